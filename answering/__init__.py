@@ -1,0 +1,1 @@
+"""What ships in the judge's image: prompts, engine, service. Imports no sibling package."""

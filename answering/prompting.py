@@ -1,0 +1,79 @@
+"""The one place where a question becomes a prompt, in training as in serving.
+
+A model answers best when it is asked in exactly the words it was trained with, so `train/`
+renders its rows with these functions, and a test compares the token ids of both sides with the
+tokenizer's own chat template.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SYSTEM_PROMPT = (
+    "你是一位教材答疑助手。请依据教材内容直接、准确地回答问题："
+    "完整复述问题的主语，使用教材中的术语、英文名称、标识符和数字；"
+    "问题要求代码时给出核心代码；不要重复问题，不要说明出处。"
+)
+
+# A model directory may carry the system prompt that it was trained with; serving then uses it.
+SYSTEM_PROMPT_FILE = "system_prompt.txt"
+
+
+def system_prompt_for(model_dir: Path | None, override: Path | None = None) -> str:
+    """The system prompt in force: `override`, else the model directory's own, else SYSTEM_PROMPT.
+
+    An empty file means "no system message". Raises OSError when `override` cannot be read.
+    """
+    if override is not None:
+        return override.read_text(encoding="utf-8").strip()
+    if model_dir is not None and (model_dir / SYSTEM_PROMPT_FILE).is_file():
+        return (model_dir / SYSTEM_PROMPT_FILE).read_text(encoding="utf-8").strip()
+    return SYSTEM_PROMPT
+
+
+def messages_for(question: str, system_prompt: str = SYSTEM_PROMPT) -> list[dict[str, str]]:
+    """Chat messages of one question: system (left out when empty), then user."""
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    return [*system, {"role": "user", "content": question}]
+
+
+def render_prompts(
+    tokenizer: Any, questions: Sequence[str], system_prompt: str = SYSTEM_PROMPT
+) -> list[str]:
+    """Prompt texts, ready for the answer to follow.
+
+    Thinking is off: Qwen3's template then appends an empty think block; templates without the
+    switch ignore it. Raises ValueError when the tokenizer has no chat template.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError(
+            "the tokenizer has no chat template: copy chat_template.jinja (or a "
+            "tokenizer_config.json with chat_template) of the base model into the model directory"
+        )
+    if not questions:
+        return []
+    return tokenizer.apply_chat_template(
+        [messages_for(question, system_prompt) for question in questions],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+
+
+def tokenize_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    """Token ids of rendered prompts, one call of the fast tokenizer for all.
+
+    The template has already written every special token, so none is added.
+    """
+    if not prompts:
+        return []
+    return tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+
+
+def shorten_middle(ids: list[int], limit: int) -> list[int]:
+    """At most `limit` token ids: the middle goes, since a prompt's ends carry the roles."""
+    if len(ids) <= limit:
+        return ids
+    head = limit // 2
+    tail = limit - head
+    return ids[:head] + ids[len(ids) - tail :]
