@@ -1,0 +1,290 @@
+"""download_model.py against a loopback hub that fails in the ways that real ones do."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hub_standin import HubStandin
+
+from answering.manifest import Manifest, directory_records, write_manifest
+
+ROOT = Path(__file__).parents[1]
+pytest.importorskip("modelscope_hub")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model directory as `train/` leaves it, with what no image needs beside it."""
+    directory = tmp_path / "trained"
+    directory.mkdir()
+    for number in (1, 2):
+        data = os.urandom(1_500_000)
+        (directory / f"model-0000{number}-of-00002.safetensors").write_bytes(data)
+    shards = {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    (directory / "config.json").write_text('{"model_type": "qwen3"}')
+    (directory / "tokenizer.json").write_text("{}")
+    write_manifest(
+        directory, Manifest(stage="merge", name="t", outputs=directory_records(directory))
+    )
+    (directory / "README.md").write_text("card")
+    (directory / "pytorch_model.bin").write_bytes(b"the same weights in another format")
+    (directory / "onnx").mkdir()
+    (directory / "onnx" / "model.safetensors").write_bytes(b"and in a third")
+    return directory
+
+
+@pytest.fixture
+def hub(tmp_path, model):
+    with HubStandin(tmp_path / "hub") as running:
+        running.publish("me/book", model)
+        yield running
+
+
+@pytest.fixture
+def download(tmp_path, hub):
+    """Runs the real command as the Dockerfile does, in an empty HOME."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def call(*args, check=None, env=None, timeout=60):
+        arguments = args or ("--model-id", "me/book", "--out", str(tmp_path / "out"))
+        result = subprocess.run(
+            [sys.executable, str(ROOT / "download_model.py"), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(home),
+                "MODELSCOPE_ENDPOINT": hub.endpoint,
+                "HF_ENDPOINT": hub.endpoint,
+                **(env or {}),
+            },
+        )
+        assert not list(home.iterdir()), "left something under HOME, so in the image"
+        if check is not None:
+            assert result.returncode == check, result.stderr
+        return result
+
+    call.out = tmp_path / "out"
+    return call
+
+
+WANTED = {
+    "config.json",
+    "manifest.json",
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+}
+
+
+def names(directory):
+    return {p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()}
+
+
+def same(model, out):
+    return all((out / name).read_bytes() == (model / name).read_bytes() for name in WANTED)
+
+
+def test_one_weight_format_and_nothing_else_comes_and_a_second_run_fetches_nothing(
+    download, hub, model
+):
+    download(check=0)
+    assert names(download.out) == WANTED
+    assert same(model, download.out)
+    hub.requests.clear()
+    result = download(check=0)
+    assert not hub.downloads()
+    assert "6 already right, 0.0 MB to fetch" in result.stderr
+
+
+def test_a_damaged_file_is_fetched_again_and_only_that_one(download, hub, model):
+    download(check=0)
+    damaged = download.out / "model-00002-of-00002.safetensors"
+    data = bytearray(damaged.read_bytes())
+    data[7] ^= 1
+    damaged.write_bytes(data)
+    hub.requests.clear()
+    download(check=0)
+    assert {r.path for r in hub.downloads()} == {damaged.name}
+    assert same(model, download.out)
+
+
+def test_a_cut_transfer_goes_on_where_it_stopped(download, hub, model):
+    hub.fail("*00001*", "cut", times=2, after=400_000)
+    download(check=0)
+    assert same(model, download.out)
+    ranges = [r.range for r in hub.downloads("*00001*")]
+    assert ranges == ["", "bytes=400000-", "bytes=800000-"]
+
+
+def test_rate_limit_and_server_errors_are_waited_out(download, hub, model):
+    hub.fail("*/repo/files", "status", status=429, retry_after=1, times=2)
+    hub.fail("*00002*", "status", status=503, times=2)
+    download(check=0)
+    assert same(model, download.out)
+
+
+def test_bytes_that_stay_wrong_fail_with_the_file_named(download, hub):
+    hub.fail("*00001*", "corrupt", times=99)
+    result = download(check=1)
+    assert "FAILED: model-00001-of-00002.safetensors" in result.stderr
+    assert not (download.out / "model-00001-of-00002.safetensors").exists()
+
+
+def test_bytes_that_are_wrong_once_are_fetched_again(download, hub, model):
+    hub.fail("*00001*", "corrupt", times=1)
+    download(check=0)
+    assert same(model, download.out)
+
+
+def test_a_stalled_transfer_ends_with_the_time_budget(download, hub):
+    hub.fail("*.safetensors", "stall", times=99, seconds=60)
+    started = time.monotonic()
+    result = download(
+        "--model-id", "me/book", "--out", download.out, "--budget-s", "4", check=1, timeout=30
+    )
+    assert 3 < time.monotonic() - started < 15
+    assert "not done after 4 s" in result.stderr
+
+
+def test_a_hub_that_is_away_fails_in_the_budget(download):
+    result = download(
+        *("--model-id", "me/book", "--out", download.out, "--budget-s", "5"),
+        env={"MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"},
+        check=1,
+    )
+    assert "FAILED" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_private_repository_without_and_with_a_wrong_token(download, hub):
+    hub.token = "ms-right-0123456789"
+    assert "asks for an access token" in download(check=1).stderr
+    result = download(env={"MODELSCOPE_API_TOKEN": "ms-wrong-0123456789"}, check=1)
+    assert "refuses the access token" in result.stderr
+    assert "ms-wrong" not in result.stderr + result.stdout
+
+
+def test_the_token_of_a_secret_file_works_and_lands_nowhere(download, hub, tmp_path):
+    hub.token = "ms-right-0123456789"
+    secret = tmp_path / "secret"
+    secret.write_text("ms-right-0123456789\n")
+    arguments = ("--model-id", "me/book", "--out", download.out, "--token-file", secret)
+    result = download(*arguments, check=0)
+    assert "ms-right" not in result.stderr + result.stdout
+    assert not any(b"ms-right" in p.read_bytes() for p in download.out.rglob("*") if p.is_file())
+
+
+def test_unknown_model_and_unknown_revision(download):
+    for arguments in (("--model-id", "me/other"), ("--model-id", "me/book", "--revision", "v9")):
+        result = download(*arguments, "--out", download.out, check=1)
+        assert "no such model, revision or file" in result.stderr
+
+
+def test_a_revision_is_what_it_was(download, hub, model, tmp_path):
+    hub.publish("me/book", model, revision="v1")
+    (hub.root / "me/book/master/config.json").write_text("{}")
+    download("--model-id", "me/book", "--revision", "v1", "--out", download.out, check=0)
+    assert same(model, download.out)
+
+
+def test_an_upload_that_is_not_what_its_manifest_says_is_refused_before_the_weights(download, hub):
+    (hub.root / "me/book/master/model-00002-of-00002.safetensors").write_bytes(b"older weights")
+    result = download(check=1)
+    assert "model-00002-of-00002.safetensors has 13 bytes" in result.stderr
+    assert not hub.downloads("*.safetensors")
+    (hub.root / "me/book/master/tokenizer.json").unlink()
+    assert "tokenizer.json is missing" in download(check=1).stderr
+
+
+def test_weights_of_another_model_in_the_way_are_refused(download):
+    download.out.mkdir()
+    (download.out / "model.safetensors").write_bytes(b"old")
+    assert "also holds model.safetensors" in download(check=1).stderr
+
+
+def test_a_repository_without_weights_or_config(download, hub, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    hub.publish("me/empty", tmp_path / "empty")
+    result = download("--model-id", "me/empty", "--out", download.out, check=1)
+    assert "no weights" in result.stderr
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "model.safetensors").write_bytes(b"w")
+    hub.publish("me/bare", tmp_path / "bare")
+    result = download("--model-id", "me/bare", "--out", download.out, check=1)
+    assert "no config.json" in result.stderr
+
+
+def test_a_missing_shard_is_found(download, hub, tmp_path, model):
+    shutil.copytree(model, tmp_path / "torn")
+    (tmp_path / "torn" / "manifest.json").unlink()
+    (tmp_path / "torn" / "model-00002-of-00002.safetensors").unlink()
+    hub.publish("me/torn", tmp_path / "torn")
+    result = download("--model-id", "me/torn", "--out", download.out, check=1)
+    assert "names model-00002-of-00002.safetensors, which is not there" in result.stderr
+
+
+def test_a_full_disk_is_seen_before_the_first_byte_of_weights(download, hub, tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    probe = ["unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mount)]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    command = (
+        f"mount -t tmpfs -o size=2m tmpfs {mount} && {sys.executable} {ROOT}/download_model.py "
+        f"--model-id me/book --out {mount}/model"
+    )
+    env = {**os.environ, "MODELSCOPE_ENDPOINT": hub.endpoint}
+    result = subprocess.run(
+        ["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, env=env
+    )
+    assert result.returncode == 1
+    assert "not enough disk" in result.stderr
+    assert not hub.downloads("*.safetensors")
+
+
+def test_from_a_directory(download, hub, model):
+    result = download("--from", model, "--out", download.out, check=0)
+    assert names(download.out) == WANTED
+    assert same(model, download.out)
+    assert not hub.requests, result.stderr
+    (model / "tokenizer.json").write_text('{"changed": 1}')
+    assert "tokenizer.json has" in download("--from", model, "--out", download.out, check=1).stderr
+
+
+def test_hugging_face_hub(download, hub, model):
+    pytest.importorskip("huggingface_hub")
+    arguments = ("--hub", "hf", "--model-id", "me/book", "--out", download.out)
+    download(*arguments, env={"HF_HUB_OFFLINE": "1"}, check=0)
+    assert names(download.out) == WANTED
+    assert same(model, download.out)
+    hub.token = "hf-right"
+    shutil.rmtree(download.out)
+    assert "asks for an access token" in download(*arguments, check=1).stderr
+    download(*arguments, env={"HF_TOKEN": "hf-right"}, check=0)
+
+
+def test_plan_lists_the_files_and_fetches_no_weights(download, hub, model):
+    result = download("--model-id", "me/book", "--plan", check=0)
+    listed = json.loads(result.stdout)
+    assert {f["path"] for f in listed["files"]} == WANTED
+    assert listed["bytes"] == sum((model / name).stat().st_size for name in WANTED)
+    assert not hub.downloads("*.safetensors")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--model-id", "x"), ("--model-id", "a/b", "--from", ".")]
+)
+def test_wrong_usage_is_2(arguments):
+    command = [sys.executable, str(ROOT / "download_model.py"), *arguments]
+    assert subprocess.run(command, capture_output=True).returncode == 2
