@@ -1,0 +1,237 @@
+"""Any book file → Markdown text, through a well-kept converter where there is one.
+
+docx, epub and html go through markitdown (MIT), PDF through pdfplumber (MIT, see `pdf.py`);
+Markdown is taken as it is, and plain text gets its numbered headings marked.
+"""
+
+import hashlib
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.cache import Cache
+from data.pdf import pdf_to_markdown
+from data.text import join_lines, tidy
+
+READER_VERSION = "1"  # raise it when reading changes: cached texts are then made again
+SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
+# Word styles that pandoc, LibreOffice and common templates use for code.
+_CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
+_STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
+_NUMBERED = re.compile(
+    r"^(?:(第\s*[一二三四五六七八九十百\d]+\s*[篇部])|(第\s*[一二三四五六七八九十百\d]+\s*章)"
+    r"|(第\s*[一二三四五六七八九十百\d]+\s*节|\d{1,2}\.\d{1,2}(?!\.?\d)|[一二三四五六七八九十]+、)"
+    r"|(\d{1,2}(?:\.\d{1,2}){2,}))\s*\S"
+)
+
+
+class BookError(ValueError):
+    """A book that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """A book's name (file name), sha256 of its file and its text as Markdown."""
+
+    name: str
+    sha256: str
+    text: str
+
+
+def find_books(paths: list[Path]) -> list[Path]:
+    """Files as given, folders replaced by the book files below them, in name order.
+
+    Raises BookError when nothing is found.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            found.append(path)
+    if not found:
+        names = ", ".join(str(path) for path in paths)
+        raise BookError(f"{names}: no book in it; known formats: {', '.join(SUFFIXES)}")
+    return found
+
+
+def read_book(path: Path, cache: Cache | None = None) -> Book:
+    """Read one book; a text made before from the same bytes comes from the cache.
+
+    Raises BookError: missing, unknown format, broken, encrypted, scanned or empty.
+    """
+    if not path.is_file():
+        raise BookError(f"{path}: no such file")
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BookError(f"{path}: unknown format {suffix!r}; known: {', '.join(SUFFIXES)}")
+    if not content.strip():
+        raise BookError(f"{path}: the file is empty")
+    key = f"book/{READER_VERSION}/{suffix}/{sha256}"
+    if cache and (row := cache.get(key)) is not None:
+        return Book(path.name, sha256, row["text"])
+    try:
+        text = _to_markdown(path, suffix, content)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise BookError(f"{path}: {error}") from error
+    if not re.search(r"\w{2}", text):
+        raise BookError(f"{path}: no text in it")
+    if cache:
+        cache.put(key, {"text": text})
+    return Book(path.name, sha256, text)
+
+
+def _to_markdown(path: Path, suffix: str, content: bytes) -> str:
+    if suffix == ".pdf":
+        return pdf_to_markdown(path)
+    if suffix in (".docx", ".epub"):
+        return _office(path, suffix, content)
+    text = decode(content)
+    if suffix in (".html", ".htm", ".xhtml"):
+        return _convert(_body_only(text), ".html")
+    if suffix == ".txt":
+        return text_to_markdown(text)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decode(content: bytes) -> str:
+    """Bytes → text: UTF-8, UTF-16 with a mark, GB18030. Raises ValueError for anything else."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encodings = ["utf-16"]
+    else:
+        encodings = ["utf-8-sig", "gb18030"]
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise ValueError("it is not text (neither UTF-8 nor GB18030): convert it to UTF-8 first")
+
+
+def _office(path: Path, suffix: str, content: bytes) -> str:
+    if content[:8] == bytes.fromhex("d0cf11e0a1b11ae1"):
+        raise ValueError("it is encrypted or an old .doc: save it as .docx without a password")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"it is broken, or not a {suffix} file")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        body = archive.read("word/document.xml") if "word/document.xml" in names else b""
+    if suffix == ".epub" and "META-INF/encryption.xml" in names:
+        with zipfile.ZipFile(path) as archive:
+            if b"xhtml" in archive.read("META-INF/encryption.xml"):
+                raise ValueError("it is protected (DRM): its text cannot be read")
+    # markitdown's own docx path turns formulas into LaTeX but squeezes the indentation of code
+    # (blank runs become one space), so it is used where there are formulas only.
+    if suffix == ".docx" and b"<m:oMath" not in body:
+        text = _convert(_docx_html(content), ".html")
+    else:
+        text = _convert(content, suffix)
+    # markitdown puts the epub's metadata above the text; it is not the book's.
+    if suffix == ".epub":
+        text = re.sub(r"\A(?:\*\*\w+:\*\*.*\n)+\n?", "", text)
+    if not re.search(r"^#{1,6} ", text, re.M):
+        text = mark_headings(text)
+    return text
+
+
+def _docx_html(content: bytes) -> str:
+    """mammoth, the converter below markitdown, asked directly."""
+    import io
+
+    import mammoth
+
+    try:
+        return mammoth.convert_to_html(io.BytesIO(content), style_map=_STYLE_MAP).value
+    except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
+        raise ValueError(f"it is broken: the converter says {error!r}") from error
+
+
+def _convert(content: bytes | str, suffix: str) -> str:
+    """markitdown on bytes in memory, without its escapes: names keep their underscores."""
+    import io
+    import logging
+
+    from markitdown import MarkItDown, StreamInfo
+    from markitdown import MarkItDownException
+
+    logging.getLogger("pdfminer").setLevel(logging.ERROR)
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        result = MarkItDown(enable_plugins=False).convert_stream(
+            io.BytesIO(data),
+            stream_info=StreamInfo(extension=suffix, charset="utf-8"),
+            style_map=_STYLE_MAP,
+            escape_underscores=False,
+            escape_asterisks=False,
+        )
+    except MarkItDownException as error:
+        first = str(error).strip().splitlines()[-1][:200]
+        raise ValueError(f"it is broken: the converter says {first!r}") from error
+    return result.markdown
+
+
+def _body_only(html: str) -> str:
+    """Drop navigation, footers and margins of a web page."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(html, "html.parser")
+    for tag in soup(["nav", "footer", "aside", "script", "style", "noscript", "form"]):
+        tag.decompose()
+    return str(soup)
+
+
+def mark_headings(text: str) -> str:
+    """Mark short numbered lines (第一章, 1.2, 一、) as headings in a text that has none."""
+    lines = []
+    for line in text.split("\n"):
+        bare = line.strip().strip("*").strip()
+        match = _NUMBERED.match(bare)
+        if match and len(bare) <= 40 and not re.search(r"[。；，,;：:]$", bare):
+            level = next(i for i, group in enumerate(match.groups()) if group) + 1
+            lines.append(f"\n{'#' * level} {bare}\n")
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def text_to_markdown(text: str) -> str:
+    """Plain text: numbered headings marked, hard-wrapped lines joined, indented code fenced."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n")
+    if "```" in text or re.search(r"^#{1,6} \S", text, re.M):
+        return text
+    out: list[str] = []
+    code: list[str] = []
+    paragraph = ""
+    widths = sorted(len(line) for line in text.split("\n") if line.strip())
+    wrap = widths[int(len(widths) * 0.9)] if widths else 0
+
+    def flush() -> None:
+        nonlocal paragraph
+        if paragraph:
+            out.append(paragraph + "\n")
+        paragraph = ""
+        if code:
+            out.extend(["```", *code, "```\n"])
+            code.clear()
+
+    for line in mark_headings(text).split("\n"):
+        if re.match(r"( {4}|\t)\S", line) and not re.search("[\u4e00-\u9fff]{4}", line):
+            if not code:
+                flush()
+            code.append(line)
+            continue
+        bare = tidy(line)
+        new = not bare or line.startswith(("#", "\u3000", "- ", "* ")) or bool(code)
+        if new:
+            flush()
+        full = len(line) >= wrap * 0.85
+        paragraph = join_lines(paragraph, bare) if paragraph else bare
+        if paragraph and (bare.startswith("#") or not full):
+            flush()
+    flush()
+    return "\n".join(out)

@@ -1,0 +1,138 @@
+"""The records that travel through the pipeline: blocks, chunks and pairs."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PARAGRAPH, ITEM, CODE, TABLE, QUOTE = "paragraph", "item", "code", "table", "quote"
+
+
+def digest(*parts: str) -> str:
+    """First 16 hex digits of the sha256 of the parts, which are kept apart by NUL."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One paragraph, list item, code block, table or quotation of a book.
+
+    `start` and `end` are character offsets in the book's Markdown text (`Book.text`).
+    `marker` is a list item's bullet or number, empty for the later paragraphs of an item.
+    """
+
+    kind: str
+    text: str
+    path: tuple[str, ...]
+    start: int
+    end: int
+    marker: str = ""
+    depth: int = 0
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Neighbouring blocks of one section: what one question is asked about.
+
+    `path` is the heading path, outermost first; the span is that of its blocks.
+    """
+
+    book: str
+    path: tuple[str, ...]
+    start: int
+    end: int
+    blocks: tuple[Block, ...] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The blocks as text, code in fences, headings where a chunk holds several sections."""
+        parts: list[str] = []
+        path = self.path
+        for block in self.blocks:
+            if block.path != path and block.path != self.path and block.path:
+                parts.append(f"## {block.path[-1]}")
+            path = block.path
+            parts.append(block_text(block))
+        return "\n\n".join(parts)
+
+    @property
+    def id(self) -> str:
+        """Stable while the chunk's place and text stay the same."""
+        return digest(self.book, str(self.start), *self.path, self.text)
+
+    @property
+    def content_key(self) -> str:
+        """Depends on headings and text only: an unmoved or moved chunk has the same key."""
+        return digest(*self.path, self.text)
+
+    @property
+    def section(self) -> str:
+        """The unit of splitting: the book and the chunk's whole heading path."""
+        return "\0".join((self.book, *self.path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; `chunk_from_dict` reads it back."""
+        return asdict(self)
+
+
+def block_text(block: Block) -> str:
+    """A block as it reads in a chunk: list markers and code fences included."""
+    if block.kind == CODE:
+        return f"```{block.language}\n{block.text}\n```"
+    return f"{block.marker} {block.text}" if block.marker else block.text
+
+
+def chunk_from_dict(row: dict[str, Any]) -> Chunk:
+    """Rebuild a chunk from `Chunk.to_dict` (lists become tuples again)."""
+    blocks = tuple(Block(**{**b, "path": tuple(b["path"])}) for b in row["blocks"])
+    return Chunk(row["book"], tuple(row["path"]), row["start"], row["end"], blocks)
+
+
+@dataclass
+class Pair:
+    """One question with its answer and the place in the book where it comes from.
+
+    `group` is shared by all wordings of one fact; `kind` names the sort of question.
+    """
+
+    question: str
+    answer: str
+    kind: str = "other"
+    source: str = "rules"
+    book: str = ""
+    path: tuple[str, ...] = ()
+    start: int = 0
+    end: int = 0
+    chunk: str = ""
+    group: str = ""
+
+    @property
+    def id(self) -> str:
+        """Digest of question and answer."""
+        return digest(self.question, self.answer)
+
+    @property
+    def section(self) -> str:
+        """Same key as `Chunk.section`: pairs of one section stay in one split."""
+        return "\0".join((self.book, *self.path))
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the pair comes from, as written into every output row."""
+        return {
+            "id": self.id,
+            "group": self.group or self.id,
+            "kind": self.kind,
+            "source": self.source,
+            "book": self.book,
+            "path": list(self.path),
+            "span": [self.start, self.end],
+            "chunk": self.chunk,
+        }
+
+
+def pair_at(chunk: Chunk, question: str, answer: str, kind: str, source: str) -> Pair:
+    """A pair made from `chunk`."""
+    pair = Pair(question, answer, kind, source, chunk.book, chunk.path, chunk.start, chunk.end)
+    pair.chunk = chunk.id
+    pair.group = digest(chunk.id, kind, answer)
+    return pair

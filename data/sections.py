@@ -1,0 +1,165 @@
+"""Markdown text → sections with their blocks, each at its place in the text."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, Block
+from data.text import CJK, cjk_share, join_lines, tidy
+
+SEGMENT_CHARS = 500_000  # a parser's tokens weigh far more than the text: parse piece by piece
+_TOC_TITLE = re.compile(r"^(目\s*录|目\s*次|(table of )?contents)$", re.I)
+_REFERENCE_TITLE = re.compile(
+    r"^[\dA-Z.、\s]*附?\s*(参考(资料|文献|文档|链接)?|references?|bibliography|延伸阅读|致谢|索引|index)\s*[:：]?$",
+    re.I,
+)
+_TOC_LINE = re.compile(r"(\.\s?){4,}\s*\d+\s*$|…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$")
+_TAG = re.compile(
+    r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
+    r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"
+    r"|section|article|kbd|small|big|iframe|video|source)\b[^>]*>|<!--.*?-->",
+    re.I | re.S,
+)
+# Underscores are part of names (`__global__`) far more often than emphasis in technical books.
+_UNDERSCORE = "\ue000"
+
+
+@dataclass
+class Section:
+    """A heading path with the blocks under it (subsections are sections of their own)."""
+
+    path: tuple[str, ...]
+    start: int
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def is_apparatus(self) -> bool:
+        """Contents, references, index: nothing to ask about."""
+        title = self.path[-1] if self.path else ""
+        return bool(_TOC_TITLE.match(title) or _REFERENCE_TITLE.match(title))
+
+
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark").enable("table").disable(["emphasis", "html_inline"])
+
+
+def segments(text: str, size: int = SEGMENT_CHARS) -> Iterator[tuple[int, str]]:
+    """Cut a long text before headings (never inside a code fence): (offset, piece)."""
+    start = position = 0
+    fence = ""
+    for line in text.splitlines(keepends=True):
+        mark = re.match(r" {0,3}(```+|~~~+)", line)
+        if mark and not fence:
+            fence = mark.group(1)
+        elif mark and mark.group(1).startswith(fence) and line.strip() == mark.group(1):
+            fence = ""
+        elif not fence and position - start >= size and re.match(r"#{1,6} ", line):
+            yield start, text[start:position]
+            start = position
+        position += len(line)
+    yield start, text[start:]
+
+
+def _line_offsets(text: str) -> list[int]:
+    offsets = [0]
+    for line in text.split("\n"):
+        offsets.append(offsets[-1] + len(line) + 1)
+    offsets[-1] = len(text)
+    return offsets
+
+
+def plain(inline: Token) -> str:
+    """An inline token as plain text: no emphasis marks, link targets, images or tags."""
+    text = ""
+    for child in inline.children or []:
+        if child.type == "softbreak" or child.type == "hardbreak":
+            text += "\n"
+        elif child.type != "image":
+            text += child.content
+    text = _TAG.sub("", text.replace(_UNDERSCORE, "_"))
+    text = re.sub(r"\*{2,3}(?!\s)(.+?)(?<!\s)\*{2,3}", r"\1", text)
+    text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
+    lines = [tidy(line) for line in text.split("\n")]
+    joined = ""
+    for line in lines:
+        joined = join_lines(joined, line) if joined else line
+    return joined.strip("* ") if joined.startswith(("***", "**")) else joined.strip()
+
+
+def read_sections(text: str) -> Iterator[Section]:
+    """Sections of a Markdown text in order, each with its blocks (possibly none)."""
+    stack: list[tuple[int, str]] = []
+    for offset, piece in segments(text):
+        yield from _segment_sections(piece, offset, stack)
+
+
+def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> Iterator[Section]:
+    tokens = _parser().parse(piece.replace("_", _UNDERSCORE))
+    lines = _line_offsets(piece)
+
+    def span(token: Token) -> tuple[int, int]:
+        first, last = token.map or (0, 0)
+        end = lines[min(last, len(lines) - 1)]
+        start = lines[first]
+        return offset + start, offset + start + len(piece[start:end].rstrip())
+
+    section = Section(tuple(title for _, title in stack), offset)
+    markers: list[str] = []  # one per open list item; emptied once used
+    quotes = depth = 0
+    position = 0
+    while position < len(tokens):
+        token = tokens[position]
+        if token.type == "heading_open":
+            title = plain(tokens[position + 1])
+            level = int(token.tag[1])
+            if title:
+                if section.blocks or section.path:
+                    yield section
+                while stack and stack[-1][0] >= level:
+                    stack.pop()
+                stack.append((level, title))
+                section = Section(tuple(t for _, t in stack), span(token)[0])
+            position += 2
+        elif token.type == "list_item_open":
+            markers.append(f"{token.info}." if token.info else "-")
+            depth += 1
+        elif token.type == "list_item_close":
+            markers.pop()
+            depth -= 1
+        elif token.type in ("blockquote_open", "blockquote_close"):
+            quotes += 1 if token.type.endswith("open") else -1
+        elif token.type in ("fence", "code_block"):
+            content = token.content.replace(_UNDERSCORE, "_").strip("\n").rstrip()
+            prose = token.type == "code_block" and cjk_share(content) > 0.5
+            if content.strip():
+                kind = PARAGRAPH if prose else CODE
+                body = tidy(content.replace("\n", " ")) if prose else content
+                info = token.info.strip().split(" ")[0] if token.info else ""
+                section.blocks.append(
+                    Block(kind, body, section.path, *span(token), depth=depth, language=info)
+                )
+        elif token.type == "table_open":
+            start, end = span(token)
+            body = piece[start - offset : end - offset]
+            section.blocks.append(Block(TABLE, body, section.path, start, end))
+            while tokens[position].type != "table_close":
+                position += 1
+        elif token.type == "html_block":
+            body = tidy(re.sub(r"\s+", " ", _TAG.sub(" ", token.content.replace(_UNDERSCORE, "_"))))
+            if body:
+                section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
+        elif token.type == "inline":
+            body = plain(token)
+            if body and not _TOC_LINE.search(token.content.strip()):
+                kind = ITEM if depth else QUOTE if quotes else PARAGRAPH
+                marker = markers[-1] if markers else ""
+                if markers:
+                    markers[-1] = ""
+                start, end = span(token)
+                section.blocks.append(Block(kind, body, section.path, start, end, marker, depth))
+        position += 1
+    if section.blocks or section.path:
+        yield section
