@@ -99,7 +99,8 @@ add<<<1, 32>>>(c);
 """
     first, second = pairs_of(text)
     assert first[1] == (
-        "先算下标，再检查边界。\n一、核函数\n__global__ void add(float *c) {\n    int i = threadIdx.x;\n"
+        "先算下标，再检查边界。\n一、核函数\n"
+        "__global__ void add(float *c) {\n    int i = threadIdx.x;\n"
         "\n\tif (i < n)\n        c[i] = 0;\n}\n主机代码\nadd<<<1, 32>>>(c);"
     )
     assert second == ("什么是寄存器？", "    int r;")
@@ -206,9 +207,15 @@ def test_docx_soft_breaks_tables_and_outline_levels(tmp_path):
     ]
     assert testset.name == "set"
     assert testset.warnings == [
-        "paragraph 4: a bold last line, kept in the answer; number it (第2章, 一、) if it is a heading"
+        "paragraph 4: a bold last line, kept in the answer; "
+        "number it (第2章, 一、) if it is a heading"
     ]
 
+
+# Every example writes and reads a file, so there are fewer of them.
+FEWER = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 # Anything python-docx can write: XML takes no control characters; \r and \n break lines.
 PARAGRAPHS = st.text(
@@ -222,7 +229,7 @@ WILD = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEWER
 @given(st.lists(WILD, max_size=12))
 def test_no_docx_crashes_the_reader(tmp_path, paragraphs):
     path = write_docx(tmp_path / "wild.docx", paragraphs)
@@ -236,11 +243,11 @@ def test_no_docx_crashes_the_reader(tmp_path, paragraphs):
 
 PLAIN = st.text(
     st.characters(categories=["L", "N", "Po"], exclude_characters=":："), min_size=1, max_size=30
-).filter(lambda text: text.strip() == text and not text[0] in "第附（(问答参" and text[0].isalpha())
+).filter(lambda text: text.strip() == text and text[0] not in "第附（(问答参" and text[0].isalpha())
 CODE = st.sampled_from(["int i = 0;", "    if (i < n) {", "\treturn;", "}", "", "核函数代码"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FEWER
 @given(
     st.lists(
         st.tuples(PLAIN, PLAIN, st.lists(CODE, max_size=4), st.booleans()), min_size=1, max_size=6
@@ -277,9 +284,7 @@ def test_damaged_or_foreign_files_are_named(tmp_path):
         read_questions(write_docx(tmp_path / "prose.docx", ["第1章", "只有正文。"]))
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FEWER
 @given(st.data())
 def test_a_damaged_docx_is_refused_or_read_never_a_crash(tmp_path, data):
     whole = write_docx(tmp_path / "whole.docx", ["问题：甲？", "答案：乙。"]).read_bytes()
