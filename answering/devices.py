@@ -1,0 +1,115 @@
+"""What each device needs of vLLM, one entry a device, each with its reason and source.
+
+A setting that the user made always wins. Sources: "measured" is by this project, on the device
+named; "plugin source" is MetaX's public vLLM plugin, read and never run by us.
+"""
+
+import os
+import platform
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DeviceKind = Literal["cpu", "cuda", "wsl", "metax", "other"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's defaults: arguments of `LLM(...)`, environment, and where the core runs."""
+
+    kind: DeviceKind
+    name: str
+    in_process: bool
+    engine_args: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def detect() -> Device:
+    """The device that vLLM will use on this machine, with its defaults. Imports vLLM."""
+    from vllm.platforms import current_platform
+
+    marks = f"{current_platform.device_name} {type(current_platform).__module__}".lower()
+    if current_platform.is_cpu():
+        return cpu(platform.processor() or platform.machine())
+    # The plugin's platform calls itself "maca" (plugin source: platform.py, device_name). It is
+    # found through vLLM's plugin entry points, so VLLM_PLUGINS must stay as the image sets it.
+    if "maca" in marks or "metax" in marks:
+        return metax(_device_name(current_platform))
+    if current_platform.is_cuda():
+        name = _device_name(current_platform)
+        return wsl(name) if "microsoft" in platform.uname().release.lower() else cuda(name)
+    return Device("other", _device_name(current_platform), in_process=False)
+
+
+def cpu(name: str) -> Device:
+    """A processor: compilation costs a minute and buys little (measured, 2 cores); the engine
+    core in its own process fights the service for the cores (measured: 1.6 times slower)."""
+    return Device(
+        "cpu",
+        name,
+        in_process=True,
+        engine_args={"enforce_eager": True, "max_num_seqs": 256},
+        # GiB of KV cache, filled at start-up; vLLM's own default takes a share of all memory.
+        environment={"VLLM_CPU_KVCACHE_SPACE": "1"},
+    )
+
+
+def cuda(name: str) -> Device:
+    """A data-centre NVIDIA card: the whole test set runs at once."""
+    return Device(
+        "cuda",
+        name,
+        in_process=True,
+        engine_args={"max_num_seqs": 512, "gpu_memory_utilization": 0.9},
+    )
+
+
+def wsl(name: str) -> Device:
+    """An NVIDIA card under Windows: the desktop holds part of its memory, so that vLLM's usual
+    share of 0.9 is often not free (vLLM then refuses to start)."""
+    return Device(
+        "wsl",
+        name,
+        in_process=True,
+        engine_args={"max_num_seqs": 256, "gpu_memory_utilization": 0.8},
+    )
+
+
+def metax(name: str) -> Device:
+    """MetaX C500: graphs of 257 and more sequences are dropped there, and a batch without graphs
+    runs several times slower, so 256 at once (plugin source: hotfix/fix_cudagraph_sizes.py).
+    Weights in 4 bit need AutoAWQ's layout and float16 (`weights_args`)."""
+    return Device(
+        "metax",
+        name,
+        in_process=True,
+        engine_args={"max_num_seqs": 256, "gpu_memory_utilization": 0.9},
+        # V1 is the only engine that the plugin supports (plugin source: README).
+        environment={"VLLM_USE_V1": "1"},
+    )
+
+
+def weights_args(device: Device, quantization_config: dict[str, Any] | None) -> dict[str, Any]:
+    """Arguments that the weights' format needs on this device.
+
+    quantization_config: of the model's config.json, or None for plain weights. MetaX has no
+    Marlin kernels, which is what vLLM would turn `awq` into, and AWQ's own kernels take float16
+    only (plugin source: platform.py, supported_quantization).
+    """
+    method = (quantization_config or {}).get("quant_method")
+    if device.kind == "metax" and method == "awq":
+        return {"quantization": "awq", "dtype": "float16"}
+    return {}
+
+
+def apply_environment(device: Device) -> dict[str, str]:
+    """Set the device's environment variables that are not set yet; returns those in force."""
+    for name, value in device.environment.items():
+        os.environ.setdefault(name, value)
+    return {name: os.environ[name] for name in device.environment}
+
+
+def _device_name(current_platform: Any) -> str:
+    try:
+        return str(current_platform.get_device_name())
+    except (NotImplementedError, RuntimeError) as error:
+        return f"{current_platform.device_name} (name unknown: {error})"

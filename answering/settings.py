@@ -1,0 +1,151 @@
+"""Every setting of the service: the only module that reads the environment.
+
+Each field is an environment variable of the same name in capitals. The defaults suit the judge's
+machine; README.md's table is generated from this class (`python -m answering.settings`).
+"""
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The service's settings. Raises pydantic's ValidationError naming all bad fields at once."""
+
+    # "model_dir" is a plain word here, not one of pydantic's own model_* methods.
+    model_config = SettingsConfigDict(env_prefix="", protected_namespaces=(), frozen=True)
+
+    model_dir: Path = Field(
+        Path("model/served"), description="Model directory in Transformers layout."
+    )
+    system_prompt_file: Path | None = Field(
+        None,
+        description="File with the system prompt. Unset: the model directory's "
+        "`system_prompt.txt` if it has one, else the built-in prompt.",
+    )
+    serve_mode: Literal["batch", "serial"] = Field(
+        "batch",
+        description="Status told to the judge: `batch` gets all questions in one call, "
+        "`serial` one question a call.",
+    )
+    predict_budget_s: float = Field(
+        330.0,
+        gt=0,
+        description="Seconds from a call's arrival after which its unfinished answers are "
+        "returned as they stand. The judge allows 360 s.",
+    )
+    health_budget_s: float = Field(
+        170.0,
+        gt=0,
+        description="Seconds from the process's start in which the port must be open. "
+        "The judge allows 180 s.",
+    )
+    max_tokens: int = Field(
+        640,
+        gt=0,
+        description="Longest answer in tokens. The longest reference of a bonus-like test set "
+        "has 526.",
+    )
+    temperature: float = Field(
+        0.0, ge=0, description="0 answers greedily: the same question, the same answer."
+    )
+    seed: int = Field(0, description="Seed of the engine; matters when TEMPERATURE is above 0.")
+    engine: Literal["auto", "vllm", "transformers"] = Field(
+        "auto", description="`auto` takes vLLM whenever it can be imported."
+    )
+    engine_fallback: bool = Field(
+        False,
+        description="When vLLM fails to start: go on with Transformers instead of stopping. "
+        "Off, because a slow service is a failed submission that looks like a working one.",
+    )
+    engine_in_process: bool | None = Field(
+        None,
+        description="vLLM's engine core inside the service's process. Unset: the device's "
+        "default (answering/devices.py).",
+    )
+    max_model_len: int = Field(
+        2048,
+        gt=0,
+        description="Context in tokens, question and answer together; lowered to what the "
+        "model allows. Longer prompts are shortened at their middle.",
+    )
+    max_num_seqs: int | None = Field(
+        None,
+        gt=0,
+        description="Answers that vLLM writes at once. Unset: the device's default.",
+    )
+    max_num_batched_tokens: int | None = Field(
+        None, gt=0, description="Tokens that vLLM processes in one step. Unset: vLLM's own."
+    )
+    gpu_memory_utilization: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the device's memory for weights and KV cache. "
+        "Unset: the device's default.",
+    )
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(
+        "auto", description="Data type of the weights. `auto`: the model's own, or the device's."
+    )
+    quantization: str | None = Field(
+        None, description="vLLM's name of the weights' format. Unset: read from the model."
+    )
+    enforce_eager: bool | None = Field(
+        None,
+        description="Run without compilation and CUDA graphs: starts faster, answers slower. "
+        "Unset: the device's default.",
+    )
+    enable_prefix_caching: bool = Field(
+        True, description="Keep the KV cache of the system prompt between questions."
+    )
+    engine_args: dict[str, Any] = Field(
+        {},
+        description="JSON object of further arguments for vLLM's `LLM(...)`; they win over "
+        "everything above.",
+    )
+    warmup: bool = Field(
+        True, description="Answer made-up questions before the port opens, so that nothing is "
+        "compiled or captured in the first real call."
+    )
+    max_body_bytes: int = Field(
+        16 * 1024 * 1024, gt=0, description="Largest request body accepted, in bytes."
+    )
+
+
+class SettingsError(ValueError):
+    """The environment holds settings that cannot be used; the message lists all of them."""
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment. Raises SettingsError with one line for each bad field."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f" (got {item['input']!r})"
+            for item in error.errors()
+        ]
+        raise SettingsError(
+            "these settings cannot be used (see the settings table in README.md):\n"
+            + "\n".join(lines)
+        ) from error
+    except ValueError as error:
+        # pydantic-settings reports an unparsable JSON value (ENGINE_ARGS) outside validation.
+        raise SettingsError(f"{error}; ENGINE_ARGS must be a JSON object") from error
+
+
+def settings_table() -> str:
+    """The Markdown table of README.md: name, default, meaning."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_table() + "\n")

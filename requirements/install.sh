@@ -1,0 +1,76 @@
+# Makes .venv for run.sh and test.sh; sourced by both, from the repository's root.
+#
+#   prepare_environment        what serving and judging need
+#   prepare_environment dev    and what data/ and the tests need
+#
+# Three cases, told apart in this order:
+# - python can import vLLM already (the judge's image, a GPU machine): use it, add what is missing;
+# - an NVIDIA GPU without vLLM: install requirements/gpu.txt;
+# - no GPU: install requirements/cpu.txt, a full lock with vLLM for the processor.
+# A stamp keeps a second run from installing again until a requirements file changes.
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit "${2:-1}"; }
+
+# The first python that runs the test given as its code; PYTHON wins over all.
+find_python() {
+  local code=$1 candidate
+  shift
+  for candidate in ${PYTHON:-"$@"}; do
+    if "$candidate" -c "import sys, venv; $code" 2>/dev/null; then echo "$candidate"; return; fi
+  done
+  return 1
+}
+
+prepare_environment() {
+  local kind python began=$SECONDS
+  if python=$(find_python 'import importlib.util as u, os; sys.exit(u.find_spec("vllm") is None or sys.prefix == os.path.abspath(".venv"))' python3 python); then
+    kind=system
+  elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
+    kind=gpu
+    python=$(find_python 'sys.exit(sys.version_info < (3, 10))' python3.12 python3.11 python3) ||
+      fail "No Python 3.10 or newer with its venv module found: install one, or set PYTHON=…"
+  else
+    kind=cpu
+    python=$(find_python 'sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' python3.11 python3.12 python3) ||
+      fail "No Python 3.11 or 3.12 with its venv module found: install one, or set PYTHON=…"
+  fi
+  install_once "$kind" "$python"
+  [ "${1:-}" = dev ] && install_once dev "$python"
+  say "environment: .venv is ready ($((SECONDS - began)) s)"
+}
+
+# Installs one set of requirements, unless the stamp of the same files is there.
+install_once() {
+  local kind=$1 python=$2 files stamp
+  case $kind in
+    system) files=(requirements.txt requirements/tools.txt) ;;
+    gpu) files=(requirements/gpu.txt requirements.txt requirements/tools.txt) ;;
+    cpu) files=(requirements/cpu.txt) ;;
+    dev) files=(requirements/dev.txt requirements/data.txt) ;;
+  esac
+  stamp="$kind $("$python" -V) $(cat "${files[@]}" | sha256sum | cut -c1-16)"
+  if [ -x .venv/bin/python ] && grep -qxF "$stamp" .venv/stamps 2>/dev/null; then return; fi
+  say "environment: installing $kind requirements into .venv ($("$python" -V)); the first time takes minutes"
+  case $kind in
+    system) make_venv "$python" && see_packages_of "$python" && pip_install -r requirements.txt -r requirements/tools.txt ;;
+    gpu) make_venv "$python" && pip_install -r requirements/gpu.txt -r requirements.txt -r requirements/tools.txt ;;
+    cpu) make_venv "$python" && pip_install --no-deps -r requirements/cpu.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} ;;
+    dev) pip_install --no-deps -r requirements/dev.txt && pip_install -r requirements/data.txt ;;
+  esac || fail "The installation failed; pip's message is above. If pip found no 'torch==…+cpu', set TORCH_INDEX_URL to PyTorch's index of CPU wheels and run again."
+  echo "$stamp" >>.venv/stamps
+}
+
+make_venv() { [ -x .venv/bin/python ] || "$1" -m venv .venv; }
+
+# .venv then imports what that python imports, be it a system's, a conda's or a venv's.
+see_packages_of() {
+  "$1" -c 'import site; print("\n".join(site.getsitepackages()))' \
+    >"$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/packages_of_the_vllm_python.pth"
+}
+
+pip_install() {
+  local quiet=-q
+  [ -t 1 ] && quiet=
+  .venv/bin/python -m pip install --disable-pip-version-check $quiet "$@"
+}

@@ -1,0 +1,21 @@
+"""The service of the judge's contract: `GET /` and `POST /predict` on port 8000.
+
+    MODEL_DIR=model/demo uvicorn serve:app --port 8000
+
+Settings are environment variables: see README.md, or answering/settings.py.
+"""
+
+import logging
+import sys
+
+from answering.app import create_app
+from answering.settings import SettingsError, load_settings
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+try:
+    settings = load_settings()
+except SettingsError as error:
+    sys.exit(f"serve.py: {error}")
+
+app = create_app(settings)
