@@ -1,0 +1,37 @@
+# The image that the judge builds (with network, 900 s) and runs (without, port 8000).
+# Order: what changes least comes first, so that a code change does not fetch the weights again.
+ARG BASE_IMAGE=cr.metax-tech.com/public-ai-release/maca/vllm:maca.ai3.1.0.7-torch2.6-py310-ubuntu22.04-amd64
+FROM ${BASE_IMAGE}
+WORKDIR /app
+
+COPY requirements.txt ./
+RUN python3 -m pip install --no-cache-dir --retries 5 -r requirements.txt
+
+# Your model: a public repository, since the judge passes no token. MODEL_REVISION may be a tag.
+# (For a private one in a build of your own, with BuildKit, begin the RUN line with
+#  --mount=type=secret,id=modelscope_token and build with --secret. It is not here, because a judge
+#  without BuildKit would refuse the whole file. A token never belongs in ARG or ENV.)
+ARG MODEL_HUB=modelscope
+ARG MODEL_ID=Qwen/Qwen3-4B
+ARG MODEL_REVISION=master
+# For a mirror; unset, the SDKs use their own address.
+ARG MODELSCOPE_ENDPOINT
+ARG HF_ENDPOINT
+COPY download_model.py ./
+RUN python3 download_model.py --hub "${MODEL_HUB}" --model-id "${MODEL_ID}" \
+    --revision "${MODEL_REVISION}" --out model/served
+
+COPY serve.py ./
+COPY answering/ answering/
+
+# No network in the run: nothing may look for a newer file or report usage. VLLM_PLUGINS stays as
+# the base has it, because MetaX's plugin is found through it. Caches go to /tmp, not to HOME.
+ENV MODEL_DIR=/app/model/served \
+    HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 VLLM_USE_MODELSCOPE=False \
+    VLLM_USE_V1=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_HOST_IP=127.0.0.1 \
+    HF_HOME=/tmp/hf XDG_CACHE_HOME=/tmp/cache XDG_CONFIG_HOME=/tmp/config \
+    TORCHINDUCTOR_CACHE_DIR=/tmp/inductor TRITON_CACHE_DIR=/tmp/triton \
+    PYTHONUNBUFFERED=1
+
+EXPOSE 8000
+CMD ["uvicorn", "serve:app", "--host", "0.0.0.0", "--port", "8000"]
