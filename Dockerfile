@@ -18,8 +18,8 @@ ARG MODEL_REVISION=master
 ARG MODELSCOPE_ENDPOINT
 ARG HF_ENDPOINT
 COPY download_model.py ./
-RUN python3 download_model.py --hub "${MODEL_HUB}" --model-id "${MODEL_ID}" \
-    --revision "${MODEL_REVISION}" --out model/served
+RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
+    --out model/served
 
 COPY serve.py ./
 COPY answering/ answering/

@@ -1,8 +1,8 @@
 """Weights for the image: fetched once in `docker build`, then checked byte for byte.
 
-python download_model.py --model-id OWNER/NAME [--revision master] --out model/served
-python download_model.py --from DIR --out model/served        a directory of this machine instead
-python download_model.py --model-id OWNER/NAME --plan         only list what would be fetched
+python download_model.py OWNER/NAME [--revision master] --out model/served
+python download_model.py --from DIR --out model/served     a directory of this machine instead
+python download_model.py OWNER/NAME --plan         only list what would be fetched
 
 Stands alone: it is copied into the image before all other code, so that a change there does not
 fetch the weights again. Hence argparse (Typer is not in the image) and no import of ours.
@@ -495,7 +495,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--model-id", help="OWNER/NAME on the hub")
+    add("model_id", nargs="?", metavar="OWNER/NAME", help="the model on the hub")
     add("--from", dest="source", type=Path, help="a model directory of this machine, not a hub")
     add("--hub", choices=("modelscope", "hf"), default="modelscope")
     add("--revision", help="branch, tag or commit (default: master, or main on Hugging Face)")
@@ -508,9 +508,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--plan", action="store_true", help="print the files as JSON and fetch none of them")
     args = parser.parse_args(argv)
     if bool(args.model_id) == bool(args.source):
-        parser.error("give either --model-id OWNER/NAME or --from DIR")
+        parser.error("give either OWNER/NAME or --from DIR")
     if args.model_id and args.model_id.count("/") != 1:
-        parser.error(f"--model-id {args.model_id!r}: expected OWNER/NAME")
+        parser.error(f"{args.model_id!r}: expected OWNER/NAME")
     return args
 
 

@@ -53,7 +53,7 @@ def download(tmp_path, hub):
     home.mkdir()
 
     def call(*args, check=None, env=None, timeout=60):
-        arguments = args or ("--model-id", "me/book", "--out", str(tmp_path / "out"))
+        arguments = args or ("me/book", "--out", str(tmp_path / "out"))
         result = subprocess.run(
             [sys.executable, str(ROOT / "download_model.py"), *map(str, arguments)],
             capture_output=True,
@@ -149,16 +149,14 @@ def test_bytes_that_are_wrong_once_are_fetched_again(download, hub, model):
 def test_a_stalled_transfer_ends_with_the_time_budget(download, hub):
     hub.fail("*.safetensors", "stall", times=99, seconds=60)
     started = time.monotonic()
-    result = download(
-        "--model-id", "me/book", "--out", download.out, "--budget-s", "4", check=1, timeout=30
-    )
+    result = download("me/book", "--out", download.out, "--budget-s", "4", check=1, timeout=30)
     assert 3 < time.monotonic() - started < 15
     assert "not done after 4 s" in result.stderr
 
 
 def test_a_hub_that_is_away_fails_in_the_budget(download):
     result = download(
-        *("--model-id", "me/book", "--out", download.out, "--budget-s", "5"),
+        *("me/book", "--out", download.out, "--budget-s", "5"),
         env={"MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"},
         check=1,
     )
@@ -178,14 +176,14 @@ def test_the_token_of_a_secret_file_works_and_lands_nowhere(download, hub, tmp_p
     hub.token = "ms-right-0123456789"
     secret = tmp_path / "secret"
     secret.write_text("ms-right-0123456789\n")
-    arguments = ("--model-id", "me/book", "--out", download.out, "--token-file", secret)
+    arguments = ("me/book", "--out", download.out, "--token-file", secret)
     result = download(*arguments, check=0)
     assert "ms-right" not in result.stderr + result.stdout
     assert not any(b"ms-right" in p.read_bytes() for p in download.out.rglob("*") if p.is_file())
 
 
 def test_unknown_model_and_unknown_revision(download):
-    for arguments in (("--model-id", "me/other"), ("--model-id", "me/book", "--revision", "v9")):
+    for arguments in (("me/other",), ("me/book", "--revision", "v9")):
         result = download(*arguments, "--out", download.out, check=1)
         assert "no such model, revision or file" in result.stderr
 
@@ -193,7 +191,7 @@ def test_unknown_model_and_unknown_revision(download):
 def test_a_revision_is_what_it_was(download, hub, model, tmp_path):
     hub.publish("me/book", model, revision="v1")
     (hub.root / "me/book/master/config.json").write_text("{}")
-    download("--model-id", "me/book", "--revision", "v1", "--out", download.out, check=0)
+    download("me/book", "--revision", "v1", "--out", download.out, check=0)
     assert same(model, download.out)
 
 
@@ -216,12 +214,12 @@ def test_a_repository_without_weights_or_config(download, hub, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "config.json").write_text("{}")
     hub.publish("me/empty", tmp_path / "empty")
-    result = download("--model-id", "me/empty", "--out", download.out, check=1)
+    result = download("me/empty", "--out", download.out, check=1)
     assert "no weights" in result.stderr
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "model.safetensors").write_bytes(b"w")
     hub.publish("me/bare", tmp_path / "bare")
-    result = download("--model-id", "me/bare", "--out", download.out, check=1)
+    result = download("me/bare", "--out", download.out, check=1)
     assert "no config.json" in result.stderr
 
 
@@ -230,7 +228,7 @@ def test_a_missing_shard_is_found(download, hub, tmp_path, model):
     (tmp_path / "torn" / "manifest.json").unlink()
     (tmp_path / "torn" / "model-00002-of-00002.safetensors").unlink()
     hub.publish("me/torn", tmp_path / "torn")
-    result = download("--model-id", "me/torn", "--out", download.out, check=1)
+    result = download("me/torn", "--out", download.out, check=1)
     assert "names model-00002-of-00002.safetensors, which is not there" in result.stderr
 
 
@@ -242,7 +240,7 @@ def test_a_full_disk_is_seen_before_the_first_byte_of_weights(download, hub, tmp
         pytest.skip("needs the right to mount a small disk")
     command = (
         f"mount -t tmpfs -o size=2m tmpfs {mount} && {sys.executable} {ROOT}/download_model.py "
-        f"--model-id me/book --out {mount}/model"
+        f"me/book --out {mount}/model"
     )
     env = {**os.environ, "MODELSCOPE_ENDPOINT": hub.endpoint}
     result = subprocess.run(
@@ -264,7 +262,7 @@ def test_from_a_directory(download, hub, model):
 
 def test_hugging_face_hub(download, hub, model):
     pytest.importorskip("huggingface_hub")
-    arguments = ("--hub", "hf", "--model-id", "me/book", "--out", download.out)
+    arguments = ("--hub", "hf", "me/book", "--out", download.out)
     download(*arguments, env={"HF_HUB_OFFLINE": "1"}, check=0)
     assert names(download.out) == WANTED
     assert same(model, download.out)
@@ -275,16 +273,14 @@ def test_hugging_face_hub(download, hub, model):
 
 
 def test_plan_lists_the_files_and_fetches_no_weights(download, hub, model):
-    result = download("--model-id", "me/book", "--plan", check=0)
+    result = download("me/book", "--plan", check=0)
     listed = json.loads(result.stdout)
     assert {f["path"] for f in listed["files"]} == WANTED
     assert listed["bytes"] == sum((model / name).stat().st_size for name in WANTED)
     assert not hub.downloads("*.safetensors")
 
 
-@pytest.mark.parametrize(
-    "arguments", [(), ("--model-id", "x"), ("--model-id", "a/b", "--from", ".")]
-)
+@pytest.mark.parametrize("arguments", [(), ("x",), ("a/b", "--from", ".")])
 def test_wrong_usage_is_2(arguments):
     command = [sys.executable, str(ROOT / "download_model.py"), *arguments]
     assert subprocess.run(command, capture_output=True).returncode == 2
