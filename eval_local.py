@@ -1,0 +1,151 @@
+"""The local judge: asks a running service as the contest's judge would, and says what it scores.
+
+    python eval_local.py testset.docx more.jsonl
+    python eval_local.py --url http://127.0.0.1:8000 --out report --min-accuracy 0.35 testset.docx
+
+Exit code: 0 when the run completed, 1 when the judge would have failed the submission or a gate
+(--min-accuracy, --min-speed) was missed, 2 for wrong usage.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from judging.client import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError, check_url
+from judging.judge import Conditions, Judgement, judge
+from judging.questions import TestSet, read_testset
+from judging.report import answer_rows, summary, table, write_report
+
+WARNINGS_SHOWN = 5  # a test set; the report has all
+
+# Texts from files and services are printed as they are, and a path is one line to copy.
+PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
+results_to = Console()
+notes_to = Console(stderr=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    testsets: Annotated[list[Path], typer.Argument(help="Test sets: .docx or .jsonl")],
+    url: Annotated[str, typer.Option(help="The service's address")] = "http://127.0.0.1:8000",
+    mode: Annotated[
+        Literal["auto", "batch", "serial"],
+        typer.Option(help="auto: as the service's GET / says, like the judge"),
+    ] = "auto",
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds for all POST calls of one test set")
+    ] = PREDICT_LIMIT_S,
+    health_timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait for HTTP 200 of GET /")
+    ] = HEALTH_LIMIT_S,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask only the first N questions of each test set")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the reports")] = Path("report"),
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A model's folder with tokenizer.json: adds real tokens/s")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit 1 below this accuracy over all sets")
+    ] = None,
+    min_speed: Annotated[
+        float | None, typer.Option(min=0, help="Exit 1 below these characters/s over all sets")
+    ] = None,
+) -> None:
+    """Judge a running service on test sets, as the contest's judge would."""
+    # Everything that can be wrong on this side is found before the service is asked anything.
+    try:
+        address = check_url(url)
+        sets = [read_testset(path) for path in testsets]
+        loaded_tokenizer = _load_tokenizer(tokenizer) if tokenizer else None
+        out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        _complain(error)
+        raise typer.Exit(2) from None
+    conditions = Conditions(mode, timeout, health_timeout, limit)
+    try:
+        judgement = _judge_with_progress(address, sets, conditions)
+    except ServiceNotReadyError as error:
+        _complain(f"the judge would fail this submission: {error}")
+        raise typer.Exit(1) from None
+    told = summary(judgement, loaded_tokenizer)
+    _note_warnings(told)
+    results_to.print(table(told))  # before any file is written: a full disk must not cost it
+    directory = write_report(told, list(answer_rows(judgement)), out)
+    results_to.print(f"report: {directory / 'report.html'}", **PLAIN)
+    problems = [f"the judge would fail this submission: {line}" for line in told["failures"]]
+    for name, value, least in (
+        ("accuracy", told["total"]["accuracy"], min_accuracy),
+        ("speed", told["total"]["speed"], min_speed),
+    ):
+        if least is not None and value < least:
+            problems.append(f"{name} {value:.4g} is below --min-{name} {least:g}")
+    for problem in problems:
+        _complain(problem)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _judge_with_progress(url: str, sets: list[TestSet], conditions: Conditions) -> Judgement:
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=notes_to) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if done == 0:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done)
+
+        return judge(url, sets, conditions, show)
+
+
+def _load_tokenizer(path: Path) -> Any:
+    """A tokenizers.Tokenizer from a folder or a tokenizer.json. Raises ValueError or OSError."""
+    from tokenizers import Tokenizer
+
+    file = path / "tokenizer.json" if path.is_dir() else path
+    text = file.read_text(encoding="utf-8")
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
+        raise ValueError(f"{file}: not a tokenizer ({error})") from error
+
+
+def _note_warnings(told: dict[str, Any]) -> None:
+    for warning in told["warnings"]:
+        _note(f"warning: {warning}")
+    for testset in told["testsets"]:
+        for warning in testset["warnings"][:WARNINGS_SHOWN]:
+            _note(f"{testset['name']}: {warning}")
+        if (more := len(testset["warnings"]) - WARNINGS_SHOWN) > 0:
+            _note(f"{testset['name']}: {more} warnings more in the report")
+    if told["deviations"]:
+        _note(f"not the judge's own conditions: {', '.join(told['deviations'])}")
+
+
+def _note(text: object) -> None:
+    notes_to.print(str(text), style="yellow", **PLAIN)
+
+
+def _complain(text: object) -> None:
+    notes_to.print(str(text), style="bold red", **PLAIN)
+
+
+if __name__ == "__main__":
+    app()

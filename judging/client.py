@@ -1,0 +1,302 @@
+"""The judge's protocol over HTTP, with its time limits and its way with bad replies.
+
+`GET /` is asked until it answers HTTP 200; `{"status": "batch"}` means one `POST /predict` with all
+questions, anything else one call a question. The clock runs around the POST calls.
+
+What the judge does is known for a late batch (the submission fails), for too few answers (the
+missing ones count as "") and for single questions not answered in time (they count as ""). Where
+its rules are silent we assume:
+
+- further answers than questions are ignored;
+- a batch reply that is no HTTP 200, no JSON, or whose `response` is no list of texts fails the
+  submission, and no answer of it counts: a broken contract is to be seen, not scored;
+- a single reply like that counts as "" and the next question is asked; when no question at all
+  gets a usable reply, the submission fails.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import httpx
+
+from judging.scoring import padded
+
+Mode = Literal["batch", "serial"]
+
+HEALTH_LIMIT_S = 180.0
+PREDICT_LIMIT_S = 360.0
+_POLL_EVERY_S = 1.0
+_POLL_LIMIT_S = 10.0
+_INFO_LIMIT_S = 5.0
+_NAMED_QUESTIONS = 5
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class ServiceNotReadyError(RuntimeError):
+    """The service did not answer `GET /` in time: the judge would fail the submission."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """The first HTTP 200 of `GET /`: its `status` field, the mode that follows, seconds waited."""
+
+    status: Any
+    mode: Mode
+    seconds: float
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What came back for a list of questions.
+
+    answers: as many as questions, "" where the judge would count "".
+    seconds: per question, the seconds of its own call; None in a batch and where none was made.
+    total_seconds: of all POST calls together, failed and interrupted ones included.
+    unanswered: questions without a usable reply (an empty text is usable).
+    failure: why the judge would fail the submission, or None.
+    """
+
+    mode: Mode
+    answers: list[str]
+    seconds: list[float | None]
+    total_seconds: float
+    unanswered: int
+    failure: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """One HTTP exchange: the body of an HTTP 200, or the problem in words."""
+
+    seconds: float
+    body: bytes = b""
+    problem: str | None = None
+    late: bool = False
+
+
+def check_url(url: str) -> str:
+    """The service's address without a slash at its end. Raises ValueError when it is none."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url!r} is no URL: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"{url!r} is no URL: expected http://HOST:PORT")
+    return url.rstrip("/")
+
+
+def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S) -> Health:
+    """Ask `GET /` until it answers HTTP 200, at most `limit` seconds.
+
+    Raises ServiceNotReadyError with the last problem seen.
+    """
+    return asyncio.run(_wait_for_service(url, limit))
+
+
+def fetch_info(url: str) -> dict[str, Any] | None:
+    """What `GET /info` says of model, engine and settings; None from services without it."""
+
+    async def fetch() -> _Exchange:
+        async with _client(url) as client:
+            return await _exchange(client, "GET", "/info", None, _INFO_LIMIT_S)
+
+    body = _parsed(asyncio.run(fetch()).body)
+    return body if isinstance(body, dict) else None
+
+
+def ask(
+    url: str,
+    questions: Sequence[str],
+    mode: Mode,
+    limit: float = PREDICT_LIMIT_S,
+    on_reply: Callable[[int], None] | None = None,
+) -> Replies:
+    """Send the questions as the judge would in `mode`, `limit` seconds in total.
+
+    `on_reply` is called with the number of questions done. Never raises for what a service does.
+    """
+    send = _ask_batch if mode == "batch" else _ask_serial
+    return asyncio.run(send(url, list(questions), limit, on_reply or (lambda done: None)))
+
+
+async def _wait_for_service(url: str, limit: float) -> Health:
+    start = time.perf_counter()
+    problem = "no time to ask"
+    async with _client(url) as client:
+        while (left := limit - (time.perf_counter() - start)) > 0:
+            exchange = await _exchange(client, "GET", "/", None, min(left, _POLL_LIMIT_S))
+            if exchange.problem is None:
+                return _health(exchange.body, time.perf_counter() - start)
+            problem = exchange.problem
+            await asyncio.sleep(min(_POLL_EVERY_S, left))
+    raise ServiceNotReadyError(
+        f"GET {url}/ gave no HTTP 200 within {limit:g} s (last: {problem}); is the service running?"
+    )
+
+
+def _health(body: bytes, seconds: float) -> Health:
+    reply = _parsed(body)
+    if isinstance(reply, dict) and "status" in reply:
+        status = reply["status"]
+        return Health(status, "batch" if status == "batch" else "serial", seconds)
+    warning = 'GET / says no status: {"status": "batch"} would let all questions go in one call'
+    return Health(None, "serial", seconds, [warning])
+
+
+async def _ask_batch(
+    url: str, questions: list[str], limit: float, on_reply: Callable[[int], None]
+) -> Replies:
+    async with _client(url) as client:
+        exchange = await _exchange(client, "POST", "/predict", {"prompt": questions}, limit)
+    count = len(questions)
+
+    def replies(response: list[str], failure: str | None, *warnings: str) -> Replies:
+        answers = padded([_text(item) for item in response], count)
+        missing = max(count - len(response), 0)
+        times = [None] * count
+        return Replies("batch", answers, times, exchange.seconds, missing, failure, list(warnings))
+
+    if exchange.late:
+        return replies([], f"the batch was not answered within {limit:g} s")
+    if exchange.problem:
+        return replies([], f"POST /predict: {exchange.problem}")
+    response, problem = _response_field(exchange.body)
+    if problem is None and not isinstance(response, list):
+        problem = f"response is {_kind(response)}, expected a list of {count} texts"
+    if problem:
+        return replies([], f"POST /predict: {problem}")
+    on_reply(count)
+    wrong = [index for index, item in enumerate(response[:count]) if not isinstance(item, str)]
+    if wrong:
+        kind = _kind(response[wrong[0]])
+        return replies([], f"POST /predict: response[{wrong[0]}] is {kind}, expected text")
+    if len(response) < count:
+        missing = count - len(response)
+        return replies(
+            response, None, f"{missing} answers are missing at the end, counted as empty"
+        )
+    if len(response) > count:
+        extra = len(response) - count
+        return replies(response, None, f"{extra} answers more than questions, ignored")
+    return replies(response, None)
+
+
+async def _ask_serial(
+    url: str, questions: list[str], limit: float, on_reply: Callable[[int], None]
+) -> Replies:
+    answers: list[str] = []
+    seconds: list[float | None] = []
+    problems: dict[str, list[int]] = {}
+    spent = 0.0
+    async with _client(url) as client:
+        for number, question in enumerate(questions, 1):
+            exchange = await _exchange(
+                client, "POST", "/predict", {"prompt": question}, limit - spent
+            )
+            spent += exchange.seconds
+            answer, problem = "", exchange.problem
+            if problem is None:
+                response, problem = _response_field(exchange.body)
+                if problem is None and not isinstance(response, str):
+                    problem = f"response is {_kind(response)}, expected text"
+                answer = _text(response)
+            answers.append(answer)
+            seconds.append(exchange.seconds)
+            if exchange.late:
+                problem = f"not answered within {limit:g} s in total"
+                problems.setdefault(problem, []).extend(range(number, len(questions) + 1))
+                break
+            if problem:
+                problems.setdefault(problem, []).append(number)
+            on_reply(number)
+    unanswered = sum(len(numbers) for numbers in problems.values())
+    warnings = [f"{_numbered(numbers)}: {problem}" for problem, numbers in problems.items()]
+    failure = None
+    if questions and unanswered == len(questions):
+        failure = f"no question got a usable reply ({next(iter(problems))})"
+    return Replies(
+        "serial",
+        padded(answers, len(questions)),
+        [*seconds, *[None] * (len(questions) - len(seconds))],
+        spent,
+        unanswered,
+        failure,
+        warnings,
+    )
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    """A client without proxies (they would catch 127.0.0.1) and with a connection a call.
+
+    Time limits are ours, in `_exchange`: httpx's own start anew with every byte that trickles in.
+    """
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncClient(base_url=url, timeout=None, limits=limits, trust_env=False)
+
+
+async def _exchange(
+    client: httpx.AsyncClient, method: str, path: str, body: Any, limit: float
+) -> _Exchange:
+    """One request and its whole reply, `limit` seconds at most."""
+    start = time.perf_counter()
+    try:
+        response = await asyncio.wait_for(client.request(method, path, json=body), max(limit, 0))
+        seconds = time.perf_counter() - start
+    except (asyncio.TimeoutError, TimeoutError):
+        seconds = time.perf_counter() - start
+        return _Exchange(seconds, problem=f"no reply within {limit:.3g} s", late=True)
+    except httpx.HTTPError as error:
+        seconds = time.perf_counter() - start
+        return _Exchange(seconds, problem=f"{type(error).__name__}: {error}".rstrip(": "))
+    if response.status_code != 200:
+        detail = " ".join(response.content[:200].decode("utf-8", "replace").split())
+        return _Exchange(seconds, problem=f"HTTP {response.status_code} {detail}".rstrip())
+    return _Exchange(seconds, response.content)
+
+
+def _parsed(body: bytes) -> Any:
+    """The body as JSON, or None when it is not (a body of `null` included)."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # not JSON, not Unicode, or nested without end
+        return None
+
+
+def _response_field(body: bytes) -> tuple[Any, str | None]:
+    """`response` of a reply, and the problem in words when there is none."""
+    reply = _parsed(body)
+    if not isinstance(reply, dict):
+        start = body[:60].decode("utf-8", "replace")
+        return None, f"the reply is no JSON object (it begins {start!r})"
+    if "response" not in reply:
+        names = ", ".join(map(repr, list(reply)[:5])) or "nothing"
+        return None, f'the reply has no field "response" (it has {names})'
+    return reply["response"], None
+
+
+def _text(value: Any) -> str:
+    """An answer, "" unless it is text.
+
+    Half surrogate pairs, which JSON can spell but no file can hold, become U+FFFD: as many
+    characters, and no token either way.
+    """
+    return _SURROGATES.sub("\ufffd", value) if isinstance(value, str) else ""
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _numbered(numbers: Sequence[int]) -> str:
+    """'question 3' or 'questions 3, 4, 5, 6, 7 and 20 more', counted from 1."""
+    named = ", ".join(map(str, numbers[:_NAMED_QUESTIONS]))
+    more = len(numbers) - _NAMED_QUESTIONS
+    return f"question{'s' * (len(numbers) > 1)} {named}" + (f" and {more} more" if more > 0 else "")

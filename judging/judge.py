@@ -1,0 +1,123 @@
+"""One judgement: wait for the service, ask every test set, score the answers.
+
+Each test set is judged on its own, with its own POST calls and its own time limit, as the contest
+judges its basic and its bonus questions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal
+
+from judging import client, scoring
+from judging.client import Health, Mode, Replies
+from judging.questions import Question, TestSet
+from judging.scoring import Scores
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How to judge; the defaults are the judge's own. Times are seconds.
+
+    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only.
+    """
+
+    mode: Literal["auto", "batch", "serial"] = "auto"
+    timeout: float = client.PREDICT_LIMIT_S
+    health_timeout: float = client.HEALTH_LIMIT_S
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One test set judged: what was asked, what came back, what it scored."""
+
+    testset: TestSet
+    questions: list[Question]
+    replies: Replies
+    scores: Scores
+
+    @property
+    def characters(self) -> int:
+        """Characters of all answers, as the judge's speed counts them."""
+        return sum(map(len, self.replies.answers))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All test sets judged, and the service that answered. `info` is its `GET /info`, if any."""
+
+    url: str
+    started: datetime
+    conditions: Conditions
+    health: Health
+    mode: Mode
+    info: dict[str, Any] | None
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the judge would fail the submission: one line per test set that fails it."""
+        return [
+            f"{result.testset.name}: {result.replies.failure}"
+            for result in self.results
+            if result.replies.failure
+        ]
+
+    @property
+    def deviations(self) -> list[str]:
+        """Where the conditions differ from the judge's, so that no score passes for its own."""
+        given, judges = self.conditions, Conditions()
+        found = [f"--mode {self.mode}"] if self.mode != self.health.mode else []
+        for option, name in (("--timeout", "timeout"), ("--health-timeout", "health_timeout")):
+            if getattr(given, name) != getattr(judges, name):
+                found.append(f"{option} {getattr(given, name):g}")
+        return found + ([f"--limit {given.limit}"] if given.limit is not None else [])
+
+
+def judge(
+    url: str,
+    testsets: Sequence[TestSet],
+    conditions: Conditions | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Judgement:
+    """Judge a service. `on_progress` gets test set name, questions done, questions in all.
+
+    Raises ServiceNotReadyError when `GET /` does not answer in time.
+    """
+    conditions = conditions or Conditions()
+    report = on_progress or (lambda name, done, total: None)
+    started = datetime.now().astimezone()
+    report("GET /", 0, 1)
+    health = client.wait_for_service(url, conditions.health_timeout)
+    report("GET /", 1, 1)
+    mode = health.mode if conditions.mode == "auto" else conditions.mode
+    results = []
+    for testset in testsets:
+        questions = testset.questions[: conditions.limit]
+        report(testset.name, 0, len(questions))
+        replies = client.ask(
+            url,
+            [question.question for question in questions],
+            mode,
+            conditions.timeout,
+            partial(_report_done, report, testset.name, len(questions)),
+        )
+        results.append(Result(testset, questions, replies, score(questions, replies.answers)))
+    # Asked last: the judge does not ask it, so it must not warm anything up.
+    info = client.fetch_info(url)
+    return Judgement(url, started, conditions, health, mode, info, results)
+
+
+def _report_done(report: Callable[[str, int, int], None], name: str, total: int, done: int) -> None:
+    report(name, done, total)
+
+
+def score(questions: Sequence[Question], answers: Sequence[str]) -> Scores:
+    """Scores of answers to a test set's questions."""
+    return scoring.score_answers(
+        [question.reference for question in questions],
+        answers,
+        [question.question for question in questions],
+    )
