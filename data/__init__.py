@@ -1,1 +1,1 @@
-"""Books become question-answer pairs: read, cut, ask, clean, split, write. See `data/__main__.py`."""
+"""Books become question-answer pairs: read, cut, ask, clean, split, write; see `__main__`."""

@@ -156,8 +156,7 @@ def _convert(content: bytes | str, suffix: str) -> str:
     import io
     import logging
 
-    from markitdown import MarkItDown, StreamInfo
-    from markitdown import MarkItDownException
+    from markitdown import MarkItDown, MarkItDownException, StreamInfo
 
     logging.getLogger("pdfminer").setLevel(logging.ERROR)
     data = content.encode() if isinstance(content, str) else content

@@ -18,6 +18,7 @@ class Block:
 
     `start` and `end` are character offsets in the book's Markdown text (`Book.text`).
     `marker` is a list item's bullet or number, empty for the later paragraphs of an item.
+    `terms` are the words the author set in bold or in a code face.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Block:
     marker: str = ""
     depth: int = 0
     language: str = ""
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def block_text(block: Block) -> str:
 
 def chunk_from_dict(row: dict[str, Any]) -> Chunk:
     """Rebuild a chunk from `Chunk.to_dict` (lists become tuples again)."""
-    blocks = tuple(Block(**{**b, "path": tuple(b["path"])}) for b in row["blocks"])
+    blocks = tuple(
+        Block(**{**b, "path": tuple(b["path"]), "terms": tuple(b["terms"])}) for b in row["blocks"]
+    )
     return Chunk(row["book"], tuple(row["path"]), row["start"], row["end"], blocks)
 
 

@@ -89,6 +89,14 @@ def plain(inline: Token) -> str:
     return joined.strip("* ") if joined.startswith(("***", "**")) else joined.strip()
 
 
+def terms(inline: Token) -> tuple[str, ...]:
+    """Words set in bold or in a code face, as plain text, at most 40 characters each."""
+    found = [c.content for c in inline.children or [] if c.type == "code_inline"]
+    found += re.findall(r"\*\*\s*([^*\n]+?)\s*\*\*", inline.content)
+    cleaned = (tidy(term.replace(_UNDERSCORE, "_").strip("`* ")) for term in found)
+    return tuple(dict.fromkeys(term for term in cleaned if 0 < len(term) <= 40))
+
+
 def read_sections(text: str) -> Iterator[Section]:
     """Sections of a Markdown text in order, each with its blocks (possibly none)."""
     stack: list[tuple[int, str]] = []
@@ -159,7 +167,9 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
                 if markers:
                     markers[-1] = ""
                 start, end = span(token)
-                section.blocks.append(Block(kind, body, section.path, start, end, marker, depth))
+                section.blocks.append(
+                    Block(kind, body, section.path, start, end, marker, depth, terms=terms(token))
+                )
         position += 1
     if section.blocks or section.path:
         yield section

@@ -35,14 +35,18 @@ def join_lines(first: str, second: str) -> str:
     return first + (" " if spaced else "") + second
 
 
-def sentences(text: str) -> list[str]:
+def sentences(text: str, semicolons: bool = True) -> list[str]:
     """Sentences with their end marks; brackets and quotes are never cut open.
+
+    With `semicolons` off, clauses parted by ； stay together.
 
     >>> sentences("A 是 B（例如 C。D）。E 为 1.5。")
     ['A 是 B（例如 C。D）。', 'E 为 1.5。']
     """
     found, start = [], 0
     for stop in _STOP.finditer(text):
+        if not semicolons and stop.group()[0] in "；;":
+            continue
         piece = text[start : stop.end()]
         opened = sum(piece.count(c) for c in "（(「『“") - sum(piece.count(c) for c in "）)」』”")
         # An unclosed bracket of a careless author must not swallow the rest of the paragraph.

@@ -1,0 +1,44 @@
+"""Where pairs come from: one protocol, three sources (rules, teacher, vllm)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from data.records import Chunk, Pair
+
+
+class SourceError(RuntimeError):
+    """A source that cannot go on; what it made before is kept. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take; seconds are None where nothing was measured yet."""
+
+    calls: int
+    prompt_tokens: int
+    answer_tokens: int
+    seconds: float | None = None
+
+
+class PairSource(Protocol):
+    """Makes pairs from chunks.
+
+    `fingerprint` names everything besides the chunk that changes the outcome (model, prompt,
+    version): the pipeline caches each chunk's pairs under it, so `pairs` only sees new chunks.
+    """
+
+    name: str
+    fingerprint: str
+
+    def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """Pairs of each chunk, yielded as soon as they are there, in any order.
+
+        A chunk for which the source failed is not yielded (it stays uncached, and a later run
+        asks again). Raises SourceError when the source as a whole cannot go on.
+        """
+        ...
+
+    def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
+        """Calls and tokens that `pairs` would take for these chunks."""
+        ...

@@ -1,0 +1,66 @@
+"""Pairs by rules, without a model: made for precision, not volume.
+
+Each rule looks at one block with its neighbours and yields (kind, question, answer). A rule that
+is not sure stays silent. Raise VERSION whenever a rule changes: cached pairs are then made again.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, Block, Chunk, Pair, pair_at
+from data.sources import Estimate, rules_claims, rules_code, rules_list, rules_prose
+from data.sources.sentence import is_standalone, polish
+
+VERSION = "1"
+
+
+class RulesSource:
+    """The default source: deterministic, offline, about a second for a book."""
+
+    name = "rules"
+    fingerprint = f"rules/{VERSION}"
+
+    def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """Pairs of each chunk in order."""
+        for chunk in chunks:
+            yield chunk, list(chunk_pairs(chunk))
+
+    def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
+        """Rules cost no calls and no tokens."""
+        return Estimate(0, 0, 0)
+
+
+def chunk_pairs(chunk: Chunk) -> Iterator[Pair]:
+    """All rules over all blocks of a chunk; a question asked twice keeps its first answer."""
+    seen: set[str] = set()
+    for kind, question, answer in _candidates(chunk.blocks):
+        question, answer = polish_question(question), polish(answer) if kind != CODE else answer
+        if question in seen or not is_standalone(question):
+            continue
+        if kind != CODE and not is_standalone(answer):
+            continue
+        seen.add(question)
+        yield pair_at(chunk, question, answer, kind, RulesSource.name)
+
+
+def polish_question(question: str) -> str:
+    """One question mark at the end, no doubled spaces."""
+    bare = " ".join(question.split()).rstrip("？?。，,；;：: ")
+    return f"{bare}{'。' if bare.startswith(('请', '写出', '给出')) else '？'}"
+
+
+def _candidates(blocks: Sequence[Block]) -> Iterator[tuple[str, str, str]]:
+    for index, block in enumerate(blocks):
+        if block.kind == CODE:
+            yield from rules_code.from_code(blocks, index)
+        elif block.kind == ITEM:
+            yield from rules_list.from_item(blocks, index)
+            yield from rules_prose.from_paragraph(block)
+            yield from rules_claims.from_claims(block)
+        elif block.kind == TABLE:
+            yield from rules_claims.from_table(block)
+        elif block.kind in (PARAGRAPH, QUOTE):
+            yield from rules_list.from_introduction(blocks, index)
+            yield from rules_prose.from_paragraph(block)
+            yield from rules_claims.from_claims(block)
+            yield from rules_claims.from_section_intro(blocks, index)
+            yield from rules_prose.from_heading(blocks, index)

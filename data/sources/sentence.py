@@ -1,0 +1,87 @@
+"""Sentences as answers: what can stand alone, and what has to be trimmed first."""
+
+import re
+
+from data.text import sentences, tidy
+
+# Words that lean on something the reader of the answer does not see.
+_ELSEWHERE = re.compile(
+    r"[上下如右左此]图|图\s*\d|图[中里示]|[上下前]文|上面|下面|前面|后面|上述|前述|以上|上一[节章小个步]|下一[节章小]"
+    r"|[本这上下]一?[章节小篇]|本文|本书|本例|本系列|这里|此处|在此|刚才|刚刚|之前的|如下所?示?|下表|上表|见表"
+    r"|参[考见阅照]|详见|链接|我们来|大家|同学|读者|作者|笔者|小编|回顾|复习|接下来|待补充|TODO|此代码|该代码|这段|这份"
+    r"|这个(?:图|表|例子|新的|函数|内核|版本|kernel)|the (?:figure|chapter|text|above|following)|\bfigure \d|https?://",
+    re.I,
+)
+# An answer must not open with a word that refers back.
+_POINTS_BACK = re.compile(
+    r"^(?:这|那|它|他|她|其(?!他|它|中一)|该|此|后者|前者|两者|二者|以此|对此|为此|由此|从而|进而|于是|然后|接着|最后|首先|其次"
+    r"|同样|同理|另外|此外|而且|而(?!是)|但|不过|然而|也|还|并(?!行|发)|并且|则|就|即|或者?|所以|因此|因而|故|比如|例如|如(?!果|何)"
+    r"|虽然|尽管|之所以|反之|否则|除此|除了|再|又|我|你|可以看|可见|从图|从.{0,12}(?:可以|能)看|看到|注意|上|下)"
+)
+_LEAD = re.compile(
+    r"^(?:(?:因此|所以|此外|另外|同时|总之|其实|事实上|实际上|简单来说|简单的?说|概括的?讲|概要地理解的话|一般来说|一般而言"
+    r"|通常来说|换句话说|换言之|也就是说|更准确地说|具体来说|具体而言|需要注意的?是?|值得注意的是|要注意|注意|众所周知"
+    r"|可以看[到出]|我们知道|显然|首先|其次|再次|最后|然而|不过|但是|但|而且|并且|从设计目的而言|前面提到|在?上文提到"
+    r"|总的来说|综上所述|综上|可见|由此可见|从而|那么|那|同样地?|类似地|接着|然后|于是)\s*[，,：:]\s*|注[：:]\s*|而(?=[A-Z]))"
+)
+_ASIDE = re.compile(
+    r"\s*[（(][^（）()]*(?:上面|下面|前面|后面|[上下前]文|参[考见阅照]|详见|如图|见图|见第|[上下]图|keep in mind|链接|红色|绿色|橙色)"
+    r"[^（）()]*[)）]",
+    re.I,
+)
+
+
+def polish(text: str) -> str:
+    """Trim discourse leads and asides, close with a full stop.
+
+    >>> polish("需要注意的是，warp 是调度单位（见下图）")
+    'warp 是调度单位。'
+    """
+    text = tidy(_ASIDE.sub("", text))
+    for _ in range(3):
+        shorter = _LEAD.sub("", text)
+        if shorter == text:
+            break
+        text = shorter
+    text = re.sub(r"[，,；;、:：]+$", "", text.strip())
+    if text and not re.search(r"[。！？.!?]$", text):
+        text += "。"
+    return text
+
+
+def is_standalone(text: str) -> bool:
+    """No pointer to figures, other places or earlier sentences."""
+    return not (_ELSEWHERE.search(text) or _POINTS_BACK.match(text.strip()))
+
+
+def clean_sentences(text: str) -> list[str]:
+    """Sentences of a paragraph with asides and leads trimmed, end marks kept."""
+    trimmed = (tidy(_ASIDE.sub("", sentence)) for sentence in sentences(text, semicolons=False))
+    return [strip_lead(sentence) for sentence in trimmed if sentence]
+
+
+def strip_lead(sentence: str) -> str:
+    """Without "因此，", "需要注意的是，" and the like."""
+    for _ in range(3):
+        shorter = _LEAD.sub("", sentence)
+        if shorter == sentence:
+            break
+        sentence = shorter
+    return sentence
+
+
+_CONTINUES = re.compile(r"^(?:它|其|该|这(?!里|个图)|此(?!处|图)|也就是说|例如|比如|即)")
+
+
+def with_continuation(all_sentences: list[str], index: int, limit: int = 220) -> str:
+    """Sentence `index` and the following ones that continue it ("它…", "例如…"), up to a limit."""
+    answer = all_sentences[index]
+    for following in all_sentences[index + 1 :]:
+        fits = len(answer) + len(following) <= limit
+        if not (fits and _CONTINUES.match(following)) or _ELSEWHERE.search(following):
+            break
+        if following.endswith(("？", "?", "：", ":")):
+            break
+        spaced = answer[-1].isascii()
+        answer += (" " if spaced else "") + following
+    return answer
