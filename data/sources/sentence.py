@@ -49,6 +49,11 @@ def polish(text: str) -> str:
     return text
 
 
+def points_elsewhere(text: str) -> bool:
+    """Does the text lean on a figure, another chapter, or "this book"?"""
+    return bool(_ELSEWHERE.search(text))
+
+
 def is_standalone(text: str) -> bool:
     """No pointer to figures, other places or earlier sentences."""
     return not (_ELSEWHERE.search(text) or _POINTS_BACK.match(text.strip()))

@@ -1,0 +1,99 @@
+"""Near-duplicates among questions and answers: datasketch proposes (MinHash), rapidfuzz decides."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rapidfuzz import fuzz
+
+from data.records import CODE, Pair
+from data.text import ascii_terms, normalise
+
+QUESTION_RATIO = 0.9
+ANSWER_RATIO = 0.9
+ANSWERS_SHARED = 2  # questions that may have (nearly) the same answer
+_PERMUTATIONS = 64
+
+
+class NearIndex:
+    """Texts that are at least `ratio` alike, found without comparing all with all.
+
+    Two texts with different identifiers or numbers are never alike (threadIdx.x, threadIdx.y),
+    however close their letters, unless `strict` is off.
+    """
+
+    def __init__(self, ratio: float, strict: bool = True) -> None:
+        """`ratio` is rapidfuzz's normalised InDel similarity, 0 to 1, on normalised text."""
+        from datasketch import MinHashLSH
+
+        self.ratio = ratio
+        self.strict = strict
+        # Two texts of InDel ratio 0.9 share well over half of their character pairs.
+        self._lsh = MinHashLSH(threshold=0.5, num_perm=_PERMUTATIONS)
+        self._texts: dict[int, tuple[str, tuple[str, ...]]] = {}
+
+    def _hash(self, text: str):  # noqa: ANN202 - datasketch has no types
+        from datasketch import MinHash
+
+        grams = {text[i : i + 2].encode() for i in range(max(len(text) - 1, 1))}
+        signature = MinHash(num_perm=_PERMUTATIONS)
+        signature.update_batch(list(grams))
+        return signature
+
+    def near(self, text: str) -> list[int]:
+        """Numbers of the texts added so far that are near `text`, the most alike first."""
+        bare, terms = normalise(text), _terms(text)
+        found = []
+        for key in self._lsh.query(self._hash(bare)):
+            other, other_terms = self._texts[key]
+            if self.strict and other_terms != terms:
+                continue
+            ratio = fuzz.ratio(bare, other) / 100
+            if ratio >= self.ratio:
+                found.append((-ratio, key))
+        return [key for _, key in sorted(found)]
+
+    def add(self, key: int, text: str) -> None:
+        """Remember `text` under the number `key`."""
+        bare = normalise(text)
+        self._texts[key] = (bare, _terms(text))
+        self._lsh.insert(key, self._hash(bare))
+
+
+def _terms(text: str) -> tuple[str, ...]:
+    return tuple(sorted(term.lower() for term in ascii_terms(text)))
+
+
+def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
+    """Pairs in order without those whose question, or whose answer, was there before.
+
+    Counted in `dropped`: `same_question` (same answer too), `conflict` (same question, another
+    answer: a model cannot learn both), `same_answer` (an answer asked for too often).
+    """
+    questions, answers = NearIndex(QUESTION_RATIO), NearIndex(ANSWER_RATIO)
+    exact: dict[str, int] = {}
+    uses: Counter[int] = Counter()
+    kept: list[Pair] = []
+    for pair in pairs:
+        asked = normalise(pair.question)
+        before = exact.get(asked)
+        if before is None:
+            near = questions.near(pair.question)
+            before = near[0] if near else None
+        if before is not None:
+            alike = fuzz.ratio(normalise(kept[before].answer), normalise(pair.answer)) >= 80
+            dropped["same_question" if alike else "conflict"] += 1
+            continue
+        same = answers.near(pair.answer)
+        first = same[0] if same else None
+        if first is not None and (uses[first] >= ANSWERS_SHARED or pair.kind == CODE):
+            dropped["same_answer"] += 1
+            continue
+        number = len(kept)
+        if first is None:
+            answers.add(number, pair.answer)
+            first = number
+        uses[first] += 1
+        exact[asked] = number
+        questions.add(number, pair.question)
+        kept.append(pair)
+    return kept

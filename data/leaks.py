@@ -1,0 +1,116 @@
+"""Does a training set hold test questions? The check that most public training sets fail."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rapidfuzz import fuzz, process
+
+from data.text import normalise
+
+QUESTION_SIMILARITY = 0.85
+ANSWER_SIMILARITY = 0.80
+MIN_ANSWER_CHARS = 15  # shorter answers are alike by accident
+_SHORTEST_CONTAINED = 8  # a test question this long inside another question counts as asked
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Match:
+    """A training row and the test pair it is closest to; similarity is 0 to 1."""
+
+    row: int
+    test: int
+    similarity: float
+    part: str  # "question" or "answer"
+
+
+def closest(
+    rows: Sequence[tuple[str, str]], tests: Sequence[tuple[str, str]]
+) -> Iterator[tuple[Match, Match]]:
+    """For each row: its closest test question and its closest test answer.
+
+    Similarity of questions: InDel ratio on normalised text, or how much of the whole test
+    question stands inside the row's question (prompts like "简答：…" hide nothing). Streams in
+    blocks: memory does not grow with the training set.
+    """
+    if not tests:
+        return
+    asked = [normalise(question) for question, _ in tests]
+    answered = [normalise(answer) for _, answer in tests]
+    long_enough = np.array([len(q) >= _SHORTEST_CONTAINED for q in asked])
+    answer_counts = np.array([len(a) >= MIN_ANSWER_CHARS for a in answered])
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        questions = [normalise(question) for question, _ in block]
+        answers = [normalise(answer) for _, answer in block]
+        whole = _table(questions, asked, fuzz.ratio)
+        part = _table(questions, asked, fuzz.partial_ratio, cutoff=85) * long_enough
+        # Only the test question inside a longer row counts, not a short row inside the test's.
+        longer = np.array([len(q) for q in questions])[:, None] >= np.array([len(q) for q in asked])
+        question_scores = np.maximum(whole, part * longer)
+        answer_scores = _table(answers, answered, fuzz.ratio) * answer_counts
+        answer_scores *= np.array([len(a) >= MIN_ANSWER_CHARS for a in answers])[:, None]
+        for offset in range(len(block)):
+            q, a = int(question_scores[offset].argmax()), int(answer_scores[offset].argmax())
+            yield (
+                Match(start + offset, q, float(question_scores[offset][q]) / 100, "question"),
+                Match(start + offset, a, float(answer_scores[offset][a]) / 100, "answer"),
+            )
+
+
+def _table(left: list[str], right: list[str], scorer, cutoff: int = 0) -> np.ndarray:  # noqa: ANN001
+    return process.cdist(
+        left, right, scorer=scorer, score_cutoff=cutoff, dtype=np.float32, workers=-1
+    )
+
+
+def leaking(question: Match, answer: Match) -> Match | None:
+    """The match that makes a row a leak, or None: the closer of the two over its threshold."""
+    hits = []
+    if question.similarity >= QUESTION_SIMILARITY:
+        hits.append(question)
+    if answer.similarity >= ANSWER_SIMILARITY:
+        hits.append(answer)
+    return max(hits, key=lambda hit: hit.similarity, default=None)
+
+
+@dataclass(frozen=True)
+class LeakCheck:
+    """Outcome of checking a training set: which rows leak, which test questions are found.
+
+    `best` maps each test pair's number to the row closest to its question.
+    """
+
+    rows: int
+    tests: int
+    leaks: list[Match]
+    survivors: list[Match]
+    found: set[int]
+
+
+def check(
+    rows: Sequence[tuple[str, str]], tests: Sequence[tuple[str, str]], keep_survivors: int = 10
+) -> LeakCheck:
+    """Compare every row with every test pair.
+
+    `found` holds the test questions that some row asks (question over the threshold); `leaks`
+    every row to remove, with the reason; `survivors` the closest rows that stay.
+    """
+    leaks: list[Match] = []
+    survivors: list[Match] = []
+    found: set[int] = set()
+    for question, answer in closest(rows, tests):
+        if question.similarity >= QUESTION_SIMILARITY:
+            found.add(question.test)
+        if hit := leaking(question, answer):
+            leaks.append(hit)
+            continue
+        survivors.append(max(question, answer, key=lambda match: match.similarity))
+        if len(survivors) > 50 * keep_survivors:
+            survivors = _top(survivors, keep_survivors)
+    return LeakCheck(len(rows), len(tests), leaks, _top(survivors, keep_survivors), found)
+
+
+def _top(matches: list[Match], count: int) -> list[Match]:
+    return sorted(matches, key=lambda match: (-match.similarity, match.row))[:count]

@@ -1,0 +1,81 @@
+"""Several wordings for one question, by rules: the same fact asked as different people would."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from data.records import Pair
+from data.text import normalise
+
+# (what a question looks like, other ways to ask it); {x} is what the pattern caught.
+_FORMS: Sequence[tuple[re.Pattern[str], Sequence[str]]] = [
+    (
+        re.compile(r"^什么是\s*(?P<x>.+?)[？?]$"),
+        ["{x}是什么？", "请解释{x}的含义。", "{x}指的是什么？", "如何理解{x}？"],
+    ),
+    (
+        re.compile(r"^(?P<x>.+?)的作用是什么[？?]$"),
+        ["{x}有什么作用？", "{x}是用来做什么的？", "请说明{x}的作用。", "{x}的用途是什么？"],
+    ),
+    (
+        re.compile(r"^为什么\s*(?P<x>.+?)[？?]$"),
+        ["{x}的原因是什么？", "请解释为什么{x}。", "为何{x}？"],
+    ),
+    (
+        re.compile(r"^(?P<x>.+?)有什么(?:区别|不同)[？?]$"),
+        ["{x}的区别是什么？", "请比较{x}。", "{x}有哪些不同之处？"],
+    ),
+    (
+        re.compile(r"^请写出(?P<x>.+?)的实现代码。$"),
+        ["{x}的代码怎么写？", "如何实现{x}？请给出代码。", "给出{x}的代码。"],
+    ),
+    (
+        re.compile(r"^(?P<x>.+?)(?P<v>包括|包含)哪些(?P<n>.+?)[？?]$"),
+        ["{x}都{v}哪些{n}？", "请列举{x}{v}的{n}。"],
+    ),
+    (
+        re.compile(r"^请简要(?:介绍|说明)\s*(?P<x>.+?)。$"),
+        ["请介绍一下{x}。", "请说明{x}。", "{x}是怎么回事？"],
+    ),
+    (re.compile(r"^(?P<x>.+?)，会怎样[？?]$"), ["{x}，会发生什么？", "{x}，结果如何？"]),
+    (
+        re.compile(r"^(?P<x>.+?)的(?P<n>[^的]{2,8})是什么[？?]$"),
+        ["请说明{x}的{n}。", "什么是{x}的{n}？"],
+    ),
+    (re.compile(r"^(?P<x>.+?)多少(?P<n>.{1,12})[？?]$"), ["请问{x}多少{n}？", "{x}几{n}？"]),
+    (re.compile(r"^(?P<x>.+?)有什么限制[？?]$"), ["{x}受到什么限制？", "使用{x}时有哪些限制？"]),
+    (re.compile(r"^(?:如何|怎样)(?P<x>.+?)[？?]$"), ["怎么{x}？", "请说明如何{x}。"]),
+]
+
+
+def wordings(question: str, count: int) -> list[str]:
+    """Up to `count` other ways to ask `question`; none when no form fits."""
+    for pattern, forms in _FORMS:
+        if match := pattern.match(question):
+            made = [_tidy(form.format(**match.groupdict())) for form in forms]
+            different = [text for text in made if normalise(text) != normalise(question)]
+            return list(dict.fromkeys(different))[:count]
+    return []
+
+
+def _tidy(text: str) -> str:
+    """A space between Chinese and an ASCII word that follows it."""
+    return re.sub(r"([\u4e00-\u9fff])([A-Za-z_])", r"\1 \2", text).strip()
+
+
+def rephrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) -> list[Pair]:
+    """Each pair followed by its other wordings, all in the pair's group.
+
+    A wording that is already some pair's question is left out: one question, one answer.
+    `taken` holds normalised questions of other splits that must not be asked here either.
+    """
+    asked = {normalise(pair.question) for pair in pairs} | (taken or set())
+    found: list[Pair] = []
+    for pair in pairs:
+        found.append(pair)
+        for text in wordings(pair.question, count):
+            bare = normalise(text)
+            if bare not in asked:
+                asked.add(bare)
+                found.append(replace(pair, question=text, group=pair.group or pair.id))
+    return found

@@ -1,0 +1,111 @@
+"""train / dev / calibration by section, so that no fact is on two sides."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.dedupe import NearIndex
+from data.records import Pair
+
+SPLITS = ("train", "dev", "calibration")
+SAME_QUESTION, SAME_ANSWER = 0.9, 0.85
+
+
+class SplitLeakError(RuntimeError):
+    """A fact is on both sides of a split: a bug, never to be ignored."""
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Shares are of pairs; sections are never cut, so the outcome is near them."""
+
+    seed: int = 0
+    dev: float = 0.1
+    calibration: float = 0.05
+
+
+def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, list[Pair]]:
+    """Pairs by split, in their order. The same pairs and seed give the same split.
+
+    Sections that hold near-duplicates of each other's questions or answers go together.
+    Raises SplitLeakError if a near-duplicate is still on two sides.
+    """
+    clusters = _clusters(pairs)
+    sizes: dict[str, int] = defaultdict(int)
+    for pair in pairs:
+        sizes[clusters[pair.section]] += 1
+    order = sorted(sizes, key=lambda c: hashlib.sha256(f"{settings.seed}\0{c}".encode()).digest())
+    wanted = {
+        "dev": round(settings.dev * len(pairs)),
+        "calibration": round(settings.calibration * len(pairs)),
+    }
+    home: dict[str, str] = {}
+    for name, size in wanted.items():
+        taken = 0
+        for cluster in order:
+            # A cluster that would overfill a small split stays in train.
+            if cluster in home or taken >= size or taken + sizes[cluster] > max(size * 1.5, 3):
+                continue
+            home[cluster] = name
+            taken += sizes[cluster]
+    splits: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    for pair in pairs:
+        splits[home.get(clusters[pair.section], "train")].append(pair)
+    assert_no_leak(splits)
+    return splits
+
+
+def _clusters(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Section → name of its cluster (its first section): union-find over near-duplicates."""
+    parent: dict[str, str] = {}
+
+    def root(section: str) -> str:
+        parent.setdefault(section, section)
+        while parent[section] != section:
+            parent[section] = parent[parent[section]]
+            section = parent[section]
+        return section
+
+    groups: dict[str, str] = {}
+    for pair in pairs:
+        group = pair.group or pair.id
+        first = groups.setdefault(group, pair.section)
+        _union(parent, root(first), root(pair.section))
+    for part, ratio in (("question", SAME_QUESTION), ("answer", SAME_ANSWER)):
+        index = NearIndex(ratio)
+        for number, pair in enumerate(pairs):
+            text = getattr(pair, part)
+            for other in index.near(text):
+                _union(parent, root(pairs[other].section), root(pair.section))
+            index.add(number, text)
+    return {pair.section: root(pair.section) for pair in pairs}
+
+
+def _union(parent: dict[str, str], first: str, second: str) -> None:
+    # The smaller name leads, so that the outcome does not depend on the order of pairs.
+    low, high = sorted((first, second))
+    parent[high] = low
+
+
+def assert_no_leak(splits: dict[str, list[Pair]]) -> None:
+    """Raise SplitLeakError if two splits share a section, a group or a near-duplicate."""
+    seen: dict[str, str] = {}
+    for name, pairs in splits.items():
+        for pair in pairs:
+            for key in (f"section {pair.section}", f"group {pair.group or pair.id}"):
+                if seen.setdefault(key, name) != name:
+                    raise SplitLeakError(f"{key!r} is in {seen[key]} and in {name}")
+    for part, ratio in (("question", SAME_QUESTION), ("answer", SAME_ANSWER)):
+        index = NearIndex(ratio)
+        homes: list[tuple[str, Pair]] = []
+        for name, pairs in splits.items():
+            for pair in pairs:
+                text = getattr(pair, part)
+                for other in index.near(text):
+                    if homes[other][0] != name:
+                        raise SplitLeakError(
+                            f"{part} in {homes[other][0]} and in {name}: {text[:80]!r}"
+                        )
+                index.add(len(homes), text)
+                homes.append((name, pair))
