@@ -10,6 +10,7 @@ import sys
 
 from answering.app import create_app
 from answering.settings import SettingsError, load_settings
+from answering.startup import restart_process
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
@@ -18,4 +19,4 @@ try:
 except SettingsError as error:
     sys.exit(f"serve.py: {error}")
 
-app = create_app(settings)
+app = create_app(settings, restart_process)

@@ -41,8 +41,12 @@ class Answerer:
         self.engine.stop()
         self._tokenizing.shutdown()
 
-    async def answer(self, questions: Sequence[str], deadline: float) -> list[str]:
+    async def answer(
+        self, questions: Sequence[str], deadline: float, max_tokens: int | None = None
+    ) -> list[str]:
         """One text a question, in order, by `deadline` (a `time.monotonic()` value).
+
+        max_tokens: longest answer, the settings' when None.
 
         Blank questions answer "" without the model; a question cut off at the deadline answers
         what there is. Raises EngineError when the engine is dead and nothing was answered.
@@ -53,14 +57,19 @@ class Answerer:
             return texts
         loop = asyncio.get_running_loop()
         batch = await loop.run_in_executor(
-            self._tokenizing, self._batch, [questions[index] for index in asked], deadline
+            self._tokenizing,
+            self._batch,
+            [questions[index] for index in asked],
+            deadline,
+            max_tokens or self.settings.max_tokens,
         )
         self.engine.submit(batch)
         patience = max(0.0, deadline - time.monotonic()) + HANG_GRACE_S
         done, _ = await asyncio.wait([asyncio.wrap_future(batch.done)], timeout=patience)
         if not done:
-            log.error("the engine hangs: %.0f s past the deadline, finished answers only",
-                      HANG_GRACE_S)
+            log.error(
+                "the engine hangs: %.0f s past the deadline, finished answers only", HANG_GRACE_S
+            )
         answers = batch.answers()
         for index, answer in zip(asked, answers, strict=True):
             texts[index] = clean(answer.text)
@@ -72,10 +81,10 @@ class Answerer:
 
         return AutoTokenizer.from_pretrained(self.settings.model_dir)
 
-    def _batch(self, questions: Sequence[str], deadline: float) -> Batch:
+    def _batch(self, questions: Sequence[str], deadline: float, max_tokens: int) -> Batch:
         prompts = self._prepare(questions)
         room = [self.engine.max_model_len - len(prompt) for prompt in prompts]
-        return Batch(prompts, [min(self.settings.max_tokens, r) for r in room], deadline)
+        return Batch(prompts, [min(max_tokens, r) for r in room], deadline)
 
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
@@ -87,9 +96,12 @@ class Answerer:
         for index, prompt in enumerate(prompts):
             if len(prompt) > limit:
                 log.warning(
-                    "question %d: its prompt of %d tokens is shortened at the middle to %d, so that "
+                    "question %d: its prompt of %d tokens is cut to %d at the middle, so that "
                     "an answer fits into the context of %d tokens (MAX_MODEL_LEN)",
-                    index, len(prompt), limit, context,
+                    index,
+                    len(prompt),
+                    limit,
+                    context,
                 )
                 prompts[index] = shorten_middle(prompt, limit)
         return prompts

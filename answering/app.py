@@ -17,15 +17,18 @@ from . import __version__
 from .answerer import Answerer
 from .engine import EngineError
 from .manifest import chain, read_manifest
-from .protocol import BadRequest, PredictRequest, PredictResponse, parse_predict
+from .protocol import BadRequestError, PredictRequest, PredictResponse, parse_predict
 from .settings import Settings
-from .startup import start_answerer
+from .startup import Restart, start_answerer
 
 log = logging.getLogger("answering.app")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service. Loading begins when the application starts, not here."""
+def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
+    """The service. Loading begins when the application starts, not here.
+
+    restart: how the start-up ladder starts this process again; None: it does not.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -33,14 +36,14 @@ def create_app(settings: Settings) -> FastAPI:
         for line in chain(manifest) if manifest else ["no manifest.json in the model directory"]:
             log.info("model: %s", line)
         app.state.manifest = manifest
-        app.state.answerer, app.state.startup = await start_answerer(settings)
+        app.state.answerer, app.state.startup = await start_answerer(settings, restart)
         yield
         app.state.answerer.stop()
 
     app = FastAPI(title="textbook answers", version=__version__, lifespan=lifespan)
 
-    @app.exception_handler(BadRequest)
-    async def bad_request(request: Request, error: BadRequest) -> JSONResponse:
+    @app.exception_handler(BadRequestError)
+    async def bad_request(request: Request, error: BadRequestError) -> JSONResponse:
         log.warning("%d: %s", error.status, error)
         return JSONResponse({"error": str(error)}, status_code=error.status)
 
@@ -97,5 +100,5 @@ async def _read_body(request: Request, limit: int) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
-            raise BadRequest(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
+            raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
     return bytes(body)

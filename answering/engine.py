@@ -97,6 +97,7 @@ class Engine(Protocol):
 
     name: str
     max_model_len: int
+    warmup_questions: int  # a batch that meets what the first real one will
 
     def start(self) -> None:
         """Load the model; returns when it can answer. Raises EngineError."""

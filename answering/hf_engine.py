@@ -30,6 +30,7 @@ class TransformersEngine:
         self._thread = threading.Thread(target=self._run, name="hf-engine", daemon=True)
         self._info: dict[str, Any] = {"name": self.name}
         self.max_model_len = settings.max_model_len
+        self.warmup_questions = ROWS
 
     def start(self) -> None:
         """Load model and tokenizer. Raises EngineError."""

@@ -17,7 +17,7 @@ class PredictResponse(BaseModel):
     response: str | list[str]
 
 
-class BadRequest(ValueError):
+class BadRequestError(ValueError):
     """A request that cannot be answered: an HTTP status and a message naming the field."""
 
     def __init__(self, status: int, message: str):
@@ -29,29 +29,29 @@ EXPECTED = 'expected {"prompt": "a question"} or {"prompt": ["question", ...]}'
 
 
 def parse_predict(body: bytes) -> PredictRequest:
-    """The request in a body. Raises BadRequest: 400 for broken JSON, 422 for a wrong shape."""
+    """The request in a body. Raises BadRequestError: 400 for broken JSON, 422 for a wrong shape."""
     try:
         data = json.loads(body)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(400, f"body: not valid JSON ({error}); {EXPECTED}") from error
+        raise BadRequestError(400, f"body: not valid JSON ({error}); {EXPECTED}") from error
     if not isinstance(data, dict):
-        raise BadRequest(422, f"body: a JSON {_kind(data)}; {EXPECTED}")
+        raise BadRequestError(422, f"body: a JSON {_kind(data)}; {EXPECTED}")
     if "prompt" not in data:
-        raise BadRequest(422, f"prompt: missing; {EXPECTED}")
+        raise BadRequestError(422, f"prompt: missing; {EXPECTED}")
     prompt = data["prompt"]
     if isinstance(prompt, list):
         for index, item in enumerate(prompt):
             if not isinstance(item, str):
-                raise BadRequest(422, f"prompt[{index}]: a JSON {_kind(item)}, not a string")
+                raise BadRequestError(422, f"prompt[{index}]: a JSON {_kind(item)}, not a string")
     elif not isinstance(prompt, str):
-        raise BadRequest(422, f"prompt: a JSON {_kind(prompt)}; {EXPECTED}")
+        raise BadRequestError(422, f"prompt: a JSON {_kind(prompt)}; {EXPECTED}")
     try:
         return PredictRequest(prompt=prompt)
     except ValidationError as error:  # a lone surrogate is a string to JSON, but is no text
         where = error.errors()[0]["loc"]
         index = next((part for part in where if isinstance(part, int)), None)
         field = "prompt" if index is None else f"prompt[{index}]"
-        raise BadRequest(422, f"{field}: not valid Unicode text") from error
+        raise BadRequestError(422, f"{field}: not valid Unicode text") from error
 
 
 def _kind(value: object) -> str:

@@ -43,6 +43,17 @@ class Settings(BaseSettings):
         description="Seconds from the process's start in which the port must be open. "
         "The judge allows 180 s.",
     )
+    startup: Literal["tuned", "eager"] = Field(
+        "tuned",
+        description="First rung of the start-up: `tuned` compiles and captures graphs, and falls "
+        "to `eager` when that fails or takes too long; `eager` starts fast and answers slowly.",
+    )
+    startup_reserve_s: float = Field(
+        45.0,
+        ge=0,
+        description="Seconds of HEALTH_BUDGET_S kept back for the second, eager start.",
+    )
+    startup_why: str = Field("", description="Set by the service itself when it starts again.")
     max_tokens: int = Field(
         640,
         gt=0,
@@ -107,8 +118,9 @@ class Settings(BaseSettings):
         "everything above.",
     )
     warmup: bool = Field(
-        True, description="Answer made-up questions before the port opens, so that nothing is "
-        "compiled or captured in the first real call."
+        True,
+        description="Answer made-up questions before the port opens, so that nothing is "
+        "compiled or captured in the first real call.",
     )
     max_body_bytes: int = Field(
         16 * 1024 * 1024, gt=0, description="Largest request body accepted, in bytes."

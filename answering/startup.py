@@ -1,9 +1,22 @@
-"""From settings to a warm answerer: which engine, and what happens when it does not start."""
+"""From settings to a warm answerer, inside the judge's health window: the start-up ladder.
 
+First rung, `tuned`: compiled, with CUDA graphs. When that fails, or is not ready while there is
+still time for another try, the process starts itself again on the second rung, `eager`: no
+compilation, fewer answers at once. That is several times slower and far better than no answer.
+When the second rung is not ready within the budget either, the process ends with the reason.
+"""
+
+import contextlib
 import importlib.util
 import logging
+import os
+import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import psutil
 
 from .answerer import Answerer
 from .engine import Engine, EngineError
@@ -12,18 +25,101 @@ from .warmup import warm_up
 
 log = logging.getLogger("answering.startup")
 
+# Starts this process again with these variables set; None where nothing may be restarted (tests).
+Restart = Callable[[dict[str, str]], NoReturn]
 
-async def start_answerer(settings: Settings) -> tuple[Answerer, dict[str, Any]]:
+WARMUP_LIMIT_S = 30.0
+
+
+async def start_answerer(
+    settings: Settings, restart: Restart | None = None
+) -> tuple[Answerer, dict[str, Any]]:
     """A loaded, warm answerer, and facts about its start for `GET /info`.
 
-    Raises EngineError when the engine does not start: the process then ends with the reason.
+    Raises EngineError when the engine does not start and nothing is left to try: the process then
+    ends with the reason.
     """
     began = time.monotonic()
-    answerer = _start(settings)
-    facts: dict[str, Any] = {"load_seconds": round(time.monotonic() - began, 2)}
-    if settings.warmup:
-        facts["warmup_seconds"] = round(await warm_up(answerer, (1, 16), 30.0), 2)
+    age = seconds_since_process_start()
+    left = settings.health_budget_s - age
+    if settings.startup == "tuned" and restart is not None:
+        left -= settings.startup_reserve_s
+    log.info("start-up: %s, %.0f s left for it", settings.startup, left)
+    if settings.startup_why:
+        log.warning("this is a second start: %s", settings.startup_why)
+    with _in_time(left, settings, restart):
+        try:
+            answerer = _start(settings)
+        except EngineError as error:
+            _second_rung(settings, restart, str(error))
+            raise
+        facts: dict[str, Any] = {
+            "rung": settings.startup,
+            "why": settings.startup_why,
+            "load_seconds": round(time.monotonic() - began, 2),
+        }
+        if settings.warmup:
+            # Half of what is left: a warm-up that does not fit must not cost the tuned engine.
+            patience = min(WARMUP_LIMIT_S, (left - (time.monotonic() - began)) / 2)
+            facts["warmup_seconds"] = round(await warm_up(answerer, patience), 2)
+        facts["ready_seconds"] = round(seconds_since_process_start(), 2)
     return answerer, facts
+
+
+def seconds_since_process_start() -> float:
+    """Age of this process in seconds; starting it again in place does not reset it."""
+    return time.time() - psutil.Process().create_time()
+
+
+def restart_process(variables: dict[str, str]) -> NoReturn:
+    """Replace this process by a new run of the same command with `variables` set.
+
+    Same process id, so that a container or a script that watches it notices nothing. Its children
+    (an engine core, compiler workers) end first; open files are closed, and with them the device.
+    """
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=5)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - file descriptors, not paths
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the descriptor of this very listing is gone
+                os.set_inheritable(int(name), False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **variables})
+
+
+@contextlib.contextmanager
+def _in_time(seconds: float, settings: Settings, restart: Restart | None) -> Iterator[None]:
+    """Act when the block is not done after `seconds`: next rung, or the process's end."""
+    if restart is None:
+        yield
+        return
+
+    def too_late() -> None:
+        reason = f"not ready {seconds_since_process_start():.0f} s after the process started"
+        _second_rung(settings, restart, reason)
+        log.critical("%s (HEALTH_BUDGET_S=%g): giving up", reason, settings.health_budget_s)
+        os._exit(3)  # sys.exit would end this thread only
+
+    timer = threading.Timer(max(0.0, seconds), too_late)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _second_rung(settings: Settings, restart: Restart | None, why: str) -> None:
+    """Start again eager, unless this is that start, or the engine has no such thing."""
+    left = settings.health_budget_s - seconds_since_process_start()
+    if restart is None or settings.startup == "eager" or choose_engine(settings) != "vllm":
+        return
+    log.error("tuned start failed: %s; starting again eager, %.0f s left", why, left)
+    restart({"STARTUP": "eager", "STARTUP_WHY": why})
 
 
 def _start(settings: Settings) -> Answerer:
@@ -32,12 +128,11 @@ def _start(settings: Settings) -> Answerer:
     try:
         answerer.start()
     except EngineError:
-        if name == "vllm" and settings.engine_fallback:
-            log.error("vLLM did not start; ENGINE_FALLBACK=1: going on with Transformers, SLOWER")
-            answerer = Answerer(make_engine("transformers", settings), settings)
-            answerer.start()
-        else:
+        if name != "vllm" or not settings.engine_fallback:
             raise
+        log.error("vLLM did not start; ENGINE_FALLBACK=1: going on with Transformers, SLOWER")
+        answerer = Answerer(make_engine("transformers", settings), settings)
+        answerer.start()
     return answerer
 
 

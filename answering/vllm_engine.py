@@ -37,6 +37,7 @@ class VllmEngine:
         self._info: dict[str, Any] = {"name": self.name}
         self._thread = threading.Thread(target=self._run, name="vllm-engine", daemon=True)
         self.max_model_len = settings.max_model_len
+        self.warmup_questions = 1
 
     def start(self) -> None:
         """Load the model; returns when it can answer. Raises EngineError."""
@@ -120,6 +121,8 @@ class VllmEngine:
         log.info("vLLM %s on %s (%s): %s", vllm.__version__, device.name, device.kind, arguments)
         llm = vllm.LLM(**arguments)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
+        # On a processor a full batch takes long and warms nothing that a small one does not.
+        self.warmup_questions = 16 if device.kind == "cpu" else arguments.get("max_num_seqs", 256)
         self._info |= {
             "version": vllm.__version__,
             "device": {"kind": device.kind, "name": device.name, "environment": environment},
@@ -129,6 +132,10 @@ class VllmEngine:
             "load_seconds": round(time.monotonic() - began, 2),
         }
         return llm
+
+
+# Answers at once on the second rung of the start-up: fewer, to leave memory to spare.
+EAGER_MAX_NUM_SEQS = 128
 
 
 def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
     }
-    return {
+    arguments = {
         "model": str(settings.model_dir),
         "max_model_len": min(settings.max_model_len, longest),
         "enable_prefix_caching": settings.enable_prefix_caching,
@@ -157,6 +164,11 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         **{name: value for name, value in chosen.items() if value is not None},
         **settings.engine_args,
     }
+    if settings.startup == "eager":  # wins over everything: what was asked for did not start
+        arguments["enforce_eager"] = True
+        asked = arguments.get("max_num_seqs", EAGER_MAX_NUM_SEQS)
+        arguments["max_num_seqs"] = min(asked, EAGER_MAX_NUM_SEQS)
+    return arguments
 
 
 def read_config(settings: Settings) -> dict[str, Any]:
