@@ -1,41 +1,40 @@
-"""Content-addressed cache: one small JSON file per key, written whole or not at all."""
+"""Content-addressed cache in one SQLite file: a key names everything its value depends on."""
 
-import hashlib
 import json
-import os
-import tempfile
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 
+class CacheError(RuntimeError):
+    """The cache file cannot be used; the message says what to do."""
+
+
 class Cache:
-    """Results by a key that names everything they depend on; safe to kill at any time."""
+    """Results by key. Every `put` is on disk when it returns: a killed run loses nothing made."""
 
     def __init__(self, directory: Path) -> None:
-        """Files go below `directory`, which is made when first needed."""
-        self.directory = directory
-
-    def _path(self, key: str) -> Path:
-        name = hashlib.sha256(key.encode()).hexdigest()
-        return self.directory / name[:2] / f"{name}.json"
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The stored value, or None. A damaged file counts as missing and is made again."""
+        """Opens `cache.sqlite` in `directory`, making both. Raises CacheError."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / "cache.sqlite"
         try:
-            return json.loads(self._path(key).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            return None
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS made (key TEXT PRIMARY KEY, value TEXT)")
+        except sqlite3.DatabaseError as error:
+            raise CacheError(f"{self.path}: {error}; delete the file to start afresh") from error
 
-    def put(self, key: str, value: dict[str, Any]) -> None:
-        """Store `value` (JSON). The rename makes it whole: readers never see a part."""
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(value, stream, ensure_ascii=False)
-            Path(temporary).replace(path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+    def get(self, key: str) -> Any | None:
+        """The stored value, or None."""
+        row = self._db.execute("SELECT value FROM made WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def put(self, key: str, value: Any) -> None:
+        """Store a JSON value, replacing an earlier one."""
+        text = json.dumps(value, ensure_ascii=False)
+        self._db.execute("INSERT OR REPLACE INTO made VALUES (?, ?)", (key, text))
+
+    def close(self) -> None:
+        """Close the file; the object cannot be used afterwards."""
+        self._db.close()

@@ -96,7 +96,8 @@ def chunk_from_dict(row: dict[str, Any]) -> Chunk:
 class Pair:
     """One question with its answer and the place in the book where it comes from.
 
-    `group` is shared by all wordings of one fact; `kind` names the sort of question.
+    `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
+    are other ways to ask it that its source gave.
     """
 
     question: str
@@ -109,6 +110,7 @@ class Pair:
     end: int = 0
     chunk: str = ""
     group: str = ""
+    wordings: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -136,7 +138,9 @@ class Pair:
 
 def pair_at(chunk: Chunk, question: str, answer: str, kind: str, source: str) -> Pair:
     """A pair made from `chunk`."""
-    pair = Pair(question, answer, kind, source, chunk.book, chunk.path, chunk.start, chunk.end)
+    answer = "\n".join(line.rstrip() for line in answer.strip().split("\n"))
+    place = (chunk.book, chunk.path, chunk.start, chunk.end)
+    pair = Pair(question.strip(), answer, kind, source, *place)
     pair.chunk = chunk.id
     pair.group = digest(chunk.id, kind, answer)
     return pair

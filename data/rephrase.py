@@ -73,9 +73,10 @@ def rephrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) 
     found: list[Pair] = []
     for pair in pairs:
         found.append(pair)
-        for text in wordings(pair.question, count):
+        # The source's own wordings are worth more than a template's.
+        for text in [*pair.wordings, *wordings(pair.question, count)][:count]:
             bare = normalise(text)
             if bare not in asked:
                 asked.add(bare)
-                found.append(replace(pair, question=text, group=pair.group or pair.id))
+                found.append(replace(pair, question=text, group=pair.group or pair.id, wordings=()))
     return found

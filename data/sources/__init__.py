@@ -30,6 +30,7 @@ class PairSource(Protocol):
 
     name: str
     fingerprint: str
+    one_batch: bool  # wants the chunks of all books in one call
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs of each chunk, yielded as soon as they are there, in any order.

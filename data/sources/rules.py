@@ -17,6 +17,7 @@ class RulesSource:
     """The default source: deterministic, offline, about a second for a book."""
 
     name = "rules"
+    one_batch = False
     fingerprint = f"rules/{VERSION}"
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:

@@ -1,0 +1,34 @@
+"""Pairs of a build next to the text they come from."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.formats import read_rows
+from data.split import SPLITS
+
+
+def chunks_with_pairs(
+    directory: Path, section: str = "", kind: str = ""
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """(chunk row, its pairs) in book order, for headings that contain `section`.
+
+    A question asked in several wordings is shown once. Raises ValueError when `directory` was
+    not written by a build.
+    """
+    listing = directory / "chunks.jsonl"
+    if not listing.is_file():
+        raise ValueError(f"{listing}: no such file; run `python -m data build` first")
+    by_chunk: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for split in SPLITS:
+        for row in read_rows(directory / f"{split}.jsonl"):
+            if not kind or row["kind"] == kind:
+                by_chunk[row["chunk"]].setdefault(row["group"], {**row, "split": split})
+    with listing.open(encoding="utf-8") as stream:
+        for line in stream:
+            chunk = json.loads(line)
+            pairs = list(by_chunk.get(chunk["id"], {}).values())
+            if pairs and section.lower() in " › ".join(chunk["path"]).lower():
+                yield chunk, pairs
