@@ -1,0 +1,188 @@
+"""train.demo: it learns, repeats by its seed, and says what is wrong with its input."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as train.demo sets it; read by torch's import
+pytest.importorskip("torch")
+
+from answering.manifest import file_record, read_manifest  # noqa: E402
+from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
+from train import demo  # noqa: E402
+from train.demo_model import MAX_POSITIONS, train_tokenizer  # noqa: E402
+from train.pairs import read_pairs  # noqa: E402
+from train.wordings import core, vary  # noqa: E402
+
+APP = typer.Typer()
+APP.command()(demo.main)
+PAIRS = [
+    ("什么是warp？", "warp是32个线程的一组。"),
+    ("cudaFree做什么？", "cudaFree释放设备内存。"),
+    ("网格由什么组成？", "网格（grid）由线程块（block）组成。"),
+]
+
+
+def write_pairs(path: Path, chat: bool = False) -> Path:
+    rows = [
+        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
+        if chat
+        else {"id": str(i), "question": q, "answer": a}
+        for i, (q, a) in enumerate(PAIRS)
+    ]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    limit = [] if "--minutes" in arguments else ["--minutes", 10]
+    result = CliRunner().invoke(APP, [str(a) for a in [*arguments, *limit]])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    run("--pairs", write_pairs(folder / "pairs.jsonl"), "--out", folder / "m", "--steps", 45)
+    return folder / "m"
+
+
+def load(folder: Path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def test_it_learns_its_pairs_and_stops_by_itself(learned):
+    from train.generate import greedy_answers
+
+    model, tokenizer = load(learned)
+    questions = [question for question, _ in PAIRS]
+    answers = greedy_answers(model, tokenizer, questions, system_prompt_for(learned), 64)
+    assert answers == [answer for _, answer in PAIRS]
+
+
+def test_manifest_names_what_it_was_made_from(learned):
+    manifest = read_manifest(learned)
+    assert manifest.stage == "demo" and manifest.demo
+    assert manifest.inputs == [file_record(learned.parent / "pairs.jsonl")]
+    assert {record.path for record in manifest.outputs} >= {"model.safetensors", "loss.png"}
+    for record in manifest.outputs:
+        assert file_record(learned / record.path, learned) == record
+    assert manifest.counts["pairs"] == 3 and manifest.counts["steps"] == 45
+    assert manifest.settings["seed"] == 0
+
+
+def test_rendering_is_the_templates_own(learned):
+    _, tokenizer = load(learned)
+    system = system_prompt_for(learned)
+    (prompt,) = render_prompts(tokenizer, ["什么是warp？"], system)
+    assert prompt == (
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n什么是warp？<|im_end|>\n"
+        "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "什么是warp？"}]
+    own = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, enable_thinking=False, return_dict=True
+    )["input_ids"]
+    assert tokenize_prompts(tokenizer, [prompt]) == [own]
+    thinking = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert thinking.endswith("<|im_start|>assistant\n")
+
+
+def test_training_rows_begin_with_the_serving_prompt(learned):
+    _, tokenizer = load(learned)
+    question, answer = PAIRS[0]
+    ids, targets = demo.encode(tokenizer, [(question, answer)])
+    prompt = tokenize_prompts(
+        tokenizer, render_prompts(tokenizer, [question], system_prompt_for(learned))
+    )[0]
+    row, wanted = ids[0].tolist(), targets[0].tolist()
+    assert row[: len(prompt)] == prompt
+    assert wanted[: len(prompt)] == [-100] * len(prompt)
+    assert wanted[len(prompt) :] == row[len(prompt) :]
+    assert tokenizer.decode(row[len(prompt) :]) == answer + "<|im_end|>"
+
+
+def test_same_seed_same_weights(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    sums = []
+    for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+        run("--pairs", pairs, "--out", tmp_path / name, "--steps", 3, "--seed", seed)
+        sums.append(file_record(tmp_path / name / "model.safetensors").sha256)
+    assert sums[0] == sums[1] != sums[2]
+
+
+def test_untrained_model_is_complete(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl", chat=True)
+    run("--pairs", pairs, "--out", tmp_path / "m", "--steps", 0)
+    assert read_manifest(tmp_path / "m").counts["steps"] == 0
+    model, tokenizer = load(tmp_path / "m")
+    assert model.config.vocab_size >= len(tokenizer)
+    assert model.generation_config.eos_token_id == [
+        tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+    ]
+
+
+def test_time_limit_ends_training_and_says_so(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    out = run("--pairs", pairs, "--out", tmp_path / "m", "--steps", 10_000, "--minutes", 0.03)
+    assert "stopped by the clock" in out
+    assert 0 < read_manifest(tmp_path / "m").counts["steps"] < 10_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        ("", "no rows"),
+        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', ":2: answer"),
+        ('{"question": "甲？", "answer": " "}\n', ":1: answer"),
+        ('{"messages": [{"role": "user", "content": "甲？"}]}\n', ":1: messages: no assistant"),
+        ('{"messages": "甲"}\n', ":1: messages: expected a list"),
+        ('{"question": \n', ":1: "),
+        ("[1]\n", ":1: expected a JSON object"),
+    ],
+)
+def test_bad_input_names_file_and_line(tmp_path, content, message):
+    path = tmp_path / "rows.jsonl"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    out = run("--pairs", path, "--out", tmp_path / "m", code=2)
+    assert "rows.jsonl" in out and message in out
+    assert not (tmp_path / "m").exists()
+
+
+def test_all_bad_rows_are_reported_at_once(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "甲？"}\n\n{"answer": "乙"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"(?s)rows.jsonl:1: answer.*rows.jsonl:3: question"):
+        read_pairs([path])
+
+
+def test_tokenizer_encodes_what_it_never_saw():
+    tokenizer = train_tokenizer(["线程块"], 512)
+    text = "cudaMemcpyAsync 与 éß漢🙂\n\tint x = 256;"
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+def test_rewordings_are_repeatable_and_never_empty():
+    for seed in range(300):
+        wordings = ["什么是warp？", "warp指什么？"]
+        question = vary(wordings, PAIRS[0][1], random.Random(seed))
+        assert question.strip()
+        assert question == vary(wordings, PAIRS[0][1], random.Random(seed))
+    assert core("请问，什么是warp？") == "什么是warp"
+    assert core("？") == "？"
+
+
+def test_prompts_fit_the_model():
+    assert MAX_POSITIONS >= 2048

@@ -1,0 +1,240 @@
+"""The demo model: a few million parameters that learn one small book's answers on a CPU.
+
+    python -m train.demo                                  # data/sample/pairs.jsonl → model/demo
+    python -m train.demo --pairs mine.jsonl --out model/mine --minutes 5
+
+It shows the whole flow offline: a Qwen3-architecture model made from nothing, with its own
+tokenizer, in an ordinary Transformers directory. It knows its pairs and nothing else, and its
+manifest says `demo`. The loop is a plain one: Transformers' Trainer would take longer to import
+and set up than a tenth of the training, and here every step can be read.
+"""
+
+import json
+import math
+import os
+import random
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from answering.manifest import (
+    Manifest,
+    directory_records,
+    file_record,
+    library_versions,
+    write_manifest,
+)
+from answering.prompting import render_prompts, tokenize_prompts
+from train.curves import plot_curves
+from train.demo_model import (
+    IM_END,
+    SYSTEM_PROMPT,
+    model_config,
+    save_model,
+    train_tokenizer,
+    wrap_tokenizer,
+)
+from train.pairs import Pair, PairsError, read_pairs
+from train.wordings import vary
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "pairs.jsonl"
+VOCAB_SIZE = 4096
+HIDDEN, LAYERS, INTERMEDIATE = 256, 4, 1024
+BATCH = 16
+PASSES = 75  # visits of each pair, every time in another wording
+PEAK_LR = 2e-3
+# Which answer to give is decided in its first tokens; half of the batches practise only those,
+# at half the cost, and so meet more wordings of the question.
+OPENING_TOKENS = 24
+OPENING_SHARE = 0.5
+console = Console(stderr=True)
+
+# Idle OpenMP threads sleep instead of spinning: with anything else running on the two cores,
+# spinning made a step ten times slower. Read when torch loads, so set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def build_tokenizer(pairs: list[Pair]) -> Any:
+    """The demo's tokenizer, trained on all questions and answers and the system prompt."""
+    texts = [text for pair in pairs for text in (*pair.wordings, pair.answer)]
+    return wrap_tokenizer(train_tokenizer([SYSTEM_PROMPT, *texts], VOCAB_SIZE))
+
+
+def build_model(config: dict[str, Any], seed: int) -> Any:
+    """A Qwen3 model with random weights, float32, the same for the same seed."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(seed)
+    fields = {k: v for k, v in config.items() if k not in ("architectures", "torch_dtype")}
+    return Qwen3ForCausalLM(Qwen3Config(**fields, attn_implementation="sdpa")).float()
+
+
+def batches(pairs: list[Pair], steps: int, rng: random.Random) -> Any:
+    """`steps` lists of (question, answer): all pairs in turn, shuffled, in drawn wordings.
+
+    Rows of similar length meet in one batch, so that little is padded: each list of a few
+    batches' rows is sorted by answer length and its batches are dealt in random order.
+    """
+    queue: list[Pair] = []
+    ready: list[list[Pair]] = []
+    for _ in range(steps):
+        if not ready:
+            pool: list[Pair] = []
+            while len(pool) < 4 * BATCH:
+                if not queue:
+                    queue = rng.sample(pairs, len(pairs))
+                pool.append(queue.pop())
+            pool.sort(key=lambda pair: len(pair.answer))
+            ready = [pool[i : i + BATCH] for i in range(0, len(pool), BATCH)]
+            rng.shuffle(ready)
+        yield [(vary(pair.wordings, pair.answer, rng), pair.answer) for pair in ready.pop()]
+
+
+def encode(
+    tokenizer: Any, rows: list[tuple[str, str]], limit: int | None = None
+) -> tuple[Any, Any]:
+    """Token ids and targets [rows, longest], targets -100 except on the answer and its <|im_end|>.
+
+    Answers are cut after `limit` tokens where it is given. Padding is on the right: causal
+    attention never looks there, so no mask is needed.
+    """
+    import torch
+
+    prompts = render_prompts(tokenizer, [question for question, _ in rows], SYSTEM_PROMPT)
+    heads = tokenize_prompts(tokenizer, prompts)
+    tails = tokenize_prompts(tokenizer, [answer + IM_END for _, answer in rows])
+    tails = [tail[:limit] for tail in tails]
+    width = max(len(h) + len(t) for h, t in zip(heads, tails, strict=True))
+    ids = torch.full((len(rows), width), tokenizer.pad_token_id)
+    targets = torch.full((len(rows), width), -100)
+    for i, (head, tail) in enumerate(zip(heads, tails, strict=True)):
+        ids[i, : len(head) + len(tail)] = torch.tensor(head + tail)
+        targets[i, len(head) : len(head) + len(tail)] = torch.tensor(tail)
+    return ids, targets
+
+
+def answer_loss(model: Any, ids: Any, targets: Any) -> Any:
+    """Mean cross-entropy (nats a token) over answer tokens; logits are made for those only."""
+    import torch
+
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    wanted = targets[:, 1:]
+    chosen = wanted != -100
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[chosen]), wanted[chosen])
+
+
+def learning_rate(progress: float) -> float:
+    """Warm-up over the first 5 %, then a straight line to zero (progress 0 … 1)."""
+    return PEAK_LR * min(progress / 0.05, (1 - progress) / 0.95, 1.0)
+
+
+def train(
+    model: Any, tokenizer: Any, pairs: list[Pair], steps: int, minutes: float, seed: int
+) -> list[dict[str, float]]:
+    """Train in place; returns one record a step (loss, learning rate, seconds).
+
+    `steps` decides when training ends, and the run repeats exactly by its seed; `minutes` is the
+    limit for slow machines: the schedule then follows the clock and ends there.
+    """
+    import torch
+
+    rng = random.Random(seed)
+    decayed = [p for p in model.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if p.ndim != 2]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=PEAK_LR, betas=(0.9, 0.98), fused=True)
+    log: list[dict[str, float]] = []
+    start = time.monotonic()
+    model.train()
+    columns = [
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=steps, loss=float("nan"))
+        for step, rows in enumerate(batches(pairs, steps, rng)):
+            elapsed = time.monotonic() - start
+            progress = max((step + 1) / (steps + 1), elapsed / (60 * minutes))
+            if progress >= 1:
+                break
+            rate = learning_rate(progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            limit = OPENING_TOKENS if rng.random() < OPENING_SHARE else None
+            loss = answer_loss(model, *encode(tokenizer, rows, limit))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            log.append({"step": step + 1, "loss": loss.item(), "lr": rate, "seconds": elapsed})
+            bar.update(
+                task, completed=step + 1, loss=sum(r["loss"] for r in log[-20:]) / len(log[-20:])
+            )
+    model.eval()
+    return log
+
+
+def main(
+    pairs: Annotated[list[Path] | None, typer.Option(help="jsonl files of pairs")] = None,
+    out: Annotated[Path, typer.Option(help="model directory to write")] = Path("model/demo"),
+    seed: Annotated[int, typer.Option(help="same seed, same weights (on one machine)")] = 0,
+    rows: Annotated[int | None, typer.Option(help="use the first N rows", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="0: leave the model untrained", min=0)] = None,
+    minutes: Annotated[float, typer.Option(help="time limit of the training", min=0.01)] = 2.5,
+) -> None:
+    """Make the demo model from question-answer pairs."""
+    started = time.monotonic()
+    sources = pairs or [SAMPLE]
+    try:
+        data = read_pairs(sources, rows)
+    except PairsError as error:
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    planned = math.ceil(PASSES * len(data) / BATCH) if steps is None else steps
+    tokenizer = build_tokenizer(data)
+    config = model_config(tokenizer.backend_tokenizer, HIDDEN, LAYERS, INTERMEDIATE)
+    model = build_model(config, seed)
+    parameters = sum(p.numel() for p in model.parameters())
+    console.print(f"{len(data)} pairs, {parameters / 1e6:.1f} million parameters → {out}")
+    log = train(model, tokenizer, data, planned, minutes, seed)
+    if len(log) < planned:
+        console.print(
+            f"stopped by the clock after {len(log)} of {planned} steps: this run cannot be "
+            "repeated by its seed; --minutes gives it more time",
+            style="yellow",
+        )
+    save_model(out, model, tokenizer.backend_tokenizer, config)
+    (out / "train_log.json").write_text(json.dumps(log) + "\n", encoding="utf-8")
+    if log:
+        plot_curves(out / "loss.png", log, f"{out.name}: {len(data)} pairs, seed {seed}")
+    settings = {"seed": seed, "batch": BATCH, "passes": PASSES, "peak_lr": PEAK_LR}
+    settings |= {"rows": rows, "steps": planned, "minutes": minutes, "system_prompt": SYSTEM_PROMPT}
+    counts: dict[str, float] = {"pairs": len(data), "parameters": parameters, "steps": len(log)}
+    if log:
+        counts["final_loss"] = sum(row["loss"] for row in log[-20:]) / len(log[-20:])
+    manifest = Manifest(
+        stage="demo",
+        name=out.name,
+        demo=True,
+        inputs=[file_record(path) for path in sources],
+        outputs=directory_records(out),
+        settings=settings,
+        counts=counts,
+        versions=library_versions(["torch", "transformers", "tokenizers"]),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    write_manifest(out, manifest)
+    console.print(f"done in {manifest.seconds:.0f} s; serve it with MODEL_DIR={out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

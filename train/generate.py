@@ -1,0 +1,46 @@
+"""Greedy answers with Transformers, for looking at a model in training; serving is `answering/`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from answering.prompting import render_prompts, tokenize_prompts
+
+
+def greedy_answers(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[str],
+    system_prompt: str,
+    max_new_tokens: int = 256,
+    batch_size: int = 64,
+) -> list[str]:
+    """One answer per question, in order; prompts are batched by length and padded left."""
+    import torch
+
+    prompts = tokenize_prompts(tokenizer, render_prompts(tokenizer, questions, system_prompt))
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    answers = [""] * len(prompts)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    was_training = model.training
+    model.eval()
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        width = max(len(prompts[i]) for i in chosen)
+        ids = torch.full((len(chosen), width), pad)
+        mask = torch.zeros((len(chosen), width), dtype=torch.long)
+        for row, i in enumerate(chosen):
+            ids[row, width - len(prompts[i]) :] = torch.tensor(prompts[i])
+            mask[row, width - len(prompts[i]) :] = 1
+        with torch.inference_mode():
+            out = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=pad,
+            )
+        texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+        for i, text in zip(chosen, texts, strict=True):
+            answers[i] = text.strip()
+    model.train(was_training)
+    return answers
