@@ -166,6 +166,7 @@ def build(
             max_pairs,
             max_tokens,
             per_chunk,
+            wordings,
             ray,
             workers,
         )
@@ -209,6 +210,7 @@ def _source(
     max_pairs: int,
     max_tokens: int,
     per_chunk: int,
+    wordings: int,
     ray: str,
     workers: int,
 ):  # noqa: ANN202 - a PairSource
@@ -229,15 +231,16 @@ def _source(
                 max_pairs=max_pairs,
                 max_tokens=max_tokens,
                 per_chunk=per_chunk,
+                wordings=wordings,
             )
         )
     if ray:
         from data.sources.ray_source import RaySource
 
-        return RaySource(Path(model), per_chunk, address=ray, workers=workers)
+        return RaySource(Path(model), per_chunk, wordings, address=ray, workers=workers)
     from data.sources.vllm_source import VllmSource
 
-    return VllmSource(Path(model), per_chunk)
+    return VllmSource(Path(model), per_chunk, wordings)
 
 
 def _print_estimate(source: Any, chunks: int, new: int, estimate: Any) -> None:
@@ -246,8 +249,7 @@ def _print_estimate(source: Any, chunks: int, new: int, estimate: Any) -> None:
     table.add_row("calls", str(estimate.calls))
     table.add_row("prompt tokens", f"about {estimate.prompt_tokens}")
     table.add_row("answer tokens", f"about {estimate.answer_tokens}")
-    time = "not measured yet" if estimate.seconds is None else f"about {estimate.seconds:.0f} s"
-    table.add_row("time", time)
+    table.add_row("time", f"about {estimate.seconds:.0f} s ({estimate.basis})")
     console.print(table)
 
 

@@ -113,6 +113,8 @@ def build(
     try:
         funnel = Funnel()
         pairs = _from_books(books, work, source, cache, settings, cleaner, funnel, progress)
+        for note in source.notes:
+            progress.warn(note)
         for path in merges:
             merged = merged_pairs(path)
             funnel.merged += len(merged)

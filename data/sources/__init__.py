@@ -13,12 +13,13 @@ class SourceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take; seconds are None where nothing was measured yet."""
+    """What a run would take, roughly; `basis` says what the seconds rest on."""
 
     calls: int
     prompt_tokens: int
     answer_tokens: int
-    seconds: float | None = None
+    seconds: float
+    basis: str
 
 
 class PairSource(Protocol):
@@ -31,6 +32,7 @@ class PairSource(Protocol):
     name: str
     fingerprint: str
     one_batch: bool  # wants the chunks of all books in one call
+    notes: list[str]  # what the user should know after a run
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs of each chunk, yielded as soon as they are there, in any order.

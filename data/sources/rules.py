@@ -11,6 +11,7 @@ from data.sources import Estimate, rules_claims, rules_code, rules_list, rules_p
 from data.sources.sentence import is_standalone, polish
 
 VERSION = "1"
+SECONDS_PER_CHUNK = 0.013  # measured: 131 chunks in 1.6 s
 
 
 class RulesSource:
@@ -20,14 +21,18 @@ class RulesSource:
     one_batch = False
     fingerprint = f"rules/{VERSION}"
 
+    def __init__(self) -> None:
+        """Nothing to set."""
+        self.notes: list[str] = []
+
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs of each chunk in order."""
         for chunk in chunks:
             yield chunk, list(chunk_pairs(chunk))
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
-        """Rules cost no calls and no tokens."""
-        return Estimate(0, 0, 0)
+        """Rules cost no calls and no tokens; the time is that of a small CPU core."""
+        return Estimate(0, 0, 0, len(chunks) * SECONDS_PER_CHUNK, "a small CPU core")
 
 
 def chunk_pairs(chunk: Chunk) -> Iterator[Pair]:

@@ -1,0 +1,208 @@
+"""Pairs from any OpenAI-compatible endpoint, through the official client."""
+
+import json
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from data.records import Chunk, Pair
+from data.sources import Estimate, SourceError
+from data.sources.prompts import (
+    PROMPT_VERSION,
+    ReplyError,
+    estimate_tokens,
+    messages,
+    read_reply,
+    schema,
+)
+
+ASSUMED_TOKENS_PER_SECOND = 50  # of one call; only for the estimate
+ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: the endpoint is gone
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Where and how to ask. `retries` is per call, with the client's exponential backoff."""
+
+    base_url: str
+    model: str
+    key_env: str = "OPENAI_API_KEY"
+    concurrency: int = 8
+    timeout: float = 120
+    retries: int = 4
+    reply_attempts: int = 3
+    max_pairs: int = 0
+    max_tokens: int = 0
+    per_chunk: int = 6
+    wordings: int = 2
+
+
+class _EndpointError(Exception):
+    """The endpoint did not serve a call, even after retries."""
+
+
+class TeacherSource:
+    """Asks a model behind HTTP about each chunk; every answered chunk is kept."""
+
+    name = "teacher"
+    one_batch = False
+
+    def __init__(self, settings: TeacherSettings) -> None:
+        """Raises ValueError when endpoint, model or key is missing."""
+        missing = [
+            f"--{n.replace('_', '-')}" for n in ("base_url", "model") if not getattr(settings, n)
+        ]
+        if missing:
+            raise ValueError(f"--source teacher needs {' and '.join(missing)}")
+        self.settings = settings
+        self.fingerprint = (
+            f"teacher/{PROMPT_VERSION}/{settings.model}/{settings.per_chunk}/{settings.wordings}"
+        )
+        self.notes: list[str] = []
+        self.tokens = 0
+        self._client: Any = None
+
+    def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
+        """One call a chunk; tokens and time are rough."""
+        prompt, answer = estimate_tokens(chunks, self.settings.per_chunk, self.settings.wordings)
+        seconds = answer / ASSUMED_TOKENS_PER_SECOND / self.settings.concurrency
+        basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s a call"
+        return Estimate(len(chunks), prompt, answer, seconds, basis)
+
+    def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """Pairs chunk by chunk as replies come; see PairSource.
+
+        A chunk whose replies stay unusable is left out and noted. Raises SourceError when the
+        endpoint refuses the key or model, or stops answering; calls under way are waited for
+        first, and their pairs yielded, so nothing paid for is lost.
+        """
+        if not chunks:
+            return
+        self._connect()
+        waiting = deque(chunks)
+        running: dict[Future[list[Pair]], Chunk] = {}
+        failures: Counter[str] = Counter()
+        made = in_a_row = 0
+        fatal: BaseException | None = None
+        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+            while running or (waiting and not fatal):
+                while (
+                    waiting
+                    and not fatal
+                    and len(running) < self.settings.concurrency
+                    and self._within_budget(made)
+                ):
+                    chunk = waiting.popleft()
+                    running[pool.submit(self._ask, chunk)] = chunk
+                if not running:
+                    self.notes.append(
+                        f"teacher: the budget is used up, {len(waiting)} chunks were not asked; "
+                        "run again with a larger one to go on"
+                    )
+                    break
+                try:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                except KeyboardInterrupt as interrupt:
+                    fatal = interrupt  # finish what is under way: it is paid for
+                    continue
+                for future in done:
+                    chunk = running.pop(future)
+                    try:
+                        pairs = future.result()
+                    except ReplyError as error:
+                        failures[str(error).split(" (")[0]] += 1
+                    except _EndpointError as error:
+                        failures["no reply"] += 1
+                        in_a_row += 1
+                        if in_a_row >= ENDPOINT_FAILURES:
+                            fatal = SourceError(
+                                f"teacher: {self.settings.base_url} stopped answering ({error}); "
+                                "pairs made so far are kept: run the same command again to go on"
+                            )
+                    except SourceError as error:
+                        fatal = error
+                    else:
+                        in_a_row = 0
+                        made += len(pairs)
+                        yield chunk, pairs
+        for reason, count in sorted(failures.items()):
+            self.notes.append(
+                f"teacher: {count} chunks without pairs: {reason}; run again to retry"
+            )
+        if fatal:
+            raise fatal
+
+    def _within_budget(self, made: int) -> bool:
+        settings = self.settings
+        pairs_left = not settings.max_pairs or made < settings.max_pairs
+        return pairs_left and (not settings.max_tokens or self.tokens < settings.max_tokens)
+
+    def _connect(self) -> None:
+        from openai import OpenAI
+
+        key = os.environ.get(self.settings.key_env, "")
+        if not key:
+            raise SourceError(
+                f"teacher: the environment variable {self.settings.key_env} is empty; put the "
+                "endpoint's key there (any word, for a server without keys)"
+            )
+        self._client = OpenAI(
+            base_url=self.settings.base_url,
+            api_key=key,
+            timeout=self.settings.timeout,
+            max_retries=self.settings.retries,
+        )
+
+    def _ask(self, chunk: Chunk) -> list[Pair]:
+        """One chunk's pairs. Raises ReplyError, _EndpointError or SourceError."""
+        import openai
+
+        settings = self.settings
+        last: ReplyError | None = None
+        for _ in range(settings.reply_attempts):
+            try:
+                reply = self._client.chat.completions.create(
+                    model=settings.model,
+                    messages=messages(chunk, settings.per_chunk, settings.wordings),
+                    response_format={
+                        "type": "json_schema",
+                        "json_schema": {
+                            "name": "pairs",
+                            "strict": True,
+                            "schema": schema(settings.per_chunk, settings.wordings),
+                        },
+                    },
+                )
+            except (
+                openai.AuthenticationError,
+                openai.PermissionDeniedError,
+                openai.NotFoundError,
+                openai.BadRequestError,
+                openai.UnprocessableEntityError,
+            ) as error:
+                raise SourceError(f"teacher: the endpoint refuses: {error}") from error
+            except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
+                last = ReplyError(f"broken JSON ({error})")  # the body of a 200 is no JSON at all
+                continue
+            except openai.APIError as error:  # time-out, lost connection, 429 or 5xx after retries
+                raise _EndpointError(f"{type(error).__name__}: {error}") from error
+            if reply.usage:
+                self.tokens += reply.usage.total_tokens
+            try:
+                return self._read(reply, chunk)
+            except ReplyError as error:
+                last = error
+        raise last or ReplyError("no reply")
+
+    def _read(self, reply: Any, chunk: Chunk) -> list[Pair]:
+        if not getattr(reply, "choices", None):
+            raise ReplyError("a reply without choices")
+        choice = reply.choices[0]
+        if getattr(choice.message, "refusal", None):
+            raise ReplyError(f"refused ({choice.message.refusal[:80]})")
+        if choice.finish_reason == "length":
+            raise ReplyError("cut off at the endpoint's token limit (ask for fewer: --per-chunk)")
+        return read_reply(choice.message.content or "", chunk, self.name, self.settings.per_chunk)

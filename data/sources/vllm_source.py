@@ -1,0 +1,132 @@
+"""Pairs from a local model: vLLM in this process, structured outputs, all chunks in one batch."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.records import Chunk, Pair, digest
+from data.sources import Estimate, SourceError
+from data.sources.prompts import (
+    PROMPT_VERSION,
+    ReplyError,
+    estimate_tokens,
+    messages,
+    read_reply,
+    schema,
+)
+
+ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
+LONGEST = (120, 1200)  # characters of a question and of an answer, enforced while decoding
+
+
+def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
+    """SamplingParams arguments that hold the output to a schema, under either name.
+
+    vLLM 0.10 calls them GuidedDecodingParams; 0.11 and later StructuredOutputsParams.
+    """
+    try:
+        from vllm.sampling_params import StructuredOutputsParams
+    except ImportError:
+        from vllm.sampling_params import GuidedDecodingParams
+
+        return {"guided_decoding": GuidedDecodingParams(json=json_schema)}
+    return {"structured_outputs": StructuredOutputsParams(json=json_schema)}
+
+
+def model_digest(model: Path) -> str:
+    """Names a model by its directory name and the size of its files: cheap, and enough."""
+    sizes = [f"{p.name}:{p.stat().st_size}" for p in sorted(model.iterdir()) if p.is_file()]
+    return f"{model.name}-{digest(*sizes)[:8]}"
+
+
+class Asker:
+    """One vLLM engine that turns chunks into reply texts; also what a Ray worker runs."""
+
+    def __init__(self, model: str, count: int, wordings: int, options: dict[str, Any]) -> None:
+        """Loads the model. `options` go to vllm.LLM; "longest" and "max_tokens" are ours."""
+        from vllm import LLM, SamplingParams
+
+        options = dict(options)
+        self._count, self._wordings = count, wordings
+        longest = tuple(options.pop("longest", LONGEST))
+        tokens = options.pop("max_tokens", 4096)
+        # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
+        self._params = SamplingParams(
+            temperature=0.0,
+            max_tokens=tokens,
+            **structured(schema(count, wordings, longest)),
+        )
+        self._llm = LLM(model=model, **options)
+
+    def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
+        """(reply text, finish reason) of each chunk, in order."""
+        outputs = self._llm.chat(
+            [messages(chunk, self._count, self._wordings) for chunk in chunks],
+            self._params,
+            use_tqdm=len(chunks) > 1,
+            chat_template_kwargs={"enable_thinking": False},
+        )
+        return [(o.outputs[0].text, o.outputs[0].finish_reason or "") for o in outputs]
+
+
+class VllmSource:
+    """Asks a local model about all chunks in one batch."""
+
+    name = "vllm"
+    one_batch = True
+
+    def __init__(
+        self,
+        model: Path,
+        per_chunk: int = 6,
+        wordings: int = 2,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Raises ValueError when `model` is no model directory."""
+        if not (model / "config.json").is_file():
+            raise ValueError(
+                f"--source vllm needs --model DIR with a model in it, got {str(model)!r}"
+            )
+        self.model, self.per_chunk, self.wordings = model, per_chunk, wordings
+        self.options = options or {}
+        shown = digest(repr(sorted(self.options.items())))[:6] if self.options else "default"
+        self.fingerprint = (
+            f"vllm/{PROMPT_VERSION}/{model_digest(model)}/{per_chunk}/{wordings}/{shown}"
+        )
+        self.notes: list[str] = []
+
+    def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
+        """One prompt a chunk; tokens and time are rough."""
+        prompt, answer = estimate_tokens(chunks, self.per_chunk, self.wordings)
+        basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s on one GPU"
+        return Estimate(len(chunks), prompt, answer, answer / ASSUMED_TOKENS_PER_SECOND, basis)
+
+    def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """Pairs of each chunk in order; chunks whose reply was cut off are left out and noted."""
+        if not chunks:
+            return
+        yield from self.read(chunks, self.replies(chunks))
+
+    def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
+        """(reply, finish reason) of each chunk. Raises SourceError when the engine fails."""
+        try:
+            asker = Asker(str(self.model), self.per_chunk, self.wordings, self.options)
+            return asker.replies(chunks)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise SourceError(f"vllm: {error}") from error
+
+    def read(
+        self, chunks: Sequence[Chunk], replies: Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """Pairs from replies; unusable replies are counted into `notes`."""
+        failures: Counter[str] = Counter()
+        for chunk, (text, finish) in zip(chunks, replies, strict=True):
+            try:
+                if finish == "length":
+                    raise ReplyError("cut off at the token limit")
+                yield chunk, read_reply(text, chunk, self.name, self.per_chunk)
+            except ReplyError as error:
+                failures[str(error).split(" (")[0]] += 1
+        for reason, count in sorted(failures.items()):
+            self.notes.append(f"vllm: {count} chunks without pairs: {reason}")

@@ -1,0 +1,155 @@
+"""The vllm source on the real engine: a tiny random model, held to the schema while decoding."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from data.cache import Cache
+from data.chunks import cut_chunks
+from data.pipeline import make_pairs
+from data.sections import read_sections
+from data.sources.prompts import schema
+from data.sources.vllm_source import VllmSource, structured
+from tests.test_data_teacher import book_text
+
+# A random model writes noise: short strings keep it inside the token limit.
+OPTIONS = {
+    "enforce_eager": True,
+    "max_model_len": 4096,
+    "dtype": "float32",
+    "seed": 0,
+    "longest": (8, 12),
+    "max_tokens": 400,
+    "max_num_seqs": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory) -> Path:
+    """A Qwen3-architecture model with random weights and a byte-level tokenizer of its own."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("vllm")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+    directory = tmp_path_factory.mktemp("tiny")
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    bpe.train_from_iterator([book_text()], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    tokenizer.save_pretrained(directory)
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        max_position_embeddings=4096,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=True,
+    )
+    Qwen3ForCausalLM(config).float().save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture
+def chunks():
+    return list(cut_chunks("book.md", read_sections(book_text(4))))
+
+
+def made_by(source, chunks, cache) -> dict:
+    return dict(make_pairs(chunks, source, cache))
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_every_reply_of_a_real_engine_fits_the_schema(tiny_model, chunks, tmp_path, monkeypatch):
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    source = VllmSource(tiny_model, per_chunk=1, wordings=1, options=OPTIONS)
+    replies = source.replies(chunks)
+    assert len(replies) == len(chunks) and {finish for _, finish in replies} == {"stop"}
+    for text, _ in replies:
+        for row in json.loads(text)["pairs"]:
+            assert set(row) == {"kind", "question", "answer", "wordings"}
+            assert len(row["question"]) <= 8 and len(row["answer"]) <= 12
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_ray_workers_make_the_same_replies(tiny_model, chunks, monkeypatch):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
+    from data.sources.ray_source import RaySource
+
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    alone = VllmSource(tiny_model, 1, 1, OPTIONS)
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}},
+    )
+    try:
+        spread = RaySource(tiny_model, 1, 1, OPTIONS, workers=2, batch=2)
+        assert spread.replies(chunks) == alone.replies(chunks)
+        assert spread.fingerprint == alone.fingerprint
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("StructuredOutputsParams", "structured_outputs"),
+        ("GuidedDecodingParams", "guided_decoding"),
+    ],
+)
+def test_both_names_of_structured_outputs(monkeypatch, name, argument):
+    class Params:
+        def __init__(self, json):
+            self.json = json
+
+    module = types.ModuleType("vllm.sampling_params")
+    setattr(module, name, Params)
+    monkeypatch.setitem(sys.modules, "vllm", types.ModuleType("vllm"))
+    monkeypatch.setitem(sys.modules, "vllm.sampling_params", module)
+    found = structured(schema(1, 1))
+    assert list(found) == [argument] and found[argument].json["required"] == ["pairs"]
+
+
+def test_unusable_replies_are_counted_and_the_others_kept(tmp_path, chunks, monkeypatch):
+    (tmp_path / "config.json").write_text("{}")
+    good = '{"pairs": [{"kind": "fact", "question": "主题0是什么？", "answer": "主题0是名称。"}]}'
+    replies = [(good, "stop"), ('{"pairs"', "length"), ("{", "stop"), ('{"pairs": []}', "stop")]
+    source = VllmSource(tmp_path)
+    monkeypatch.setattr(source, "replies", lambda chunks: replies)
+    made = made_by(source, chunks, Cache(tmp_path / "cache"))
+    assert [len(pairs) for pairs in made.values()] == [1, 0]
+    assert source.notes == [
+        "vllm: 1 chunks without pairs: broken JSON",
+        "vllm: 1 chunks without pairs: cut off at the token limit",
+    ]
+
+
+def test_a_missing_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match="--model DIR"):
+        VllmSource(tmp_path / "none")
