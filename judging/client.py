@@ -172,11 +172,11 @@ async def _ask_batch(
         problem = f"response is {_kind(response)}, expected a list of {count} texts"
     if problem:
         return replies([], f"POST /predict: {problem}")
-    on_reply(count)
     wrong = [index for index, item in enumerate(response[:count]) if not isinstance(item, str)]
     if wrong:
         kind = _kind(response[wrong[0]])
         return replies([], f"POST /predict: response[{wrong[0]}] is {kind}, expected text")
+    on_reply(count)
     if len(response) < count:
         missing = count - len(response)
         return replies(

@@ -187,7 +187,7 @@ def judge_words(text: str) -> list[tuple[str, list[str]]]:
     Joined, the words are the text; the tokens are those of the words joined by spaces.
     """
     tokenize = _judge_tokenizer().tokenize
-    return [(word, tokenize(word)) for word in jieba().lcut(text)]
+    return [(word, tokenize(word)) for word in _cut(text)]
 
 
 def missed_and_stray(reference: str, answer: str) -> tuple[list[str], list[str]]:
@@ -254,8 +254,13 @@ def jieba() -> ModuleType:
 
 def _judge_score(reference: str, answer: str) -> Any:
     """rouge-score's Score (precision, recall, fmeasure) of one answer, as the judge calls it."""
-    cut = jieba().lcut
-    return _judge_scorer().score(" ".join(cut(reference)), " ".join(cut(answer)))["rougeL"]
+    return _judge_scorer().score(" ".join(_cut(reference)), " ".join(_cut(answer)))["rougeL"]
+
+
+@functools.lru_cache(maxsize=4096)
+def _cut(text: str) -> tuple[str, ...]:
+    """jieba's words; kept, since every text is cut for several scores."""
+    return tuple(jieba().lcut(text))
 
 
 @functools.cache

@@ -50,6 +50,8 @@ GOLDEN = [
     ("__global__与__device__", "__global__与__host__", 0.5),
     # Tokens differ, though one contains the other: [syncthreads] against [sync, threads].
     ("__syncthreads()", "sync threads", 0.0),
+    # No stemming: [threads] against [thread].
+    ("threads", "thread", 0.0),
     # Full-width letters and digits are not ASCII: no token.
     ("ＣＵＤＡ １０２４", "ＣＵＤＡ １０２４", 0.0),
     # Repeated tokens count once each: [x] against [x, x, x, x]: L = 1, P = 1/4, R = 1, F = 2/5.
