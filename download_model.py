@@ -504,7 +504,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--ignore", action="append", default=[], metavar="GLOB", help="not these files")
     add("--token-file", type=Path, help="file holding the access token")
     add("--workers", type=int, default=8, help="files fetched at once")
-    add("--budget-s", type=float, default=780.0, help="seconds in all; the judge's build has 900")
+    add("--budget-s", type=float, default=840.0, help="seconds in all; the judge's build has 900")
     add("--plan", action="store_true", help="print the files as JSON and fetch none of them")
     args = parser.parse_args(argv)
     if bool(args.model_id) == bool(args.source):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hub_hf import LFS_SUFFIXES, HuggingFaceRoutes
+from tests.hub_hf import LFS_SUFFIXES, HuggingFaceRoutes
 
 PIECE = 64 * 1024
 ALREADY_EXISTS = 10010101001  # ModelScope's business code for "this model exists already"

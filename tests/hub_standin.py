@@ -1,6 +1,6 @@
 """A loopback model hub: ModelScope's HTTP API as its SDK calls it (and Hugging Face's, to read).
 
-python tests/hub_standin.py --root DIR --port N [--publish owner/name=DIR …] [--log FILE]
+python -m tests.hub_standin --root DIR --port N [--publish owner/name=DIR …] [--log FILE]
 
 Point the real SDKs at it: `MODELSCOPE_ENDPOINT=http://127.0.0.1:N` (or `endpoint=`), and
 `HF_ENDPOINT` for huggingface_hub. Paths and payloads were read off modelscope 1.40.2,
@@ -24,7 +24,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from hub_api import Fault, HubHandler, Request
+from tests.hub_api import Fault, HubHandler, Request
 
 
 class HubStandin:

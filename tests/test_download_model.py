@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from hub_standin import HubStandin
 
 from answering.manifest import Manifest, directory_records, write_manifest
+from tests.hub_standin import HubStandin
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("modelscope_hub")

@@ -1,0 +1,291 @@
+"""The preflight on small repositories, each with one planted fault that would lose a submission."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from judging import preflight_budgets as budgets
+from judging.preflight_lines import FACTS
+from judging.preflight_model import Model, from_config, from_directory
+from tests.hub_standin import HubStandin
+
+ROOT = Path(__file__).parents[1]
+QWEN3_4B = {
+    "model_type": "qwen3",
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "tie_word_embeddings": True,
+}
+SERVICE = """
+import json, os, time
+
+time.sleep(float(os.environ.get("START_S", 0)))
+EXTRA = {extra}
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            await send({{"type": kind + ".complete"}})
+            if kind == "lifespan.shutdown":
+                return
+    body = b""
+    while scope["method"] == "POST":
+        event = await receive()
+        body += event.get("body", b"")
+        if not event.get("more_body"):
+            break
+    if scope["path"] == "/predict":
+        prompt = json.loads(body)["prompt"]
+        if isinstance(prompt, str):
+            reply = {{"response": "CUDA " + prompt}}
+        else:
+            reply = {{"response": ["CUDA " + p for p in prompt] + ["more"] * EXTRA}}
+    else:
+        reply = {{"status": os.environ["SERVE_MODE"]}}
+    data = json.dumps(reply).encode()
+    headers = [(b"content-type", b"application/json")]
+    await send({{"type": "http.response.start", "status": 200, "headers": headers}})
+    await send({{"type": "http.response.body", "body": data}})
+"""
+
+
+def git(directory, *words):
+    names = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", "-C", str(directory), *names, *words], check=True, capture_output=True)
+
+
+class Repository:
+    """A submission in small: the real Dockerfile and downloader, a service of thirty lines."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        directory.mkdir()
+        for name in ("Dockerfile", ".dockerignore", "requirements.txt", "download_model.py"):
+            shutil.copy(ROOT / name, directory / name)
+        (directory / "serve.py").write_text(SERVICE.format(extra=0))
+        git(directory, "init", "-q")
+        self.commit()
+
+    def change(self, name, old, new):
+        path = self.directory / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        self.commit()
+
+    def commit(self):
+        git(self.directory, "add", "-A")
+        git(self.directory, "commit", "-q", "-m", "x")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return Repository(tmp_path / "repository")
+
+
+@pytest.fixture
+def model(tmp_path):
+    directory = tmp_path / "model"
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(QWEN3_4B))
+    (directory / "model.safetensors").write_bytes(os.urandom(1000))
+    return directory
+
+
+@pytest.fixture
+def testset(tmp_path):
+    rows = [{"question": f"问题{n}？", "answer": f"CUDA 问题{n}？"} for n in range(5)]
+    path = tmp_path / "testset.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+@pytest.fixture
+def preflight(repository, tmp_path):
+    """Runs the command; returns its exit code and its lines by "area: what"."""
+
+    def call(*arguments, env=None):
+        out = tmp_path / "preflight.json"
+        command = [sys.executable, "-m", "judging.preflight", "--out", str(out)]
+        command += ["--repository", str(repository.directory), *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **(env or {})}
+        )
+        assert done.returncode in (0, 1), done.stderr
+        told = json.loads(out.read_text())
+        assert told["passed"] == (done.returncode == 0)
+        for line in told["lines"]:
+            assert line["what"][:20] in done.stdout.replace("\n", " ") or line["why"], line
+        return done.returncode, {f"{line['area']}: {line['what']}": line for line in told["lines"]}
+
+    return call
+
+
+def failing(lines):
+    return {name for name, line in lines.items() if line["state"] == "fail"}
+
+
+def config(tmp_path, **changes):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**QWEN3_4B, **changes}))
+    return path
+
+
+def test_a_good_submission_passes_and_is_rehearsed_in_both_modes(preflight, model, testset):
+    code, lines = preflight("--model-dir", model, "--offline", testset)
+    assert failing(lines) == set()
+    assert code == 0
+    for mode in ("batch", "serial"):
+        assert lines[f"rehearsal: {mode}: health"]["state"] == "ok"
+        assert "accuracy 1.000" in lines[f"rehearsal: {mode}: testset, score"]["figure"]
+    assert lines["repository: requirements.txt"]["state"] == "unknown"  # offline: nobody was asked
+
+
+def test_planted_weights_too_large_for_the_build(preflight, tmp_path):
+    large = config(tmp_path, num_hidden_layers=46)
+    code, lines = preflight("--offline", "--config", large)
+    assert code == 1
+    assert failing(lines) == {"build: whole build"}
+    assert lines["build: whole build"]["margin"].startswith("-")
+
+
+def test_planted_token_in_a_file_and_in_the_history(preflight, repository, tmp_path):
+    token = "ms-" + "-".join(["0123abcd", "0123", "4567", "89ab", "0123456789ab"])
+    (repository.directory / "notes.txt").write_text(f"first line\nlogin {token}\n")
+    repository.commit()
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert code == 1
+    assert failing(lines) == {"repository: secrets"}
+    assert "ModelScope token in notes.txt:2" in lines["repository: secrets"]["why"]
+    assert token not in json.dumps(lines)
+    (repository.directory / "notes.txt").unlink()
+    repository.commit()
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert "in the history" in lines["repository: secrets"]["why"]
+
+
+def test_planted_torch_in_requirements(preflight, repository, tmp_path):
+    repository.change("requirements.txt", "modelscope==", "torch==2.7.1\nmodelscope==")
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert code == 1
+    assert failing(lines) == {"repository: requirements.txt"}
+    assert "torch (line " in lines["repository: requirements.txt"]["why"]
+
+
+def test_planted_other_port(preflight, repository, tmp_path):
+    repository.change("Dockerfile", "8000", "8080")
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert code == 1
+    assert failing(lines) == {"repository: EXPOSE", "repository: port of CMD"}
+    assert lines["repository: EXPOSE"]["figure"] == "8080"
+
+
+def test_planted_more_answers_than_questions(preflight, repository, model, testset):
+    (repository.directory / "serve.py").write_text(SERVICE.format(extra=2))
+    repository.commit()
+    code, lines = preflight("--offline", "--model-dir", model, testset)
+    assert code == 1
+    assert failing(lines) == {"rehearsal: batch: testset, replies"}
+    assert "2 answers more than questions" in lines["rehearsal: batch: testset, replies"]["why"]
+
+
+def test_planted_start_too_slow(preflight, tmp_path):
+    code, lines = preflight("--offline", "--config", config(tmp_path), "--startup-s", "195")
+    assert code == 1
+    assert failing(lines) == {"health: start"}
+    assert lines["health: start"]["margin"] == "-15.0 s"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_start_that_is_really_too_slow_is_caught_by_the_rehearsal(preflight, model, testset):
+    code, lines = preflight("--offline", "--model-dir", model, testset, env={"START_S": "400"})
+    assert code == 1
+    assert failing(lines) == {"rehearsal: batch: health", "rehearsal: serial: health"}
+
+
+def test_only_committed_files_count(preflight, repository, tmp_path):
+    (repository.directory / "requirements.txt").write_text("torch\n")
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert code == 0
+    assert "requirements.txt" in lines["repository: uncommitted"]["why"]
+    git(repository.directory, "rm", "-q", "--cached", "Dockerfile")
+    git(repository.directory, "commit", "-q", "-m", "no Dockerfile")
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert lines["repository: Dockerfile"]["figure"] == "missing"
+
+
+def test_another_base_image(preflight, repository, tmp_path):
+    repository.change("Dockerfile", "torch2.6", "torch2.7")
+    _, lines = preflight("--offline", "--config", config(tmp_path))
+    assert failing(lines) == {"repository: base image"}
+
+
+def test_the_model_of_the_dockerfile_is_asked_of_the_hub(preflight, repository, model, tmp_path):
+    repository.change("Dockerfile", "Qwen/Qwen3-4B", "me/book")
+    with HubStandin(tmp_path / "hub") as hub:
+        env = {"MODELSCOPE_ENDPOINT": hub.endpoint, "PIP_INDEX_URL": "http://127.0.0.1:9/"}
+        env["PIP_RETRIES"] = "0"
+        _, lines = preflight(env=env)
+        assert lines["model: me/book"]["state"] == "fail"  # not there: the build would fail
+        hub.publish("me/book", model)
+        _, lines = preflight(env=env)
+        assert "file list of me/book@master" in lines["build: weights"]["why"]
+        hub.private.add("me/book")
+        _, lines = preflight(env=env)
+        assert "private" in lines["model: me/book"]["why"]
+        assert lines["model: me/book"]["state"] == "fail"
+
+
+def test_qwen3_4b_by_its_config(tmp_path):
+    bf16 = from_config(config(tmp_path), "bf16")
+    assert bf16.parameters == 4_022_468_096  # as published: 4.02 B
+    assert bf16.weight_bytes == 2 * bf16.parameters
+    assert bf16.kv_bytes_per_token == 147_456
+    awq = from_config(config(tmp_path), "awq")
+    assert 0.3 < awq.weight_bytes / bf16.weight_bytes < 0.35
+
+
+def test_the_roofline_agrees_with_the_floor_recorded_on_an_h100(tmp_path):
+    work = next(w for w in budgets.recorded_workloads() if w.name == "bonus")
+    model = from_config(config(tmp_path), "bf16")
+    floor = budgets.roofline_seconds(model, budgets.device("h100"), work, 512)
+    assert floor == pytest.approx(2.1, abs=0.1)
+
+
+def test_more_answers_at_once_never_take_longer(tmp_path):
+    work = next(w for w in budgets.recorded_workloads() if w.name == "bonus")
+    model, device = from_config(config(tmp_path), "bf16"), budgets.device("metax-c500")
+    times = [budgets.roofline_seconds(model, device, work, n) for n in (1, 16, 256, 358, 999)]
+    assert times == sorted(times, reverse=True)
+
+
+def test_too_little_memory():
+    model = Model("big", "made up", 60 * 10**9, 60 * 10**9)
+    line = budgets.memory_line(
+        model, budgets.device("metax-c500"), budgets.recorded_workloads(), 0.9
+    )
+    assert line.state == "fail"
+
+
+def test_a_directory_counts_one_weight_format(model):
+    (model / "pytorch_model.bin").write_bytes(b"x" * 50)
+    assert from_directory(model).weight_bytes == 1000
+
+
+def test_every_recorded_fact_names_its_source():
+    for group in ("devices", "workloads", "measured"):
+        assert all(record["source"] for record in FACTS[group].values())
+    assert FACTS["base_image"]["source"]
+    assert all(record["why"] for record in FACTS["assumed"].values())
