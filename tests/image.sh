@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# The image, built and run for real, without Docker and without the judge's base image.
+#
+#   bash tests/image.sh        about 15 minutes the first time, 6 later; needs root, 20 GB, and
+#                              apt-get install buildah debootstrap
+#
+# Builds the Dockerfile of the last commit from a stand-in base (tests/image/base.sh), with weights
+# from a loopback hub; builds again after a code change; looks at what is in the image; runs it
+# without network, with a read-only model directory and without HOME, on two processors and on one;
+# and judges it in both modes with the judge's limits.
+#
+# Variables: MODEL_DIR (model/demo, made by `bash run.sh`), VLLM_VENV (.venv), REF (HEAD),
+# TESTSETS (data/sample/testset_*.docx), DRIVER (overlay, else vfs), WORK (.cache/image).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mkdir -p "${WORK:-.cache/image}" && cd "${WORK:-.cache/image}" && pwd)
+venv=$(cd "${VLLM_VENV:-.venv}" && pwd)
+model=${MODEL_DIR:-model/demo}
+began=$SECONDS
+step() { printf '\033[1m[%4d s] %s\033[0m\n' $((SECONDS - began)) "$*"; }
+fail() { printf '\033[31mFAILED: %s\033[0m\n' "$*" >&2; exit 1; }
+passed() { printf '         ok: %s\n' "$*"; }
+source tests/image/base.sh
+
+[ "$(id -u)" = 0 ] || fail "needs root (chroot, mounts and network namespaces)"
+for tool in buildah debootstrap unshare taskset ip; do
+  command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install buildah debootstrap util-linux iproute2"
+done
+[ -f "$model/config.json" ] || fail "no model in $model: make one with bash run.sh, or set MODEL_DIR"
+read -r -a testsets <<<"${TESTSETS:-$(echo data/sample/testset_*.docx)}"
+
+# vfs copies every layer whole, overlay does not; vfs works everywhere.
+if [ -z "${DRIVER:-}" ]; then
+  mkdir -p "$work/probe"/{l,u,w,m}
+  if mount -t overlay overlay -o "lowerdir=$work/probe/l,upperdir=$work/probe/u,workdir=$work/probe/w" "$work/probe/m" 2>/dev/null; then
+    umount "$work/probe/m"; DRIVER=overlay
+  else
+    DRIVER=vfs
+  fi
+fi
+buildah_() { buildah --storage-driver "$DRIVER" --root "$work/storage" --runroot "$work/runroot" "$@"; }
+
+cleanup() {
+  [ -z "${hub:-}" ] || kill "$hub" 2>/dev/null || true
+  [ -z "${container:-}" ] || buildah_ rm "$container" >/dev/null 2>&1 || true
+}
+trap cleanup EXIT
+rm -f "$work"/hub.jsonl
+
+base=localhost/vllm-standin
+step "storage driver: $DRIVER"
+if ! buildah_ images -q "$base" >/dev/null 2>&1; then make_base "$base" "$venv" "$work/debian"; fi
+
+step "hub: serving $model on the loopback"
+"$venv/bin/python" -m tests.hub_standin --root "$work/hub" --log "$work/hub.jsonl" \
+  --publish "me/answers=$model" >"$work/hub.endpoint" & hub=$!
+for _ in $(seq 100); do [ -s "$work/hub.endpoint" ] && break; sleep 0.1; done
+endpoint=$(cat "$work/hub.endpoint")
+
+rm -rf "$work/context" && mkdir "$work/context"
+git archive "${REF:-HEAD}" | tar -x -C "$work/context"
+[ -z "$(git status --porcelain)" ] || echo "         note: uncommitted changes are not in this build, as at the judge"
+
+build() {
+  buildah_ bud --layers --isolation chroot --build-arg BASE_IMAGE="$base" --build-arg MODEL_ID=me/answers \
+    --build-arg MODELSCOPE_ENDPOINT="$endpoint" -t "$1" "$work/context" >"$work/build.log" 2>&1 ||
+    { tail -n 30 "$work/build.log" >&2; fail "the build failed; all of it in $work/build.log"; }
+}
+weight_bytes() {
+  "$venv/bin/python" - "$work/hub.jsonl" <<'PY'
+import json, pathlib, sys
+log = pathlib.Path(sys.argv[1])
+rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+print(sum(row["sent"] for row in rows if row["path"].endswith(".safetensors")))
+PY
+}
+
+step "build 1: from the base, with weights from the hub"
+build localhost/answers:1
+grep -h "download_model\]" "$work/build.log" | sed 's/^/         /'
+first=$(weight_bytes)
+[ "$first" -gt 0 ] || fail "build 1 fetched no weights from the hub"
+passed "$first bytes of weights fetched, $((SECONDS - began)) s since the start (the judge's build has 900)"
+
+step "build 2: after a change in answering/ and serve.py"
+echo "# changed" >>"$work/context/answering/__init__.py"
+echo "# changed" >>"$work/context/serve.py"
+second_began=$SECONDS
+build localhost/answers:2
+[ "$(weight_bytes)" = "$first" ] || fail "a code change fetched the weights again"
+passed "no weights fetched again; $((SECONDS - second_began)) s"
+
+step "contents"
+container=$(buildah_ from localhost/answers:2)
+mount=$(buildah_ mount "$container")
+(cd "$mount/app" && find . -type f -printf '%10s  %P\n' | sort -k2) >"$work/contents.txt"
+sed 's/^/         /' "$work/contents.txt"
+strangers=$(awk '{print $2}' "$work/contents.txt" |
+  grep -v -E '^(requirements\.txt|download_model\.py|serve\.py|answering/[a-z_]+\.py|model/served/.+)$' || true)
+[ -z "$strangers" ] || fail "not meant for the image: $strangers"
+(cd "$mount/app/model/served" && sha256sum -- *) | awk '{print $2, $1}' | sort >"$work/image.sums"
+(cd "$model" && sha256sum -- *) 2>/dev/null | awk '{print $2, $1}' | sort >"$work/source.sums"
+[ -z "$(comm -23 "$work/image.sums" "$work/source.sums")" ] || fail "a file of the model is not the source's"
+[ -z "$(find "$mount/root" "$mount/home" -type f -path '*modelscope*')" ] || fail "the download left something under HOME"
+passed "only code and model; no test, report, data or git file; the model's sha256 are the source's"
+touch "$work/stamp"
+
+# run MODE CPUS: one start of the service in a network of its own, judged from beside it.
+run() {
+  step "run: SERVE_MODE=$1, processors $2, no network, no HOME, read-only model"
+  MODE=$1 CPUS=$2 CONTAINER=$container MOUNT=$mount VENV=$venv LOG="$work/service-$1.log" \
+    REPORT="$work/report-$1" DRIVER=$DRIVER STORAGE=$work \
+    unshare -n bash tests/image/run_inside.sh "${testsets[@]}" ||
+    { tail -n 25 "$work/service-$1.log" >&2; fail "the run in mode $1; log: $work/service-$1.log"; }
+}
+run batch 0,1
+run serial 0
+
+written=$(find "$mount" -xdev -type f -newer "$work/stamp" -not -path "$mount/tmp/*" -not -name '*.pyc' \
+  -not -path "$mount/run/*" | sed "s|^$mount||")
+[ -z "$written" ] || fail "the service wrote outside /tmp: $written"
+passed "nothing was written outside /tmp"
+step "passed"

@@ -1,0 +1,24 @@
+# Started by tests/image.sh inside a network namespace of its own: only the loopback, nothing else.
+# Starts the container's own command, waits as the judge does, judges with eval_local.py from outside
+# the container's files, and stops what it started.
+set -euo pipefail
+ip link set lo up
+if ip route | grep -q .; then echo "this namespace has a route out" >&2; exit 1; fi
+
+buildah_() { buildah --storage-driver "$DRIVER" --root "$STORAGE/storage" --runroot "$STORAGE/runroot" "$@"; }
+command=$(buildah_ inspect "$CONTAINER" |
+  "$VENV/bin/python" -c 'import json, sys; print(*json.load(sys.stdin)["OCIv1"]["config"]["Cmd"])')
+began=$SECONDS
+setsid taskset -c "$CPUS" buildah --storage-driver "$DRIVER" --root "$STORAGE/storage" --runroot "$STORAGE/runroot" \
+  run --isolation chroot --volume "$MOUNT/app/model:/app/model:ro" --env SERVE_MODE="$MODE" \
+  "$CONTAINER" -- env -u HOME $command >"$LOG" 2>&1 &
+service=$!
+trap 'kill -TERM -- -$service 2>/dev/null || true; sleep 1; kill -KILL -- -$service 2>/dev/null || true' EXIT
+
+for _ in $(seq 180); do
+  if "$VENV/bin/python" -c 'import urllib.request as u; print("        ", u.urlopen("http://127.0.0.1:8000/", timeout=2).read().decode())' 2>/dev/null; then break; fi
+  kill -0 "$service" 2>/dev/null || { echo "the service ended while starting" >&2; exit 1; }
+  sleep 1
+done
+echo "         healthy after $((SECONDS - began)) s (limit 180)"
+"$VENV/bin/python" eval_local.py --url http://127.0.0.1:8000 --out "$REPORT" "$@"
