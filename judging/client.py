@@ -127,14 +127,15 @@ def ask(
 
 
 async def _wait_for_service(url: str, limit: float) -> Health:
-    start = time.perf_counter()
-    problem = "no time to ask"
+    problem = ""
     async with _client(url) as client:
+        start = time.perf_counter()
         while (left := limit - (time.perf_counter() - start)) > 0:
             exchange = await _exchange(client, "GET", "/", None, min(left, _POLL_LIMIT_S))
             if exchange.problem is None:
                 return _health(exchange.body, time.perf_counter() - start)
-            problem = exchange.problem
+            # The last poll has little time: its lateness must not hide what is really wrong.
+            problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))
     raise ServiceNotReadyError(
         f"GET {url}/ gave no HTTP 200 within {limit:g} s (last: {problem}); is the service running?"

@@ -70,7 +70,7 @@ def test_polls_until_http_200(service, monkeypatch):
     service.routes["/"] = becoming_ready
     health = wait_for_service(service.url, 5)
     assert len(polls) == 4
-    assert 0.15 <= health.seconds < 2
+    assert health.seconds >= 0.15
 
 
 def free_port():
@@ -108,7 +108,7 @@ def test_a_port_that_never_opens():
     [
         (lambda prompt: (500, b"out of\nmemory"), "HTTP 500 out of memory"),
         (lambda prompt: None, "RemoteProtocolError"),
-        (slowly(2, lambda prompt: b"{}"), "no reply within"),
+        (slowly(4, lambda prompt: b"{}"), "no reply within"),
         (lambda prompt: (301, b""), "HTTP 301"),
     ],
 )
@@ -116,8 +116,8 @@ def test_never_ready_says_what_was_seen_last(service, route, problem):
     service.routes["/"] = route
     start = time.perf_counter()
     with pytest.raises(ServiceNotReadyError, match=problem):
-        wait_for_service(service.url, 0.4)
-    assert time.perf_counter() - start < 1.5
+        wait_for_service(service.url, 1.0)
+    assert time.perf_counter() - start < 3
 
 
 def test_info_is_optional(service):
@@ -159,16 +159,16 @@ def test_a_batch_is_one_call_with_all_questions(service):
 
 def test_the_clock_runs_around_the_call(service):
     service.routes["/predict"] = slowly(0.3, replying(["a", "b", "c"]))
-    assert 0.3 <= ask(service.url, QUESTIONS, "batch", 5).total_seconds < 1.0
+    assert 0.3 <= ask(service.url, QUESTIONS, "batch", 5).total_seconds < 2
 
 
 def test_a_late_batch_fails_the_submission(service):
-    service.routes["/predict"] = slowly(1, replying(["a", "b", "c"]))
+    service.routes["/predict"] = slowly(4, replying(["a", "b", "c"]))
     replies = ask(service.url, QUESTIONS, "batch", 0.3)
     assert replies.failure == "the batch was not answered within 0.3 s"
     assert replies.answers == ["", "", ""]
     assert replies.unanswered == 3
-    assert 0.3 <= replies.total_seconds < 0.9
+    assert 0.3 <= replies.total_seconds < 3
 
 
 def test_a_reply_that_trickles_in_is_late_too(service):
@@ -178,7 +178,7 @@ def test_a_reply_that_trickles_in_is_late_too(service):
     service.routes["/predict"] = lambda prompt: (200, pieces)
     replies = ask(service.url, QUESTIONS, "batch", 0.5)
     assert replies.failure
-    assert replies.total_seconds < 1.2
+    assert replies.total_seconds < 1.4  # the whole takes 1.5 s or more
 
 
 def test_a_short_batch_is_padded(service):
@@ -316,16 +316,16 @@ def test_serial_is_one_call_a_question(service):
 
 
 def test_the_time_limit_is_for_all_calls_together(service):
-    service.routes["/predict"] = slowly(0.25, replying("a"))
-    replies = ask(service.url, ["q"] * 6, "serial", 0.6)
-    # Two calls of 0.25 s fit; the third is cut off at 0.6 s and the others are not asked.
+    service.routes["/predict"] = slowly(0.6, replying("a"))
+    replies = ask(service.url, ["q"] * 6, "serial", 1.6)
+    # Two calls of 0.6 s fit; the third is cut off at 1.6 s and the others are not asked.
     assert replies.answers == ["a", "a", "", "", "", ""]
     assert len(service.bodies) == 3
     assert replies.seconds[3:] == [None] * 3
-    assert 0.6 <= replies.total_seconds < 0.9
+    assert 1.6 <= replies.total_seconds < 3
     assert replies.unanswered == 4
     assert replies.failure is None
-    assert replies.warnings == ["questions 3, 4, 5, 6: not answered within 0.6 s in total"]
+    assert replies.warnings == ["questions 3, 4, 5, 6: not answered within 1.6 s in total"]
 
 
 def test_one_bad_single_reply_costs_only_itself(service):

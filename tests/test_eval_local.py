@@ -80,12 +80,12 @@ def test_serial_mode_by_status_and_by_option(service, testset, tmp_path):
 def test_each_test_set_has_a_call_and_a_time_limit_of_its_own(service, testset, tmp_path):
     more = tmp_path / "more.jsonl"
     more.write_text('{"question": "什么是SM？", "answer": "SM是流式多处理器。"}\n', "utf-8")
-    service.routes["/predict"] = slowly(0.4, service.routes["/predict"])
-    result, told = judged(service, testset, more, "--timeout", 0.7, out=tmp_path / "out")
+    service.routes["/predict"] = slowly(0.9, service.routes["/predict"])
+    result, told = judged(service, testset, more, "--timeout", 1.6, out=tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert [len(body["prompt"]) for _, body in service.bodies] == [2, 1]
     assert told["total"]["questions"] == 3
-    assert told["total"]["seconds"] >= 0.8
+    assert told["total"]["seconds"] >= 1.8
 
 
 def test_limit_asks_the_first_questions_only(service, testset, tmp_path):
@@ -96,7 +96,7 @@ def test_limit_asks_the_first_questions_only(service, testset, tmp_path):
 
 
 def test_a_late_batch_exits_1_and_still_reports(service, testset, tmp_path):
-    service.routes["/predict"] = slowly(1, service.routes["/predict"])
+    service.routes["/predict"] = slowly(3, service.routes["/predict"])
     result, told = judged(service, testset, "--timeout", 0.3, out=tmp_path / "out")
     assert result.exit_code == 1
     assert told["verdict"] == "failed"
@@ -105,7 +105,7 @@ def test_a_late_batch_exits_1_and_still_reports(service, testset, tmp_path):
 
 def test_a_service_that_never_answers_exits_1(service, testset, tmp_path):
     service.routes["/"] = lambda prompt: (503, b"loading")
-    result, told = judged(service, testset, "--health-timeout", 0.2, out=tmp_path / "out")
+    result, told = judged(service, testset, "--health-timeout", 1, out=tmp_path / "out")
     assert (result.exit_code, told) == (1, None)
     assert "HTTP 503 loading" in result.output
 
