@@ -7,12 +7,12 @@ from functools import lru_cache
 from data.text import tidy
 
 _POINTING = re.compile(
-    r"我|你|您|咱|这|那|它|他|其(?!他|它|中|余)|该|此|本(?![地质征来身])|上述|上面|下面|前面|后面"
+    r"我|你|您|咱|这|那|它|他|其(?!他|它|中|余)|该|此|本(?=[章节书文例教小段篇])|上述|上面|下面|前面|后面"
     r"|以下|如下|以上|前者|后者|某|什么|哪|谁|怎|如何|为何|图|表中|大家|者|自己|刚才|之前|另|同理"
 )
 _BAD_START = re.compile(
-    r"^(?:如果|当|因为|由于|因此|所以|但|而|且|并(?!行|发)|或|也|就|都|还|再|又|则|即|若|虽|不|没|有|无"
-    r"|在|对(?!象|齐|称)|从|通过|根据|按|为|把|将|让|使|可|能(?!耗|量)|需|应(?!用)|会|要|请|更|最|很"
+    r"^(?:如果|当|因为|由于|因此|所以|但|而|且|并(?!行|发)|或|也|就|都|还|再|又|则|即|若|虽|不(?!同)|没|有|无"
+    r"|在|对(?!象|齐|称)|从|通过|根据|按|为|把|将|让|使|可|能(?!耗|量)|需|应(?!用)|会|要|请|更|最(?![小大高低优近远])|很"
     r"|已|被|像|如|比|只|仅|除|关于|至于|随着|首先|其次|然后|接着|最后|此外|例如|比如|所谓|一般|通常"
     r"|注意|看|说|想|以|与|和|跟|于|到|向|第[一二三四五]|(?:另|同)?一(?!维|级|致)|两者|二者|多个|各|每(?!个))"
 )
@@ -21,6 +21,9 @@ _BAD_END = re.compile(
 )
 _NOUN = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|nz|g|b|m|q|s|t|f|k|h|un|v|a)")
 _STRICT_LAST = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|g|k|un|v|b|q)")
+_QUANTIFIER = re.compile(
+    r"^(?:每一?个|一个|同一个?|不同的?|所有的?|任何|任意|单个|多个|两个|各个?)\s*"
+)
 # Nouns that name a side of something: they say nothing without the thing.
 _VAGUE_START = re.compile(
     r"^(?:典型|常用|常见|具体|简单|主要|解决|基本|最终|最后|有效|正确|前|后|首个|当前|整个|实际|普通)"
@@ -57,7 +60,7 @@ def core(term: str) -> str:
 def is_term(text: str, longest: int = 24) -> bool:
     """A noun phrase that names a thing by itself: no pronoun, no clause, no leading connective."""
     bare = core(text)
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}]", bare):
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()]", bare):
         return False
     if _POINTING.search(bare) or _BAD_START.match(bare) or _BAD_END.search(bare):
         return False
@@ -89,7 +92,8 @@ def is_definable(text: str, longest: int = 24) -> bool:
 
 def is_owner(text: str) -> bool:
     """A thing that can have attributes: definable, or "A 的 B" of definable things."""
-    parts = core(text).split("的")
+    parts = _QUANTIFIER.sub("", core(text)).split("的")
+    parts[0] = re.sub(r"(?<=\S)\s*之?[中下内里上间]$", "", parts[0])
     last = tags(parts[-1])
     named = bool(last) and (last[-1][1][0] in "nxbl" or last[-1][1] in ("eng", "vn"))
     return named and len(parts) <= 2 and is_definable(parts[0]) and is_term(parts[-1])

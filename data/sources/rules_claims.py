@@ -26,6 +26,9 @@ _SUITS = re.compile(
 _LIMIT = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|之间|通常)*(?P<verb>只能|不能|无法|不可以|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
 )
+_ABLE = re.compile(
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)|能(?=够|在|将|把|对))(?!被|是|看|参|通过|理解|认为|参考|使用|用来|用于|用作|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
+)
 _USING = re.compile(
     r"^(?:通过|使用|利用|采用|借助|引入)\s*(?P<x>[^，。；：？！]{2,26}?)[，,]?\s*(?:我们|程序员|开发者)?(?:就|也|还)?(?:可以|能够|能)(?P<rest>[^。？！]{6,})[。]?$"
 )
@@ -89,6 +92,9 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
     if match := _USING.match(sentence):
         if is_definable(match["x"]):
             yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
+    match = _ABLE.match(sentence)
+    if match and is_owner(match["x"]) and not _pointing(sentence):
+        yield "ability", f"{core(match['x'])}可以做什么", sentence
     match = _SO.match(sentence)
     if match and not re.match(r"由于|因为|为了|如果|当", sentence):
         effect = re.sub(r"^(?:就|才|也|都)", "", match["effect"]).strip()
@@ -98,7 +104,7 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
 
 def _dependence(sentence: str) -> Iterator[Candidate]:
     match = _DEPENDS.match(sentence)
-    if match and is_term(match["x"], 30):
+    if match and is_owner(match["x"]):
         ask = "由什么决定" if match["verb"] == "由" else f"{match['verb']}什么"
         yield "fact", f"{core(match['x'])}{ask}", sentence
     match = _SUITS.match(sentence)

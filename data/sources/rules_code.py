@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, Block
-from data.sources.nouns import core
+from data.sources.nouns import core, is_owner, tags
 from data.sources.sentence import is_standalone, strip_lead
 
 Candidate = tuple[str, str, str]
@@ -19,6 +19,11 @@ _COMMAND = re.compile(
 _FUNCTION = re.compile(
     r"^(?P<indent>[ \t]*)(?P<head>(?:template\s*<[^>{]*>\s*\n\s*)?(?:(?:__\w+__|extern \"C\"|static|inline|const|unsigned|constexpr)\s+)*"
     r"(?:void|int|float|double|bool|char|auto|size_t|half|dim3|T|cudaError_t|[A-Z]\w+)\s*[*&]?\s+\*?(?P<name>[A-Za-z_]\w+)\s*\((?P<args>[^;{}]*?)\))\s*\{",
+    re.M,
+)
+_ASSIGNMENT = re.compile(
+    r"^[ \t]*(?:(?:const|unsigned|static|constexpr|auto|u?int\d*(?:_t)?|size_t|float|double)\s+)*"
+    r"(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>[^;={}]{3,60});[ \t]*//[ \t]*(?P<comment>[^\n]*[\u4e00-\u9fff][^\n]*)$",
     re.M,
 )
 _PYTHON = re.compile(r"^(?P<indent>[ ]*)(?:@[\w.()]+\n\s*)?def (?P<name>\w+)\(", re.M)
@@ -37,7 +42,24 @@ def from_code(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
         names.add(name)
         if len(source) <= MAX_CODE and 3 <= source.count("\n") + 1 <= MAX_LINES:
             yield CODE, f"请写出{kind} {name} 的实现代码", source
+    yield from _assignments(code)
     yield from _command(blocks, index)
+
+
+def _assignments(code: str) -> Iterator[Candidate]:
+    """ "int tid = blockIdx.x * blockDim.x + threadIdx.x; // 全局下标": what an expression means."""
+    for match in _ASSIGNMENT.finditer(code):
+        expression = f"{match['name']} = {' '.join(match['value'].split())}"
+        meaning = re.sub(r"^(?:计算|表示|获取|得到|即)", "", match["comment"].strip())
+        computed = re.search(r"[A-Za-z_]", match["value"]) and re.search(
+            r"[-+*/%.]", match["value"]
+        )
+        if computed and is_owner(meaning) and tags(meaning)[0][1] != "v":
+            yield (
+                "expression",
+                f"表达式 {expression} 计算的是什么",
+                f"表达式 {expression} 计算的是{meaning}。",
+            )
 
 
 def functions(code: str) -> Iterator[tuple[str, str, str]]:

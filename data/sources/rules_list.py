@@ -121,7 +121,7 @@ def from_item(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
     term, body = core(match["term"].strip("「」 ")), match["text"].strip()
     if not _is_name(term, block) or not is_standalone(body.split("，")[0]):
         return
-    if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.4:
+    if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.25:
         return
     if re.search(r" [*=+] |[=+]\s*\d", body):  # a formula explains nothing by itself
         return

@@ -16,7 +16,7 @@ Candidate = tuple[str, str, str]
 _ENGLISH = r"(?:\s*[（(][^（）()]{1,60}[)）])?"
 _DEFINITION = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*，?\s*"
-    r"(?P<verb>是指|指的是|指的就是|就是指|是一[种个类套条块组门段项份](?:种|个)?|定义为|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导]))"
+    r"(?P<verb>是指|指的是|指的就是|就是指|[就也]?是一[种个类套条块组门段项份](?:种|个)?|即(?![使将可时便刻兴令])为?|定义为|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导]))"
     r"(?P<rest>.{6,})$"
 )
 _IS = re.compile(
@@ -29,11 +29,11 @@ _CALLED = re.compile(
 )
 _USED_FOR = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*(?:函数|关键字|限定符|修饰符|变量|命令|接口|指令)?\s*"
-    r"(?:主要|通常|一般|专门|可以|可)?(?:用于|用来|负责)(?P<rest>.{4,})$"
+    r"(?:主要|通常|一般|专门|可以|可)?(?:用于|用来|用作|负责)(?P<rest>.{4,})$"
 )
 _API = re.compile(
     r"^(?P<x>[A-Za-z_][\w.:]*(?:<<<.{0,12}>>>)?(?:\([^()]{0,30}\))?)\s*(?:这个)?(?:函数|关键字|限定符|修饰符|变量|命令|接口|指令|宏|对象)?\s*"
-    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回|等待|负责|表示|指定|提供|允许|阻塞|分配|释放|同步|控制|接受|接收|获取|声明|定义|标识|告诉|查询|复制|拷贝|传输|启动|是一?个?(?=.{2,30}(?:函数|变量|关键字|接口|指令|命令|类型|结构体|限定符)))",
+    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回|等待|负责|表示|指定|提供|允许|阻塞|分配|释放|同步|控制|接受|接收|获取|声明|定义|申请|标识|告诉|查询|复制|拷贝|传输|启动|是一?个?(?=.{2,30}(?:函数|变量|关键字|接口|指令|命令|类型|结构体|限定符)))",
     re.ASCII,
 )
 _ATTRIBUTE = re.compile(
@@ -51,7 +51,7 @@ _REASON_NEXT = re.compile(
 )
 _IN_ORDER_TO = re.compile(r"^为了(?P<goal>[^，。；：]{4,30})[，,](?P<how>[^。？！]{8,})[。]?$")
 _BY = re.compile(
-    r"^(?P<who>[^，。；：]{0,20}?)(?:可以|能够|可)(?:通过|使用|利用|借助|调用)(?P<tool>[^，。；：]{2,40}?)\s*(?:函数|变量|指令)?\s*(?:来|以)(?P<goal>[^，。；：]{4,30})(?=[，。；]|$)"
+    r"^(?P<who>[^，。；：]{0,20}?)(?:可以|能够|可)(?:通过|使用|利用|借助)(?:调用)?(?P<tool>[^，。；：]{2,40}?)\s*(?:函数|变量|指令)?\s*(?:来|以)(?P<goal>[^，。；：]{4,30})(?=[，。；]|$)"
 )
 _DIFFERENCE = re.compile(
     r"^(?P<x>[^，。；：的]{1,24}?)\s*(?:和|与|跟|同)\s*(?P<y>[^，。；：的]{1,24}?)\s*(?:的|之间的?)?(?:主要|本质|最大|根本)?(?:的)?(?:区别|差别|差异|不同(?:之处|点)?)(?:主要)?(?:在于|是|就是|有)(?P<rest>.{6,})$"
@@ -129,7 +129,9 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
         return
     if re.match(r"(?:不|什么|如何|否|由于|因为|了|在|可|从|通过|对)", match["rest"]):
         return
-    ask = "有哪些" if re.search(r"[有]$", sentence[: match.start("rest")]) else "是什么"
+    ask = "有哪些" if sentence[: match.start("rest")].endswith("有") else "是什么"
+    if ask == "有哪些" and not re.match(r"[两三四五六七八九十几多\d]", match["rest"]):
+        return
     yield "fact", f"{core(match['x'])}的{match['a']}{ask}", sentence
 
 
@@ -160,9 +162,9 @@ def _goal(sentence: str) -> Iterator[Candidate]:
             yield "how", f"为了{_spaced(goal)}，可以怎么做", sentence
     if match := _BY.match(sentence):
         who, goal = match["who"].strip(), match["goal"].strip()
-        if _is_action(goal) and (is_term(who) or (not who and re.search("[A-Za-z]", goal))):
-            subject = core(who) if who else ""
-            yield "how", f"{subject}{'' if not subject else ''}如何{_spaced(goal)}", sentence
+        after = bool(re.fullmatch(r"[^，我你这那它]{2,8}[后时]", who))
+        if _is_action(goal) and (not who or after or is_owner(who)):
+            yield "how", f"{core(who)}如何{_spaced(goal)}", sentence
 
 
 def _comparison(sentence: str, answer: str) -> Iterator[Candidate]:

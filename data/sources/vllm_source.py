@@ -34,6 +34,18 @@ def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
     return {"structured_outputs": StructuredOutputsParams(json=json_schema)}
 
 
+def compact() -> dict[str, Any]:
+    """LLM arguments that forbid blanks between JSON tokens: weak models write them for ever."""
+    try:
+        from vllm.sampling_params import StructuredOutputsParams  # noqa: F401 - is it there?
+    except ImportError:
+        return {
+            "guided_decoding_backend": "xgrammar",
+            "guided_decoding_disable_any_whitespace": True,
+        }
+    return {"structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True}}
+
+
 def model_digest(model: Path) -> str:
     """Names a model by its directory name and the size of its files: cheap, and enough."""
     sizes = [f"{p.name}:{p.stat().st_size}" for p in sorted(model.iterdir()) if p.is_file()]
@@ -57,7 +69,7 @@ class Asker:
             max_tokens=tokens,
             **structured(schema(count, wordings, longest)),
         )
-        self._llm = LLM(model=model, **options)
+        self._llm = LLM(model=model, **{**compact(), **options})
 
     def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
         """(reply text, finish reason) of each chunk, in order."""
