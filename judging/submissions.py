@@ -23,7 +23,7 @@ from rich.table import Table
 
 LOG = Path(__file__).with_name("submissions.jsonl")
 ATTEMPTS = 20  # the contest's rules
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 LogOption = Annotated[Path, typer.Option("--log", help="The log's file")]
 
 
@@ -77,6 +77,13 @@ def write_log(path: Path, submissions: list[Submission]) -> None:
     fresh = path.with_suffix(".tmp")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """The log of what was submitted. Without a command: the list."""
+    if context.invoked_subcommand is None:
+        show(LOG)
 
 
 @app.command()
