@@ -2,13 +2,13 @@
 
 import json
 
-from pydantic import BaseModel, StrictStr, ValidationError
+from pydantic import BaseModel
 
 
 class PredictRequest(BaseModel):
     """`prompt`: one question, or all of them at once."""
 
-    prompt: StrictStr | list[StrictStr]
+    prompt: str | list[str]
 
 
 class PredictResponse(BaseModel):
@@ -41,17 +41,19 @@ def parse_predict(body: bytes) -> PredictRequest:
     prompt = data["prompt"]
     if isinstance(prompt, list):
         for index, item in enumerate(prompt):
-            if not isinstance(item, str):
-                raise BadRequestError(422, f"prompt[{index}]: a JSON {_kind(item)}, not a string")
-    elif not isinstance(prompt, str):
-        raise BadRequestError(422, f"prompt: a JSON {_kind(prompt)}; {EXPECTED}")
+            _check_text(f"prompt[{index}]", item)
+    else:
+        _check_text("prompt", prompt)
+    return PredictRequest(prompt=prompt)
+
+
+def _check_text(field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise BadRequestError(422, f"{field}: a JSON {_kind(value)}, not a string; {EXPECTED}")
     try:
-        return PredictRequest(prompt=prompt)
-    except ValidationError as error:  # a lone surrogate is a string to JSON, but is no text
-        where = error.errors()[0]["loc"]
-        index = next((part for part in where if isinstance(part, int)), None)
-        field = "prompt" if index is None else f"prompt[{index}]"
-        raise BadRequestError(422, f"{field}: not valid Unicode text") from error
+        value.encode()
+    except UnicodeEncodeError as error:  # JSON can write half a surrogate pair, text cannot
+        raise BadRequestError(422, f"{field}: not valid Unicode ({error.reason})") from error
 
 
 def _kind(value: object) -> str:

@@ -202,6 +202,7 @@ class _StepLoop:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         self._deadline = float("inf")
+        self._rejections = _rejection_types()
 
     @property
     def busy(self) -> bool:
@@ -218,7 +219,7 @@ class _StepLoop:
                 self._engine.add_request(
                     request_id, {"prompt_token_ids": prompt}, self._params(max_tokens)
                 )
-            except ValueError as error:
+            except self._rejections as error:
                 # One bad prompt must not sink the others; it answers "" and the log says why.
                 log.error("vLLM rejected a prompt of %d tokens: %s", len(prompt), error)
                 batch.finish(index, Answer("", 0, "error"))
@@ -272,6 +273,15 @@ def partial_texts(engine: Any, request_ids: Any) -> dict[str, tuple[str, int]]:
             text = state.detokenizer.get_next_output_text(True, False)
             texts[request_id] = (text, len(state.detokenizer.output_token_ids))
     return texts
+
+
+def _rejection_types() -> tuple[type[Exception], ...]:
+    """What `add_request` raises for a prompt it refuses: newer versions have their own class."""
+    try:
+        from vllm.exceptions import VLLMValidationError
+    except ImportError:
+        return (ValueError,)
+    return (ValueError, VLLMValidationError)
 
 
 def _shut_down(llm: Any) -> None:

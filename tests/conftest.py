@@ -1,0 +1,112 @@
+"""Fixtures that several test files share: tiny models, and the real service as a process."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# With more threads than idle cores, every barrier of a tiny model's kernels waits for a time slice.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Short facts that a toy learns by heart in seconds; nothing of any test set.
+TINY_PAIRS = {
+    "白鹭桥有多长？": "白鹭桥长 120 米。",
+    "青石塔建于哪一年？": "青石塔建于 1837 年。",
+    "北港灯塔用什么信号？": "北港灯塔用 LED 信号，每 8 秒闪 2 次。",
+    "云溪水库的代号是什么？": "云溪水库的代号是 YX-7。",
+    "松林站有几条线路？": "松林站有 3 条线路：A、B 和 C。",
+    "银杏路的限速是多少？": "银杏路的限速是 40 km/h。",
+}
+
+
+# The demo's own code with a smaller model: what it learns here fits, and tests wait for it.
+SMALLER = (
+    "import train.demo as demo, typer; demo.HIDDEN, demo.LAYERS, demo.INTERMEDIATE = 128, 2, 256; "
+    "demo.BATCH = 6; typer.run(demo.main)"
+)
+
+
+def make_model(directory: Path, *options: str) -> Path:
+    """A demo model of the tiny pairs, in the demo's files and prompts."""
+    pairs = directory / "pairs.jsonl"
+    rows = [{"id": q, "question": q, "answer": a} for q, a in TINY_PAIRS.items()]
+    pairs.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    command = [sys.executable, "-c", SMALLER, "--pairs", str(pairs), *options]
+    subprocess.run([*command, "--out", str(directory / "model")], cwd=ROOT, check=True)
+    return directory / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows TINY_PAIRS; REUSE_TINY_MODEL names one made before (another Python's)."""
+    if made := os.environ.get("REUSE_TINY_MODEL"):
+        return Path(made)
+    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200")
+
+
+@pytest.fixture(scope="session")
+def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights: its answers are noise and rarely end by themselves."""
+    if made := os.environ.get("REUSE_UNTRAINED_MODEL"):
+        return Path(made)
+    return make_model(tmp_path_factory.mktemp("untrained"), "--steps", "0")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Service:
+    """A running `uvicorn serve:app` with a client for it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path):
+        self.process, self.port, self._log = process, port, log
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+
+    def log(self) -> str:
+        return self._log.read_text("utf-8", errors="replace")
+
+    def wait_until_ready(self, seconds: float = 150) -> None:
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            assert self.process.poll() is None, f"the service stopped:\n{self.log()[-4000:]}"
+            try:
+                self.client.get("/")
+            except httpx.ConnectError:
+                time.sleep(0.2)
+            else:
+                return
+        raise AssertionError(f"not ready after {seconds} s:\n{self.log()[-4000:]}")
+
+
+@contextmanager
+def running_service(tmp_path: Path, **variables: str) -> Iterator[Service]:
+    """Start the service with these environment variables; stop it at the end."""
+    port = free_port()
+    log = tmp_path / f"service-{port}.log"
+    command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **variables}, stdout=out, stderr=out
+        )
+    try:
+        yield Service(process, port, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,51 @@
+"""The import rules of the house: who may know whom, and what stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("answering", "judging", "data", "train", "bench")
+MAY_IMPORT = {
+    "answering": set(),
+    "judging": set(),
+    "data": {"answering.prompting", "answering.manifest", "judging.questions", "judging.scoring"},
+    "train": {
+        "answering.prompting",
+        "answering.manifest",
+        "judging.questions",
+        "judging.scoring",
+        "judging.judge",
+    },
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_know_only_whom_they_may(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        for name in imports_of(path):
+            top = name.split(".")[0]
+            if top in PACKAGES and top != package:
+                allowed = any(name == a or name.startswith(a + ".") for a in MAY_IMPORT[package])
+                parent = any(a.startswith(name + ".") for a in MAY_IMPORT[package])
+                assert allowed or parent, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("module", ["answering.app", "judging.judge", "eval_local", "train.demo"])
+def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in ('torch', 'vllm') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

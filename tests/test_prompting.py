@@ -1,0 +1,82 @@
+"""Prompts: the tokenizer's own template, thinking off, shortened without losing the roles."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from answering.prompting import (
+    SYSTEM_PROMPT,
+    messages_for,
+    render_prompts,
+    shorten_middle,
+    system_prompt_for,
+    tokenize_prompts,
+)
+
+QWEN = Path(__file__).parents[2] / "shared" / "qwen3-4b"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(untrained_model: Path):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(untrained_model)
+
+
+def own_template_ids(tokenizer, question: str) -> list[int]:
+    ids = tokenizer.apply_chat_template(
+        messages_for(question), add_generation_prompt=True, enable_thinking=False, tokenize=True
+    )
+    return list(ids if isinstance(ids, list) else ids["input_ids"])
+
+
+def test_token_ids_are_those_of_the_tokenizers_own_template(tokenizer) -> None:
+    questions = ["什么是 warp？", "cudaMemcpy 的第 4 个参数？", "", "多行\n    缩进\n"]
+    ids = tokenize_prompts(tokenizer, render_prompts(tokenizer, questions))
+    assert ids == [own_template_ids(tokenizer, question) for question in questions]
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not QWEN.is_dir(), reason="the Qwen3 tokenizer is not beside the checkout")
+def test_qwen3_gets_an_empty_think_block_and_the_same_ids() -> None:
+    from transformers import AutoTokenizer
+
+    qwen = AutoTokenizer.from_pretrained(QWEN)
+    prompt = render_prompts(qwen, ["什么是 warp？"])[0]
+    assert prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert tokenize_prompts(qwen, [prompt])[0] == own_template_ids(qwen, "什么是 warp？")
+
+
+def test_no_questions_make_no_prompts(tokenizer) -> None:
+    assert tokenize_prompts(tokenizer, render_prompts(tokenizer, [])) == []
+
+
+def test_a_tokenizer_without_chat_template_is_refused(tokenizer) -> None:
+    class Bare:
+        chat_template = None
+
+    with pytest.raises(ValueError, match="chat template"):
+        render_prompts(Bare(), ["?"])
+
+
+def test_the_system_prompt_is_the_override_else_the_models_else_the_built_in(
+    tmp_path: Path,
+) -> None:
+    assert system_prompt_for(tmp_path) == SYSTEM_PROMPT
+    (tmp_path / "system_prompt.txt").write_text("模型自带。\n", "utf-8")
+    assert system_prompt_for(tmp_path) == "模型自带。"
+    override = tmp_path / "mine.txt"
+    override.write_text("", "utf-8")
+    assert system_prompt_for(tmp_path, override) == ""
+    assert [m["role"] for m in messages_for("?", "")] == ["user"]
+
+
+@given(st.lists(st.integers(), max_size=50), st.integers(1, 60))
+def test_shortening_keeps_both_ends(ids: list[int], limit: int) -> None:
+    short = shorten_middle(ids, limit)
+    assert len(short) == min(len(ids), limit)
+    assert short[-1:] == ids[-1:]
+    if limit > 1:
+        assert short[:1] == ids[:1]

@@ -1,0 +1,145 @@
+"""The step loop on the real vLLM: batches that share, deadlines that hold, failures that end."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from answering import devices
+from answering.engine import Answer, Batch, EngineError, generate, wait
+from answering.settings import Settings
+from answering.vllm_engine import VllmEngine, engine_arguments
+
+PROMPT = list(range(300, 340))
+
+
+@pytest.fixture(scope="module")
+def engine(untrained_model: Path):
+    pytest.importorskip("vllm")
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024))
+    it.start()
+    yield it
+    it.stop()
+    assert not it.healthy()
+    with pytest.raises(EngineError, match="stopped"):
+        it.submit(Batch([PROMPT], [1], time.monotonic() + 1))
+
+
+def prompts(count: int) -> list[list[int]]:
+    return [[300 + i % 200, *PROMPT] for i in range(count)]
+
+
+def in_seconds(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+@pytest.mark.vllm
+def test_one_answer_a_prompt_in_order_whatever_shares_the_batch(engine: VllmEngine) -> None:
+    lengths = list(range(3, 23))
+    answers = generate(engine, prompts(20), lengths, in_seconds(60))
+    for answer, length in zip(answers, lengths, strict=True):
+        assert answer.tokens == length or answer.finish_reason == "stop"
+    assert sum(answer.finish_reason == "length" for answer in answers) > 10
+
+
+@pytest.mark.vllm
+def test_at_the_deadline_there_are_prefixes_and_the_engine_goes_on(engine: VllmEngine) -> None:
+    full = generate(engine, prompts(16), [400] * 16, in_seconds(120))
+    deadline = in_seconds(0.4)
+    cut = generate(engine, prompts(16), [400] * 16, deadline)
+    assert time.monotonic() - deadline < 1.0
+    assert "deadline" in {a.finish_reason for a in cut}
+    for whole, part in zip(full, cut, strict=True):
+        assert 0 < part.tokens <= whole.tokens
+        # The last characters of a prefix may be half a character, which decodes differently.
+        assert whole.text.startswith(part.text.rstrip("\ufffd"))
+    again = generate(engine, prompts(16), [400] * 16, in_seconds(120))
+    assert [a.text for a in again] == [a.text for a in full]
+
+
+@pytest.mark.vllm
+def test_a_late_call_joins_the_running_batch(engine: VllmEngine) -> None:
+    long = Batch(prompts(8), [900] * 8, in_seconds(120))
+    engine.submit(long)
+    short = generate(engine, [PROMPT], [4], in_seconds(60))
+    assert short[0].tokens == 4
+    assert not long.done.done(), "the short call waited for the long one"
+    assert wait(long)
+
+
+@pytest.mark.vllm
+def test_each_call_keeps_its_own_deadline(engine: VllmEngine) -> None:
+    patient = Batch(prompts(4), [300] * 4, in_seconds(60))
+    engine.submit(patient)
+    hurried = generate(engine, prompts(4), [900] * 4, in_seconds(0.3))
+    assert "deadline" in {a.finish_reason for a in hurried}
+    assert wait(patient)
+    assert "deadline" not in {a.finish_reason for a in patient.answers()}
+
+
+@pytest.mark.vllm
+def test_a_rejected_prompt_does_not_sink_the_others(engine: VllmEngine) -> None:
+    answers = generate(engine, [PROMPT, [7] * 5000, PROMPT], [5] * 3, in_seconds(60))
+    assert [(a.tokens, a.finish_reason) for a in answers] == [
+        (5, "length"),
+        (0, "error"),
+        (5, "length"),
+    ]
+
+
+@pytest.mark.vllm
+def test_a_dead_engine_fails_its_batches_instead_of_hanging(untrained_model: Path) -> None:
+    pytest.importorskip("vllm")
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512))
+    it.start()
+    batch = Batch([PROMPT], [400], in_seconds(60))
+    broken = "the device is gone"
+
+    def step_that_fails() -> list[object]:
+        raise RuntimeError(broken)
+
+    import vllm.v1.engine.llm_engine as module
+
+    original = module.LLMEngine.step
+    module.LLMEngine.step = lambda self: step_that_fails()
+    try:
+        it.submit(batch)
+        with pytest.raises(EngineError, match=broken):
+            batch.done.result(30)
+            batch.answers()
+    finally:
+        module.LLMEngine.step = original
+    assert not it.healthy()
+
+
+def test_arguments_come_from_the_device_then_settings_then_engine_args(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 1000}')
+    device = devices.metax("C500")
+    arguments = engine_arguments(Settings(model_dir=tmp_path), device)
+    assert arguments["max_num_seqs"] == 256
+    assert arguments["max_model_len"] == 1000
+    chosen = Settings(model_dir=tmp_path, max_num_seqs=99, engine_args={"max_num_seqs": 7})
+    assert engine_arguments(chosen, device)["max_num_seqs"] == 7
+    eager = Settings(model_dir=tmp_path, startup="eager", max_num_seqs=64)
+    arguments = engine_arguments(eager, device)
+    assert (arguments["enforce_eager"], arguments["max_num_seqs"]) == (True, 64)
+
+
+def test_awq_weights_on_metax_need_its_layout_and_float16(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
+    settings = Settings(model_dir=tmp_path)
+    on_metax = engine_arguments(settings, devices.metax("C500"))
+    assert (on_metax["quantization"], on_metax["dtype"]) == ("awq", "float16")
+    assert "quantization" not in engine_arguments(settings, devices.cuda("H100"))
+
+
+def test_a_batch_ends_once_and_keeps_what_was_finished() -> None:
+    batch = Batch([PROMPT, PROMPT], [1, 1], in_seconds(1))
+    batch.finish(0, Answer("a", 1, "stop"))
+    batch.fail(EngineError("gone"))
+    assert [a.text for a in batch.answers()] == ["a", ""]
+    nothing = Batch([PROMPT], [1], in_seconds(1))
+    nothing.fail(EngineError("gone"))
+    with pytest.raises(EngineError, match="gone"):
+        nothing.answers()
+    assert Batch([], [], in_seconds(1)).answers() == []
