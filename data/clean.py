@@ -58,11 +58,15 @@ def grounded_terms(pair: Pair, chunk: str) -> bool:
 
 
 def grounded_content(pair: Pair, chunk: str) -> bool:
-    """At least half of the answer's Chinese character pairs occur in its chunk."""
+    """At least half of what the answer adds to the question occurs in its chunk.
+
+    Counted in pairs of Chinese characters; words of the question itself do not count.
+    """
     if not chunk:
         return True
     text = re.sub("[^\u4e00-\u9fff]+", " ", pair.answer)
     pairs = [word[i : i + 2] for word in text.split() for i in range(len(word) - 1)]
+    pairs = [two for two in pairs if two not in pair.question]
     if len(pairs) < 5:
         return True
     return sum(1 for two in pairs if two in chunk) / len(pairs) >= MIN_FOUND

@@ -10,6 +10,7 @@ from data.text import ascii_terms, normalise
 
 QUESTION_RATIO = 0.9
 ANSWER_RATIO = 0.9
+SAME_ANSWER = 80  # percent: two answers to nearly one question that say the same
 ANSWERS_SHARED = 2  # questions that may have (nearly) the same answer
 _PERMUTATIONS = 64
 
@@ -66,8 +67,10 @@ def _terms(text: str) -> tuple[str, ...]:
 def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
     """Pairs in order without those whose question, or whose answer, was there before.
 
-    Counted in `dropped`: `same_question` (same answer too), `conflict` (same question, another
-    answer: a model cannot learn both), `same_answer` (an answer asked for too often).
+    Counted in `dropped`: `same_question` (nearly the same question and answer), `conflict` (the
+    very same question with another answer: a model cannot learn both), `same_answer` (an answer
+    that enough questions have already). Nearly the same question with another answer asks for
+    another fact (尾数位, 指数位) and stays.
     """
     questions, answers = NearIndex(QUESTION_RATIO), NearIndex(ANSWER_RATIO)
     exact: dict[str, int] = {}
@@ -75,13 +78,12 @@ def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
     kept: list[Pair] = []
     for pair in pairs:
         asked = normalise(pair.question)
-        before = exact.get(asked)
-        if before is None:
-            near = questions.near(pair.question)
-            before = near[0] if near else None
-        if before is not None:
-            alike = fuzz.ratio(normalise(kept[before].answer), normalise(pair.answer)) >= 80
+        if asked in exact:
+            alike = _alike(kept[exact[asked]], pair)
             dropped["same_question" if alike else "conflict"] += 1
+            continue
+        if any(_alike(kept[number], pair) for number in questions.near(pair.question)):
+            dropped["same_question"] += 1
             continue
         same = answers.near(pair.answer)
         first = same[0] if same else None
@@ -97,3 +99,7 @@ def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
         questions.add(number, pair.question)
         kept.append(pair)
     return kept
+
+
+def _alike(first: Pair, second: Pair) -> bool:
+    return fuzz.ratio(normalise(first.answer), normalise(second.answer)) >= SAME_ANSWER

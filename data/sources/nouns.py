@@ -4,6 +4,7 @@ import logging
 import re
 from functools import lru_cache
 
+from data.sources.vocabulary import WORDS
 from data.text import tidy
 
 _POINTING = re.compile(
@@ -26,12 +27,12 @@ _QUANTIFIER = re.compile(
 )
 # Nouns that name a side of something: they say nothing without the thing.
 _VAGUE_START = re.compile(
-    r"^(?:典型|常用|常见|具体|简单|主要|解决|基本|最终|最后|有效|正确|前|后|首个|当前|整个|实际|普通)"
+    r"^(?:内层|外层|典型|常用|常见|具体|简单|主要|解决|基本|最终|最后|有效|正确|前|后|首个|当前|整个|实际|普通)"
 )
 _GENERIC = re.compile(
     r"(?:区别|不同|做法|方法|办法|方式|思路|大小|结果|过程|流程|目的|作用|原因|内容|问题|情况|优点|缺点|特点|特性|意义"
     r"|含义|步骤|策略|效果|部分|例子|地方|代码|样例|示例|定义|单位|总数|数量|功能|关键|重点|前提|条件|好处|目标|维度|纬度"
-    r"|运行|程序|环境|任务|操作|元素|数据|下标|位置|时间|性能|逻辑|公式|概念|实现|读取|写入|计算)$"
+    r"|运行|程序|环境|任务|操作|元素|数据|下标|时间|性能|逻辑|公式|概念|实现|读取|写入|计算)$"
 )
 _PARENTHESIS = re.compile(r"\s*[（(][^（）()]*[)）]")
 
@@ -42,6 +43,8 @@ def _tagger():  # noqa: ANN202 - jieba has no types
     import jieba.posseg
 
     jieba.setLogLevel(logging.WARNING)
+    for word in WORDS:
+        jieba.add_word(word, tag="n")
     return jieba.posseg
 
 
@@ -71,6 +74,11 @@ def is_term(text: str, longest: int = 24) -> bool:
         return False
     if not _STRICT_LAST.match(words[-1][1]):
         return False
+    shape = [flag for _, flag in words[-3:]]
+    if shape[1:] in (["v", "eng"], ["v", "x"]) and shape[0].startswith(
+        "n"
+    ):  # "程序假定 N" is a clause
+        return False
     return all(_nominal(word, flag) for word, flag in words)
 
 
@@ -88,6 +96,18 @@ def is_definable(text: str, longest: int = 24) -> bool:
         return False
     generic = _GENERIC.search(bare)
     return not generic or len(bare) - len(generic.group()) >= 2
+
+
+def is_defined_name(text: str, longest: int = 16) -> bool:
+    """Looser than `is_definable`, for X in "X 是指…": the sentence itself says it is a term."""
+    bare = core(text)
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()的了]", bare):
+        return False
+    clause = re.match(
+        r"(?:如果|当|因为|由于|但|而|也|就|若|没|在|从|通过|根据|为|把|将|让|可|请|最|被|例|一|每|所|第)",
+        bare,
+    )
+    return not (clause or _POINTING.search(bare) or _BAD_END.search(bare)) or is_definable(bare)
 
 
 def is_owner(text: str) -> bool:

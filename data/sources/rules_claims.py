@@ -27,7 +27,7 @@ _LIMIT = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|之间|通常)*(?P<verb>只能|不能|无法|不可以|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _ABLE = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)|能(?=够|在|将|把|对))(?!被|是|看|参|通过|理解|认为|参考|使用|用来|用于|用作|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)|能(?=够|在|将|把|对))(?!被|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
 _USING = re.compile(
     r"^(?:通过|使用|利用|采用|借助|引入)\s*(?P<x>[^，。；：？！]{2,26}?)[，,]?\s*(?:我们|程序员|开发者)?(?:就|也|还)?(?:可以|能够|能)(?P<rest>[^。？！]{6,})[。]?$"
@@ -65,8 +65,10 @@ def _condition(sentence: str) -> Iterator[Candidate]:
     if not match:
         return
     condition = match["condition"].strip()
+    condition = re.sub(r"(?<!同)时$", "", condition)
     vague = re.search(
-        r"我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例", condition
+        r"^时|会|就|我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例",
+        condition,
     )
     if vague or not is_standalone(condition) or not _has_subject(condition):
         return
@@ -115,7 +117,8 @@ def _dependence(sentence: str) -> Iterator[Candidate]:
 
 def _limit(sentence: str) -> Iterator[Candidate]:
     match = _LIMIT.match(sentence)
-    if match and is_owner(match["x"]) and not _pointing(sentence):
+    sized = match and re.search(r"(?:大小|长度|数量|个数)$", match["x"])
+    if match and not sized and is_owner(match["x"]) and not _pointing(sentence):
         ask = "需要满足什么要求" if match["verb"] == "必须" else "有什么限制"
         yield "limit", f"{core(match['x'])}{ask}", sentence
 
@@ -188,10 +191,14 @@ def from_table(block: Block) -> Iterator[Candidate]:
         )
         for title, cell in zip(header[1:], row[1:], strict=True):
             asked = re.fullmatch(r"[\u4e00-\u9fff]{2,8}", title) and is_term(title, 8)
+            measured = re.fullmatch(r"\d+\.\d+\s*[A-Za-z/%]*|\d+\s*[A-Za-z/%]+", cell)
+            if measured:  # a measurement means nothing without its experiment
+                continue
             if named and asked and len(cell) >= 2 and not re.fullmatch(r"[-—–/无×✓√\s]+", cell):
+                ask = "是多少" if re.match(r"[约\d]", cell) else "是什么"
                 yield (
                     "fact",
-                    f"{row[0]}的{title}是什么",
+                    f"{core(row[0])}的{title}{ask}",
                     f"{row[0]}的{title}是{cell.rstrip('。')}。",
                 )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from data.records import ITEM, Block
 from data.sources.nouns import core, is_definable, is_term, leading_term
 from data.sources.sentence import is_standalone, polish, strip_lead
-from data.text import cjk_share
+from data.text import cjk_share, sentences
 
 Candidate = tuple[str, str, str]
 
@@ -22,10 +22,10 @@ _AS_FOLLOWS = re.compile(
 )
 _ANNOUNCES_TERMS = re.compile(r"^(?P<term>.{1,60}?)\s*(?:[：:]|——|--|—)\s*(?P<text>.{6,})$", re.S)
 _VERB = re.compile(
-    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|为|指|表示|代表|返回|提供|负责|可以|能够?|会|将|在|由|让|使|每个|存放|存储|保存|记录|控制|支持|获取|定义|声明|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
+    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|为|指(?![令针向数])|表示|代表|返回|提供|负责|可以|能够?|会|将|在|由|让|使(?!得)|每个|存放|存储|保存|记录|控制|支持|获取|定义|声明|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
 )
 _DEFINES = re.compile(
-    r"^(?:就|也|主要|通常)?(?:是|指|为|即|表示|代表|全称)|^[^，。]{2,40}的(?:集合|缩写|统称|总称|过程|函数|工具)"
+    r"^(?:就|也|主要|通常)?(?:是|指(?![令针向数])|为|即|表示|代表|全称)|^[^，。]{2,40}的(?:集合|缩写|统称|总称|过程|函数|工具)"
 )
 _BARE_VERB = re.compile(
     r"^(?P<term>[^，。；：]{1,40}?)\s*(?P<text>(?:主要)?(?:用于|用来|负责|是指|指的是|表示|返回|称之?为|即)(?![兴令刻将])[^：:]{4,})$"
@@ -104,7 +104,10 @@ def _answer(text: str, items: Sequence[Block]) -> str:
     intro = re.sub(r"(?:如下|以下|下面|下列)(?=[\d两二三四五六七八九十几]|[：:])", "", text)
     parts = []
     for number, item in enumerate(items, 1):
-        body = polish(item.text).rstrip("。；;，,")
+        said = sentences(item.text, semicolons=False)
+        while len(said) > 1 and said[-1].endswith(("：", ":")):
+            said.pop()  # announces what follows the list
+        body = polish("".join(said)).rstrip("。；;，,")
         parts.append(f"（{number}）{body}")
     return intro.rstrip("：:") + "：" + "；".join(parts) + "。"
 

@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, Block
-from data.sources.nouns import core, is_definable, is_owner, is_term, leading_term, tags
+from data.sources.nouns import (
+    core,
+    is_defined_name,
+    is_definable,
+    is_owner,
+    is_term,
+    leading_term,
+    tags,
+)
 from data.sources.sentence import clean_sentences, is_standalone, strip_lead, with_continuation
 
 Candidate = tuple[str, str, str]
@@ -16,24 +24,24 @@ Candidate = tuple[str, str, str]
 _ENGLISH = r"(?:\s*[（(][^（）()]{1,60}[)）])?"
 _DEFINITION = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*，?\s*"
-    r"(?P<verb>是指|指的是|指的就是|就是指|[就也]?是一[种个类套条块组门段项份](?:种|个)?|即(?![使将可时便刻兴令])为?|定义为|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导]))"
+    r"(?P<verb>是指(?![针向令数])|指的是|指的就是|就是指|[就也]?是一[种个类套条块组门段项份](?:种|个)?|即(?![使将可时便刻兴令])为?|定义为|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导]))"
     r"(?P<rest>.{6,})$"
 )
 _IS = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{_ENGLISH})\s*(?:就是|是(?!否|不|什么|因为|由于|如何|为了|可以|必须|非常|很|最好|在|从|的|通过|将|把|对|如|相同|一样))"
-    r"(?P<rest>.{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
+    r"(?P<rest>[^，；。]{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
 )
 _CALLED = re.compile(
-    r"(?:^|[，；])(?P<what>[^，。；：？！]{2,40}?)(?:被|就|通常|也|又|一般)*(?:称为|称作|称之为|叫做|叫作)\s*"
+    r"(?:^|[，；])(?P<what>[^，。；：？！]{2,40}?)(?:被|通常|也|又|一般)*(?<!就)(?:称为|称作|称之为|叫做|叫作)\s*"
     rf"(?P<x>[^，。；：？！、]{{2,30}}?{_ENGLISH})(?=[，。；]|$)"
 )
 _USED_FOR = re.compile(
-    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*(?:函数|关键字|限定符|修饰符|变量|命令|接口|指令)?\s*"
+    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*(?:函数限定符|函数|关键字|限定符|修饰符|变量|命令|接口|指令)?\s*"
     r"(?:主要|通常|一般|专门|可以|可)?(?:用于|用来|用作|负责)(?P<rest>.{4,})$"
 )
 _API = re.compile(
     r"^(?P<x>[A-Za-z_][\w.:]*(?:<<<.{0,12}>>>)?(?:\([^()]{0,30}\))?)\s*(?:这个)?(?:函数|关键字|限定符|修饰符|变量|命令|接口|指令|宏|对象)?\s*"
-    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回|等待|负责|表示|指定|提供|允许|阻塞|分配|释放|同步|控制|接受|接收|获取|声明|定义|申请|标识|告诉|查询|复制|拷贝|传输|启动|是一?个?(?=.{2,30}(?:函数|变量|关键字|接口|指令|命令|类型|结构体|限定符)))",
+    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回|等待|负责|表示|指定|提供|允许|阻塞|分配|释放|同步|控制|接受|接收|获取|声明|定义|申请|标识|告诉|查询|复制|拷贝|传输|是一?个?(?=.{2,30}(?:函数|变量|关键字|接口|指令|命令|类型|结构体|限定符)))(?!的)",
     re.ASCII,
 )
 _ATTRIBUTE = re.compile(
@@ -52,6 +60,9 @@ _REASON_NEXT = re.compile(
 _IN_ORDER_TO = re.compile(r"^为了(?P<goal>[^，。；：]{4,30})[，,](?P<how>[^。？！]{8,})[。]?$")
 _BY = re.compile(
     r"^(?P<who>[^，。；：]{0,20}?)(?:可以|能够|可)(?:通过|使用|利用|借助)(?:调用)?(?P<tool>[^，。；：]{2,40}?)\s*(?:函数|变量|指令)?\s*(?:来|以)(?P<goal>[^，。；：]{4,30})(?=[，。；]|$)"
+)
+_VIA = re.compile(
+    r"^(?P<x>[^，。；：]{2,24}?)(?:可以|能够|可)(?:使用|通过|用|借助|利用)(?P<tool>[^，。；：]{2,40}?)(?:来进行|进行|来)(?P<verb>[\u4e00-\u9fff]{2,6})(?=[，。；]|$)"
 )
 _DIFFERENCE = re.compile(
     r"^(?P<x>[^，。；：的]{1,24}?)\s*(?:和|与|跟|同)\s*(?P<y>[^，。；：的]{1,24}?)\s*(?:的|之间的?)?(?:主要|本质|最大|根本)?(?:的)?(?:区别|差别|差异|不同(?:之处|点)?)(?:主要)?(?:在于|是|就是|有)(?P<rest>.{6,})$"
@@ -96,7 +107,8 @@ def from_paragraph(block: Block) -> Iterator[Candidate]:
 
 def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _DEFINITION.match(sentence)
-    if match and is_definable(match["x"]):
+    strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
+    if match and (is_definable(match["x"]) or (strong and is_defined_name(match["x"]))):
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
         return
     match = _IS.match(sentence)
@@ -104,6 +116,8 @@ def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
         return
     for match in _CALLED.finditer(sentence):
+        if core(match["x"]).lower() in match["what"].lower():
+            continue
         if is_definable(match["x"], 20) and is_term(leading_term(match["what"]) or "的", 24):
             yield "definition", f"什么是{_spaced(core(match['x']))}", answer
 
@@ -129,8 +143,18 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
         return
     if re.match(r"(?:不|什么|如何|否|由于|因为|了|在|可|从|通过|对)", match["rest"]):
         return
+    if re.match(
+        r"\S{1,6}的\s*(?:[（(，。：]|$)", match["rest"]
+    ):  # "是异步的" describes, names nothing
+        return
+    sized = re.search(r"大小|长度|数量|个数|值$", match["a"]) and re.match(r"\s*\d", match["rest"])
+    if sized and not re.search("通常|一般|默认", sentence):
+        return
+    # "= BM * BK" holds in one program only; the question would not say which.
+    if re.match(r"\s*[\[($]*\s*[A-Za-z_]\w*\$?\s*(?:[*/+\-,]|\\)", match["rest"]):
+        return
     ask = "有哪些" if sentence[: match.start("rest")].endswith("有") else "是什么"
-    if ask == "有哪些" and not re.match(r"[两三四五六七八九十几多\d]", match["rest"]):
+    if ask == "有哪些" and not re.match(r"[两三四五六七八九十几多\d].*[：:、]", match["rest"]):
         return
     yield "fact", f"{core(match['x'])}的{match['a']}{ask}", sentence
 
@@ -160,7 +184,10 @@ def _goal(sentence: str) -> Iterator[Candidate]:
         )
         if does and _is_action(goal):
             yield "how", f"为了{_spaced(goal)}，可以怎么做", sentence
-    if match := _BY.match(sentence):
+    match = _VIA.match(sentence)
+    if match and is_owner(match["x"]) and _is_action(match["verb"] + "参数"):
+        yield "how", f"{core(match['x'])}如何{match['verb']}", sentence
+    elif match := _BY.match(sentence):
         who, goal = match["who"].strip(), match["goal"].strip()
         after = bool(re.fullmatch(r"[^，我你这那它]{2,8}[后时]", who))
         if _is_action(goal) and (not who or after or is_owner(who)):
@@ -182,7 +209,7 @@ def _comparison(sentence: str, answer: str) -> Iterator[Candidate]:
     if match:
         first, second = leading_term(match["first"], 16), leading_term(match["second"], 16)
         rest = [
-            set(word for word, _ in tags(match[side]) if len(word) > 1)
+            {w for w, _ in tags(match[side]) if len(w) > 1 and w not in first + second}
             for side in ("first", "second")
         ]
         if first and second and core(first) != core(second) and len(rest[0] & rest[1]) >= 2:
@@ -200,7 +227,7 @@ def _amount(sentence: str) -> Iterator[Candidate]:
     head = clause[: match.start()].rstrip()
     tail = re.split(r"且|并且|以及|，|并(?=[会在将])", clause[match.end() :])[0]
     verb = re.search(
-        r"(?:包含|包括|含有|拥有|有|为|是|可达|达到|达|运行|执行|分为|提供|支持|需要|占用?|可以?|到|配备)(?:了|着)?$",
+        r"(?:由|包含|包括|含有|拥有|有|为|是|可达|达到|达|运行|执行|分为|提供|支持|需要|占用?|可以?|到|配备)(?:了|着)?$",
         head,
     )
     if not verb or re.search(r"第$|[A-Za-z.\-_]$", head):
@@ -208,7 +235,7 @@ def _amount(sentence: str) -> Iterator[Candidate]:
     subject = leading_term(
         re.sub(r"^(?:在[^，]{2,16}[中上里]\s*|每一?个\s*|一个\s*|单个\s*)", "", head), 24
     )
-    if not subject or not is_standalone(clause):
+    if not is_owner(subject) or not is_standalone(clause):
         return
     small = re.fullmatch("[两三四五六七八九十]", match["n"])
     unit = match["unit"]
@@ -229,7 +256,7 @@ def _asked(found: Sequence[str], index: int) -> Iterator[Candidate]:
     if re.search(r"是不是|吗$|呢", question) or not _names_something(question):
         return
     answer = _following(found[index + 1 :])
-    if answer:
+    if answer and _mentions(answer, question):
         yield "asked", question, answer
 
 
@@ -263,6 +290,14 @@ def from_heading(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
         yield "asked", question, answer
 
 
+def _mentions(answer: str, question: str) -> bool:
+    """Does the answer take up most of the things that the question names?"""
+    named = {w.lower() for w, flag in tags(question) if flag[0] in "nx" or flag == "eng"}
+    named = {word for word in named if len(word) > 1}
+    found = sum(1 for word in named if word in answer.lower())
+    return bool(named) and found / len(named) > 0.6 and found >= 2
+
+
 def _names_something(question: str) -> bool:
     """Does a question say what it is about, without pronouns?"""
     if re.search(r"这|那|它|该|此|我们|上面|下面|其[中他]|两者", question):
@@ -274,11 +309,9 @@ def _names_something(question: str) -> bool:
 
 def _is_claim(text: str) -> bool:
     """A clause with its own subject, fit to stand after 为什么."""
-    return (
-        bool(leading_term(text, 20))
-        and is_standalone(text)
-        and not re.search(r"这[个种些样]|它|我们", text)
-    )
+    if re.match(r"\S{1,4}[了着]", text) or re.search(r"这[个种些样]|它|我们", text):
+        return False
+    return is_owner(leading_term(text, 20)) and is_standalone(text)
 
 
 def _is_action(text: str) -> bool:
