@@ -123,10 +123,11 @@ def _run_lines(
     works: Sequence[budgets.Workload],
     startup_s: float | None,
 ) -> Iterator[Line]:
-    """Health, predict and memory on the device."""
+    """The device, and health, predict and memory on it."""
     environment = checkout.environment
     eager = environment.get("ENFORCE_EAGER", "").lower() in ("1", "true")
     serial = environment.get("SERVE_MODE") == "serial"
+    yield budgets.device_line(target)
     yield budgets.health_line(model, target, startup_s, eager)
     for work in works:
         yield from budgets.predict_lines(model, target, work, serial)

@@ -68,6 +68,13 @@ def device(key: str) -> Device:
     return Device(key=key, **record)
 
 
+def device_line(target: Device) -> Line:
+    """What the estimates below take the device for, and where that is from."""
+    arithmetic = f"{target.flops_per_s / 1e12:.3g} TFLOP/s" if target.flops_per_s else "unknown"
+    figure = f"{target.bytes_per_s / 1e9:,.0f} GB/s, arithmetic {arithmetic}"
+    return Line("device", target.name, "note", figure, why=target.source)
+
+
 def recorded_workloads() -> list[Workload]:
     """The judge's two test sets, as far as their lengths are known."""
     return [Workload(name, **record) for name, record in FACTS["workloads"].items()]
