@@ -5,12 +5,13 @@
 #                              apt-get install buildah debootstrap
 #
 # Builds the Dockerfile of the last commit from a stand-in base (tests/image/base.sh), with weights
-# from a loopback hub; builds again after a code change; looks at what is in the image; runs it
-# without network, with a read-only model directory and without HOME, on two processors and on one;
-# and judges it in both modes with the judge's limits.
+# from a loopback hub; builds again after a code change, and with a token; looks at what is in it;
+# runs it without network, with a read-only model directory and without HOME, on two processors and
+# on one; and judges it in both modes with the judge's limits.
 #
 # Variables: MODEL_DIR (model/demo, made by `bash run.sh`), VLLM_VENV (.venv), REF (HEAD),
-# TESTSETS (data/sample/testset_*.docx), DRIVER (overlay, else vfs), WORK (.cache/image).
+# TESTSETS (data/sample/testset_*.docx), LIMIT (questions of each, default all), DRIVER (overlay,
+# else vfs), WORK (.cache/image).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,10 +44,12 @@ buildah_() { buildah --storage-driver "$DRIVER" --root "$work/storage" --runroot
 
 cleanup() {
   [ -z "${hub:-}" ] || kill "$hub" 2>/dev/null || true
+  [ -z "${private:-}" ] || kill "$private" 2>/dev/null || true
+  rm -f "$work/token"
   [ -z "${container:-}" ] || buildah_ rm "$container" >/dev/null 2>&1 || true
 }
 trap cleanup EXIT
-rm -f "$work"/hub.jsonl
+rm -f "$work"/hub.jsonl "$work"/*.endpoint
 
 base=localhost/vllm-standin
 step "storage driver: $DRIVER"
@@ -58,13 +61,15 @@ step "hub: serving $model on the loopback"
 for _ in $(seq 100); do [ -s "$work/hub.endpoint" ] && break; sleep 0.1; done
 endpoint=$(cat "$work/hub.endpoint")
 
-rm -rf "$work/context" && mkdir "$work/context"
-git archive "${REF:-HEAD}" | tar -x -C "$work/context"
+context=$work/context
+rm -rf "$context" "$context.private" && mkdir "$context"
+git archive "${REF:-HEAD}" | tar -x -C "$context"
 [ -z "$(git status --porcelain)" ] || echo "         note: uncommitted changes are not in this build, as at the judge"
 
+# build TAG [OPTION…]: the Dockerfile in $context, with the hub at $endpoint.
 build() {
   buildah_ bud --layers --isolation chroot --build-arg BASE_IMAGE="$base" --build-arg MODEL_ID=me/answers \
-    --build-arg MODELSCOPE_ENDPOINT="$endpoint" -t "$1" "$work/context" >"$work/build.log" 2>&1 ||
+    --build-arg MODELSCOPE_ENDPOINT="$endpoint" -t "$1" "${@:2}" "$context" >"$work/build.log" 2>&1 ||
     { tail -n 30 "$work/build.log" >&2; fail "the build failed; all of it in $work/build.log"; }
 }
 weight_bytes() {
@@ -90,6 +95,23 @@ second_began=$SECONDS
 build localhost/answers:2
 [ "$(weight_bytes)" = "$first" ] || fail "a code change fetched the weights again"
 passed "no weights fetched again; $((SECONDS - second_began)) s"
+
+step "build 3: a private model, by the build secret that the Dockerfile's comment describes"
+token=$("$venv/bin/python" -c 'import secrets; print(secrets.token_hex(20))')
+(umask 077; printf '%s' "$token" >"$work/token")
+"$venv/bin/python" -m tests.hub_standin --root "$work/hub" --token "$token" >"$work/private.endpoint" & private=$!
+for _ in $(seq 100); do [ -s "$work/private.endpoint" ] && break; sleep 0.1; done
+cp -r "$work/context" "$work/context.private"
+sed -i 's#^RUN python3 download_model#RUN --mount=type=secret,id=modelscope_token python3 download_model#' "$work/context.private/Dockerfile"
+endpoint=$(cat "$work/private.endpoint") context=$work/context.private
+build localhost/answers:private --secret "id=modelscope_token,src=$work/token"
+container=$(buildah_ from localhost/answers:private)
+mount=$(buildah_ mount "$container")
+! grep -rqsF "$token" "$mount"/{app,root,tmp,run,etc,home,var} || fail "the token lies in the image"
+! buildah_ inspect localhost/answers:private | grep -qF "$token" || fail "the token lies in the image's history"
+buildah_ rm "$container" >/dev/null; container=
+kill "$private"; private=
+passed "built with the token, and the token is neither in a file nor in the history of the image"
 
 step "contents"
 container=$(buildah_ from localhost/answers:2)

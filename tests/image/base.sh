@@ -33,8 +33,14 @@ make_base() {
     sed '1s|^#!.*|#!/opt/vllm-env/bin/python3|' "$venv/bin/$name" >"$mount/opt/vllm-env/bin/$name"
     chmod 755 "$mount/opt/vllm-env/bin/$name"
   done
+  # vLLM 0.10.0's CPU build needs a symbol that Debian 12 has not; its environment brings it along.
+  local preload=()
+  if [ -f "$venv/libios_init.so" ]; then
+    cp "$venv/libios_init.so" "$mount/opt/vllm-env/"
+    preload=(--env LD_PRELOAD=/opt/vllm-env/libios_init.so)
+  fi
   buildah_ umount "$container" >/dev/null
   buildah_ config --env PATH=/opt/vllm-env/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    --env VIRTUAL_ENV=/opt/vllm-env "$container"
+    --env VIRTUAL_ENV=/opt/vllm-env "${preload[@]}" "$container"
   buildah_ commit -q --rm "$container" "$image" >/dev/null
 }

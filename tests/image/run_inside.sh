@@ -8,9 +8,13 @@ if ip route | grep -q .; then echo "this namespace has a route out" >&2; exit 1;
 buildah_() { buildah --storage-driver "$DRIVER" --root "$STORAGE/storage" --runroot "$STORAGE/runroot" "$@"; }
 command=$(buildah_ inspect "$CONTAINER" |
   "$VENV/bin/python" -c 'import json, sys; print(*json.load(sys.stdin)["OCIv1"]["config"]["Cmd"])')
+read_only="$MOUNT/app/model:/app/model:ro"
+if buildah_ run --isolation chroot --volume "$read_only" "$CONTAINER" -- touch /app/model/probe 2>/dev/null; then
+  echo "the model directory is not read-only" >&2; exit 1
+fi
 began=$SECONDS
 setsid taskset -c "$CPUS" buildah --storage-driver "$DRIVER" --root "$STORAGE/storage" --runroot "$STORAGE/runroot" \
-  run --isolation chroot --volume "$MOUNT/app/model:/app/model:ro" --env SERVE_MODE="$MODE" \
+  run --isolation chroot --volume "$read_only" --env SERVE_MODE="$MODE" \
   "$CONTAINER" -- env -u HOME $command >"$LOG" 2>&1 &
 service=$!
 trap 'kill -TERM -- -$service 2>/dev/null || true; sleep 1; kill -KILL -- -$service 2>/dev/null || true' EXIT
@@ -21,4 +25,4 @@ for _ in $(seq 180); do
   sleep 1
 done
 echo "         healthy after $((SECONDS - began)) s (limit 180)"
-"$VENV/bin/python" eval_local.py --url http://127.0.0.1:8000 --out "$REPORT" "$@"
+"$VENV/bin/python" eval_local.py --url http://127.0.0.1:8000 --out "$REPORT" ${LIMIT:+--limit "$LIMIT"} "$@"
