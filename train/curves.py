@@ -14,7 +14,7 @@ def _smooth(values: Sequence[float], width: int) -> list[float]:
 
 
 def plot_curves(path: Path, log: Sequence[dict[str, Any]], title: str) -> None:
-    """Draw `loss` (raw, smoothed; and `eval_loss` where present) and `lr` over `step`."""
+    """Draw `loss` (raw and smoothed), `learning_rate` and any `eval_loss` over `step`."""
     import matplotlib
 
     matplotlib.use("Agg")  # no display on servers
@@ -35,7 +35,7 @@ def plot_curves(path: Path, log: Sequence[dict[str, Any]], title: str) -> None:
     if losses and min(losses) > 0:
         top.set_yscale("log")
     top.legend()
-    bottom.plot(steps, [r["lr"] for r in rows], color="tab:green")
+    bottom.plot(steps, [r["learning_rate"] for r in rows], color="tab:green")
     bottom.set(xlabel="step", ylabel="learning rate")
     figure.savefig(path, dpi=110)
     plt.close(figure)

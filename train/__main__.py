@@ -1,0 +1,206 @@
+"""From base model and pairs to a model that serves: one command, or step by step.
+
+python -m train run RECIPE.yaml [key=value …]            all steps; --dry-run only plans
+python -m train lora RECIPE.yaml [key=value …] --resume  training alone (merge, quantize, check too)
+python -m train upload DIR OWNER/NAME                    to ModelScope (or --hub hf)
+python -m train compare BASE TUNED --testset T.docx      did it help?
+python -m train plan CONFIG --device-gb 24               memory and time before anything runs
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from train.base import ModelError, fetch_base
+from train.dataset import DataError, load_rows
+from train.pairs import PairsError
+from train.recipe import Recipe, RecipeError, load_recipe
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
+console = Console()
+RecipePath = Annotated[Path, typer.Argument(help="a YAML of train/recipes, or your own")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors that the user can mend become one message and exit code 1."""
+    try:
+        yield
+    except (RecipeError, PairsError, DataError, ModelError) as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
+    dry_run: Annotated[bool, typer.Option(help="only show the plan")] = False,
+) -> None:
+    """Train, merge, quantize and check by one recipe."""
+    with _told():
+        settings = load_recipe(recipe, overrides or [])
+        if dry_run:
+            _show_plan(settings)
+            return
+        _lora(settings, resume)
+        _merge(settings)
+        _quantize(settings)
+        _check(settings)
+
+
+@app.command()
+def lora(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
+) -> None:
+    """Train only: an adapter, or all weights with finetuning_type=full."""
+    with _told():
+        _lora(load_recipe(recipe, overrides or []), resume)
+
+
+@app.command()
+def merge(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    adapter: Annotated[list[Path] | None, typer.Option(help="default: the recipe's own")] = None,
+) -> None:
+    """Add adapters to the base's weights."""
+    with _told():
+        _merge(load_recipe(recipe, overrides or []), adapter)
+
+
+@app.command()
+def quantize(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Export the merged model in the recipe's formats."""
+    with _told():
+        _quantize(load_recipe(recipe, overrides or []))
+
+
+@app.command()
+def check(recipe: RecipePath, overrides: Overrides = None) -> None:
+    """Serve each export in vLLM and compare it with the merged model on the dev questions."""
+    with _told():
+        _check(load_recipe(recipe, overrides or []))
+
+
+@app.command()
+def upload(
+    directory: Annotated[Path, typer.Argument(help="model directory")],
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME")],
+    hub: Annotated[str, typer.Option(help="modelscope or hf")] = "modelscope",
+    public: Annotated[bool, typer.Option(help="visible to all; the judge needs that")] = False,
+) -> None:
+    """Upload a model; the token comes from MODELSCOPE_API_TOKEN (or HF_TOKEN)."""
+    from train.upload import upload as send
+
+    with _told():
+        console.print(send(directory, repo, hub, public), highlight=False)
+
+
+@app.command()
+def compare(
+    models: Annotated[list[Path], typer.Argument(help="BASE TUNED [QUANTIZED …]")],
+    testset: Annotated[list[Path], typer.Option(help="docx or jsonl")],
+    out: Annotated[Path, typer.Option(help="where the report goes")] = Path("report/compare"),
+    serve_python: Annotated[Path, typer.Option()] = Path(".venv/bin/python"),
+) -> None:
+    """Serve each model in turn, judge each, and say which answers were won and lost."""
+    from train.compare import compare_models, print_comparison
+
+    with _told():
+        print_comparison(compare_models(models, testset, out, serve_python), console)
+
+
+@app.command()
+def plan(
+    model: Annotated[str, typer.Argument(help="model directory, config.json, or hub id")],
+    device_gb: Annotated[float, typer.Option(help="memory of the device, GB (10⁹ bytes)")] = 64,
+    tokens: Annotated[int, typer.Option(help="tokens in one step of training")] = 4096,
+    lora_rank: Annotated[int, typer.Option()] = 32,
+) -> None:
+    """Memory and time of serving and training a model, by formulas."""
+    from train.estimate import print_plan, shape_of
+
+    with _told():
+        print_plan(shape_of(model), device_gb, tokens, lora_rank, console)
+
+
+def _lora(recipe: Recipe, resume: bool) -> None:
+    from train.finetune import finetune
+
+    console.rule("train")
+    console.print(f"trained: {finetune(recipe, resume)}")
+
+
+def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
+    from train.merge import merge as merge_adapters
+
+    if recipe.finetuning_type == "full":
+        return
+    console.rule("merge")
+    chosen = adapters or [recipe.output_dir / "adapter"]
+    merged = recipe.output_dir / "merged"
+    merge_adapters(fetch_base(recipe), chosen, merged, recipe.export_size)
+    console.print(f"merged: {merged}")
+
+
+def _quantize(recipe: Recipe) -> None:
+    from train.quantize import quantize as export
+
+    rows = load_rows(recipe).calibration
+    for form in recipe.export_formats:
+        console.rule(f"quantize: {form}")
+        out = recipe.output_dir / form
+        export(
+            recipe.output_dir / "merged", out, form, rows, recipe.calibration_samples, recipe.seed
+        )
+        console.print(f"exported: {out}")
+
+
+def _check(recipe: Recipe) -> None:
+    from train.check import check as check_exports
+
+    console.rule("check")
+    rows = load_rows(recipe).dev[: recipe.check_samples]
+    exports = [recipe.output_dir / form for form in recipe.export_formats]
+    merged = recipe.output_dir / "merged"
+    results = check_exports(merged, exports, rows, recipe.serve_python, recipe.max_score_drop)
+    table = Table(
+        title=f"{len(rows)} dev questions, judge's score (ceiling {results[0].ceiling:.3f})"
+    )
+    for column in ("model", "score", "drop", "same answers", "MB", "load s", "answers s", ""):
+        table.add_column(column)
+    for row in results:
+        numbers = [f"{row.score:.3f}", f"{row.drop:+.3f}", f"{row.same_answers:.0%}"]
+        numbers += [
+            f"{row.bytes / 1e6:.1f}",
+            f"{row.load_seconds:.0f}",
+            f"{row.answer_seconds:.1f}",
+        ]
+        table.add_row(row.name, *numbers, "ok" if row.passed else "[red]failed[/red]")
+    console.print(table)
+    failed = [row.name for row in results if not row.passed]
+    if failed:
+        raise ModelError(
+            f"{', '.join(failed)}: more than max_score_drop={recipe.max_score_drop} below merged, "
+            "or empty answers; do not upload"
+        )
+
+
+def _show_plan(recipe: Recipe) -> None:
+    from train.estimate import print_recipe_plan
+
+    print_recipe_plan(recipe, console)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,141 @@
+"""Base models: fetched or made when missing, checked against their tokenizer, saved for serving."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from answering.prompting import SYSTEM_PROMPT_FILE
+from train.recipe import Recipe
+
+# What a fine-tuned model takes from its base unchanged, byte for byte. Saving these anew would
+# write field names that Transformers 4.55 in the judge's image cannot read: it would miss
+# `rope_parameters`, take its own default rope_theta and answer nonsense without an error.
+COPIED = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+class ModelError(ValueError):
+    """A base model that cannot be used; the message says what to change."""
+
+
+def fetch_base(recipe: Recipe) -> Path:
+    """The directory of the recipe's base model, downloaded or made if need be."""
+    path = Path(recipe.model_name_or_path)
+    if (path / "config.json").is_file():
+        return path
+    if recipe.demo_base_rows is not None:
+        command = [sys.executable, "-m", "train.demo", "--out", str(path)]
+        command += ["--rows", str(recipe.demo_base_rows)] if recipe.demo_base_rows else []
+        command += [] if recipe.demo_base_rows else ["--steps", "0"]
+        subprocess.run(command, check=True)
+        return path
+    if path.exists() or recipe.model_name_or_path.count("/") != 1:
+        raise ModelError(
+            f"model_name_or_path={path}: no config.json there, and it is no hub id (owner/name)"
+        )
+    if recipe.hub == "hf":
+        from huggingface_hub import snapshot_download
+    else:
+        from modelscope import snapshot_download
+    return Path(snapshot_download(recipe.model_name_or_path))
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The tokenizer, checked: it has a chat template, and no id beyond the model's vocabulary."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    size = json.loads((directory / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= size:
+        raise ModelError(
+            f"{directory}: the tokenizer has ids up to {largest}, the model a vocabulary of "
+            f"{size}: they do not belong together"
+        )
+    if not tokenizer.chat_template:
+        raise ModelError(f"{directory}: the tokenizer has no chat template")
+    return tokenizer
+
+
+def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
+    """The base model for training: bfloat16 on a GPU (or quantized as asked), else float32.
+
+    Weights that train are always float32: a bfloat16 weight of 1 does not notice an update below
+    0.004. The GPU then computes in bfloat16 by autocast.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    cuda = torch.cuda.is_available()
+    options: dict[str, Any] = {"attn_implementation": recipe.attn_implementation}
+    if recipe.quantization_bit:
+        options["quantization_config"] = quantization_config(recipe.quantization_bit)
+    if cuda and recipe.num_processes == 1:
+        options["device_map"] = device_map or {"": 0}
+    frozen = recipe.finetuning_type == "lora" and cuda and recipe.bf16 is not False
+    dtype = torch.bfloat16 if frozen else torch.float32
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, **options)
+
+
+def quantization_config(bits: int) -> Any:
+    """bitsandbytes: 8 bit, or 4-bit NF4 with double quantization (QLoRA, arXiv:2305.14314)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def copy_base_files(base: Path, out: Path, system_prompt: str) -> None:
+    """Configuration, tokenizer and template of the base, and the system prompt trained with."""
+    for name in COPIED:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, out / name)
+    (out / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
+
+
+def save_full(model: Any, base: Path, out: Path, system_prompt: str, shard_gb: float) -> None:
+    """Write full weights as sharded safetensors in the base's own data type, and its files."""
+    import torch
+
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    dtype = getattr(torch, config.get("torch_dtype") or config.get("dtype") or "bfloat16")
+    out.mkdir(parents=True, exist_ok=True)
+    model.to(dtype).save_pretrained(out, max_shard_size=f"{int(shard_gb * 1000)}MB")
+    for path in out.glob("*.safetensors"):
+        path.chmod(0o644)
+    copy_base_files(base, out, system_prompt)
+
+
+def need_disk(directory: Path, bytes_needed: float, what: str) -> None:
+    """Raise ModelError when `directory` has less free space than `what` needs."""
+    directory.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(directory).free
+    if free < bytes_needed:
+        raise ModelError(
+            f"{directory}: {what} needs about {bytes_needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
+            "free; free some or set output_dir elsewhere"
+        )
+
+
+def weight_bytes(directory: Path) -> int:
+    """Bytes of all safetensors files of a model directory."""
+    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))

@@ -1,0 +1,325 @@
+"""Fine-tuning on TRL's SFTTrainer and PEFT: LoRA, QLoRA or all weights, by one key.
+
+Started by `python -m train lora RECIPE`; with several processes accelerate starts this module
+once in each: accelerate launch -m train.finetune RESOLVED.yaml [--resume]
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from answering.manifest import Manifest, file_record, library_versions, read_manifest
+from answering.manifest import write_manifest as write
+from answering.prompting import system_prompt_for
+from train.base import (
+    ModelError,
+    fetch_base,
+    load_model,
+    load_tokenizer,
+    need_disk,
+    save_full,
+    weight_bytes,
+)
+from train.curves import plot_curves
+from train.dataset import Row, Rows, encode_rows, fitting_rows, load_rows
+from train.generate import greedy_answers
+from train.recipe import Recipe, load_recipe
+
+LIBRARIES = ["torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "liger-kernel"]
+
+
+def finetune(recipe: Recipe, resume: bool = False) -> Path:
+    """Train by the recipe; returns the adapter's directory (or the model's, for full).
+
+    Raises ModelError, DataError, PairsError for what the user can change.
+    """
+    base = fetch_base(recipe)
+    rows = load_rows(recipe)
+    # Three checkpoints at most, each an adapter with optimizer state, or the weights three times.
+    share = 0.2 if recipe.finetuning_type == "lora" else 4.0 * (recipe.save_total_limit + 1)
+    need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), "this run")
+    resolved = recipe.output_dir / "recipe.yaml"
+    resolved.write_text(
+        yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False),
+        encoding="utf-8",
+    )
+    if recipe.num_processes == 1:
+        return run_training(recipe, base, rows, resume)
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--num_processes", str(recipe.num_processes)]
+    if recipe.accelerate_config:
+        command += ["--config_file", str(recipe.accelerate_config)]
+    elif not _cuda():
+        command += ["--cpu", "--num_machines", "1", "--mixed_precision", "no"]
+    command += ["-m", "train.finetune", str(resolved), *(["--resume"] if resume else [])]
+    if subprocess.run(command).returncode:
+        raise ModelError("training failed in one of its processes; the message is above")
+    return _result_directory(recipe)
+
+
+def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
+    """Train in this process (one of several, under accelerate)."""
+    import torch
+    from transformers import set_seed
+
+    started = time.monotonic()
+    set_seed(recipe.seed)
+    system_prompt = system_prompt_for(base)
+    tokenizer = load_tokenizer(base)
+    train_rows, skipped = fitting_rows(
+        encode_rows(tokenizer, rows.train, system_prompt), rows.train, recipe
+    )
+    dev_rows, _ = fitting_rows(
+        encode_rows(tokenizer, rows.dev, system_prompt),
+        rows.dev,
+        recipe.model_copy(update={"drop_long_rows": True}),
+    )
+    for line in skipped:
+        print(f"left out (too long): {line}")
+    trainer = make_trainer(recipe, base, tokenizer, train_rows, dev_rows, rows.dev, system_prompt)
+    checkpoints = recipe.output_dir / "checkpoints"
+    if resume and not any(checkpoints.glob("checkpoint-*")):
+        raise ModelError(f"--resume: no checkpoint in {checkpoints}; leave --resume out")
+    try:
+        trainer.train(resume_from_checkpoint=resume or None)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(_memory_advice(recipe, error)) from error
+    out = _result_directory(recipe)
+    if trainer.is_world_process_zero():
+        _write_outcome(recipe, trainer, base, rows, len(train_rows), len(skipped), started)
+    _save_model(recipe, trainer, base, out, system_prompt)
+    return out
+
+
+def make_trainer(
+    recipe: Recipe,
+    base: Path,
+    tokenizer: Any,
+    train_rows: list[dict[str, list[int]]],
+    dev_rows: list[dict[str, list[int]]],
+    dev: list[Row],
+    system_prompt: str,
+) -> Any:
+    """TRL's SFTTrainer over encoded rows, choosing its best checkpoint by the judge's score."""
+    from datasets import Dataset
+    from transformers import EarlyStoppingCallback
+
+    model, peft_config = _load(recipe, base)
+    judged = recipe.eval_samples > 0 and recipe.num_processes == 1
+    callbacks = []
+    if recipe.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(recipe.early_stopping_patience))
+    trainer = _judged_trainer_class()(
+        model=model,
+        args=training_arguments(recipe, judged),
+        train_dataset=Dataset.from_list(train_rows),
+        eval_dataset=Dataset.from_list(dev_rows),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+        callbacks=callbacks,
+    )
+    trainer.judged_rows = dev[: recipe.eval_samples] if judged else []
+    trainer.recipe, trainer.system_prompt = recipe, system_prompt
+    return trainer
+
+
+def training_arguments(recipe: Recipe, judged: bool) -> Any:
+    """The recipe in SFTConfig's words."""
+    from trl import SFTConfig
+
+    cuda = _cuda()
+    liger = recipe.use_liger_kernel
+    if liger is None:
+        liger = cuda and "liger-kernel" in library_versions(["liger-kernel"])
+    return SFTConfig(
+        output_dir=str(recipe.output_dir / "checkpoints"),
+        per_device_train_batch_size=recipe.per_device_train_batch_size,
+        per_device_eval_batch_size=recipe.per_device_train_batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        learning_rate=recipe.learning_rate,
+        num_train_epochs=recipe.num_train_epochs,
+        max_steps=recipe.max_steps,
+        lr_scheduler_type=recipe.lr_scheduler_type,
+        warmup_steps=recipe.warmup_ratio,  # below 1: a share of all steps
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        optim=recipe.optim,
+        bf16=cuda if recipe.bf16 is None else recipe.bf16,
+        use_cpu=not cuda,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        use_liger_kernel=liger,
+        packing=recipe.packing,
+        packing_strategy="bfd",  # whole rows only, attention kept inside each
+        eval_packing=False,
+        max_length=recipe.pack_len if recipe.packing else None,
+        train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=recipe.save_total_limit,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_judge" if judged else "eval_loss",
+        greater_is_better=judged,
+        logging_steps=recipe.logging_steps,
+        logging_first_step=True,
+        report_to=recipe.report_to,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        dataloader_pin_memory=cuda,
+        ddp_find_unused_parameters=False if recipe.num_processes > 1 else None,
+    )
+
+
+def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
+    """The model and its PEFT configuration (None where all weights train or Unsloth added it)."""
+    from peft import LoraConfig
+
+    target = recipe.lora_target
+    modules = "all-linear" if target == "all" else target.split(",")
+    if recipe.backend == "unsloth":
+        try:
+            from unsloth import FastLanguageModel
+        except ImportError as error:
+            raise ModelError("backend: unsloth is not installed; use backend=trl") from error
+        model, _ = FastLanguageModel.from_pretrained(
+            str(base),
+            max_seq_length=recipe.pack_len if recipe.packing else recipe.cutoff_len,
+            load_in_4bit=recipe.quantization_bit == 4,
+            load_in_8bit=recipe.quantization_bit == 8,
+        )
+        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        return FastLanguageModel.get_peft_model(
+            model,
+            r=recipe.lora_rank,
+            lora_alpha=recipe.lora_alpha,
+            lora_dropout=recipe.lora_dropout,
+            target_modules=linear if target == "all" else modules,
+            use_gradient_checkpointing="unsloth" if recipe.gradient_checkpointing else False,
+            random_state=recipe.seed,
+        ), None
+    model = load_model(base, recipe)
+    if recipe.finetuning_type == "full":
+        return model, None
+    return model, LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=modules,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _judged_trainer_class() -> type:
+    """SFTTrainer whose evaluation also answers dev questions and scores them as the judge does."""
+    from trl import SFTTrainer
+
+    from judging.scoring import accuracy
+
+    class JudgedTrainer(SFTTrainer):
+        judged_rows: list[Row] = []
+        recipe: Recipe
+        system_prompt: str
+
+        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+            metrics = super().evaluate(*args, **kwargs)
+            if not self.judged_rows:
+                return metrics
+            answers = greedy_answers(
+                self.accelerator.unwrap_model(self.model),
+                self.processing_class,
+                [question for question, _ in self.judged_rows],
+                self.system_prompt,
+                self.recipe.eval_max_new_tokens,
+            )
+            references = [answer for _, answer in self.judged_rows]
+            metrics["eval_judge"] = accuracy(references, answers)
+            self.log({"eval_judge": metrics["eval_judge"]})
+            samples = self.recipe.output_dir / "samples"
+            samples.mkdir(exist_ok=True)
+            texts = [
+                {"question": question, "reference": reference, "answer": answer}
+                for (question, reference), answer in zip(self.judged_rows, answers, strict=True)
+            ]
+            lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
+            path = samples / f"step-{self.state.global_step}.jsonl"
+            path.write_text(lines, encoding="utf-8")
+            return metrics
+
+    return JudgedTrainer
+
+
+def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prompt: str) -> None:
+    if recipe.finetuning_type == "lora":
+        trainer.save_model(str(out))
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        trainer.save_model(str(out))  # gathers the shards; every process takes part
+        model = None
+    if trainer.is_world_process_zero() and model is not None:
+        save_full(model, base, out, system_prompt, recipe.export_size)
+
+
+def _write_outcome(
+    recipe: Recipe, trainer: Any, base: Path, rows: Rows, used: int, skipped: int, started: float
+) -> None:
+    """Curves, log and manifest beside the result."""
+    out = _result_directory(recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    history = trainer.state.log_history
+    (recipe.output_dir / "trainer_log.json").write_text(json.dumps(history), encoding="utf-8")
+    plot_curves(recipe.output_dir / "loss.png", history, recipe.output_dir.name)
+    judged = [row["eval_judge"] for row in history if "eval_judge" in row]
+    base_manifest = read_manifest(base)
+    parents = [m for m in (base_manifest, read_manifest(recipe.dataset_dir)) if m]
+    final = next((row for row in reversed(history) if "train_loss" in row), {})
+    manifest = Manifest(
+        stage="lora" if recipe.finetuning_type == "lora" else "full",
+        name=recipe.output_dir.name,
+        demo=bool(base_manifest and base_manifest.demo),
+        inputs=[file_record(path) for path in rows.files],
+        settings=recipe.model_dump(mode="json"),
+        counts={"train_rows": used, "rows_left_out": skipped, "steps": trainer.state.global_step}
+        | {k: v for k, v in final.items() if k == "train_loss"},
+        scores={"dev_judge_best": max(judged)} if judged else {},
+        versions=library_versions(LIBRARIES),
+        seconds=round(time.monotonic() - started, 1),
+        parents=parents,
+    )
+    write(out, manifest)
+
+
+def _result_directory(recipe: Recipe) -> Path:
+    return recipe.output_dir / ("adapter" if recipe.finetuning_type == "lora" else "merged")
+
+
+def _memory_advice(recipe: Recipe, error: Exception) -> str:
+    advice = []
+    if not recipe.gradient_checkpointing:
+        advice.append("gradient_checkpointing=true")
+    if recipe.per_device_train_batch_size > 1:
+        advice.append(f"per_device_train_batch_size={recipe.per_device_train_batch_size // 2}")
+    if recipe.packing and recipe.pack_len > recipe.cutoff_len:
+        advice.append(f"pack_len={max(recipe.cutoff_len, recipe.pack_len // 2)}")
+    if recipe.finetuning_type == "full":
+        advice.append("finetuning_type=lora")
+    elif recipe.quantization_bit != 4:
+        advice.append("quantization_bit=4")
+    first_line = str(error).splitlines()[0]
+    return f"out of GPU memory ({first_line}); try, in this order: {', '.join(advice)}"
+
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+if __name__ == "__main__":
+    _recipe = load_recipe(Path(sys.argv[1]))
+    run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])

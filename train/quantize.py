@@ -1,0 +1,133 @@
+"""Quantized exports by llm-compressor: AWQ, GPTQ, FP8, int8; AWQ also in AutoAWQ's layout.
+
+compressed-tensors is what newer vLLM reads; `awq-gemm` is the older layout, which vLLM 0.10.0 on
+the judge's device takes. Nothing here counts before `python -m train check` has loaded it in vLLM
+and asked it something.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from answering.manifest import (
+    Manifest,
+    directory_records,
+    library_versions,
+    read_manifest,
+    write_manifest,
+)
+from answering.prompting import system_prompt_for
+from train.autoawq import convert_to_gemm
+from train.base import ModelError, copy_base_files, load_tokenizer, need_disk, weight_bytes
+from train.dataset import Row, encode_rows
+
+GROUP = 128  # weights that share a scale; what AWQ kernels support
+# Scheme of compressed-tensors, and whether calibration rows are needed. Left out everywhere:
+# lm_head, whose errors go straight into the choice of token. awq is symmetric because
+# compressed-tensors' kernels for it are more widely supported; AutoAWQ's layout has zero points.
+SCHEMES = {
+    "awq": ("W4A16", True),
+    "awq-gemm": ("W4A16_ASYM", True),
+    "gptq": ("W4A16", True),
+    "fp8": ("FP8_DYNAMIC", False),
+    "int8": ("W8A8", True),
+}
+
+
+def quantize(
+    model_dir: Path, out: Path, form: str, rows: list[Row], samples: int = 256, seed: int = 0
+) -> Path:
+    """Quantize a full model to `out`, calibrated on rendered questions with their answers.
+
+    Raises ModelError for an unknown form, widths that do not divide into groups, or a full disk.
+    """
+    import torch
+    from datasets import Dataset
+    from llmcompressor import oneshot
+    from transformers import AutoModelForCausalLM
+
+    started = time.monotonic()
+    if form not in SCHEMES:
+        raise ModelError(f"{form}: no such format; there are {', '.join(SCHEMES)}")
+    scheme, calibrated = SCHEMES[form]
+    _check_widths(model_dir, scheme)
+    need_disk(out, weight_bytes(model_dir), f"the {form} export")
+    tokenizer = load_tokenizer(model_dir)
+    system_prompt = system_prompt_for(model_dir)
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
+    options: dict[str, Any] = {}
+    if calibrated:
+        encoded = encode_rows(tokenizer, rows[:samples], system_prompt)
+        columns = [
+            {"input_ids": row["input_ids"], "attention_mask": [1] * len(row["input_ids"])}
+            for row in encoded
+        ]
+        options = {
+            "dataset": Dataset.from_list(columns),
+            "num_calibration_samples": len(columns),
+            "max_seq_length": max(len(row["input_ids"]) for row in columns),
+        }
+    if not torch.cuda.is_available():
+        _without_pinned_memory()
+    oneshot(model=model, recipe=_modifiers(form, scheme), tokenizer=tokenizer, **options)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out, save_compressed=True)
+    config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    copy_base_files(model_dir, out, system_prompt)
+    _write_quantization(out, config["quantization_config"])
+    if form == "awq-gemm":
+        convert_to_gemm(out, GROUP)
+    for path in out.glob("*.safetensors"):
+        path.chmod(0o644)
+    parent = read_manifest(model_dir)
+    manifest = Manifest(
+        stage="quantize",
+        name=out.name,
+        demo=bool(parent and parent.demo),
+        outputs=directory_records(out),
+        settings={"format": form, "scheme": scheme, "group": GROUP, "samples": samples},
+        counts={"bytes_before": weight_bytes(model_dir), "bytes": weight_bytes(out)},
+        versions=library_versions(["torch", "transformers", "llmcompressor", "compressed-tensors"]),
+        seconds=round(time.monotonic() - started, 1),
+        parents=[parent] if parent else [],
+    )
+    write_manifest(out, manifest)
+    return out
+
+
+def _modifiers(form: str, scheme: str) -> list[Any]:
+    from llmcompressor.modifiers.gptq import GPTQModifier
+    from llmcompressor.modifiers.quantization import QuantizationModifier
+    from llmcompressor.modifiers.transform.awq import AWQModifier
+
+    chosen = {"targets": ["Linear"], "scheme": scheme, "ignore": ["lm_head"]}
+    if form in ("gptq", "int8"):
+        return [GPTQModifier(**chosen)]
+    if form == "fp8":
+        return [QuantizationModifier(**chosen)]
+    return [AWQModifier(duo_scaling="both"), QuantizationModifier(**chosen)]
+
+
+def _check_widths(model_dir: Path, scheme: str) -> None:
+    if not scheme.startswith("W4"):
+        return
+    config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+    for key in ("hidden_size", "intermediate_size"):
+        if config[key] % GROUP:
+            raise ModelError(f"{model_dir}: {key}={config[key]} is no multiple of {GROUP}")
+
+
+def _write_quantization(out: Path, quantization: dict[str, Any]) -> None:
+    """Put `quantization_config` into the base's own config.json."""
+    path = out / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["quantization_config"] = quantization
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _without_pinned_memory() -> None:
+    """llm-compressor 0.13 pins its cache for copies to a GPU, and torch without one raises."""
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    IntermediatesCache.pin_memory = lambda self, *args, **kwargs: None

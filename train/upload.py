@@ -1,0 +1,122 @@
+"""A model directory to ModelScope (or Hugging Face), with a card made from its manifests."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from answering.manifest import Manifest, directory_records, read_manifest, write_manifest
+from train.base import ModelError, weight_bytes
+
+TOKENS = {"modelscope": "MODELSCOPE_API_TOKEN", "hf": "HF_TOKEN"}
+IGNORED = ["checkpoints/*", "*.tmp", ".ms_upload_cache*", "runs/*"]
+
+
+def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = False) -> str:
+    """Create the repository if it is missing (private unless `public`) and upload everything.
+
+    Files that are there already are not sent again, so a second call goes on where a broken one
+    stopped. Raises ModelError with what to do; the token is read from the environment and appears
+    in no message.
+    """
+    if hub not in TOKENS:
+        raise ModelError(f"--hub {hub}: there are {' and '.join(TOKENS)}")
+    if repo.count("/") != 1:
+        raise ModelError(f"{repo}: expected OWNER/NAME")
+    if not (directory / "config.json").is_file() or not weight_bytes(directory):
+        raise ModelError(f"{directory}: no config.json with safetensors weights beside it")
+    token = os.environ.get(TOKENS[hub], "").strip()
+    if not token:
+        raise ModelError(f"set {TOKENS[hub]} to your access token (it is never written anywhere)")
+    manifest = read_manifest(directory) or Manifest(stage="upload", name=directory.name)
+    (directory / "README.md").write_text(model_card(directory, manifest), encoding="utf-8")
+    manifest.outputs = directory_records(directory)  # download_model.py checks against these
+    write_manifest(directory, manifest)
+    try:
+        if hub == "hf":
+            return _to_hugging_face(directory, repo, token, public)
+        return _to_modelscope(directory, repo, token, public)
+    except ModelError:
+        raise
+    except Exception as error:  # noqa: BLE001  the SDKs raise many kinds; all end here, told
+        text = str(error).replace(token, "***") or type(error).__name__
+        raise ModelError(
+            f"upload to {repo} failed: {text}\nRun the same command again: what has arrived is "
+            "not sent twice"
+        ) from None
+
+
+def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
+    from modelscope_hub import HubApi
+    from modelscope_hub.errors import AuthenticationError
+
+    api = HubApi(token=token, endpoint=os.environ.get("MODELSCOPE_ENDPOINT") or None)
+    try:
+        if not api.repo_exists(repo, "model"):
+            api.create_repo(repo, "model", visibility="public" if public else "private")
+        api.upload_folder(
+            repo, "model", directory, commit_message="Model and manifest", ignore_patterns=IGNORED
+        )
+    except AuthenticationError as error:
+        raise ModelError(
+            f"{TOKENS['modelscope']} was refused for {repo}: make a new access token on "
+            "ModelScope's web site, and check that the owner is you"
+        ) from error
+    return f"{repo} on ModelScope holds {directory}; fetch it with MODEL_ID={repo}"
+
+
+def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> str:
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    api.create_repo(repo, private=not public, exist_ok=True)
+    api.upload_folder(repo_id=repo, folder_path=directory, ignore_patterns=IGNORED)
+    return f"{repo} on Hugging Face holds {directory}"
+
+
+def model_card(directory: Path, manifest: Manifest) -> str:
+    """README.md of a model: where it came from and what was measured, nothing else."""
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    lines = ["---", "tags:", "- textbook-answers", "---", "", f"# {manifest.name}", ""]
+    if manifest.demo:
+        lines += ["A **demo** of the flow: its scores say nothing about a real model.", ""]
+    quantization = config.get("quantization_config", {}).get("quant_method", "none")
+    lines += [
+        f"- architecture: {', '.join(config.get('architectures', ['unknown']))}",
+        f"- quantization: {quantization}",
+        f"- size of the weights: {weight_bytes(directory) / 1e6:,.1f} MB",
+        "",
+        "## How it was made",
+        "",
+    ]
+    lines += _stages(manifest)
+    scores = _scores(manifest)
+    lines += ["", "## Measured", ""]
+    lines += scores or ["Nothing was measured on this model."]
+    lines += [
+        "",
+        "Scores are ROUGE-L F1 after the contest's judge, which counts only Latin words and "
+        "numbers; the ceiling is what answers identical to the references would score.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _stages(manifest: Manifest, depth: int = 0) -> list[str]:
+    """One line per stage, newest first, with its inputs' checksums and main settings."""
+    told: list[Any] = [f"{f.path} (sha256 {f.sha256[:12]})" for f in manifest.inputs]
+    keys = ("model_name_or_path", "base", "finetuning_type", "lora_rank", "num_train_epochs")
+    keys += ("learning_rate", "format", "scheme", "seed")
+    told += [f"{k}={manifest.settings[k]}" for k in keys if k in manifest.settings]
+    line = f"{'  ' * depth}- {manifest.stage} `{manifest.name}`"
+    lines = [line + (f": {'; '.join(told)}" if told else "")]
+    for parent in manifest.parents:
+        lines += _stages(parent, depth + 1)
+    return lines
+
+
+def _scores(manifest: Manifest) -> list[str]:
+    lines = [f"- {name} of `{manifest.name}`: {v:.4f}" for name, v in manifest.scores.items()]
+    for parent in manifest.parents:
+        lines += _scores(parent)
+    return lines
