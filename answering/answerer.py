@@ -76,6 +76,10 @@ class Answerer:
         _log_batch(answers)
         return texts
 
+    def tokenizer(self) -> Any:
+        """The model directory's tokenizer; not thread-safe, so only for use while nothing runs."""
+        return self._tokenizer.result()
+
     def _load_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 

@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -29,9 +30,12 @@ class VllmEngine:
 
     name = "vllm"
 
+    # Only for measurements: answers go on to their max_tokens, so that the work is the same.
+    ignore_eos = False
+
     def __init__(self, settings: Settings):
-        self._settings = settings
-        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self.settings = settings
+        self._inbox: queue.SimpleQueue[Batch | Callable[[Any], None] | None] = queue.SimpleQueue()
         self._ready: Future[None] = Future()
         self._error: EngineError | None = None
         self._info: dict[str, Any] = {"name": self.name}
@@ -52,6 +56,22 @@ class VllmEngine:
         # The thread may have died between the check and the put: nobody reads the inbox then.
         if self._error is not None:
             batch.fail(self._error)
+
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """What `function(llm)` returns, run by the engine's thread between two steps.
+
+        For measurements and checks: nothing else may touch vLLM's `LLM` object.
+        """
+        future: Future[Any] = Future()
+
+        def run(llm: Any) -> None:
+            try:
+                future.set_result(function(llm))
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller, not the engine
+                future.set_exception(error)
+
+        self._inbox.put(run)
+        return future.result()
 
     def healthy(self) -> bool:
         """Whether the engine's thread is up."""
@@ -76,11 +96,11 @@ class VllmEngine:
             self._error = EngineError(f"vLLM failed to start: {type(error).__name__}: {error}")
             self._ready.set_exception(self._error)
             return
-        loop = _StepLoop(llm.llm_engine, self._settings)
+        loop = _StepLoop(llm.llm_engine, self.settings.temperature, self.ignore_eos)
         self._ready.set_result(None)
         stopped = EngineError("the engine was stopped")
         try:
-            self._serve(loop)
+            self._serve(llm, loop)
         except Exception as error:  # noqa: BLE001 - a dead engine must fail its batches, not hang
             log.error("vLLM died", exc_info=True)
             stopped = EngineError(f"vLLM died: {type(error).__name__}: {error}")
@@ -88,32 +108,35 @@ class VllmEngine:
             self._error = stopped
             loop.fail_all(stopped)
             while not self._inbox.empty():
-                if (batch := self._inbox.get()) is not None:
+                if isinstance(batch := self._inbox.get(), Batch):
                     batch.fail(stopped)
             _shut_down(llm)
 
-    def _serve(self, loop: "_StepLoop") -> None:
+    def _serve(self, llm: Any, loop: "_StepLoop") -> None:
         """Take batches and step until told to stop."""
         while True:
             while not self._inbox.empty() or not loop.busy:
-                batch = self._inbox.get()  # blocks only while there is nothing to do
-                if batch is None:
+                work = self._inbox.get()  # blocks only while there is nothing to do
+                if work is None:
                     return
-                loop.add(batch)
+                if isinstance(work, Batch):
+                    loop.add(work)
+                else:
+                    work(llm)
             loop.step()
 
     def _load(self) -> Any:
         began = time.monotonic()
         device = devices.detect()
         environment = devices.apply_environment(device)
-        in_process = self._settings.engine_in_process
+        in_process = self.settings.engine_in_process
         in_process = device.in_process if in_process is None else in_process
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0" if in_process else "1"
 
         import vllm
         from vllm.engine.arg_utils import EngineArgs
 
-        wanted = engine_arguments(self._settings, device)
+        wanted = engine_arguments(self.settings, device)
         known = {f.name for f in dataclasses.fields(EngineArgs)}
         arguments = {name: value for name, value in wanted.items() if name in known}
         for name in wanted.keys() - known:
@@ -136,6 +159,8 @@ class VllmEngine:
 
 # Answers at once on the second rung of the start-up: fewer, to leave memory to spare.
 EAGER_MAX_NUM_SEQS = 128
+# Arguments that only tune, and may be what failed.
+TUNING = {"compilation_config", "speculative_config", "optimization_level", "async_scheduling"}
 
 
 def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, Any]:
@@ -165,6 +190,9 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         **settings.engine_args,
     }
     if settings.startup == "eager":  # wins over everything: what was asked for did not start
+        for name in TUNING & arguments.keys():
+            log.warning("eager start: %s is left out", name)
+            del arguments[name]
         arguments["enforce_eager"] = True
         asked = arguments.get("max_num_seqs", EAGER_MAX_NUM_SEQS)
         arguments["max_num_seqs"] = min(asked, EAGER_MAX_NUM_SEQS)
@@ -188,7 +216,7 @@ def read_config(settings: Settings) -> dict[str, Any]:
 class _StepLoop:
     """Batches in flight on one `llm_engine`: requests in, finished or partial answers out."""
 
-    def __init__(self, engine: Any, settings: Settings):
+    def __init__(self, engine: Any, temperature: float, ignore_eos: bool):
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -196,8 +224,9 @@ class _StepLoop:
         self._live: dict[str, tuple[Batch, int]] = {}
         self._next_id = 0
         self._params = lambda max_tokens: SamplingParams(
-            temperature=settings.temperature,
+            temperature=temperature,
             max_tokens=max_tokens,
+            ignore_eos=ignore_eos,
             # Only the finished text leaves the engine: no work per token in this process.
             output_kind=RequestOutputKind.FINAL_ONLY,
         )

@@ -1,0 +1,1 @@
+"""Speed measurements; each prints a ratio."""

@@ -1,0 +1,68 @@
+"""The start-up ladder, on the real service: a second, eager start, and an end with a reason."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from answering.settings import Settings
+from answering.startup import choose_engine
+from tests.conftest import TINY_PAIRS, running_service
+
+QUESTION, ANSWER = next(iter(TINY_PAIRS.items()))
+
+
+@pytest.mark.vllm
+def test_a_tuned_start_that_fails_is_followed_by_an_eager_one(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    # Refused by every vLLM unless the run is eager: no graph may be captured for zero sequences.
+    bad = '{"compilation_config": {"no_such_option": 1}}'
+    with running_service(tmp_path, MODEL_DIR=str(tiny_model), ENGINE_ARGS=bad) as service:
+        service.wait_until_ready()
+        startup = service.client.get("/info").json()["startup"]
+        assert startup["rung"] == "eager"
+        assert "no_such_option" in startup["why"]
+        reply = service.client.post("/predict", json={"prompt": QUESTION})
+        assert reply.json() == {"response": ANSWER}
+
+
+@pytest.mark.vllm
+def test_a_tuned_start_that_takes_too_long_is_followed_by_an_eager_one(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    variables = {"HEALTH_BUDGET_S": "150", "STARTUP_RESERVE_S": "148"}  # 2 s for the first try
+    with running_service(tmp_path, MODEL_DIR=str(tiny_model), **variables) as service:
+        pid = service.process.pid
+        service.wait_until_ready()
+        assert service.process.pid == pid
+        startup = service.client.get("/info").json()["startup"]
+        assert startup["rung"] == "eager"
+        assert "not ready" in startup["why"]
+        assert service.client.post("/predict", json={"prompt": [QUESTION]}).json() == {
+            "response": [ANSWER]
+        }
+
+
+@pytest.mark.vllm
+def test_when_nothing_is_ready_in_time_the_process_says_so_and_ends(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    variables = {"HEALTH_BUDGET_S": "3", "STARTUP": "eager"}
+    with running_service(tmp_path, MODEL_DIR=str(tiny_model), **variables) as service:
+        assert service.process.wait(60) == 3
+        assert "HEALTH_BUDGET_S=3" in service.log()
+
+
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+def test_the_engine_is_vllm_unless_another_is_named() -> None:
+    assert choose_engine(Settings()) == "vllm"
+    assert choose_engine(Settings(engine="transformers")) == "transformers"
+
+
+def test_transformers_serves_the_contract_too(tiny_model: Path, tmp_path: Path) -> None:
+    with running_service(tmp_path, MODEL_DIR=str(tiny_model), ENGINE="transformers") as service:
+        service.wait_until_ready()
+        assert service.client.get("/info").json()["engine"]["name"] == "transformers"
+        reply = service.client.post("/predict", json={"prompt": [QUESTION, ""]})
+        assert reply.json() == {"response": [ANSWER, ""]}
