@@ -219,7 +219,7 @@ def text_to_markdown(text: str) -> str:
             code.clear()
 
     for line in mark_headings(text).split("\n"):
-        if re.match(r"( {4}|\t)\S", line) and not re.search("[\u4e00-\u9fff]{4}", line):
+        if re.match(r"(?: {4}|\t)\s*\S", line) and not re.search("[\u4e00-\u9fff]{4}", line):
             if not code:
                 flush()
             code.append(line)

@@ -71,12 +71,13 @@ def rephrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) 
     """
     asked = {normalise(pair.question) for pair in pairs} | (taken or set())
     found: list[Pair] = []
-    for pair in pairs:
+    for original in pairs:
+        pair = replace(original, group=original.group or original.id)
         found.append(pair)
         # The source's own wordings are worth more than a template's.
         for text in [*pair.wordings, *wordings(pair.question, count)][:count]:
             bare = normalise(text)
             if bare not in asked:
                 asked.add(bare)
-                found.append(replace(pair, question=text, group=pair.group or pair.id, wordings=()))
+                found.append(replace(pair, question=text, wordings=()))
     return found

@@ -118,8 +118,16 @@ def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
     for match in _CALLED.finditer(sentence):
         if core(match["x"]).lower() in match["what"].lower():
             continue
-        if is_definable(match["x"], 20) and is_term(leading_term(match["what"]) or "的", 24):
+        if is_definable(match["x"], 20) and _is_named(match["what"]):
             yield "definition", f"什么是{_spaced(core(match['x']))}", answer
+
+
+def _is_named(what: str) -> bool:
+    """Does the left side of 称为 say what it is, by a term in front or at its end?"""
+    if re.search(r"这|那|它|该|此|我们|上述", what):
+        return False
+    _, of, last = what.rpartition("的")
+    return bool(leading_term(what)) or bool(of and is_term(last))
 
 
 def _use(sentence: str, answer: str) -> Iterator[Candidate]:
