@@ -44,7 +44,7 @@ def load_rows(recipe: Recipe) -> Rows:
     if recipe.calibration_file:
         calibration = [(p.question, p.answer) for p in pairs(recipe.calibration_file)]
     else:
-        calibration = train
+        calibration = None
     overlap = {question for question, _ in train} & {question for question, _ in dev}
     if overlap:
         raise DataError(
@@ -56,7 +56,9 @@ def load_rows(recipe: Recipe) -> Rows:
     shuffled = list(dict.fromkeys(train))
     # A book's rows lie side by side, wording after wording; packing would keep them so.
     random.Random(recipe.seed).shuffle(shuffled)
-    return Rows(shuffled, dev, calibration, [recipe.dataset_dir / f for f in files if f])
+    return Rows(
+        shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f]
+    )
 
 
 def _kept(pair: Pair) -> int:

@@ -1,0 +1,106 @@
+"""Training rows: the serving prompt token by token, loss on the answer, nothing cut in silence."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from answering.prompting import render_prompts, tokenize_prompts
+from train.dataset import DataError, encode_rows, fitting_rows, load_rows
+from train.pairs import PairsError
+from train.recipe import Recipe
+
+QWEN = Path(__file__).parents[2] / "shared" / "qwen3-4b"
+# Qwen2.5's template has no thinking switch and writes a system message of its own.
+QWEN25_TEMPLATE = (
+    "{%- if messages[0]['role'] != 'system' %}"
+    "{{- '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}"
+    "{%- endif %}{%- for message in messages %}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+
+
+def recipe(folder: Path, **fields) -> Recipe:
+    given = {"model_name_or_path": "m", "dataset_dir": folder, "output_dir": folder / "out"}
+    return Recipe(**{**given, "cutoff_len": 64, **fields})
+
+
+def write(path: Path, *rows: dict) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def qwen():
+    pytest.importorskip("transformers")
+    if not QWEN.is_dir():
+        pytest.skip("needs ../shared/qwen3-4b")
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(QWEN)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("family", ["Qwen3, thinking off", "Qwen2.5"])
+def test_training_and_serving_see_the_same_tokens(qwen, family):
+    original = qwen.chat_template
+    try:
+        if family == "Qwen2.5":
+            qwen.chat_template = QWEN25_TEMPLATE
+        question, answer = "什么是warp（线程束）？", "warp是32个线程的一组。"
+        (row,) = encode_rows(qwen, [(question, answer)], "你是助手。")
+        served = tokenize_prompts(qwen, render_prompts(qwen, [question], "你是助手。"))[0]
+        assert row["input_ids"][: len(served)] == served
+        own = qwen.apply_chat_template(
+            [{"role": "system", "content": "你是助手。"}, {"role": "user", "content": question}],
+            add_generation_prompt=True,
+            enable_thinking=False,
+            return_dict=True,
+        )["input_ids"]
+        assert served == own
+        text = qwen.decode(served)
+        assert text.endswith("<think>\n\n</think>\n\n") == (family != "Qwen2.5")
+        assert row["labels"] == [-100] * len(served) + row["input_ids"][len(served) :]
+        assert qwen.decode(row["input_ids"][len(served) :]) == answer + "<|im_end|>"
+    finally:
+        qwen.chat_template = original
+
+
+def test_held_out_wordings_are_not_trained_on(tmp_path):
+    write(
+        tmp_path / "p.jsonl",
+        {"question": "a1", "rephrasings": ["a2", "a3"], "answer": "A"},
+        {"question": "b1", "answer": "B"},
+    )
+    rows = load_rows(recipe(tmp_path, train_file="p.jsonl", dev_file=None, calibration_file=None))
+    assert sorted(rows.train) == [("a1", "A"), ("a2", "A"), ("b1", "B")]
+    assert rows.dev == [("a3", "A")] and rows.calibration == rows.train
+    again = load_rows(recipe(tmp_path, train_file="p.jsonl", dev_file=None, calibration_file=None))
+    assert again == rows
+
+
+def test_a_dev_question_in_training_is_an_error(tmp_path):
+    write(tmp_path / "train.jsonl", {"question": "a", "answer": "A"})
+    write(tmp_path / "dev.jsonl", {"question": "a", "answer": "A"})
+    write(tmp_path / "calibration.jsonl", {"question": "c", "answer": "C"})
+    with pytest.raises(DataError, match="1 dev questions are also train questions"):
+        load_rows(recipe(tmp_path))
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(PairsError, match="train.jsonl: no such file"):
+        load_rows(recipe(tmp_path))
+    (tmp_path / "train.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(PairsError, match="train.jsonl: no rows"):
+        load_rows(recipe(tmp_path))
+
+
+def test_long_rows_are_counted_and_listed_never_cut(tmp_path):
+    encoded = [{"input_ids": [1] * length, "labels": [-100] * length} for length in (10, 100, 70)]
+    rows = [("short", "A"), ("very long", "B"), ("long", "C")]
+    with pytest.raises(DataError) as error:
+        fitting_rows(encoded, rows, recipe(tmp_path))
+    text = str(error.value)
+    assert "2 of 3 rows" in text and "100 tokens: very long" in text and "70 tokens: long" in text
+    kept, lines = fitting_rows(encoded, rows, recipe(tmp_path, drop_long_rows=True))
+    assert kept == encoded[:1] and len(lines) == 2
