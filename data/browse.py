@@ -24,11 +24,12 @@ def chunks_with_pairs(
     by_chunk: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for split in SPLITS:
         for row in read_rows(directory / f"{split}.jsonl"):
-            if not kind or row["kind"] == kind:
+            heading = " › ".join(row.get("path", []))
+            if (not kind or row["kind"] == kind) and section.lower() in heading.lower():
                 by_chunk[row["chunk"]].setdefault(row["group"], {**row, "split": split})
     with listing.open(encoding="utf-8") as stream:
         for line in stream:
             chunk = json.loads(line)
             pairs = list(by_chunk.get(chunk["id"], {}).values())
-            if pairs and section.lower() in " › ".join(chunk["path"]).lower():
+            if pairs:
                 yield chunk, pairs

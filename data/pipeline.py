@@ -133,9 +133,7 @@ def build(
         splits["train"], reworded_leaks = _without_leaks(train, tests)
         for before, after in zip(found_leaks, reworded_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
-        report = _report(
-            out.name, source, splits, pairs, funnel, cleaner, found_leaks, compare, tokens
-        )
+        report = _report(source, splits, pairs, funnel, cleaner, found_leaks, compare, tokens)
         report["warnings"] += _write(work, splits, report, settings)
         manifest = _manifest(out, work, source, settings, funnel, books, excludes, merges)
         manifest.seconds = round(time.monotonic() - started, 2)
@@ -148,11 +146,15 @@ def build(
 
 @dataclass
 class Funnel:
-    """Counts from books to distinct pairs, and the size of each section."""
+    """Counts from books to distinct pairs.
+
+    `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections.
+    """
 
     books: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    sections: dict[str, int] = field(default_factory=dict)
+    sections: dict[tuple[str, ...], int] = field(default_factory=dict)
+    parts: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     apparatus: int = 0
     chunks: int = 0
     unanswered: int = 0
@@ -195,8 +197,10 @@ def read_chunks(
     if not chunks:
         raise BookError(f"{path}: no section with text in it")
     for chunk in chunks:
-        size = funnel.sections.get(chunk.section, 0)
-        funnel.sections[chunk.section] = size + len(chunk.text)
+        funnel.parts[chunk.id] = list(dict.fromkeys((name, *block.path) for block in chunk.blocks))
+        for block in chunk.blocks:
+            section = (name, *block.path)
+            funnel.sections[section] = funnel.sections.get(section, 0) + len(block.text)
     funnel.books.append(name)
     funnel.chunks += len(chunks)
     return chunks
@@ -264,7 +268,7 @@ def _chunk_batches(
 
 def cache_key(source: PairSource, chunk: Chunk) -> str:
     """What a chunk's pairs depend on: the source and the chunk's text and headings."""
-    return f"pairs/{source.fingerprint}/{chunk.content_key}"
+    return f"pairs-1/{source.fingerprint}/{chunk.content_key}"
 
 
 def make_pairs(
@@ -284,16 +288,25 @@ def make_pairs(
         if progress:
             progress.advance()
     for chunk, pairs in source.pairs(new):
-        rows = [[p.question, p.answer, p.kind, list(p.wordings)] for p in pairs]
+        rows = [_row(chunk, pair) for pair in pairs]
         cache.put(cache_key(source, chunk), rows)
         yield chunk.id, [_pair(chunk, row, source.name) for row in rows]
         if progress:
             progress.advance()
 
 
+def _row(chunk: Chunk, pair: Pair) -> list[Any]:
+    """A pair as cached: its place is a block's number (-1: the chunk), as the chunk may move."""
+    spans = [(block.start, block.end) for block in chunk.blocks]
+    place = (pair.start, pair.end)
+    number = spans.index(place) if place in spans else -1
+    return [pair.question, pair.answer, pair.kind, list(pair.wordings), number]
+
+
 def _pair(chunk: Chunk, row: list[Any], source: str) -> Pair:
-    question, answer, kind, wordings = row
-    pair = pair_at(chunk, question, answer, kind, source)
+    question, answer, kind, wordings, number = row
+    block = chunk.blocks[number] if number >= 0 else None
+    pair = pair_at(chunk, question, answer, kind, source, block)
     pair.wordings = tuple(wordings)
     return pair
 
@@ -331,7 +344,6 @@ def _without_leaks(
 
 
 def _report(
-    name: str,
     source: PairSource,
     splits: dict[str, list[Pair]],
     pairs: list[Pair],
@@ -347,14 +359,14 @@ def _report(
     if compare:
         compared = {"name": compare.name, "data": reports.describe(read_pairs(compare), tokens)}
     return {
-        "name": name,
+        "name": _title(funnel.books),
         "source": source.fingerprint,
         "books": funnel.books,
         "skipped": funnel.skipped,
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
         "funnel": funnel.steps(cleaner),
-        "coverage": reports.coverage(funnel.sections, pairs),
+        "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
         "kinds_max": max(kinds.values(), default=1),
         "data": data,
@@ -389,6 +401,10 @@ def _write(
     return warnings
 
 
+def _title(books: Sequence[str]) -> str:
+    return ", ".join(books[:5]) + (" …" if len(books) > 5 else "")
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
@@ -412,7 +428,7 @@ def _manifest(
     return Manifest(
         stage="data",
         demo=settings.demo,
-        name=", ".join(funnel.books[:5]) + (" …" if len(funnel.books) > 5 else ""),
+        name=_title(funnel.books),
         inputs=inputs,
         outputs=directory_records(work),
         settings=json.loads(json.dumps(chosen)),

@@ -136,11 +136,14 @@ class Pair:
         }
 
 
-def pair_at(chunk: Chunk, question: str, answer: str, kind: str, source: str) -> Pair:
-    """A pair made from `chunk`."""
+def pair_at(
+    chunk: Chunk, question: str, answer: str, kind: str, source: str, block: Block | None = None
+) -> Pair:
+    """A pair made from `chunk`; from one `block` of it, where the source knows which."""
     answer = "\n".join(line.rstrip() for line in answer.strip().split("\n"))
-    place = (chunk.book, chunk.path, chunk.start, chunk.end)
-    pair = Pair(question.strip(), answer, kind, source, *place)
+    place = block or chunk
+    pair = Pair(question.strip(), answer, kind, source, chunk.book, place.path)
+    pair.start, pair.end = place.start, place.end
     pair.chunk = chunk.id
-    pair.group = digest(chunk.id, kind, answer)
+    pair.group = pair.id
     return pair

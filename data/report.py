@@ -88,12 +88,23 @@ def describe(
     return found
 
 
-def coverage(sections: Mapping[str, int], pairs: Iterable[Pair]) -> dict[str, Any]:
-    """Which sections with text gave a kept pair; `sections` maps a section to its characters."""
-    kept = Counter(pair.section for pair in pairs)
-    empty = [name.replace("\0", " › ") for name in sections if not kept[name]]
+def coverage(
+    sections: Mapping[tuple[str, ...], int],
+    parts: Mapping[str, Sequence[tuple[str, ...]]],
+    pairs: Iterable[Pair],
+) -> dict[str, Any]:
+    """Which sections with text gave a kept pair.
+
+    `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections: a pair
+    that knows only its chunk counts for each of them.
+    """
+    kept: set[tuple[str, ...]] = set()
+    for pair in pairs:
+        section = (pair.book, *pair.path)
+        kept.update([section] if section in sections else parts.get(pair.chunk, []))
+    empty = [" › ".join(section) for section in sections if section not in kept]
     chars = sum(sections.values())
-    covered = sum(size for name, size in sections.items() if kept[name])
+    covered = sum(size for section, size in sections.items() if section in kept)
     return {
         "sections": len(sections),
         "with_pairs": len(sections) - len(empty),

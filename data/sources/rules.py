@@ -38,14 +38,16 @@ class RulesSource:
 def chunk_pairs(chunk: Chunk) -> Iterator[Pair]:
     """All rules over all blocks of a chunk; a question asked twice keeps its first answer."""
     seen: set[str] = set()
-    for kind, question, answer in _candidates(chunk.blocks):
-        question, answer = polish_question(question), polish(answer) if kind != CODE else answer
-        if question in seen or not is_standalone(question):
-            continue
-        if kind != CODE and not is_standalone(answer):
-            continue
-        seen.add(question)
-        yield pair_at(chunk, question, answer, kind, RulesSource.name)
+    for index, block in enumerate(chunk.blocks):
+        for kind, question, answer in _candidates(chunk.blocks, index):
+            question = polish_question(question)
+            answer = answer if kind == CODE else polish(answer)
+            if question in seen or not is_standalone(question):
+                continue
+            if kind != CODE and not is_standalone(answer):
+                continue
+            seen.add(question)
+            yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
 
 
 def polish_question(question: str) -> str:
@@ -54,19 +56,19 @@ def polish_question(question: str) -> str:
     return f"{bare}{'。' if bare.startswith(('请', '写出', '给出')) else '？'}"
 
 
-def _candidates(blocks: Sequence[Block]) -> Iterator[tuple[str, str, str]]:
-    for index, block in enumerate(blocks):
-        if block.kind == CODE:
-            yield from rules_code.from_code(blocks, index)
-        elif block.kind == ITEM:
-            yield from rules_list.from_item(blocks, index)
-            yield from rules_prose.from_paragraph(block)
-            yield from rules_claims.from_claims(block)
-        elif block.kind == TABLE:
-            yield from rules_claims.from_table(block)
-        elif block.kind in (PARAGRAPH, QUOTE):
-            yield from rules_list.from_introduction(blocks, index)
-            yield from rules_prose.from_paragraph(block)
-            yield from rules_claims.from_claims(block)
-            yield from rules_claims.from_section_intro(blocks, index)
-            yield from rules_prose.from_heading(blocks, index)
+def _candidates(blocks: Sequence[Block], index: int) -> Iterator[tuple[str, str, str]]:
+    block = blocks[index]
+    if block.kind == CODE:
+        yield from rules_code.from_code(blocks, index)
+    elif block.kind == TABLE:
+        yield from rules_claims.from_table(block)
+    elif block.kind == ITEM:
+        yield from rules_list.from_item(blocks, index)
+        yield from rules_prose.from_paragraph(block)
+        yield from rules_claims.from_claims(block)
+    elif block.kind in (PARAGRAPH, QUOTE):
+        yield from rules_list.from_introduction(blocks, index)
+        yield from rules_prose.from_paragraph(block)
+        yield from rules_claims.from_claims(block)
+        yield from rules_claims.from_section_intro(blocks, index)
+        yield from rules_prose.from_heading(blocks, index)

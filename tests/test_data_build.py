@@ -1,0 +1,295 @@
+"""The whole command: same input same bytes, every format, bad input, browsing."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from answering.manifest import directory_records, read_manifest
+from data.formats import merged_pairs, read_pairs, read_rows, row_of, write_testset
+from data.records import Pair
+from data.sources.rules import RulesSource
+from judging.questions import TestSetError, read_questions
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data" / "sample" / "book.md"
+
+
+def run(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "data", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The sample book, built once."""
+    folder = tmp_path_factory.mktemp("built")
+    run("build", SAMPLE, "--out", folder / "out", "--cache", folder / "cache")
+    return folder / "out"
+
+
+def rows(out: Path, name: str) -> list[dict]:
+    return list(read_rows(out / f"{name}.jsonl"))
+
+
+def test_a_build_writes_chat_rows_with_their_place(built):
+    train, dev, calibration = (rows(built, n) for n in ("train", "dev", "calibration"))
+    assert len(train) > 100 and len(dev) >= 4 and len(calibration) >= 2
+    text = SAMPLE.read_text(encoding="utf-8")
+    for row in train + dev + calibration:
+        assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]
+        assert {"id", "group", "kind", "source", "book", "path", "span", "chunk"} <= row.keys()
+        start, end = row["span"]
+        assert row["path"][-1] in text and 0 <= start < end <= len(text)
+    assert len({r["id"] for r in train}) == len(train)
+
+
+def test_wordings_of_a_fact_stay_in_one_split_and_only_train_has_them(built):
+    train, dev, calibration = (rows(built, n) for n in ("train", "dev", "calibration"))
+    groups = [{r["group"] for r in part} for part in (train, dev, calibration)]
+    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    assert len(train) > len(groups[0]) * 1.5
+    assert len(dev) == len(groups[1]) and len(calibration) == len(groups[2])
+    sections = [{tuple(r["path"]) for r in part} for part in (train, dev, calibration)]
+    assert not sections[0] & (sections[1] | sections[2])
+
+
+def test_the_test_set_reads_back_unchanged(built):
+    wanted = [(r["question"], r["answer"]) for r in rows(built, "dev")]
+    found = read_questions(built / "testset.docx")
+    assert [(q.question, q.reference) for q in found] == wanted
+    assert all(q.section for q in found)
+
+
+def test_the_report_accounts_for_every_pair(built):
+    report = json.loads((built / "report.json").read_text(encoding="utf-8"))
+    steps = {step["name"]: step for step in report["funnel"]}
+    lost = sum(steps["after cleaning"]["lost"].values())
+    assert steps["pairs made"]["count"] - lost == steps["after cleaning"]["count"]
+    kept = steps["after near-duplicates"]
+    assert steps["after cleaning"]["count"] - sum(kept["lost"].values()) == kept["count"]
+    assert sum(report["facts"].values()) == steps["after leaks"]["count"]
+    covered = report["coverage"]
+    assert covered["with_pairs"] + len(covered["without_pairs"]) == covered["sections"]
+    assert report["data"]["ascii_terms_in_answers"]["per_100_chars"] > 0
+    page = (built / "report.html").read_text(encoding="utf-8")
+    assert report["samples"][0]["question"] in page and "No test set was excluded" in page
+
+
+def test_the_manifest_names_book_settings_and_files(built):
+    manifest = read_manifest(built)
+    assert manifest.stage == "data" and manifest.inputs[0].path == "book.md"
+    assert manifest.outputs == directory_records(built)
+    assert manifest.settings["source"] == RulesSource.fingerprint
+
+
+def test_the_same_build_again_changes_no_byte(tmp_path, built):
+    again = tmp_path / "out"
+    shutil.copytree(built, again)
+    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in again.iterdir()}
+    cache = built.parent / "cache"
+    assert "nothing changed" in run("build", SAMPLE, "--out", again, "--cache", cache).stdout
+    assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in again.iterdir()} == before
+    fresh = tmp_path / "fresh"
+    run("build", SAMPLE, "--out", fresh, "--cache", tmp_path / "empty")
+    assert directory_records(fresh) == directory_records(built)
+
+
+def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
+    from data.cache import Cache
+    from data.pipeline import BuildSettings, Funnel, make_pairs, read_chunks
+
+    book = tmp_path / "book.md"
+    text = SAMPLE.read_text(encoding="utf-8")
+    cache, source = Cache(tmp_path / "cache"), RulesSource()
+    asked: list[str] = []
+    make = source.pairs
+    monkeypatch.setattr(source, "pairs", lambda c: asked.extend(x.id for x in c) or make(c))
+
+    def go(content: str) -> int:
+        book.write_text(content, encoding="utf-8")
+        asked.clear()
+        chunks = read_chunks(book, cache, BuildSettings(), Funnel())
+        assert len(dict(make_pairs(chunks, source, cache))) == len(chunks)
+        return len(asked)
+
+    whole = go(text)
+    assert whole > 20 and go(text) == 0
+    # An insertion moves every later chunk; only the one it is in is new.
+    assert 1 <= go(text.replace("串行程序按顺序", "我们从头说起。串行程序按顺序", 1)) <= 2
+
+
+def test_an_excluded_test_set_leaves_no_near_duplicate(tmp_path, built):
+    victim = rows(built, "train")[0]
+    testset = tmp_path / "test.jsonl"
+    testset.write_text(
+        json.dumps({"question": f"请问{victim['question']}", "answer": victim["answer"]}), "utf-8"
+    )
+    out = tmp_path / "out"
+    cache = built.parent / "cache"
+    done = run("build", SAMPLE, "--out", out, "--cache", cache, "--exclude", testset)
+    assert "test.jsonl: 1 pairs near it removed" in done.stdout
+    left = [r["answer"] for name in ("train", "dev", "calibration") for r in rows(out, name)]
+    assert victim["answer"] not in left
+    leaks = json.loads((out / "report.json").read_text(encoding="utf-8"))["leaks"]
+    assert leaks[0]["removed"] == 1 and leaks[0]["survivors"][0]["similarity"] < 0.85
+    run("check-leak", out / "train.jsonl", testset)
+    run("check-leak", built / "train.jsonl", testset, ok=False)
+
+
+@pytest.mark.parametrize("shape", ["alpaca", "sharegpt", "query-response"])
+def test_other_shapes_hold_the_same_pairs(tmp_path, built, shape):
+    out = tmp_path / "out"
+    run(
+        "build",
+        SAMPLE,
+        "--out",
+        out,
+        "--cache",
+        built.parent / "cache",
+        "--format",
+        shape,
+        "--system",
+    )
+    assert read_pairs(out / "train.jsonl") == read_pairs(built / "train.jsonl")
+    row = json.loads((out / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert row["system"] and row["id"]
+    info = json.loads((out / "dataset_info.json").read_text(encoding="utf-8"))
+    assert info["textbook_dev"]["file_name"] == "dev.jsonl"
+    assert set(info["textbook_train"]["columns"].values()) <= row.keys()
+
+
+def test_existing_pairs_are_merged_in(tmp_path, built):
+    extra = tmp_path / "extra.docx"
+    mine = [
+        Pair(f"第{n}号仓库在哪里？", f"第{n}号仓库在{c}城北门外。", path=("第1章 仓库",))
+        for n, c in enumerate("甲乙丙丁", 1)
+    ]
+    assert not write_testset(extra, mine)
+    out = tmp_path / "out"
+    run("build", SAMPLE, "--out", out, "--cache", built.parent / "cache", "--merge", extra)
+    everything = [r for name in ("train", "dev", "calibration") for r in rows(out, name)]
+    found = {r["answer"] for r in everything if r["source"] == "merged:extra.docx"}
+    assert found == {pair.answer for pair in mine}
+    again = merged_pairs(built / "train.jsonl")  # our own rows keep their place
+    assert again[0].book == "book.md" and len(again[0].path) >= 2
+
+
+def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
+    bad = tmp_path / "bad.pdf"
+    bad.write_bytes(b"%PDF-1.4 broken")
+    arguments = ("build", bad, SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    done = run(*arguments, ok=False)
+    assert "bad.pdf" in done.stderr and not (tmp_path / "out").exists()
+    assert "Traceback" not in done.stderr
+    done = run(*arguments, "--keep-going")
+    assert "skipped" in done.stderr and "bad.pdf" in done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["skipped"] == ["bad.pdf"] and report["books"] == ["book.md"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--skip-rule", "nonsense"], "no cleaning rule nonsense"),
+        (["--min-chars", "900", "--max-chars", "300"], "--min-chars"),
+        (["--exclude", "missing.docx"], "missing.docx: no such file"),
+        (["--source", "teacher"], "--base-url and --model"),
+        (["--source", "vllm", "--model", "nowhere"], "--model DIR"),
+        (["--tokenizer", "nowhere"], "tokenizer.json"),
+    ],
+)
+def test_wrong_options_are_named_without_a_traceback(tmp_path, options, says):
+    done = run(
+        "build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path / "c", *options, ok=False
+    )
+    assert says in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):
+    book = tmp_path / "b.md"
+    book.write_text("# 诗\n\n床前明月光，疑是地上霜。\n", encoding="utf-8")
+    done = run("build", book, "--out", tmp_path / "o", "--cache", tmp_path / "c", ok=False)
+    assert "no pair is left" in done.stderr and "chunks" in done.stderr
+
+
+def test_a_dry_run_estimates_and_writes_nothing(tmp_path, built, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    done = run(
+        *("build", SAMPLE, "--out", tmp_path / "out", "--cache", built.parent / "cache"),
+        *(
+            "--source",
+            "teacher",
+            "--base-url",
+            "http://127.0.0.1:9/v1",
+            "--model",
+            "m",
+            "--dry-run",
+        ),
+    )
+    assert "calls" in done.stdout and "answer tokens" in done.stdout and "about" in done.stdout
+    assert not (tmp_path / "out").exists()
+    rules = run("build", SAMPLE, "--out", "x", "--cache", built.parent / "cache", "--dry-run")
+    assert "0 new" in rules.stdout
+
+
+def test_show_puts_pairs_next_to_their_text(built):
+    row = next(r for r in rows(built, "train") if r["kind"] == "definition")
+    done = run("show", built, "--section", row["path"][-1], "--limit", 0)
+    flat = "".join(done.stdout.split())
+    assert "".join(row["answer"].split()) in flat and "".join(row["path"][-1].split()) in flat
+    assert "no pair under" in run("show", built, "--section", "没有这一节", ok=False).stderr
+
+
+def test_stats_count_pairs_and_terms(built):
+    found = json.loads(run("stats", built / "testset.docx").stdout)
+    assert found["pairs"] == len(rows(built, "dev")) and found["answer_chars"]["max"] > 10
+
+
+# --- formats
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "一行。",
+        "int main() {\n    return 0;\n}",
+        "void f() {\n    a();\n\n    b();\n}",
+        "问题：这一行像一个问题",
+        "第2章 这一行像标题\n其实不是。",
+        "末尾有空行\n\n",
+    ],
+)
+def test_a_test_set_holds_an_answer_exactly_or_says_so(tmp_path, answer):
+    pairs = [
+        Pair("甲是什么？", "甲是甲。", path=("第1章 起",)),
+        Pair("乙是什么？", answer, path=("二",)),
+    ]
+    lost = write_testset(tmp_path / "t.docx", pairs)
+    back = [(q.question, q.reference) for q in read_questions(tmp_path / "t.docx")]
+    assert back == [(p.question, p.answer) for p in pairs if p not in lost]
+    first = (tmp_path / "t.docx").read_bytes()
+    write_testset(tmp_path / "t.docx", pairs)
+    assert (tmp_path / "t.docx").read_bytes() == first
+
+
+def test_rows_of_every_shape_are_read(tmp_path):
+    pair = Pair("甲？", "乙。")
+    lines = [
+        row_of(pair, s, system=True) for s in ("messages", "alpaca", "sharegpt", "query-response")
+    ]
+    lines.append({"question": "甲？", "answer": "乙。"})
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    assert read_pairs(path) == [("甲？", "乙。")] * 5
+    path.write_text('{"question": "甲？", "answer": "乙。"}\n{"text": 1}\n', encoding="utf-8")
+    with pytest.raises(TestSetError, match="line 2"):
+        read_pairs(path)
+    with pytest.raises(ValueError, match="no format"):
+        row_of(pair, "yaml")
