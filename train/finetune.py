@@ -50,12 +50,14 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     )
     if recipe.num_processes == 1:
         return run_training(recipe, base, rows, resume)
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
-    command += ["--num_processes", str(recipe.num_processes)]
-    if recipe.accelerate_config:
-        command += ["--config_file", str(recipe.accelerate_config)]
-    elif not _cuda():
-        command += ["--cpu", "--num_machines", "1", "--mixed_precision", "no"]
+    processes = str(recipe.num_processes)
+    if recipe.accelerate_config or _cuda():
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", processes]
+        chosen = recipe.accelerate_config
+        command += ["--config_file", str(chosen)] if chosen else ["--multi_gpu"]
+    else:  # accelerate's launcher would want MPI for processors
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes]
+        command += ["--standalone"]
     command += ["-m", "train.finetune", str(resolved), *(["--resume"] if resume else [])]
     if subprocess.run(command).returncode:
         raise ModelError("training failed in one of its processes; the message is above")
@@ -171,6 +173,7 @@ def training_arguments(recipe: Recipe, judged: bool) -> Any:
         seed=recipe.seed,
         data_seed=recipe.seed,
         dataloader_pin_memory=cuda,
+        ddp_backend="gloo" if recipe.num_processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False if recipe.num_processes > 1 else None,
     )
 
