@@ -40,8 +40,8 @@ WEIGHT_FORMATS = (("*.safetensors",), ("*.bin",), ("*.pt", "*.pth"), ("*.gguf",)
 # Neither weights nor read by vLLM or Transformers.
 NEVER = (
     "*.h5 *.msgpack *.onnx *.ot *.tflite *.zip *.tar *.gz *.png *.jpg *.jpeg *.gif *.svg *.webp "
-    "*.pdf *.mp4 *.md .git* */.git* .msc .mdl .mv .ms_upload_cache optimizer.* training_args.bin "
-    "consolidated*.safetensors"
+    "*.pdf *.mp4 *.md *.tmp .git* */.git* .msc .mdl .mv .ms_upload_cache* runs/* checkpoints/* "
+    "optimizer.* training_args.bin consolidated*.safetensors"
 )
 SPARE_BYTES = 512 * 1024 * 1024  # left free beside the weights, for the layers after them
 LAST_RESORT_S = 15.0  # what the hub's threads get to stop in once the time is up
@@ -242,10 +242,7 @@ def matches(path: str, patterns: tuple[str, ...] | list[str]) -> bool:
 
 
 def select(files: list[RemoteFile], allow: list[str], ignore: list[str]) -> list[RemoteFile]:
-    """The files that serving needs, with weights in one format only.
-
-    Raises DownloadError when there is no config.json or no weights among them.
-    """
+    """The files that serving needs, with weights in one format only."""
     kept = [f for f in files if not matches(f.path, NEVER.split()) and not matches(f.path, ignore)]
     if allow:
         kept = [f for f in kept if matches(f.path, allow)]
@@ -254,17 +251,22 @@ def select(files: list[RemoteFile], allow: list[str], ignore: list[str]) -> list
     present = [
         g for g in WEIGHT_FORMATS if any("/" not in f.path and matches(f.path, g) for f in kept)
     ]
-    kept = [
+    return [
         f
         for f in kept
         if not matches(f.path, formats)
         or ("/" not in f.path and present and matches(f.path, present[0]))
     ]
-    if not present:
+
+
+def check_model(files: list[RemoteFile]) -> None:
+    """Raise DownloadError unless there are weights, and a config.json where they need one."""
+    formats = [pattern for group in WEIGHT_FORMATS for pattern in group]
+    weights = [file.path for file in files if matches(file.path, formats)]
+    if not weights:
         raise DownloadError("no weights (*.safetensors, *.bin, *.pt, *.gguf) among the files")
-    if present[0] != ("*.gguf",) and not any(f.path == "config.json" for f in kept):
+    if not weights[0].endswith(".gguf") and not any(f.path == "config.json" for f in files):
         raise DownloadError("no config.json among the files: this is not a Transformers model")
-    return kept
 
 
 def sha256_of(path: Path) -> str:
@@ -288,16 +290,20 @@ def fault_of(file: RemoteFile, out: Path) -> str | None:
     return None
 
 
-def with_manifest(files: list[RemoteFile], manifest: Path) -> list[RemoteFile]:
+def with_manifest(
+    files: list[RemoteFile], manifest: Path, allow: list[str], ignore: list[str]
+) -> list[RemoteFile]:
     """`files` with the sha256 of the manifest's `outputs`, after comparing both lists.
 
-    Raises DownloadError when they disagree: then the upload is mixed or incomplete.
+    Raises DownloadError when they disagree on a file that serving needs: then the upload is mixed
+    or incomplete.
     """
     try:
         outputs = json.loads(manifest.read_text(encoding="utf-8")).get("outputs", [])
-        expected = {o["path"]: RemoteFile(o["path"], o["bytes"], o["sha256"]) for o in outputs}
+        records = [RemoteFile(o["path"], o["bytes"], o["sha256"]) for o in outputs]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DownloadError(f"{MANIFEST}: not a manifest ({error!r})") from error
+    expected = {file.path: file for file in select(records, allow, ignore)}
     listed = {file.path: file for file in files}
     wrong = []
     for path, want in expected.items():
@@ -433,13 +439,13 @@ def plan(hub: Hub, out: Path, args: argparse.Namespace, deadline: float) -> list
     """What `out` is to hold; fetches the manifest, which says what the other files must be."""
     listed = patiently(hub, hub.files, deadline)
     wanted = select(listed, args.allow, args.ignore)
+    check_model(wanted)
     manifest = [file for file in listed if file.path == MANIFEST]
     if not manifest:
         return wanted
     if fault_of(manifest[0], out):
         patiently(hub, lambda: hub.fetch(manifest, out), deadline)
-    checked = {file.path: file for file in with_manifest(listed, out / MANIFEST)}
-    return [checked[file.path] for file in wanted]
+    return with_manifest(wanted, out / MANIFEST, args.allow, args.ignore)
 
 
 def bring(hub: Hub, wanted: list[RemoteFile], out: Path, deadline: float) -> int:

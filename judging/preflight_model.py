@@ -1,6 +1,7 @@
 """The model as far as time and memory go: its shape, its bytes, where both were read."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -66,7 +67,9 @@ def from_hub(model_id: str, hub: str, revision: str, checkout: Path) -> Model:
     """The hub's file list, asked by download_model.py as the build would. Raises ModelError."""
     command = [sys.executable, "download_model.py", model_id, "--hub", hub]
     command += ["--revision", revision, "--budget-s", "60", "--plan"]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    # As the judge builds: without this user's tokens, which would open a private repository.
+    nobody = {k: v for k, v in os.environ.items() if k not in ("MODELSCOPE_API_TOKEN", "HF_TOKEN")}
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, env=nobody)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ModelError(last.removeprefix("[download_model] FAILED: "))

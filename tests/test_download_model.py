@@ -204,6 +204,16 @@ def test_an_upload_that_is_not_what_its_manifest_says_is_refused_before_the_weig
     assert "tokenizer.json is missing" in download(check=1).stderr
 
 
+def test_what_training_left_beside_the_model_is_not_missed(download, hub):
+    manifest = hub.root / "me/book/master/manifest.json"
+    told = json.loads(manifest.read_text())
+    for path in (".ms_upload_cache", "runs/events", "checkpoints/9/model.safetensors", "loss.png"):
+        told["outputs"].append({"path": path, "bytes": 1, "sha256": "0" * 64})
+    manifest.write_text(json.dumps(told))
+    download(check=0)
+    assert names(download.out) == WANTED
+
+
 def test_weights_of_another_model_in_the_way_are_refused(download):
     download.out.mkdir()
     (download.out / "model.safetensors").write_bytes(b"old")
