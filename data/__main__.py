@@ -268,7 +268,8 @@ def _print_build(result: Any) -> None:
     for leak in result.report["leaks"]:
         nearest = leak["survivors"][0]["similarity"] if leak["survivors"] else 0
         console.print(
-            f"{leak['testset']}: {leak['removed']} pairs near it removed; closest that stays: {nearest}"
+            f"{leak['testset']}: {leak['removed']} pairs near it removed; "
+            f"closest that stays: {nearest}"
         )
     for warning in result.report["warnings"]:
         errors.print(f"[yellow]warning:[/] {warning}", highlight=False)

@@ -1,4 +1,4 @@
-"""What the pipeline writes and reads back: jsonl in four shapes, dataset_info.json, testset.docx."""
+"""What the pipeline writes and reads back: jsonl in four shapes, dataset_info, testset.docx."""
 
 import json
 import re

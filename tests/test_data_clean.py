@@ -21,7 +21,10 @@ from data.text import normalise
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real"
 
-CHUNK = "线程束（warp）是 GPU 调度的基本单位，包含 32 个线程，它们同时执行相同的指令。cudaFree 释放内存。"
+CHUNK = (
+    "线程束（warp）是 GPU 调度的基本单位，包含 32 个线程，它们同时执行相同的指令。"
+    "cudaFree 释放内存。"
+)
 GOOD = Pair("什么是线程束？", "线程束（warp）是 GPU 调度的基本单位，包含 32 个线程。", "definition")
 
 

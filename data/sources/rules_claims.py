@@ -1,4 +1,4 @@
-"""Rules over claims: conditions, consequences, dependence, limits, inline lists, intros of sections."""
+"""Rules over claims: conditions, consequences, dependence, limits, lists in a sentence, tables."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,32 +11,43 @@ from data.text import cjk_share
 Candidate = tuple[str, str, str]
 
 _IF = re.compile(
-    r"^(?P<word>如果|若|当|只要|一旦)\s*(?P<condition>[^，。；：？！]{5,45}?)(?P<when>时候?|的时候|的话|后|以后|之后)?[，,]\s*"
+    r"^(?P<word>如果|若|当|只要|一旦)\s*(?P<condition>[^，。；：？！]{5,45}?)(?P<when>时候?"
+    r"|的时候|的话|后|以后|之后)?[，,]\s*"
     r"(?:那么|则|就|那)?\s*(?P<result>[^。？！]{8,160})[。]?$"
 )
 _LEADS_TO = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,36}?)(?:会|将|可能|往往|通常|容易|就)*(?:导致|造成|引起|引发|带来)(?:了)?(?P<rest>[^。？！]{4,})[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,36}?)(?:会|将|可能|往往|通常|容易|就)*(?:导致|造成|引起|引发"
+    r"|带来)(?:了)?(?P<rest>[^。？！]{4,})[。]?$"
 )
 _DEPENDS = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|往往|完全|就)*(?P<verb>取决于|受限于|依赖于|由(?=[^，。]{2,40}决定))(?P<rest>[^。？！]{3,})[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|往往|完全|就)*(?P<verb>取决于|受限于"
+    r"|依赖于|由(?=[^，。]{2,40}决定))(?P<rest>[^。？！]{3,})[。]?$"
 )
 _SUITS = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|最|更|非常|特别|比较)*(?P<verb>适合|适用于|擅长)(?P<rest>[^。？！]{4,})[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|最|更|非常|特别|比较)*(?P<verb>适合"
+    r"|适用于|擅长)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _LIMIT = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|之间|通常)*(?P<verb>只能|不能|无法|不可以|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|之间|通常)*(?P<verb>只能|不能|无法|不可以"
+    r"|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _ABLE = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)|能(?=够|在|将|把|对))(?!被|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)"
+    r"|能(?=够|在|将|把|对))(?!被|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
+    r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
 _USING = re.compile(
-    r"^(?:通过|使用|利用|采用|借助|引入)\s*(?P<x>[^，。；：？！]{2,26}?)[，,]?\s*(?:我们|程序员|开发者)?(?:就|也|还)?(?:可以|能够|能)(?P<rest>[^。？！]{6,})[。]?$"
+    r"^(?:通过|使用|利用|采用|借助|引入)\s*(?P<x>[^，。；：？！]{2,26}?)[，,]?\s*(?:我们"
+    r"|程序员|开发者)?(?:就|也|还)?(?:可以|能够|能)(?P<rest>[^。？！]{6,})[。]?$"
 )
 _PARTS = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|大致|都|又|也|可以?|常见的?)*(?P<verb>包括|包含|分为|分成|由|支持|提供)了?(?P<rest>[^。？！：]{6,120}?)(?P<by>组成|构成)?[。]?$"
+    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|大致|都|又|也|可以?"
+    r"|常见的?)*(?P<verb>包括|包含|分为|分成|由|支持"
+    r"|提供)了?(?P<rest>[^。？！：]{6,120}?)(?P<by>组成|构成)?[。]?$"
 )
 _SO = re.compile(
-    r"^(?P<cause>[^。？！：]{10,100}?)[，；,]\s*(?:因此|所以|因而|故|于是)[，,]?\s*(?P<effect>[^，。；？！]{6,45})(?P<rest>[，。；].*)?$"
+    r"^(?P<cause>[^。？！：]{10,100}?)[，；,]\s*(?:因此|所以|因而|故"
+    r"|于是)[，,]?\s*(?P<effect>[^，。；？！]{6,45})(?P<rest>[，。；].*)?$"
 )
 _NUMBERING = re.compile(
     r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
@@ -91,9 +102,9 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
         subject = match["x"].strip()
         if is_term(subject, 30) and is_definable(subject.split("的")[-1], 30):
             yield "consequence", f"{core(subject)}会导致什么", sentence
-    if match := _USING.match(sentence):
-        if is_definable(match["x"]):
-            yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
+    match = _USING.match(sentence)
+    if match and is_definable(match["x"]):
+        yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
     match = _ABLE.match(sentence)
     if match and is_owner(match["x"]) and not _pointing(sentence):
         yield "ability", f"{core(match['x'])}可以做什么", sentence

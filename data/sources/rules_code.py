@@ -11,24 +11,31 @@ Candidate = tuple[str, str, str]
 
 MAX_CODE, MAX_LINES = 1200, 40
 _ANNOUNCES = re.compile(
-    r"(?:如下|下面|以下)(?:是|为|的是|给出了?)?(?:一个|一份|一段)?(?:简单的|完整的)?(?P<x>[^，。；：]{4,40}?)(?:的)?(?P<what>代码|实现|示例|例子|写法|命令)?(?:如下|实现)?[：:]?$"
+    r"(?:如下|下面|以下)(?:是|为|的是|给出了?)?(?:一个|一份|一段)?(?:简单的"
+    r"|完整的)?(?P<x>[^，。；：]{4,40}?)(?:的)?(?P<what>代码|实现|示例|例子|写法"
+    r"|命令)?(?:如下|实现)?[：:]?$"
 )
 _COMMAND = re.compile(
-    r"(?:使用|通过|执行|用)(?:如下|以下|下面)(?:的)?(?:命令|指令)(?:来|进行)?(?P<x>[^，。；：]{2,24})"
+    r"(?:使用|通过|执行|用)(?:如下|以下|下面)(?:的)?(?:命令|指令)(?:来"
+    r"|进行)?(?P<x>[^，。；：]{2,24})"
 )
 _FUNCTION = re.compile(
-    r"^(?P<indent>[ \t]*)(?P<head>(?:template\s*<[^>{]*>\s*\n\s*)?(?:(?:__\w+__|extern \"C\"|static|inline|const|unsigned|constexpr)\s+)*"
-    r"(?:void|int|float|double|bool|char|auto|size_t|half|dim3|T|cudaError_t|[A-Z]\w+)\s*[*&]?\s+\*?(?P<name>[A-Za-z_]\w+)\s*\((?P<args>[^;{}]*?)\))\s*\{",
+    r"^(?P<indent>[ \t]*)(?P<head>(?:template\s*<[^>{]*>\s*\n\s*)?(?:(?:__\w+__|extern \"C\""
+    r"|static|inline|const|unsigned|constexpr)\s+)*"
+    r"(?:void|int|float|double|bool|char|auto|size_t|half|dim3|T|cudaError_t"
+    r"|[A-Z]\w+)\s*[*&]?\s+\*?(?P<name>[A-Za-z_]\w+)\s*\((?P<args>[^;{}]*?)\))\s*\{",
     re.M,
 )
 _ASSIGNMENT = re.compile(
     r"^[ \t]*(?:(?:const|unsigned|static|constexpr|auto|u?int\d*(?:_t)?|size_t|float|double)\s+)*"
-    r"(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>[^;={}]{3,60});[ \t]*//[ \t]*(?P<comment>[^\n]*[\u4e00-\u9fff][^\n]*)$",
+    r"(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>[^;={}]{3,60});[ \t]*//[ \t]*"
+    r"(?P<comment>[^\n]*[\u4e00-\u9fff][^\n]*)$",
     re.M,
 )
 _PYTHON = re.compile(r"^(?P<indent>[ ]*)(?:@[\w.()]+\n\s*)?def (?P<name>\w+)\(", re.M)
 _SHELL = re.compile(
-    r"^(?:\$ |# )?(?:sudo |nvcc |nvprof |git |pip |python3? |cmake |make |apt|wget |ncu |nsys |export |\./)"
+    r"^(?:\$ |# )?(?:sudo |nvcc |nvprof |git |pip |python3? |cmake |make |apt|wget |ncu "
+    r"|nsys |export |\./)"
 )
 
 
@@ -63,7 +70,7 @@ def _assignments(code: str) -> Iterator[Candidate]:
 
 
 def functions(code: str) -> Iterator[tuple[str, str, str]]:
-    """(name, 核函数/设备函数/函数, source) of each function that the code holds from brace to brace."""
+    """(name, 核函数/设备函数/函数, source) of each function that the code holds whole."""
     for match in _FUNCTION.finditer(code):
         end = _closing_brace(code, match.end() - 1)
         if end < 0 or match["name"] in ("if", "for", "while", "switch"):
