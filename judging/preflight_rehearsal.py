@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +80,25 @@ def _run(checkout: Path, testsets: Sequence[Path], environment: dict[str, str]) 
     lines = []
     sets = [read_testset(path) for path in testsets]
     for mode in MODES:
-        with _service(checkout, mode, environment) as (url, log):
+        with _service(checkout, mode, environment) as service:
+            start = time.perf_counter()
             try:
-                judgement = judge(url, sets, Conditions())
+                service.wait_until_open(HEALTH_LIMIT_S)
+                waited = time.perf_counter() - start
+                judgement = judge(service.url, sets, Conditions())
             except ServiceNotReadyError as error:
-                last = (log.read_text(errors="replace").strip().splitlines() or ["no log"])[-1]
-                why = f"{error}; last line of its log: {last}"
+                why = f"{error}; its log says: {service.last_words()}"
                 limit = amount(HEALTH_LIMIT_S, "s")
                 lines.append(Line(AREA, f"{mode}: health", "fail", "not ready", limit, "", why))
                 continue
-        lines += _lines(judgement, mode)
+        lines += _lines(judgement, mode, waited)
     return lines
 
 
-def _lines(judgement: Judgement, mode: str) -> Iterator[Line]:
+def _lines(judgement: Judgement, mode: str, waited: float) -> Iterator[Line]:
     health = judgement.health
-    yield at_most(AREA, f"{mode}: health", health.seconds, HEALTH_LIMIT_S, "s", "measured here")
+    seconds = waited + health.seconds
+    yield at_most(AREA, f"{mode}: health", seconds, HEALTH_LIMIT_S, "s", "measured here")
     if health.mode != mode:
         why = f"GET / said {health.status!r}, which the judge takes for {health.mode}"
         yield Line(AREA, f"{mode}: status", "fail", health.mode, mode, "", why)
@@ -122,13 +126,44 @@ def _is_demo(info: Any) -> bool:
     return '"demo": true' in json.dumps(manifest)
 
 
+@dataclass
+class _Service:
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_until_open(self, limit: float) -> None:
+        """Until the port takes connections. Raises ServiceNotReadyError; at once if it ended."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            if (code := self.process.poll()) is not None:
+                raise ServiceNotReadyError(f"the service ended with exit code {code}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.2)
+        raise ServiceNotReadyError(f"port {self.port} did not open within {limit:g} s")
+
+    def last_words(self) -> str:
+        """The last line of the log that names an error, else its last line."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+        errors = [line for line in lines if re.search(r"\w(Error|Exception)\b", line)]
+        return (errors or lines)[-1]
+
+
 @contextmanager
-def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator[tuple[str, Path]]:
+def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator[_Service]:
     """The Dockerfile's command as a process of its own session, stopped at the end."""
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="preflight_caches_") as caches:
+        # Where the image has /app and /tmp, this machine has the checkout and a scratch folder.
+        places = {"/app/": f"{checkout}/", "/tmp/": f"{caches}/"}
         image = {
-            name: value.replace("/app/", f"{checkout}/").replace("/tmp/", f"{caches}/")
+            name: re.sub("^/(app|tmp)/", lambda match: places[match.group()], value)
             for name, value in environment.items()
         }
         kept = {k: v for k, v in os.environ.items() if k not in ("HOME", "PREFLIGHT")}
@@ -143,7 +178,7 @@ def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator
                 start_new_session=True,
             )
         try:
-            yield f"http://127.0.0.1:{port}", log
+            yield _Service(process, port, log)
         finally:
             _stop(process)
 

@@ -10,13 +10,14 @@
 # on one; and judges it in both modes with the judge's limits.
 #
 # Variables: MODEL_DIR (model/demo, made by `bash run.sh`), VLLM_VENV (.venv), REF (HEAD),
-# TESTSETS (data/sample/testset_*.docx), LIMIT (questions of each, default all), DRIVER (overlay,
-# else vfs), WORK (.cache/image).
+# JUDGE_VENV (as VLLM_VENV), TESTSETS (data/sample/testset_*.docx), LIMIT (questions of each, default
+# all), DRIVER (overlay, else vfs), WORK (.cache/image).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 work=$(mkdir -p "${WORK:-.cache/image}" && cd "${WORK:-.cache/image}" && pwd)
 venv=$(cd "${VLLM_VENV:-.venv}" && pwd)
+judge=$(cd "${JUDGE_VENV:-$venv}" && pwd)
 model=${MODEL_DIR:-model/demo}
 began=$SECONDS
 step() { printf '\033[1m[%4d s] %s\033[0m\n' $((SECONDS - began)) "$*"; }
@@ -56,7 +57,7 @@ step "storage driver: $DRIVER"
 if ! buildah_ images -q "$base" >/dev/null 2>&1; then make_base "$base" "$venv" "$work/debian"; fi
 
 step "hub: serving $model on the loopback"
-"$venv/bin/python" -m tests.hub_standin --root "$work/hub" --log "$work/hub.jsonl" \
+"$judge/bin/python" -m tests.hub_standin --root "$work/hub" --log "$work/hub.jsonl" \
   --publish "me/answers=$model" >"$work/hub.endpoint" & hub=$!
 for _ in $(seq 100); do [ -s "$work/hub.endpoint" ] && break; sleep 0.1; done
 endpoint=$(cat "$work/hub.endpoint")
@@ -99,7 +100,7 @@ passed "no weights fetched again; $((SECONDS - second_began)) s"
 step "build 3: a private model, by the build secret that the Dockerfile's comment describes"
 token=$("$venv/bin/python" -c 'import secrets; print(secrets.token_hex(20))')
 (umask 077; printf '%s' "$token" >"$work/token")
-"$venv/bin/python" -m tests.hub_standin --root "$work/hub" --token "$token" >"$work/private.endpoint" & private=$!
+"$judge/bin/python" -m tests.hub_standin --root "$work/hub" --token "$token" >"$work/private.endpoint" & private=$!
 for _ in $(seq 100); do [ -s "$work/private.endpoint" ] && break; sleep 0.1; done
 cp -r "$work/context" "$work/context.private"
 sed -i 's#^RUN python3 download_model#RUN --mount=type=secret,id=modelscope_token python3 download_model#' "$work/context.private/Dockerfile"
@@ -131,7 +132,7 @@ touch "$work/stamp"
 # run MODE CPUS: one start of the service in a network of its own, judged from beside it.
 run() {
   step "run: SERVE_MODE=$1, processors $2, no network, no HOME, read-only model"
-  MODE=$1 CPUS=$2 CONTAINER=$container MOUNT=$mount VENV=$venv LOG="$work/service-$1.log" \
+  MODE=$1 CPUS=$2 CONTAINER=$container MOUNT=$mount VENV=$judge LOG="$work/service-$1.log" \
     REPORT="$work/report-$1" DRIVER=$DRIVER STORAGE=$work \
     unshare -n bash tests/image/run_inside.sh "${testsets[@]}" ||
     { tail -n 25 "$work/service-$1.log" >&2; fail "the run in mode $1; log: $work/service-$1.log"; }

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ QWEN3_4B = {
 SERVICE = """
 import json, os, time
 
+assert os.path.exists(os.environ["MODEL_DIR"] + "/config.json"), "no model in MODEL_DIR"
 time.sleep(float(os.environ.get("START_S", 0)))
 EXTRA = {extra}
 
@@ -205,6 +207,16 @@ def test_planted_start_too_slow(preflight, tmp_path):
     assert code == 1
     assert failing(lines) == {"health: start"}
     assert lines["health: start"]["margin"] == "-15.0 s"
+
+
+def test_a_service_that_ends_while_starting_is_told_at_once(preflight, repository, model, testset):
+    (repository.directory / "serve.py").write_text("raise RuntimeError('no such kernel')\n")
+    repository.commit()
+    started = time.monotonic()
+    code, lines = preflight("--offline", "--model-dir", model, testset)
+    assert code == 1
+    assert "RuntimeError: no such kernel" in lines["rehearsal: batch: health"]["why"]
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.slow
