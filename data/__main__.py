@@ -151,8 +151,10 @@ def build(
     """Turn books into train, dev and calibration data with a report."""
     from data.books import find_books
     from data.cache import Cache
-    from data.pipeline import BuildSettings, Funnel, cache_key, read_chunks
+    from data.funnel import Funnel
     from data.pipeline import build as run
+    from data.pipeline import cache_key, read_chunks
+    from data.settings import BuildSettings
     from data.split import SplitSettings
 
     with _told():

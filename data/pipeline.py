@@ -4,45 +4,27 @@ import json
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from answering.manifest import (
-    MANIFEST_NAME,
-    FileRecord,
-    Manifest,
-    directory_records,
-    file_record,
-    library_versions,
-    read_manifest,
-    write_manifest,
-)
 from data import leaks as leak_check
 from data import report as reports
 from data.books import BookError, read_book
 from data.cache import Cache
-from data.chunks import MAX_CHARS, MIN_CHARS, cut_chunks
+from data.chunks import cut_chunks
 from data.clean import Cleaner
 from data.dedupe import drop_duplicates
-from data.formats import dataset_info, merged_pairs, read_pairs, write_rows, write_testset
+from data.formats import merged_pairs, read_pairs
+from data.funnel import Funnel
+from data.output import make_manifest, make_report, publish, write_files
 from data.records import Chunk, Pair, pair_at
 from data.rephrase import rephrased
 from data.sections import read_sections
+from data.settings import BuildSettings
 from data.sources import PairSource
-from data.split import SPLITS, SplitSettings, split_pairs
-
-LIBRARIES = (
-    "markitdown",
-    "mammoth",
-    "pdfplumber",
-    "markdown-it-py",
-    "datasketch",
-    "rapidfuzz",
-    "jieba",
-)
+from data.split import split_pairs, without_near
 
 
 class Progress(Protocol):
@@ -56,21 +38,6 @@ class Progress(Protocol):
 
     def warn(self, text: str) -> None:
         """Something the user should know."""
-
-
-@dataclass(frozen=True)
-class BuildSettings:
-    """Everything besides the inputs that changes the outcome."""
-
-    chunk_chars: tuple[int, int] = (MIN_CHARS, MAX_CHARS)
-    split: SplitSettings = field(default_factory=SplitSettings)
-    wordings: int = 2
-    rules_off: frozenset[str] = frozenset()
-    shape: str = "messages"
-    system: bool = False
-    keep_going: bool = False
-    tokenizer: Path | None = None
-    demo: bool = False
 
 
 @dataclass
@@ -128,59 +95,20 @@ def build(
         if not pairs:
             raise NothingLeftError(f"no pair is left: {json.dumps(funnel.steps(cleaner))}")
         splits = split_pairs(pairs, settings.split)
-        held_out = {pair.question for name in ("dev", "calibration") for pair in splits[name]}
-        train = rephrased(splits["train"], settings.wordings, held_out)
+        train = rephrased(splits["train"], settings.wordings)
+        train = without_near(train, [*splits["dev"], *splits["calibration"]])
         splits["train"], reworded_leaks = _without_leaks(train, tests)
         for before, after in zip(found_leaks, reworded_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
-        report = _report(source, splits, pairs, funnel, cleaner, found_leaks, compare, tokens)
-        report["warnings"] += _write(work, splits, report, settings)
-        manifest = _manifest(out, work, source, settings, funnel, books, excludes, merges)
+        report = make_report(source, splits, pairs, funnel, cleaner, found_leaks, compare, tokens)
+        report["warnings"] += write_files(work, splits, report, settings)
+        manifest = make_manifest(work, source, settings, funnel, books, excludes, merges)
         manifest.seconds = round(time.monotonic() - started, 2)
-        changed = _publish(work, out, manifest)
+        changed = publish(work, out, manifest)
         counts = {name: len(rows) for name, rows in splits.items()}
         return BuildResult(out, counts, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-@dataclass
-class Funnel:
-    """Counts from books to distinct pairs.
-
-    `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections.
-    """
-
-    books: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    sections: dict[tuple[str, ...], int] = field(default_factory=dict)
-    parts: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
-    apparatus: int = 0
-    chunks: int = 0
-    unanswered: int = 0
-    made: int = 0
-    merged: int = 0
-    cleaned: int = 0
-    distinct: int = 0
-    leaked: int = 0
-    duplicates: Counter[str] = field(default_factory=Counter)
-
-    def steps(self, cleaner: Cleaner) -> list[dict[str, Any]]:
-        """The funnel as rows: name, count, and what was lost there by reason."""
-        rows: list[tuple[str, int, dict[str, int]]] = [
-            ("books", len(self.books), {"unreadable": len(self.skipped)}),
-            ("sections with text", len(self.sections), {"contents and references": self.apparatus}),
-            ("chunks", self.chunks, {"the source gave no answer": self.unanswered}),
-            ("pairs made", self.made, {}),
-            ("pairs merged in", self.merged, {}),
-            ("after cleaning", self.cleaned, dict(sorted(cleaner.dropped.items()))),
-            ("after near-duplicates", self.distinct, dict(sorted(self.duplicates.items()))),
-            ("after leaks", self.distinct - self.leaked, {"near a test pair": self.leaked}),
-        ]
-        return [
-            {"name": name, "count": count, "lost": {k: v for k, v in lost.items() if v}}
-            for name, count, lost in rows
-        ]
 
 
 def read_chunks(
@@ -341,122 +269,3 @@ def _without_leaks(
         )
         pairs = [pair for number, pair in enumerate(pairs) if number not in gone]
     return pairs, found
-
-
-def _report(
-    source: PairSource,
-    splits: dict[str, list[Pair]],
-    pairs: list[Pair],
-    funnel: Funnel,
-    cleaner: Cleaner,
-    found_leaks: list[dict[str, Any]],
-    compare: Path | None,
-    tokens: Any,
-) -> dict[str, Any]:
-    kinds = Counter(pair.kind for pair in pairs)
-    data = reports.describe([(p.question, p.answer) for p in pairs], tokens)
-    compared = None
-    if compare:
-        compared = {"name": compare.name, "data": reports.describe(read_pairs(compare), tokens)}
-    return {
-        "name": _title(funnel.books),
-        "source": source.fingerprint,
-        "books": funnel.books,
-        "skipped": funnel.skipped,
-        "splits": {split: len(rows) for split, rows in splits.items()},
-        "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
-        "funnel": funnel.steps(cleaner),
-        "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
-        "kinds": dict(kinds.most_common()),
-        "kinds_max": max(kinds.values(), default=1),
-        "data": data,
-        "compared": compared,
-        "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
-        "leaks": found_leaks,
-        "samples": reports.samples(pairs),
-        "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
-    }
-
-
-def _write(
-    work: Path, splits: dict[str, list[Pair]], report: dict[str, Any], settings: BuildSettings
-) -> list[str]:
-    """Write all files of a build but the manifest; returns warnings for the report."""
-    warnings = []
-    for name in SPLITS:
-        write_rows(work / f"{name}.jsonl", splits[name], settings.shape, settings.system)
-        if not splits[name]:
-            warnings.append(f"{name} is empty: the books have too few sections to share out")
-    info = dataset_info(settings.shape, system=settings.system)
-    (work / "dataset_info.json").write_text(_json(info), encoding="utf-8")
-    if splits["dev"]:
-        lost = write_testset(work / "testset.docx", splits["dev"])
-        if lost:
-            warnings.append(
-                f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold"
-            )
-    report = {**report, "warnings": report["warnings"] + warnings}
-    (work / "report.json").write_text(_json(report), encoding="utf-8")
-    (work / "report.html").write_text(reports.render_html(report), encoding="utf-8")
-    return warnings
-
-
-def _title(books: Sequence[str]) -> str:
-    return ", ".join(books[:5]) + (" …" if len(books) > 5 else "")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-
-
-def _manifest(
-    out: Path,
-    work: Path,
-    source: PairSource,
-    settings: BuildSettings,
-    funnel: Funnel,
-    books: Sequence[Path],
-    excludes: Sequence[Path],
-    merges: Sequence[Path],
-) -> Manifest:
-    inputs: list[FileRecord] = [file_record(path) for path in [*books, *merges] if path.is_file()]
-    chosen = asdict(settings)
-    chosen["rules_off"] = sorted(settings.rules_off)
-    chosen["tokenizer"] = settings.tokenizer.name if settings.tokenizer else None
-    chosen["source"] = source.fingerprint
-    chosen["excluded"] = {path.name: file_record(path).sha256 for path in excludes}
-    return Manifest(
-        stage="data",
-        demo=settings.demo,
-        name=_title(funnel.books),
-        inputs=inputs,
-        outputs=directory_records(work),
-        settings=json.loads(json.dumps(chosen)),
-        counts={
-            "chunks": funnel.chunks,
-            "made": funnel.made,
-            "kept": funnel.distinct - funnel.leaked,
-        },
-        versions=library_versions(LIBRARIES),
-    )
-
-
-def _publish(work: Path, out: Path, manifest: Manifest) -> bool:
-    """Move new files to `out`; says whether anything differs from what was there.
-
-    An unchanged build keeps its old manifest, time stamp and all.
-    """
-    old = read_manifest(out) if (out / MANIFEST_NAME).is_file() else None
-    same = old is not None and all(
-        getattr(old, name) == getattr(manifest, name)
-        for name in ("inputs", "outputs", "settings", "counts", "versions")
-    )
-    if same and directory_records(out) == manifest.outputs:
-        return False
-    out.mkdir(parents=True, exist_ok=True)
-    for old_file in [*(f"{name}.jsonl" for name in SPLITS), "testset.docx"]:
-        (out / old_file).unlink(missing_ok=True)
-    for path in sorted(work.iterdir()):
-        path.replace(out / path.name)
-    write_manifest(out, manifest)
-    return True

@@ -88,6 +88,14 @@ def _union(parent: dict[str, str], first: str, second: str) -> None:
     parent[high] = low
 
 
+def without_near(wordings: Sequence[Pair], held_out: Sequence[Pair]) -> list[Pair]:
+    """The wordings of train that are no near-duplicate of a held-out question."""
+    index = NearIndex(SAME_QUESTION)
+    for number, pair in enumerate(held_out):
+        index.add(number, pair.question)
+    return [pair for pair in wordings if not index.near(pair.question)]
+
+
 def assert_no_leak(splits: dict[str, list[Pair]]) -> None:
     """Raise SplitLeakError if two splits share a section, a group or a near-duplicate."""
     seen: dict[str, str] = {}

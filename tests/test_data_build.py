@@ -102,7 +102,9 @@ def test_the_same_build_again_changes_no_byte(tmp_path, built):
 
 def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
     from data.cache import Cache
-    from data.pipeline import BuildSettings, Funnel, make_pairs, read_chunks
+    from data.funnel import Funnel
+    from data.pipeline import make_pairs, read_chunks
+    from data.settings import BuildSettings
 
     book = tmp_path / "book.md"
     text = SAMPLE.read_text(encoding="utf-8")

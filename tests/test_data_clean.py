@@ -15,7 +15,14 @@ from data.formats import read_pairs
 from data.leaks import check
 from data.records import Pair
 from data.rephrase import rephrased, wordings
-from data.split import SPLITS, SplitLeakError, SplitSettings, assert_no_leak, split_pairs
+from data.split import (
+    SPLITS,
+    SplitLeakError,
+    SplitSettings,
+    assert_no_leak,
+    split_pairs,
+    without_near,
+)
 from data.text import normalise
 
 ROOT = Path(__file__).parents[1]
@@ -185,6 +192,13 @@ def test_a_leaking_split_is_refused(other):
     )
     with pytest.raises(SplitLeakError):
         assert_no_leak({"train": [mine], "dev": [other], "calibration": []})
+
+
+def test_a_wording_near_a_held_out_question_goes():
+    held = [Pair("为什么核函数需要检查边界条件？", "甲。")]
+    near = Pair("为什么核函数需要检查边界的条件？", "乙。")
+    far = Pair("核函数的返回类型是什么？", "丙。")
+    assert without_near([near, far], held) == [far]
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,10 +1,14 @@
 """The vllm source on the real engine: a tiny random model, held to the schema while decoding."""
 
 import json
+import os
+import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
+import httpx
 import pytest
 
 from data.cache import Cache
@@ -12,7 +16,9 @@ from data.chunks import cut_chunks
 from data.pipeline import make_pairs
 from data.sections import read_sections
 from data.sources.prompts import schema
+from data.sources.teacher import TeacherSettings, TeacherSource
 from data.sources.vllm_source import VllmSource, structured
+from tests.conftest import free_port
 from tests.test_data_teacher import book_text
 
 # A random model writes noise: short strings keep it inside the token limit.
@@ -88,9 +94,62 @@ def test_every_reply_of_a_real_engine_fits_the_schema(tiny_model, chunks, tmp_pa
     replies = source.replies(chunks)
     assert len(replies) == len(chunks) and {finish for _, finish in replies} == {"stop"}
     for text, _ in replies:
-        for row in json.loads(text)["pairs"]:
+        for row in json.loads(text, strict=False)["pairs"]:
             assert set(row) == {"kind", "question", "answer", "wordings"}
             assert len(row["question"]) <= 8 and len(row["answer"]) <= 12
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monkeypatch):
+    """The OpenAI-compatible server that comes with vLLM, held to the schema."""
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    options = ["--model", str(tiny_model), "--port", str(port), "--host", "127.0.0.1"]
+    options += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096"]
+    compact_json = '{"backend": "xgrammar", "disable_any_whitespace": true}'
+    options += ["--structured-outputs-config", compact_json, "--served-model-name", "tiny"]
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
+    log = tmp_path / "server.log"
+    with log.open("w") as stream:
+        server = subprocess.Popen(
+            [*command, *options], env=environment, stdout=stream, stderr=stream
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline:
+            assert server.poll() is None, log.read_text()[-3000:]
+            try:
+                if httpx.get(f"{url}/health").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(1)
+        monkeypatch.setenv("TEACHER_KEY", "any")
+        settings = TeacherSettings(
+            f"{url}/v1",
+            "tiny",
+            key_env="TEACHER_KEY",
+            per_chunk=1,
+            wordings=1,
+            longest=(8, 12),
+            reply_tokens=400,
+        )
+        teacher = TeacherSource(settings)
+        replies: list[str] = []
+        read = teacher._read
+        monkeypatch.setattr(
+            teacher,
+            "_read",
+            lambda r, c: replies.append(r.choices[0].message.content) or read(r, c),
+        )
+        made_by(teacher, chunks, Cache(tmp_path / "cache"))
+        assert len(replies) >= len(chunks) and teacher.tokens > 0
+        for reply in replies:
+            assert set(json.loads(reply, strict=False)) == {"pairs"}
+    finally:
+        server.terminate()
+        server.wait(30)
 
 
 @pytest.mark.vllm

@@ -109,7 +109,8 @@ def read_reply(text: str, chunk: Chunk, source: str, count: int) -> list[Pair]:
     if fenced := re.search(r"```(?:json)?\s*(\{.*\})\s*```", text, re.S):
         text = fenced.group(1)
     try:
-        made = Made.model_validate(json.loads(text))
+        # Not strict: code in a string often holds raw line ends.
+        made = Made.model_validate(json.loads(text, strict=False))
     except json.JSONDecodeError as error:
         raise ReplyError(f"broken JSON ({error.msg} at character {error.pos})") from error
     except ValidationError as error:

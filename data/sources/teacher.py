@@ -25,7 +25,12 @@ ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: the endp
 
 @dataclass(frozen=True)
 class TeacherSettings:
-    """Where and how to ask. `retries` is per call, with the client's exponential backoff."""
+    """Where and how to ask.
+
+    `retries` is per call, with the client's exponential backoff; `reply_attempts` counts replies
+    that cannot be used. `longest` bounds question and answer (characters) in the schema, for
+    servers that enforce it, such as vLLM; `reply_tokens` bounds a reply, 0 for no bound.
+    """
 
     base_url: str
     model: str
@@ -38,6 +43,8 @@ class TeacherSettings:
     max_tokens: int = 0
     per_chunk: int = 6
     wordings: int = 2
+    longest: tuple[int, int] | None = None
+    reply_tokens: int = 0
 
 
 class _EndpointError(Exception):
@@ -172,9 +179,12 @@ class TeacherSource:
                         "json_schema": {
                             "name": "pairs",
                             "strict": True,
-                            "schema": schema(settings.per_chunk, settings.wordings),
+                            "schema": schema(
+                                settings.per_chunk, settings.wordings, settings.longest
+                            ),
                         },
                     },
+                    **({"max_tokens": settings.reply_tokens} if settings.reply_tokens else {}),
                 )
             except (
                 openai.AuthenticationError,

@@ -1,0 +1,157 @@
+"""What a build leaves behind: report, rows, test set, manifest, moved into place as a whole."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from answering.manifest import (
+    MANIFEST_NAME,
+    FileRecord,
+    Manifest,
+    directory_records,
+    file_record,
+    library_versions,
+    read_manifest,
+    write_manifest,
+)
+from data import report as reports
+from data.clean import Cleaner
+from data.formats import dataset_info, read_pairs, write_rows, write_testset
+from data.funnel import Funnel
+from data.records import Pair
+from data.settings import BuildSettings
+from data.sources import PairSource
+from data.split import SPLITS
+
+LIBRARIES = (
+    "markitdown",
+    "mammoth",
+    "pdfplumber",
+    "markdown-it-py",
+    "datasketch",
+    "rapidfuzz",
+    "jieba",
+)
+
+
+def make_report(
+    source: PairSource,
+    splits: dict[str, list[Pair]],
+    pairs: list[Pair],
+    funnel: Funnel,
+    cleaner: Cleaner,
+    found_leaks: list[dict[str, Any]],
+    compare: Path | None,
+    tokens: Any,
+) -> dict[str, Any]:
+    """The report as it is written to report.json; warnings about files come later."""
+    kinds = Counter(pair.kind for pair in pairs)
+    data = reports.describe([(p.question, p.answer) for p in pairs], tokens)
+    compared = None
+    if compare:
+        compared = {"name": compare.name, "data": reports.describe(read_pairs(compare), tokens)}
+    return {
+        "name": _title(funnel.books),
+        "source": source.fingerprint,
+        "books": funnel.books,
+        "skipped": funnel.skipped,
+        "splits": {split: len(rows) for split, rows in splits.items()},
+        "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
+        "funnel": funnel.steps(cleaner),
+        "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
+        "kinds": dict(kinds.most_common()),
+        "kinds_max": max(kinds.values(), default=1),
+        "data": data,
+        "compared": compared,
+        "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
+        "leaks": found_leaks,
+        "samples": reports.samples(pairs),
+        "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
+    }
+
+
+def write_files(
+    work: Path, splits: dict[str, list[Pair]], report: dict[str, Any], settings: BuildSettings
+) -> list[str]:
+    """Write all files of a build but the manifest; returns warnings for the report."""
+    warnings = []
+    for name in SPLITS:
+        write_rows(work / f"{name}.jsonl", splits[name], settings.shape, settings.system)
+        if not splits[name]:
+            warnings.append(f"{name} is empty: the books have too few sections to share out")
+    info = dataset_info(settings.shape, system=settings.system)
+    (work / "dataset_info.json").write_text(_json(info), encoding="utf-8")
+    if splits["dev"]:
+        lost = write_testset(work / "testset.docx", splits["dev"])
+        if lost:
+            warnings.append(
+                f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold"
+            )
+    report = {**report, "warnings": report["warnings"] + warnings}
+    (work / "report.json").write_text(_json(report), encoding="utf-8")
+    (work / "report.html").write_text(reports.render_html(report), encoding="utf-8")
+    return warnings
+
+
+def _title(books: Sequence[str]) -> str:
+    return ", ".join(books[:5]) + (" …" if len(books) > 5 else "")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def make_manifest(
+    work: Path,
+    source: PairSource,
+    settings: BuildSettings,
+    funnel: Funnel,
+    books: Sequence[Path],
+    excludes: Sequence[Path],
+    merges: Sequence[Path],
+) -> Manifest:
+    """Manifest of the files in `work`: books and merged pairs in, settings, counts."""
+    inputs: list[FileRecord] = [file_record(path) for path in [*books, *merges] if path.is_file()]
+    chosen = asdict(settings)
+    chosen["rules_off"] = sorted(settings.rules_off)
+    chosen["tokenizer"] = settings.tokenizer.name if settings.tokenizer else None
+    chosen["source"] = source.fingerprint
+    chosen["excluded"] = {path.name: file_record(path).sha256 for path in excludes}
+    return Manifest(
+        stage="data",
+        demo=settings.demo,
+        name=_title(funnel.books),
+        inputs=inputs,
+        outputs=directory_records(work),
+        settings=json.loads(json.dumps(chosen)),
+        counts={
+            "chunks": funnel.chunks,
+            "made": funnel.made,
+            "kept": funnel.distinct - funnel.leaked,
+        },
+        versions=library_versions(LIBRARIES),
+    )
+
+
+def publish(work: Path, out: Path, manifest: Manifest) -> bool:
+    """Move new files to `out`; says whether anything differs from what was there.
+
+    An unchanged build keeps its old manifest, time stamp and all.
+    """
+    old = read_manifest(out) if (out / MANIFEST_NAME).is_file() else None
+    same = old is not None and all(
+        getattr(old, name) == getattr(manifest, name)
+        for name in ("inputs", "outputs", "settings", "counts", "versions")
+    )
+    if same and directory_records(out) == manifest.outputs:
+        return False
+    out.mkdir(parents=True, exist_ok=True)
+    for old_file in [*(f"{name}.jsonl" for name in SPLITS), "testset.docx"]:
+        (out / old_file).unlink(missing_ok=True)
+    for path in sorted(work.iterdir()):
+        path.replace(out / path.name)
+    write_manifest(out, manifest)
+    return True
