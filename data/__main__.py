@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -63,7 +64,7 @@ class _Bars:
         self._progress.advance(self._task, count)
 
     def warn(self, text: str) -> None:
-        errors.print(f"[yellow]warning:[/] {text}", highlight=False)
+        errors.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> "_Bars":
         self._progress.start()
@@ -95,7 +96,7 @@ def _told():  # noqa: ANN202
         ValueError,
         OSError,
     ) as error:
-        errors.print(f"[red]error:[/] {error}", highlight=False, markup=True)
+        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -265,7 +266,8 @@ def _print_build(result: Any) -> None:
     console.print(
         f"train {result.splits['train']}, dev {result.splits['dev']}, calibration "
         f"{result.splits['calibration']} rows; {covered['with_pairs']} of {covered['sections']} "
-        f"sections gave a pair; report: {result.out / 'report.html'}"
+        f"sections gave a pair; report: {result.out / 'report.html'}",
+        soft_wrap=True,
     )
     for leak in result.report["leaks"]:
         nearest = leak["survivors"][0]["similarity"] if leak["survivors"] else 0
@@ -274,9 +276,13 @@ def _print_build(result: Any) -> None:
             f"closest that stays: {nearest}"
         )
     for warning in result.report["warnings"]:
-        errors.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        errors.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False, soft_wrap=True)
     if not result.report["leaks"]:
-        errors.print("[yellow]warning:[/] no test set was excluded (--exclude TESTSET.docx)")
+        errors.print(
+            "[yellow]warning:[/] no test set was excluded (--exclude TESTSET.docx)",
+            highlight=False,
+            soft_wrap=True,
+        )
     if not result.changed:
         console.print("nothing changed since the last build")
 

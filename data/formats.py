@@ -157,6 +157,8 @@ def merged_pairs(path: Path) -> list[Pair]:
             path=tuple(row["path"]) if made else (str(section),),
         )
         pair.group = digest(pair.book, *pair.path, pair.answer)
+        others = row.get("rephrasings") or row.get("wordings") or []
+        pair.wordings = tuple(text for text in others if isinstance(text, str) and text.strip())
         found.append(pair)
     return found
 

@@ -2,13 +2,14 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from answering.manifest import directory_records, read_manifest
+from data.__main__ import app
 from data.formats import merged_pairs, read_pairs, read_rows, row_of, write_testset
 from data.records import Pair
 from data.sources.rules import RulesSource
@@ -18,10 +19,12 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample" / "book.md"
 
 
-def run(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "data", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+def run(*arguments: object, ok: bool = True) -> Result:
+    """The command in this process; an exception that it does not tell as a message fails."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert (done.exit_code == 0) is ok, done.stdout + done.stderr
     return done
 
 
@@ -180,6 +183,22 @@ def test_existing_pairs_are_merged_in(tmp_path, built):
     assert found == {pair.answer for pair in mine}
     again = merged_pairs(built / "train.jsonl")  # our own rows keep their place
     assert again[0].book == "book.md" and len(again[0].path) >= 2
+
+
+def test_other_wordings_of_merged_pairs_are_used(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    row = {
+        "question": "甲仓在哪里？",
+        "answer": "甲仓在北门外。",
+        "rephrasings": ["甲仓位于何处？"],
+    }
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert merged_pairs(path)[0].wordings == ("甲仓位于何处？",)
+
+
+def test_brackets_in_a_message_are_shown(tmp_path):
+    done = run("build", tmp_path / "[red]x.md", "--out", tmp_path / "o", ok=False)
+    assert "[red]x.md: no such file" in done.stderr
 
 
 def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
