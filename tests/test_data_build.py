@@ -197,7 +197,9 @@ def test_other_wordings_of_merged_pairs_are_used(tmp_path):
 
 
 def test_brackets_in_a_message_are_shown(tmp_path):
-    done = run("build", tmp_path / "[red]x.md", "--out", tmp_path / "o", ok=False)
+    done = run(
+        "build", tmp_path / "[red]x.md", "--out", tmp_path / "o", "--cache", tmp_path, ok=False
+    )
     assert "[red]x.md: no such file" in done.stderr
 
 
