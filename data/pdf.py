@@ -125,14 +125,14 @@ def _outline(path: Path) -> list[tuple[int, str]]:
 
 def _without_running_titles(lines: list[Line], pages: int) -> list[Line]:
     """Drop page headers, footers and page numbers: first or last lines that recur on pages."""
-    edges: Counter[str] = Counter()
+    edges: Counter[tuple[str, int]] = Counter()
     edge_lines: set[int] = set()
     by_page: dict[int, list[int]] = {}
     for index, line in enumerate(lines):
         by_page.setdefault(line.page, []).append(index)
     for indexes in by_page.values():
         for index in {*indexes[:2], *indexes[-2:]}:
-            edges[_without_digits(lines[index].text)] += 1
+            edges[_edge_key(lines[index])] += 1
             edge_lines.add(index)
 
     def runs(index: int) -> bool:
@@ -141,14 +141,15 @@ def _without_running_titles(lines: list[Line], pages: int) -> list[Line]:
         text = lines[index].text.strip()
         if re.fullmatch(r"[-–—\s·第]*\d{1,4}[-–—\s·页]*|[ivxlc]{1,6}", text) and pages > 1:
             return index in (by_page[lines[index].page][0], by_page[lines[index].page][-1])
-        same = edges[_without_digits(text)]
+        same = edges[_edge_key(lines[index])]
         return not lines[index].mono and len(text) > 1 and same >= max(3, pages * 0.3)
 
     return [line for index, line in enumerate(lines) if not runs(index)]
 
 
-def _without_digits(text: str) -> str:
-    return re.sub(r"\d+", "#", re.sub(r"\s+", "", text))
+def _edge_key(line: Line) -> tuple[str, int]:
+    """Running titles say the same, numbers aside, at the same height of the page."""
+    return re.sub(r"\d+", "#", re.sub(r"\s+", "", line.text)), round(line.top / 6)
 
 
 def _heading_levels(lines: list[Line], outline: list[tuple[int, str]]) -> dict[int, int]:
