@@ -14,7 +14,7 @@ from data.cache import Cache
 from data.pdf import pdf_to_markdown
 from data.text import join_lines, tidy
 
-READER_VERSION = "1"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "2"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
