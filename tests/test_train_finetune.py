@@ -213,6 +213,16 @@ def test_full_training_writes_a_servable_directory(base, data, tmp_path):
     assert (out / "config.json").read_bytes() == (base / "config.json").read_bytes()
 
 
+def test_a_missing_demo_base_is_made_from_train_rows_alone(data, tmp_path):
+    from train.base import fetch_base
+
+    given = recipe(tmp_path / "base", data, tmp_path / "out", demo_base_steps=0)
+    assert fetch_base(given) == tmp_path / "base"
+    assert read_manifest(tmp_path / "base").demo
+    text = (tmp_path / "out" / "base_pairs.jsonl").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == len(FACTS) and "请问" not in text
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_model(base, data, tmp_path):
     out = finetune(recipe(base, data, tmp_path, num_processes=2, num_train_epochs=1))

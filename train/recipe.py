@@ -26,8 +26,8 @@ class Recipe(BaseModel):
     # model
     model_name_or_path: str = Field(min_length=1, description="directory or hub id of the base")
     hub: Literal["modelscope", "hf"] = Field("modelscope", description="where a hub id is fetched")
-    demo_base_rows: int | None = Field(
-        None, ge=0, description="make the base with train.demo on so many rows when it is missing"
+    demo_base_steps: int | None = Field(
+        None, ge=0, description="make the base with so many steps of train.demo when it is missing"
     )
 
     # data
