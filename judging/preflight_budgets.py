@@ -172,9 +172,7 @@ def predict_lines(model: Model, target: Device, work: Workload, serial: bool) ->
     unpriced = "" if target.flops_per_s else "; arithmetic not counted, no figure known"
     base = f"{work.questions} answers, {work.answer_tokens} tokens, {target.name}"
     batch = roofline_seconds(model, target, work, target.max_num_seqs) * factor
-    one = replace(work, questions=1, prompt_tokens=max(1, work.prompt_tokens // work.questions))
-    steps = replace(one, longest=work.answer_tokens)
-    alone = roofline_seconds(model, target, steps, 1) * factor
+    alone = roofline_seconds(model, target, work, 1) * factor
     speed = work.answer_tokens * measured("chars_per_token")
     lines = []
     for mode, seconds, used in (("batch", batch, not serial), ("serial", alone, serial)):

@@ -282,6 +282,8 @@ def test_more_answers_at_once_never_take_longer(tmp_path):
     model, device = from_config(config(tmp_path), "bf16"), budgets.device("metax-c500")
     times = [budgets.roofline_seconds(model, device, work, n) for n in (1, 16, 256, 358, 999)]
     assert times == sorted(times, reverse=True)
+    # One at a time: every answer token reads all weights once, and no fewer.
+    assert times[0] > work.answer_tokens * model.weight_bytes / device.bytes_per_s
 
 
 def test_too_little_memory():
