@@ -15,7 +15,7 @@ from train.recipe import Recipe
 NETWORK_BITS = 100e6  # the judge's build, bits a second
 SERVING_SHARE = 0.9  # vLLM's gpu_memory_utilization by default
 CHARACTERS_A_TOKEN = 1.96  # Qwen's tokenizer on a Chinese textbook's answers (design.md)
-LOSS_CHUNK = 256  # tokens whose logits TRL's chunked loss holds at once
+LOSS_TILE = (4096, 32768)  # tokens x vocabulary whose logits TRL 1.16's loss holds at once
 GROUP = 128
 
 
@@ -149,7 +149,7 @@ def training_bytes(
 
     Trained weights cost 16 bytes: float32 weight, gradient and two Adam moments (Rajbhandari et
     al. 2019, arXiv:1910.02054, section 3.1, with float32 gradients). QLoRA's adapters are in
-    bfloat16 in TRL, so 8 bytes. The loss holds logits of a chunk only: 2 + 4 + 4 bytes each.
+    bfloat16 in TRL, so 8 bytes. The loss holds a tile of the logits only, 2 bytes each.
     """
     form = {"lora": "bf16", "qlora": "nf4", "lora-8bit": "int8", "full": "fp32"}[method]
     trained = shape.parameters if method == "full" else lora_parameters(shape, rank)
@@ -158,7 +158,7 @@ def training_bytes(
         "weights": weight_bytes(shape, form),
         "gradients and Adam": state * trained,
         "activations": activation_bytes(shape, tokens, method, checkpointing),
-        "logits": 10.0 * LOSS_CHUNK * shape.vocab,
+        "logits": 2.0 * min(tokens, LOSS_TILE[0]) * min(shape.vocab, LOSS_TILE[1]),
     }
     return {**parts, "total": sum(parts.values())}
 
