@@ -4,6 +4,10 @@
 #   bash run.sh [TESTSET.docx …]           install, get the model, serve it, judge it, report
 #   bash run.sh serve                      only serve, until Ctrl-C
 #   bash run.sh judge URL TESTSET.docx …   only judge a service that is running
+#   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
+#   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
+#   bash run.sh preflight …                would the judge's machine take this? (judging.preflight)
+#   bash run.sh submissions …              what was pushed, what came back (judging.submissions)
 #
 # Variables: MODEL_DIR (a model directory), MODEL_ID (a model on ModelScope), PORT (8000), PYTHON,
 # TORCH_INDEX_URL, and every setting of the service (README.md).
@@ -81,7 +85,7 @@ stop_server() {
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" ;;
+    sed -n '2,16s/^# \{0,1\}//p' "$0" ;;
   serve)
     prepare_environment; choose_model; check_port
     say "service: port $PORT, Ctrl-C stops it"
@@ -90,6 +94,16 @@ case ${1:-} in
     [ $# -ge 3 ] || fail "usage: bash run.sh judge URL TESTSET.docx …" 2
     prepare_environment
     exec .venv/bin/python eval_local.py --url "${@:2}" ;;
+  data)
+    prepare_environment data
+    exec .venv/bin/python -m data "${@:2}" ;;
+  train)
+    prepare_environment  # train's checks serve the model with .venv
+    bash train/setup.sh
+    exec .venv-train/bin/python -m train "${@:2}" ;;
+  preflight | submissions)
+    prepare_environment
+    exec .venv/bin/python -m "judging.$1" "${@:2}" ;;
   *)
     for testset in "$@"; do
       [ -f "$testset" ] || fail "No such test set (and no such command): $testset. See bash run.sh --help" 2

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
-prepare_environment dev
+prepare_environment data dev
 say "lint"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -1,7 +1,7 @@
 # Makes .venv for run.sh and test.sh; sourced by both, from the repository's root.
 #
-#   prepare_environment        what serving and judging need
-#   prepare_environment dev    and what data/ and the tests need
+#   prepare_environment             what serving and judging need
+#   prepare_environment data dev    and what data/ and the tests need
 #
 # Three cases, told apart in this order:
 # - python can import vLLM already (the judge's image, a GPU machine): use it, add what is missing;
@@ -23,7 +23,7 @@ find_python() {
 }
 
 prepare_environment() {
-  local kind python began=$SECONDS
+  local kind python extra began=$SECONDS
   if python=$(find_python 'import importlib.util as u, os; sys.exit(u.find_spec("vllm") is None or sys.prefix == os.path.abspath(".venv"))' python3 python); then
     kind=system
   elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
@@ -36,7 +36,7 @@ prepare_environment() {
       fail "No Python 3.11 or 3.12 with its venv module found: install one, or set PYTHON=…"
   fi
   install_once "$kind" "$python"
-  [ "${1:-}" = dev ] && install_once dev "$python"
+  for extra in "$@"; do install_once "$extra" "$python"; done
   say "environment: .venv is ready ($((SECONDS - began)) s)"
 }
 
@@ -47,7 +47,7 @@ install_once() {
     system) files=(requirements.txt requirements/tools.txt) ;;
     gpu) files=(requirements/gpu.txt requirements.txt requirements/tools.txt) ;;
     cpu) files=(requirements/cpu.txt) ;;
-    dev) files=(requirements/dev.txt requirements/data.txt) ;;
+    data | dev) files=("requirements/$kind.txt") ;;
   esac
   stamp="$kind $("$python" -V) $(cat "${files[@]}" | sha256sum | cut -c1-16)"
   if [ -x .venv/bin/python ] && grep -qxF "$stamp" .venv/stamps 2>/dev/null; then return; fi
@@ -56,7 +56,8 @@ install_once() {
     system) make_venv "$python" && see_packages_of "$python" && pip_install -r requirements.txt -r requirements/tools.txt ;;
     gpu) make_venv "$python" && pip_install -r requirements/gpu.txt -r requirements.txt -r requirements/tools.txt ;;
     cpu) make_venv "$python" && pip_install --no-deps -r requirements/cpu.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} ;;
-    dev) pip_install --no-deps -r requirements/dev.txt && pip_install -r requirements/data.txt ;;
+    data) pip_install -r requirements/data.txt ;;
+    dev) pip_install --no-deps -r requirements/dev.txt ;;
   esac || fail "The installation failed; pip's message is above. If pip found no 'torch==…+cpu', set TORCH_INDEX_URL to PyTorch's index of CPU wheels and run again."
   echo "$stamp" >>.venv/stamps
 }
