@@ -101,6 +101,16 @@ def weights_args(device: Device, quantization_config: dict[str, Any] | None) -> 
     return {}
 
 
+def before_imports() -> None:
+    """Environment that libraries read once, when they load; call it before torch is imported.
+
+    Threads that wait for one another actively stall each other for whole time slices as soon as
+    something else runs on their cores. Measured on two busy cores, a batch of 16 on the demo
+    model: 158 ms a step with active waiting, 14 ms with passive.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def apply_environment(device: Device) -> dict[str, str]:
     """Set the device's environment variables that are not set yet; returns those in force."""
     for name, value in device.environment.items():

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from . import devices
 from .answerer import Answerer
 from .engine import Engine, EngineError
 from .settings import Settings
@@ -39,6 +40,7 @@ async def start_answerer(
     Raises EngineError when the engine does not start and nothing is left to try: the process then
     ends with the reason.
     """
+    devices.before_imports()
     began = time.monotonic()
     age = seconds_since_process_start()
     left = settings.health_budget_s - age
