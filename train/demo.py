@@ -181,7 +181,7 @@ def main(
     seed: Annotated[int, typer.Option(help="same seed, same weights (on one machine)")] = 0,
     rows: Annotated[int | None, typer.Option(help="use the first N rows", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="0: leave the model untrained", min=0)] = None,
-    minutes: Annotated[float, typer.Option(help="time limit of the training", min=0.01)] = 2.5,
+    minutes: Annotated[float, typer.Option(help="time limit of the training", min=0.01)] = 2.8,
 ) -> None:
     """Make the demo model from question-answer pairs."""
     started = time.monotonic()
