@@ -51,7 +51,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows TINY_PAIRS; REUSE_TINY_MODEL names one made before (another Python's)."""
     if made := os.environ.get("REUSE_TINY_MODEL"):
         return Path(made)
-    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200")
+    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200", "--minutes", "10")
 
 
 @pytest.fixture(scope="session")
