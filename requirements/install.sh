@@ -34,6 +34,9 @@ prepare_environment() {
     kind=cpu
     python=$(find_python 'sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' python3.11 python3.12 python3) ||
       fail "No Python 3.11 or 3.12 with its venv module found: install one, or set PYTHON=…"
+    # vLLM's CPU library is linked against it; without it the import fails with a missing symbol.
+    "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null ||
+      fail "libnuma.so.1 is missing, which vLLM needs on a CPU: apt-get install libnuma1"
   fi
   install_once "$kind" "$python"
   for extra in "$@"; do install_once "$extra" "$python"; done

@@ -45,8 +45,9 @@ def test_packages_know_only_whom_they_may(package: str) -> None:
                 assert allowed or parent, f"{path.relative_to(ROOT)} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["answering.app", "judging.client",
-        "judging.judge", "eval_local", "train.demo"])
+@pytest.mark.parametrize(
+    "module", ["answering.app", "judging.client", "judging.judge", "eval_local", "train.demo"]
+)
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'vllm') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
