@@ -50,7 +50,7 @@ def run(*arguments: object, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    run("--pairs", write_pairs(folder / "pairs.jsonl"), "--out", folder / "m", "--steps", 45)
+    run("--pairs", write_pairs(folder / "pairs.jsonl"), "--out", folder / "m", "--steps", 80)
     return folder / "m"
 
 
@@ -76,7 +76,7 @@ def test_manifest_names_what_it_was_made_from(learned):
     assert {record.path for record in manifest.outputs} >= {"model.safetensors", "loss.png"}
     for record in manifest.outputs:
         assert file_record(learned / record.path, learned) == record
-    assert manifest.counts["pairs"] == 3 and manifest.counts["steps"] == 45
+    assert manifest.counts["pairs"] == 3 and manifest.counts["steps"] == 80
     assert manifest.settings["seed"] == 0
 
 
