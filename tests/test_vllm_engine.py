@@ -8,7 +8,8 @@ import pytest
 from answering import devices
 from answering.engine import Answer, Batch, EngineError, generate, wait
 from answering.settings import Settings
-from answering.vllm_engine import VllmEngine, engine_arguments
+from answering.vllm_arguments import engine_arguments
+from answering.vllm_engine import VllmEngine
 
 PROMPT = list(range(300, 340))
 
