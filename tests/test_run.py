@@ -1,0 +1,69 @@
+"""`run.sh` as a person uses it: Ctrl-C leaves nothing running, a port in use is named."""
+
+import contextlib
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, free_port
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="run.sh has made no .venv here"),
+]
+
+
+def run_in_a_terminal(variables: dict[str, str], until: str) -> tuple[int, str]:
+    """Start `bash run.sh`, press Ctrl-C once `until` is on the screen; exit code and screen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a runner in the background ignores it
+        os.chdir(ROOT)
+        os.execvpe("bash", ["bash", "run.sh"], {**os.environ, **variables})
+    screen, pressed, code = "", False, None
+    end = time.monotonic() + 120
+    while code is None and time.monotonic() < end:
+        with contextlib.suppress(OSError):  # the terminal closes with its last process
+            screen += os.read(terminal, 65536).decode(errors="replace")
+        if not pressed and until in screen:
+            pressed = True
+            time.sleep(1)
+            os.write(terminal, b"\x03")
+        done, status = os.waitpid(pid, os.WNOHANG)
+        code = os.waitstatus_to_exitcode(status) if done else None
+    assert code is not None, screen
+    return code, screen
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("moment", ["service: starting", "judge:"])
+def test_ctrl_c_leaves_nothing_running(tiny_model: Path, moment: str) -> None:
+    port = str(free_port())
+    code, screen = run_in_a_terminal({"PORT": port, "MODEL_DIR": str(tiny_model)}, moment)
+    assert code == 130, screen
+    left = [p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"]]
+    assert not [line for line in left if port in line]
+
+
+def test_a_port_in_use_is_named_and_not_moved(tiny_model: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        done = subprocess.run(
+            ["bash", "run.sh"],
+            cwd=ROOT,
+            env={**os.environ, "PORT": port, "MODEL_DIR": str(tiny_model)},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert f"Port {port} cannot be used" in done.stderr
+    assert f"pid {os.getpid()}" in done.stderr
