@@ -89,6 +89,26 @@ def test_a_rejected_prompt_does_not_sink_the_others(engine: VllmEngine) -> None:
 
 
 @pytest.mark.vllm
+def test_arguments_of_another_version_are_dropped_with_a_log_line(
+    untrained_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("vllm")
+    # The first is an argument of 0.10.0 alone, the second of newer versions alone.
+    only_one_knows = {"max_seq_len_to_capture": 2048, "kv_cache_memory_bytes": 1 << 28}
+    it = VllmEngine(
+        Settings(model_dir=untrained_model, max_model_len=256, engine_args=only_one_knows)
+    )
+    with caplog.at_level("WARNING", logger="answering.vllm"):
+        it.start()
+    try:
+        assert generate(it, [PROMPT], [3], in_seconds(60))[0].tokens > 0
+    finally:
+        it.stop()
+    dropped = [name for name in only_one_knows if f"does not know {name}" in caplog.text]
+    assert dropped
+
+
+@pytest.mark.vllm
 def test_a_dead_engine_fails_its_batches_instead_of_hanging(untrained_model: Path) -> None:
     pytest.importorskip("vllm")
     it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512))
