@@ -87,7 +87,7 @@ def test_lora_counts_are_pefts(tmp_path):
 
 def test_checkpointing_saves_and_lora_is_smaller(tmp_path):
     q = shape(tmp_path)
-    assert activation_bytes(q, 4096, "lora", True) < activation_bytes(q, 4096, "lora", False) / 10
+    assert activation_bytes(q, 4096, True) < activation_bytes(q, 4096, False) / 10
     sizes = [training_bytes(q, m, 4096)["total"] for m in ("qlora", "lora-8bit", "lora", "full")]
     assert sizes == sorted(sizes)
 
@@ -98,3 +98,18 @@ def test_unknown_models_are_named(tmp_path):
     (tmp_path / "config.json").write_text('{"hidden_size": 8}', encoding="utf-8")
     with pytest.raises(ModelError, match="num_attention_heads"):
         shape_of(str(tmp_path))
+
+
+MEASURED = Path(__file__).parents[1] / "bench" / "results" / "train_h100.json"
+
+
+def test_estimates_are_within_a_tenth_of_the_measured_peaks(tmp_path):
+    q, checked = shape(tmp_path), 0
+    for row in json.loads(MEASURED.read_text(encoding="utf-8"))["sections"]:
+        if row["recipe_path"]:
+            parts = training_bytes(
+                q, row["method"], row["widest"], row["lora_rank"], row["checkpointing"]
+            )
+            assert parts["total"] == pytest.approx(row["peak_bytes"], rel=0.1), row["name"]
+            checked += 1
+    assert checked >= 8

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from answering.prompting import SYSTEM_PROMPT_FILE
+from train import packed_attention
 from train.recipe import Recipe
 
 # What a fine-tuned model takes from its base unchanged, byte for byte. Saving these anew would
@@ -91,7 +92,13 @@ def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
     from transformers import AutoModelForCausalLM
 
     cuda = torch.cuda.is_available()
-    options: dict[str, Any] = {"attn_implementation": recipe.attn_implementation}
+    attention = recipe.attn_implementation
+    if attention == "auto":
+        usable = recipe.bf16 is not False and packed_attention.available()
+        attention = packed_attention.NAME if usable else "sdpa"
+    if attention == packed_attention.NAME:
+        packed_attention.register()
+    options: dict[str, Any] = {"attn_implementation": attention}
     if recipe.quantization_bit:
         options["quantization_config"] = quantization_config(recipe.quantization_bit)
     if cuda and recipe.num_processes == 1:

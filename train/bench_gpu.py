@@ -1,6 +1,6 @@
 """Training speed and memory on one GPU, with random weights of a given shape.
 
-    python -m train.bench_gpu SHAPE_DIR PAIRS.jsonl --out report/bench_train.json [--minutes 11]
+    python -m train.bench_gpu SHAPE_DIR PAIRS.jsonl --out report/bench_train.json [--minutes 9.5]
 
 SHAPE_DIR holds config.json and a tokenizer (weights are made up: speed and memory do not depend
 on them, quality is not measured). Each section is a process of its own, so that one that fails
@@ -21,13 +21,17 @@ from rich.console import Console
 from rich.table import Table
 
 console = Console()
-WARM, TIMED = 6, 14  # updates
+WARM, TIMED = 5, 10  # updates
 # Overrides of the recipe for each section, and what estimate.py calls its method.
 SECTIONS: dict[str, dict[str, Any]] = {
     "lora packed": {},
+    "lora packed, sdpa": {"attn_implementation": "sdpa"},
+    "lora packed, peft casts": {},
     "lora packed 8k": {"pack_len": 8192},
-    "lora packed, no liger": {"use_liger_kernel": False},
-    "lora packed, flex": {"attn_implementation": "flex_attention"},
+    "lora packed 8k, no liger": {"pack_len": 8192, "use_liger_kernel": False},
+    "lora packed 8k, compiled": {"pack_len": 8192, "torch_compile": True},
+    "lora packed 16k": {"pack_len": 16384},
+    "lora packed 16k, compiled": {"pack_len": 16384, "torch_compile": True},
     "lora packed, checkpointing": {"gradient_checkpointing": True},
     "lora unpacked": {
         "packing": False,
@@ -144,10 +148,11 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     from train.recipe import load_recipe
 
     whole = name.startswith("three epochs")
+    chosen = {"torch_compile": True} if name == "three epochs, compiled" else SECTIONS.get(name, {})
     fields = {"model_name_or_path": str(model_dir), "output_dir": str(out), "report_to": "none"}
     fields |= {"eval_samples": 0, "early_stopping_patience": "null", "drop_long_rows": "true"}
     fields |= {} if whole else {"max_steps": WARM + TIMED}
-    fields |= {} if whole else SECTIONS[name]
+    fields |= chosen
     path = Path(__file__).parent / "recipes" / "qwen3-4b-lora.yaml"
     recipe = load_recipe(path, [f"{key}={value}" for key, value in fields.items()])
     tokenizer = load_tokenizer(model_dir)
@@ -158,6 +163,10 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
         if len(row["input_ids"]) <= recipe.cutoff_len
     ]
     trainer = make_trainer(recipe, model_dir, tokenizer, encoded, encoded[:2], [], SYSTEM_PROMPT)
+    if name.endswith("peft casts"):  # what PEFT does by itself
+        for module in trainer.model.modules():
+            if hasattr(module, "cast_input_dtype_enabled"):
+                module.cast_input_dtype_enabled = True
     result = _timed(trainer, lambda row: len(row["input_ids"]), whole)
     if whole:
         return result
@@ -207,6 +216,45 @@ def plain_trl(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     return {**result, "useful_flop_per_token": flop}
 
 
+def check_packed(model_dir: Path, pairs: Path) -> dict[str, Any]:
+    """Loss and its gradient of one packed batch by the variable-length kernel and by sdpa.
+
+    The gradient is that of the first layer's input: (what differs) / (its own size).
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from answering.prompting import SYSTEM_PROMPT
+    from train import packed_attention
+    from train.base import load_tokenizer
+    from train.dataset import encode_rows
+    from train.pairs import read_pairs
+
+    rows = [(pair.question, pair.answer) for pair in read_pairs([pairs])][:24]
+    encoded = encode_rows(load_tokenizer(model_dir), rows, SYSTEM_PROMPT)
+    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(encoded)
+    batch = {k: v.to("cuda") if hasattr(v, "to") else v for k, v in batch.items()}
+    packed_attention.register()
+    result: dict[str, Any] = {"tokens": int(batch["input_ids"].numel())}
+    gradients = []
+    for name in (packed_attention.NAME, "sdpa"):
+        model = AutoModelForCausalLM.from_pretrained(
+            model_dir, dtype=torch.bfloat16, device_map={"": 0}, attn_implementation=name
+        )
+        model.requires_grad_(False)
+        embedded = model.get_input_embeddings()(batch["input_ids"]).float().requires_grad_()
+        given = {k: v for k, v in batch.items() if k != "input_ids"}
+        loss = model(inputs_embeds=embedded.bfloat16(), use_cache=False, **given).loss
+        loss.backward()
+        result[f"loss {name}"] = float(loss)
+        gradients.append(embedded.grad)
+        del model
+    ours, theirs = gradients
+    result["gradient_off"] = float((ours - theirs).norm() / theirs.norm())
+    return result
+
+
 def awq_section(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     """Seconds of an AWQ export with 128 calibration rows."""
     from train.pairs import read_pairs
@@ -227,7 +275,7 @@ def main(
     work: Annotated[Path, typer.Option(help="8 GB of weights go here")] = Path("out/bench"),
     minutes: Annotated[float, typer.Option(help="no section starts after this")] = 11,
     section: Annotated[str, typer.Option(hidden=True)] = "",
-    only: Annotated[str, typer.Option(help="sections whose name contains this")] = "",
+    only: Annotated[str, typer.Option(help="these sections, separated by ';'")] = "",
 ) -> None:
     """Measure all sections, or (for itself) one of them."""
     model_dir = work / "model"
@@ -238,6 +286,8 @@ def main(
             result = make_weights(shape_dir, model_dir)
         elif section == "plain TRL":
             result = plain_trl(model_dir, pairs, work / "plain")
+        elif section == "check":
+            result = check_packed(model_dir, pairs)
         elif section == "awq":
             result = awq_section(model_dir, pairs, work)
         else:
@@ -247,10 +297,14 @@ def main(
     began = time.monotonic()
     results: dict[str, Any] = {}
     out.parent.mkdir(parents=True, exist_ok=True)
-    first = ["lora packed", "plain TRL", "lora packed 8k", "lora unpacked", "qlora packed"]
-    rest = [name for name in SECTIONS if name not in first]
-    wanted = [n for n in [*first, *rest, "three epochs", "awq"] if only in n]
-    for name in ["matmul", "weights", *wanted]:
+    wanted = (
+        only.split(";")
+        if only
+        else ["check", *SECTIONS, "plain TRL", "three epochs", "three epochs, compiled", "awq"]
+    )
+    if not (model_dir / "config.json").is_file():
+        wanted = ["weights", *wanted]
+    for name in ["matmul", *wanted]:
         left = 60 * minutes - (time.monotonic() - began)
         if left < 20:
             results[name] = {"skipped": "no time left"}
@@ -267,10 +321,10 @@ def _run_section(name: str, given: list[str], work: Path, limit: float) -> dict[
     started = time.monotonic()
     try:
         done = subprocess.run(
-            [*command, "--section", name], capture_output=True, text=True, timeout=min(limit, 240)
+            [*command, "--section", name], capture_output=True, text=True, timeout=min(limit, 300)
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"stopped after {min(limit, 240):.0f} s"}
+        return {"failed": f"stopped after {min(limit, 300):.0f} s"}
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             return {**json.loads(line[7:]), "section_seconds": time.monotonic() - started}

@@ -120,23 +120,22 @@ def lora_parameters(shape: Shape, rank: int) -> int:
     return shape.layers * rank * sum(i + o for i, o in shape.linears)
 
 
-def activation_bytes(shape: Shape, tokens: int, method: str, checkpointing: bool) -> float:
+def activation_bytes(shape: Shape, tokens: int, checkpointing: bool) -> float:
     """Bytes kept between forward and backward for `tokens` tokens in one step, bfloat16 autocast.
 
     The count of Korthikanti et al. 2022 (arXiv:2205.05198, section 4) done for Transformers'
-    Qwen3 with an attention that keeps no score matrix. A token in a layer, h hidden, f
-    intermediate, q and k widths of queries and keys:
-    two norms keep float32 copies (8h), two head norms as well (4q + 4k), attention keeps q, k, v
-    and its output (4q + 4k), the MLP three products of silu(gate)·up (6f); and the linear modules
-    keep their inputs: LoRA casts one copy for each of its modules (q k v gate up: 10h; o: 2q;
-    down: 2f), full training shares them (4h, 2f; o's input is attention's output).
-    With checkpointing: 2h a layer, and one layer in full at a time.
+    Qwen3 with fused norms and SwiGLU (Liger's, or compiled layers; without either it is more) and
+    an attention that keeps no score matrix. A token in a layer, h hidden, f intermediate, q and k
+    widths of queries and keys: two norms keep input and output (8h), two head norms their input
+    (2q + 2k), attention q, k, v and its output (4q + 4k), the MLP gate, up and their product (6f).
+    The linear modules keep no copies of their own, whether LoRA or the weights train. Against
+    measured peaks on an H100: bench/results/train_h100.json. With checkpointing: 2h a layer, and
+    one layer in full at a time.
     """
     h, f, q, k = shape.hidden, shape.intermediate, shape.q_width, shape.kv_width
-    inputs = 4 * h + 2 * f if method == "full" else 10 * h + 2 * q + 2 * f
-    layer = 8 * h + 8 * (q + k) + 6 * f + inputs
-    if not shape.qk_norm:
-        layer -= 4 * (q + k)
+    layer = 8 * h + 4 * (q + k) + 6 * f
+    if shape.qk_norm:
+        layer += 2 * (q + k)
     if checkpointing:
         return tokens * (2.0 * h * shape.layers + layer)
     return tokens * float(layer) * shape.layers
@@ -157,7 +156,7 @@ def training_bytes(
     parts = {
         "weights": weight_bytes(shape, form),
         "gradients and Adam": state * trained,
-        "activations": activation_bytes(shape, tokens, method, checkpointing),
+        "activations": activation_bytes(shape, tokens, checkpointing),
         "logits": 2.0 * min(tokens, LOSS_TILE[0]) * min(shape.vocab, LOSS_TILE[1]),
     }
     return {**parts, "total": sum(parts.values())}
@@ -177,7 +176,7 @@ def largest_step(
 ) -> int:
     """Tokens of the largest training step that fits a device (0: none)."""
     fixed = training_bytes(shape, method, 0, rank, checkpointing)["total"]
-    each = activation_bytes(shape, 1, method, checkpointing)
+    each = activation_bytes(shape, 1, checkpointing)
     return max(0, int((device_bytes * 0.95 - fixed) / each))
 
 

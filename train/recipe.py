@@ -70,7 +70,12 @@ class Recipe(BaseModel):
     bf16: bool | None = Field(None, description="null: on where the GPU has it")
     gradient_checkpointing: bool = False
     use_liger_kernel: bool | None = Field(None, description="null: when installed, on CUDA")
-    attn_implementation: Literal["sdpa", "eager", "flash_attention_2", "flex_attention"] = "sdpa"
+    attn_implementation: Literal[
+        "auto", "varlen", "sdpa", "eager", "flash_attention_2", "flex_attention"
+    ] = Field("auto", description="auto: varlen (train/packed_attention.py) where it runs, or sdpa")
+    torch_compile: bool = Field(
+        False, description="compile the layers: a minute, then faster steps"
+    )
     seed: int = 42
     logging_steps: int = Field(10, ge=1)
     save_total_limit: int = Field(2, ge=1)
