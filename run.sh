@@ -83,6 +83,24 @@ stop_server() {
   kill -KILL -- "-$server" 2>/dev/null || true
 }
 
+# Did training help? The same model untrained is judged once beside the demo model; later runs show
+# that again. The service has stopped: two models would not fit one GPU.
+show_what_training_did() {
+  local out=model/demo-comparison report
+  if [ ! -f $out/comparison.txt ] || [ model/demo/model.safetensors -nt $out/comparison.txt ]; then
+    say "did training help? judging the same model untrained, this once (about 25 s)"
+    report=$(ls -dt report/*/summary.json | head -n 1)
+    .venv/bin/python -m train.demo --steps 0 --out model/demo-untrained 2>/dev/null ||
+      fail "The untrained model could not be made: .venv/bin/python -m train.demo --steps 0 --out model/demo-untrained says why."
+    # An untrained model never ends an answer by itself: 160 tokens of noise say as much as 640.
+    .venv/bin/python -m train compare model/demo-untrained model/demo --judged "${report%/*}" \
+      --max-tokens 160 --out $out "${SAMPLES[@]/#/--testset=}" >/dev/null
+  else
+    say "did training help? (judged in an earlier run; remove $out to judge again)"
+  fi
+  cat $out/comparison.txt
+}
+
 case ${1:-} in
   -h | --help | help)
     sed -n '2,16s/^# \{0,1\}//p' "$0" ;;
@@ -108,8 +126,12 @@ case ${1:-} in
     for testset in "$@"; do
       [ -f "$testset" ] || fail "No such test set (and no such command): $testset. See bash run.sh --help" 2
     done
-    [ $# -gt 0 ] || set -- "${SAMPLES[@]}"
+    [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
     prepare_environment; choose_model; start_server
     say "judge: $*"
-    .venv/bin/python eval_local.py --url "http://127.0.0.1:$PORT" --tokenizer "$MODEL_DIR" "$@" ;;
+    .venv/bin/python eval_local.py --url "http://127.0.0.1:$PORT" --tokenizer "$MODEL_DIR" "$@"
+    if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then
+      stop_server
+      show_what_training_did
+    fi ;;
 esac

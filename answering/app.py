@@ -17,6 +17,7 @@ from . import __version__
 from .answerer import Answerer
 from .engine import EngineError
 from .manifest import chain, read_manifest
+from .memory import memory
 from .protocol import BadRequestError, PredictRequest, PredictResponse, parse_predict
 from .settings import Settings
 from .startup import Restart, start_answerer
@@ -89,6 +90,7 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
             },
             "engine": app.state.answerer.engine.info(),
             "startup": app.state.startup,
+            "memory": memory(),
             "settings": settings.model_dump(mode="json"),
         }
 

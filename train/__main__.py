@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from judging.questions import TestSetError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
 from train.pairs import PairsError
@@ -32,7 +33,7 @@ def _told() -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError) as error:
+    except (RecipeError, PairsError, DataError, ModelError, TestSetError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
@@ -109,15 +110,25 @@ def upload(
 @app.command()
 def compare(
     models: Annotated[list[Path], typer.Argument(help="BASE TUNED [QUANTIZED …]")],
-    testset: Annotated[list[Path], typer.Option(help="docx or jsonl")],
+    testset: Annotated[list[Path], typer.Option(help="docx or jsonl; may be given several times")],
     out: Annotated[Path, typer.Option(help="where the report goes")] = Path("report/compare"),
-    serve_python: Annotated[Path, typer.Option()] = Path(".venv/bin/python"),
+    judged: Annotated[
+        list[Path] | None,
+        typer.Option(help="a report of eval_local.py: its model is not served again"),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="longest answer; default: the service's setting")
+    ] = None,
+    serve_python: Annotated[Path, typer.Option(help="one with vLLM")] = Path(".venv/bin/python"),
 ) -> None:
     """Serve each model in turn, judge each, and say which answers were won and lost."""
-    from train.compare import compare_models, print_comparison
+    from train.compare import compare_models
+    from train.compare_report import table, write_comparison
 
     with _told():
-        print_comparison(compare_models(models, testset, out, serve_python), console)
+        compared = compare_models(models, testset, serve_python, max_tokens, judged or [])
+        write_comparison(compared, out)
+        console.print(table(compared, out))
 
 
 @app.command()

@@ -1,15 +1,17 @@
-"""Did it help? Several models served in turn, judged on the same test sets, side by side."""
+"""Did it help? Several models served in turn, judged on the same test sets, side by side.
+
+A model that `eval_local.py` has just judged need not be served again: its report is taken.
+"""
 
 import json
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from answering.manifest import read_manifest
-from judging.questions import read_testset
+from judging.questions import TestSet, read_testset
 from judging.scoring import score_answers, speed
 from train.base import ModelError, weight_bytes
 from train.served import serve
@@ -20,7 +22,10 @@ TIE = 1e-9
 
 @dataclass(frozen=True)
 class Judged:
-    """One model on one test set; scores are the judge's, `low` … `high` their 95 % interval."""
+    """One model on one test set; scores are the judge's, `low` … `high` their 95 % interval.
+
+    None: the service did not say. `max_tokens` is the longest answer that the model was allowed.
+    """
 
     model: str
     testset: str
@@ -32,9 +37,11 @@ class Judged:
     echo: float | None
     chinese: float
     speed: float
-    load_seconds: float
-    peak_bytes: int
+    load_seconds: float | None
+    peak_bytes: int | None
+    device_bytes: int | None
     weight_bytes: int
+    max_tokens: int | None
     wins: int
     losses: int
     difference: float
@@ -44,11 +51,25 @@ class Judged:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All results, the first model being what the others are compared with, and the answers."""
+    """All results, the first model being what the others are compared with, and the answers.
 
+    `questions`: one a question with `testset`, `question`, `reference`, and `answers` and `scores`
+    by model.
+    """
+
+    models: list[str]
     results: list[Judged]
     questions: list[dict[str, Any]]
-    out: Path
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model's answers to every test set (in order) and the seconds of each set's calls."""
+
+    answers: list[list[str]]
+    seconds: list[float]
+    load_seconds: float | None
+    info: dict[str, Any]
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
@@ -59,122 +80,141 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
     return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
 
 
-def compare_models(models: list[Path], testsets: list[Path], out: Path, python: Path) -> Comparison:
-    """Serve and judge each model on each test set; writes comparison.json and comparison.html.
+def compare_models(
+    models: list[Path],
+    testsets: list[Path],
+    python: Path,
+    max_tokens: int | None = None,
+    judged: Sequence[Path] = (),
+) -> Comparison:
+    """Judge each model on each test set and compare all with the first.
 
-    Raises ModelError when there is nothing to compare or a model cannot be served.
+    max_tokens: longest answer of the models served here; None: the service's own setting.
+    judged: folders that eval_local.py wrote; a model judged there is not served again.
+    Raises ModelError when there is nothing to compare, a model cannot be served, or a folder does
+    not fit; TestSetError for a test set that cannot be read.
     """
     if len(models) < 2:
         raise ModelError("give at least two models: BASE TUNED")
+    if not testsets:
+        raise ModelError("give at least one --testset")
     sets = [read_testset(path) for path in testsets]
-    results: list[Judged] = []
-    questions: list[dict[str, Any]] = []
-    first: list[Any] = []
+    reports = [_read_report(folder) for folder in judged]
+    known = {_model_of(report): report for report in reports}
+    if strange := set(known) - {model.resolve() for model in models}:
+        raise ModelError(f"--judged: {sorted(strange)[0]} was judged there, which is not compared")
+    asked = []
     for model in models:
-        with serve(model, python) as served:
-            asked = [served.answers([q.question for q in s.questions]) for s in sets]
-        manifest = read_manifest(model)
-        for index, (testset, replies) in enumerate(zip(sets, asked, strict=True)):
-            texts = [q.question for q in testset.questions]
-            scores = score_answers([q.reference for q in testset.questions], replies.answers, texts)
+        if report := known.get(model.resolve()):
+            asked.append(_from_report(report, sets))
+        else:
+            asked.append(_ask(model, sets, python, max_tokens))
+    return _compared(models, sets, asked)
+
+
+def _ask(model: Path, sets: list[TestSet], python: Path, max_tokens: int | None) -> Asked:
+    limit = {} if max_tokens is None else {"MAX_TOKENS": str(max_tokens)}
+    with serve(model, python, **limit) as served:
+        replies = [served.answers([q.question for q in s.questions]) for s in sets]
+        return Asked(
+            [r.answers for r in replies],
+            [r.total_seconds for r in replies],
+            served.load_seconds,
+            served.info,
+        )
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    """summary.json of an eval_local report, with the rows of answers.jsonl under `rows`."""
+    try:
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+        lines = (folder / "answers.jsonl").read_text("utf-8").splitlines()
+    except OSError as error:
+        raise ModelError(f"--judged {folder}: no report of eval_local.py ({error})") from error
+    if summary["failures"]:
+        raise ModelError(f"--judged {folder}: that judgement failed: {summary['failures'][0]}")
+    return summary | {"folder": folder, "rows": [json.loads(line) for line in lines]}
+
+
+def _model_of(report: dict[str, Any]) -> Path:
+    try:
+        return Path(report["info"]["settings"]["model_dir"]).resolve()
+    except (KeyError, TypeError):
+        raise ModelError(f"--judged {report['folder']}: it does not say which model") from None
+
+
+def _from_report(report: dict[str, Any], sets: list[TestSet]) -> Asked:
+    answers, seconds = [], []
+    for testset in sets:
+        asked = [(q.question, q.reference) for q in testset.questions]
+        for told in report["testsets"]:
+            rows = [row for row in report["rows"] if row["testset"] == told["name"]]
+            if [(row["question"], row["reference"]) for row in rows] == asked:
+                answers.append([row["answer"] for row in rows])
+                seconds.append(told["seconds"])
+                break
+        else:
+            raise ModelError(f"--judged {report['folder']}: {testset.name} was not judged there")
+    info = report["info"]
+    return Asked(answers, seconds, info.get("startup", {}).get("ready_seconds"), info)
+
+
+def _compared(models: list[Path], sets: list[TestSet], asked: list[Asked]) -> Comparison:
+    results: list[Judged] = []
+    questions = [
+        {"testset": s.name, "question": q.question, "reference": q.reference}
+        | {"answers": {}, "scores": {}}
+        for s in sets
+        for q in s.questions
+    ]
+    first: list[list[float]] = []
+    for model, given in zip(models, asked, strict=True):
+        manifest, rows = read_manifest(model), iter(questions)
+        memory = given.info.get("memory", {})
+        for index, testset in enumerate(sets):
+            answers, texts = given.answers[index], [q.question for q in testset.questions]
+            scores = score_answers([q.reference for q in testset.questions], answers, texts)
             values = [item.score for item in scores.items]
             if model is models[0]:
                 first.append(values)
-                questions += [
-                    {"testset": testset.name, "question": q.question, "reference": q.reference}
-                    | {"answers": {}, "scores": {}}
-                    for q in testset.questions
-                ]
-            offset = sum(len(s.questions) for s in sets[:index])
-            for number, (answer, value) in enumerate(zip(replies.answers, values, strict=True)):
-                row = questions[offset + number]
+            for answer, value in zip(answers, values, strict=True):
+                row = next(rows)
                 row["answers"][str(model)], row["scores"][str(model)] = answer, value
             gains = [b - a for a, b in zip(first[index], values, strict=True)]
+            low, high = bootstrap(values)
+            difference_low, difference_high = bootstrap(gains)
             results.append(
                 Judged(
-                    str(model),
-                    testset.name,
-                    bool(manifest and manifest.demo),
-                    scores.accuracy,
-                    *bootstrap(values),
-                    scores.ceiling,
-                    scores.echo,
-                    scores.chinese,
-                    speed(sum(map(len, replies.answers)), replies.total_seconds),
-                    served.load_seconds,
-                    served.peak_bytes,
-                    weight_bytes(model),
-                    sum(g > TIE for g in gains),
-                    sum(g < -TIE for g in gains),
-                    sum(gains) / len(gains),
-                    *bootstrap(gains),
+                    model=str(model),
+                    testset=testset.name,
+                    demo=bool(manifest and manifest.demo),
+                    score=scores.accuracy,
+                    low=low,
+                    high=high,
+                    ceiling=scores.ceiling,
+                    echo=scores.echo,
+                    chinese=scores.chinese,
+                    speed=speed(sum(map(len, answers)), given.seconds[index]),
+                    load_seconds=given.load_seconds,
+                    peak_bytes=memory.get("host_peak_bytes"),
+                    device_bytes=memory.get("device_used_bytes"),
+                    weight_bytes=weight_bytes(model),
+                    max_tokens=given.info.get("settings", {}).get("max_tokens"),
+                    wins=sum(g > TIE for g in gains),
+                    losses=sum(g < -TIE for g in gains),
+                    difference=sum(gains) / len(gains),
+                    difference_low=difference_low,
+                    difference_high=difference_high,
                 )
             )
-    comparison = Comparison(results, questions, out)
-    out.mkdir(parents=True, exist_ok=True)
-    told = {"results": [asdict(r) for r in results], "questions": questions}
-    (out / "comparison.json").write_text(
-        json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8"
-    )
-    (out / "comparison.html").write_text(_page(comparison, models), encoding="utf-8")
-    return comparison
+    return Comparison([str(model) for model in models], results, questions)
 
 
-def print_comparison(comparison: Comparison, console: Any) -> None:
-    """The table, and where the report is."""
-    from rich.table import Table
-
-    table = Table(title="judge's score with its 95 % interval")
-    for column in _COLUMNS:
-        table.add_column(column)
-    for row in comparison.results:
-        table.add_row(*_cells(row))
-    console.print(table)
-    console.print(f"per question: {comparison.out / 'comparison.html'}")
-
-
-_COLUMNS = ("model", "test set", "score", "ceiling", "echo", "Chinese-aware", "against the first",
-            "won / lost", "characters/s", "load s", "memory MB", "weights MB")  # fmt: skip
-
-
-def _cells(row: Judged) -> list[str]:
-    low, high = row.difference_low, row.difference_high
-    return [
-        row.model + (" (demo)" if row.demo else ""),
-        row.testset,
-        f"{row.score:.3f} [{row.low:.3f}, {row.high:.3f}]",
-        f"{row.ceiling:.3f}",
-        "" if row.echo is None else f"{row.echo:.3f}",
-        f"{row.chinese:.3f}",
-        f"{row.difference:+.3f} [{low:+.3f}, {high:+.3f}]",
-        f"{row.wins} / {row.losses}",
-        f"{row.speed:.0f}",
-        f"{row.load_seconds:.0f}",
-        f"{row.peak_bytes / 1e6:.0f}",
-        f"{row.weight_bytes / 1e6:.1f}",
-    ]
-
-
-def _page(comparison: Comparison, models: list[Path]) -> str:
-    names = [str(model) for model in models]
-
-    def cells(values: Sequence[str], tag: str = "td") -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(v)}</{tag}>" for v in values) + "</tr>"
-
-    def gain(row: dict[str, Any]) -> float:
-        return float(row["scores"][names[-1]] - row["scores"][names[0]])
-
-    head = cells(_COLUMNS, "th")
-    table = "".join(cells(_cells(row)) for row in comparison.results)
-    listed = [cells(["gain", "question", "reference", *names], "th")]
-    for row in sorted(comparison.questions, key=gain):
-        answers = [f"{row['scores'][n]:.2f} {row['answers'][n]}" for n in names]
-        listed.append(cells([f"{gain(row):+.2f}", row["question"], row["reference"], *answers]))
-    return (
-        '<!doctype html><meta charset="utf-8"><title>Comparison</title><style>'
-        "body{font:15px/1.5 sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
-        "td,th{border:1px solid #ccc;padding:.3em .6em;vertical-align:top;text-align:left;"
-        "white-space:pre-wrap}</style><h1>Comparison</h1>"
-        f"<table>{head}{table}</table><h2>Questions, losses first</h2>"
-        f"<table>{''.join(listed)}</table>\n"
-    )
+def as_json(comparison: Comparison) -> str:
+    """Everything, for programs."""
+    told = {
+        "models": comparison.models,
+        "results": [asdict(result) for result in comparison.results],
+        "questions": comparison.questions,
+    }
+    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"

@@ -22,20 +22,18 @@ START_LIMIT_S = 900.0  # a CPU under load; the judge's own 180 s are for its mac
 
 @dataclass
 class Served:
-    """A running service. Seconds and bytes are measured, GPU memory only where NVML sees it."""
+    """A running service; `load_seconds` from its start until it could answer."""
 
     url: str
     load_seconds: float
-    process: subprocess.Popen[bytes]
-    peak_bytes: int = 0
     info: dict[str, Any] = field(default_factory=dict)
 
     def answers(self, questions: Sequence[str], limit: float = 3600) -> Replies:
         """All questions in one call, as the judge sends them. Raises ModelError when it fails."""
         replies = ask(self.url, questions, "batch", limit)
-        self.peak_bytes = max(self.peak_bytes, _resident(self.process.pid))
         if replies.failure:
             raise ModelError(f"the service did not answer: {replies.failure}")
+        self.info = fetch_info(self.url) or self.info  # its memory has now seen the work
         return replies
 
 
@@ -64,9 +62,7 @@ def serve(model_dir: Path, python: Path, **variables: str) -> Iterator[Served]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait(process, url, Path(log.name), model_dir)
-            served = Served(url, time.monotonic() - started, process, _resident(process.pid))
-            served.info = fetch_info(url) or {}
-            yield served
+            yield Served(url, time.monotonic() - started, fetch_info(url) or {})
         finally:
             _stop(process)
 
@@ -83,16 +79,6 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path, model_dir: Path
             continue
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
     raise ModelError(f"{model_dir}: the service did not start; its last words:\n" + "\n".join(last))
-
-
-def _resident(pid: int) -> int:
-    """Bytes in memory of a process and all below it."""
-    try:
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-        return sum(member.memory_info().rss for member in family)
-    except psutil.NoSuchProcess:
-        return 0
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
