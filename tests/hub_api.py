@@ -25,7 +25,8 @@ class Fault:
     """What goes wrong with requests whose file path (or API path) matches `pattern`.
 
     kind: `status` (reply with `status` and `retry_after`), `cut` (close the connection after
-    `after` bytes of the body), `corrupt` (flip one byte), `short` (announce and send `after`
+    `after` bytes of the body; an upload's path is `upload/SHA256`, and its bytes are those
+    received), `corrupt` (flip one byte), `short` (announce and send `after`
     bytes only), `stall` (send `after` bytes, then nothing for `seconds`), `slow` (`rate` bytes/s).
     """
 
@@ -164,7 +165,8 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
         if directory is None:
             known = (self.hub.root / repo).is_dir()
             what = f"revision {revision} of {repo}" if known else f"repository {repo}"
-            self._error(404, f"{what} does not exist")
+            kind = "RevisionNotFound" if known else "RepoNotFound"  # Hugging Face's own words
+            self._error(404, f"{what} does not exist", **{"X-Error-Code": kind})
         return directory
 
     # --- reading: ModelScope --------------------------------------------------------------------
@@ -315,15 +317,23 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
     def lfs_batch(self, repo: str) -> None:
         if self._needs_token() or self._directory(repo, "master") is None:
             return
+        self._ok({"objects": self._lfs_objects()})
+
+    def _lfs_objects(self) -> list[dict[str, Any]]:
+        """The objects asked about; those that are not here yet with the address to send them to."""
         objects = []
         for entry in json.loads(self._body())["objects"]:
             if not self.hub.blob(entry["oid"]).is_file():
                 href = f"{self.hub.endpoint}/-/upload/{entry['oid']}"
                 entry = {**entry, "actions": {"upload": {"href": href}}}
             objects.append(entry)
-        self._ok({"objects": objects})
+        return objects
 
     def upload_blob(self, oid: str) -> None:
+        if fault := self.hub.take_fault(f"upload/{oid}", "cut"):
+            self.received = len(self.rfile.read(fault.after))
+            self.close_connection = True
+            return None
         data = self._body()
         if self._status_fault(f"upload/{oid}"):
             return None
@@ -388,6 +398,11 @@ _ROUTES = [
     ("GET", rf"/openapi/v1/models/{_REPO}", "model_info"),
     ("PUT", r"/-/upload/(?P<oid>[0-9a-f]{64})", "upload_blob"),
     ("GET HEAD", rf"/-/{_REPO}/(?P<revision>[^/]+)/(?P<path>.+)", "stored_file"),
+    ("POST", r"/api/repos/create", "hf_create"),
+    ("POST", r"/api/validate-yaml", "hf_validate"),
+    ("POST", rf"/api/models/{_REPO}/preupload/(?P<revision>[^/]+)", "hf_preupload"),
+    ("POST", rf"/{_REPO}\.git/info/lfs/objects/batch", "hf_lfs_batch"),
+    ("POST", rf"/api/models/{_REPO}/commit/(?P<revision>[^/]+)", "hf_commit"),
     ("GET", rf"/api/models/{_REPO}/tree/(?P<revision>[^/]+)", "hf_tree"),
     ("GET", rf"/api/models/{_REPO}/revision/(?P<revision>[^/]+)", "hf_info"),
     ("GET", rf"/api/models/{_REPO}", "hf_info"),

@@ -1,6 +1,9 @@
-"""The loopback hub's read-only Hugging Face side, as huggingface_hub 2.4.0 calls it."""
+"""The loopback hub's Hugging Face side, as huggingface_hub 1.33 and 2.4 call it; no Xet."""
 
+import base64
 import hashlib
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".gguf")  # large files, by their
 
 
 class HuggingFaceRoutes:
-    """Mixed into the handler: model info, file tree, file bytes."""
+    """Mixed into the handler: model info, file tree, file bytes; create, upload, commit."""
 
     def _commit_of(self, repo: str, revision: str) -> str:
         return hashlib.sha1(f"{repo}@{revision}".encode()).hexdigest()
@@ -57,3 +60,60 @@ class HuggingFaceRoutes:
         digest = self.hub.sha256(directory / path)
         extra = {"X-Repo-Commit": self._commit_of(repo, directory.name), "ETag": f'"{digest}"'}
         return self._send_file(directory / path, path, extra)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def hf_create(self) -> None:
+        if self._needs_token():
+            return None
+        body = json.loads(self._body())
+        repo = f"{body['organization']}/{body['name']}"
+        url = {"url": f"{self.hub.endpoint}/{repo}", "name": repo}
+        if (self.hub.root / repo).exists():
+            return self._json({"error": "You already created this model repo", **url}, 409)
+        (self.hub.root / repo / "master").mkdir(parents=True)
+        if body.get("private") or body.get("visibility") == "private":
+            self.hub.private.add(repo)
+        return self._json(url)
+
+    def hf_validate(self) -> None:
+        self._body()
+        self._json({"errors": [], "warnings": []})
+
+    def hf_preupload(self, repo: str, revision: str) -> None:
+        files = json.loads(self._body())["files"]
+        directory = self._hf_directory(repo, revision)
+        if directory is None:
+            return
+        told = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["path"].endswith(LFS_SUFFIXES) else "regular",
+                "shouldIgnore": False,
+            }
+            for file in files
+        ]
+        self._json({"files": told})
+
+    def hf_lfs_batch(self, repo: str) -> None:
+        if not self._needs_token():
+            self._json({"transfer": "basic", "objects": self._lfs_objects()})
+
+    def hf_commit(self, repo: str, revision: str) -> None:
+        if self._needs_token():
+            return None
+        lines = [json.loads(line) for line in self._body().splitlines()]
+        directory = self._hf_directory(repo, revision)
+        if directory is None:
+            return None
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "lfsFile":
+                if not self.hub.blob(value["oid"]).is_file():
+                    return self._error(400, f"{value['path']}: its blob was never uploaded")
+                shutil.copyfile(self.hub.blob(value["oid"]), directory / value["path"])
+            elif line["key"] == "file":
+                (directory / value["path"]).write_bytes(base64.b64decode(value["content"]))
+        self.hub.commits.append({"repo": repo, "revision": revision, "lines": len(lines)})
+        url = f"{self.hub.endpoint}/{repo}/commit/{self._commit_of(repo, revision)}"
+        return self._json({"commitUrl": url, "commitOid": self._commit_of(repo, revision)})

@@ -1,4 +1,4 @@
-"""A loopback model hub: ModelScope's HTTP API as its SDK calls it (and Hugging Face's, to read).
+"""A loopback model hub: ModelScope's HTTP API as its SDK calls it, and Hugging Face's (no Xet).
 
 python -m tests.hub_standin --root DIR --port N [--publish owner/name=DIR …] [--log FILE]
 
@@ -92,10 +92,11 @@ class HubStandin:
 
     # --- for the handler -----------------------------------------------------------------------
 
-    def take_fault(self, path: str) -> Fault | None:
+    def take_fault(self, path: str, kind: str = "") -> Fault | None:
         with self._lock:
             for fault in self.faults:
-                if fault.times > 0 and fnmatch.fnmatch(path, fault.pattern):
+                wanted = fault.kind == kind if kind else True
+                if fault.times > 0 and wanted and fnmatch.fnmatch(path, fault.pattern):
                     fault.times -= 1
                     return fault
         return None

@@ -1,20 +1,21 @@
 """Upload through the real SDK to a loopback hub, and what it says when the hub refuses."""
 
+import hashlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("modelscope_hub")
-sys.path.insert(0, str(Path(__file__).parent))
-
-from hub_standin import HubStandin  # noqa: E402
-
 from answering.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
+from tests.hub_standin import HubStandin  # noqa: E402
 from train.base import ModelError  # noqa: E402
 from train.upload import model_card, upload  # noqa: E402
 
+ROOT = Path(__file__).parents[1]
 TOKEN = "ms-0123-secret"
 
 
@@ -24,8 +25,13 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MODELSCOPE_API_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # no Xet there
+    for name in ("UPLOAD_BLOB_RETRY_MAX_DELAY_SECONDS", "UPLOAD_RECOVERY_MAX_DELAY_SECONDS"):
+        monkeypatch.setattr(f"modelscope_hub._upload.{name}", 0)  # tests do not wait
     with HubStandin(tmp_path / "hub", token=TOKEN) as hub:
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         yield hub
 
 
@@ -35,6 +41,9 @@ def model(tmp_path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"]}')
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 4096)
+    (folder / "model-2.safetensors").write_bytes(b"second" * 100_000)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "optimizer.pt").write_bytes(b"not for the hub")
     parent = Manifest(stage="lora", name="x", settings={"lora_rank": 8}, scores={"dev": 0.5})
     write_manifest(folder, Manifest(stage="merge", name="x-merged", demo=True, parents=[parent]))
     return folder
@@ -70,10 +79,79 @@ def test_a_refused_token_is_told_and_never_shown(hub, model, monkeypatch, capfd)
     assert "MODELSCOPE_API_TOKEN" in printed and "wrong-secret" not in printed
 
 
-def test_a_busy_hub_is_asked_again(hub, model):
+@pytest.mark.parametrize("name", ["modelscope", "hf"])
+def test_a_busy_hub_is_asked_again(hub, model, name):
     hub.fail("/api/v1/repos/*", "status", status=429, retry_after=0.1)
-    upload(model, "me/book")
+    hub.fail("/api/models/*/preupload/*", "status", status=429, retry_after=0.1)
+    upload(model, "me/book", name)
     assert (stored(hub) / "model.safetensors").is_file()
+
+
+def test_a_refused_token_of_hugging_face_is_told_and_never_shown(hub, model, monkeypatch, capfd):
+    monkeypatch.setenv("HF_TOKEN", "wrong-secret")
+    with pytest.raises(ModelError, match="HF_TOKEN was refused") as error:
+        upload(model, "me/book", "hf")
+    assert "wrong-secret" not in "".join(capfd.readouterr()) + str(error.value)
+
+
+def puts(hub, path: Path) -> list[int]:
+    """Bytes that the hub received of each attempt to send a file's contents."""
+    oid = hashlib.sha256(path.read_bytes()).hexdigest()
+    return [r.received for r in hub.requests if r.method == "PUT" and r.url.endswith(oid)]
+
+
+@pytest.mark.parametrize("name", ["modelscope", "hf"])
+def test_a_connection_cut_inside_a_file_is_tried_again(hub, model, name):
+    weights = model / "model.safetensors"
+    hub.fail("upload/" + hashlib.sha256(weights.read_bytes()).hexdigest(), "cut", after=300_000)
+    upload(model, "me/book", name)
+    assert (stored(hub) / "model.safetensors").read_bytes() == weights.read_bytes()
+    assert puts(hub, weights) == [300_000, weights.stat().st_size]
+
+
+@pytest.mark.parametrize("name", ["modelscope", "hf"])
+def test_an_upload_that_broke_goes_on_where_it_stopped(hub, model, name, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # neither SDK waits between attempts
+    weights, second = model / "model.safetensors", model / "model-2.safetensors"
+    oid = hashlib.sha256(weights.read_bytes()).hexdigest()
+    fault = hub.fail(f"upload/{oid}", "cut", times=1000, after=300_000)
+    with pytest.raises(ModelError, match="(?s)upload to me/book failed.*Run the same command"):
+        upload(model, "me/book", name)
+    assert not (stored(hub) / "model.safetensors").exists()
+    fault.times = 0
+    upload(model, "me/book", name)
+    for path in (weights, second):
+        assert (stored(hub) / path.name).read_bytes() == path.read_bytes()
+    assert puts(hub, second) == [second.stat().st_size]  # sent once, in the first run
+
+
+@pytest.mark.parametrize("name", ["modelscope", "hf"])
+def test_what_was_uploaded_comes_back_byte_for_byte(hub, model, name, tmp_path):
+    said = upload(model, "me/book", name, public=True)
+    assert "me/book" not in hub.private and "ATTENTION" not in said
+    out = tmp_path / "served"
+    command = [sys.executable, str(ROOT / "download_model.py"), "me/book", "--out", str(out)]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    environment |= {"MODELSCOPE_ENDPOINT": hub.endpoint, "HF_ENDPOINT": hub.endpoint}
+    # The judge's build passes no token, and a public model must come without one.
+    hub.token = None
+    subprocess.run([*command, "--hub", name], env=environment, check=True)
+    records = {r.path: r for r in read_manifest(model).outputs}
+    for name in ("config.json", "model.safetensors", "model-2.safetensors"):
+        data = (out / name).read_bytes()
+        assert data == (model / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == records[name].sha256
+    assert read_manifest(out).outputs == read_manifest(model).outputs
+    assert not (out / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", ["modelscope", "hf"])
+def test_who_cannot_be_built_by_the_judge_is_told_so(hub, model, name):
+    said = upload(model, "me/book", name)
+    assert "me/book" in hub.private
+    assert "PRIVATE" in said and "no access token" in said and "--public" in said
+    again = upload(model, "me/book", name, public=True)
+    assert "existed" in again and "as visible as before" in again and "me/book" in hub.private
 
 
 @pytest.mark.parametrize(
@@ -81,7 +159,7 @@ def test_a_busy_hub_is_asked_again(hub, model):
     [
         (lambda m, p: p.delenv("MODELSCOPE_API_TOKEN"), "set MODELSCOPE_API_TOKEN"),
         (lambda m, p: (m / "config.json").unlink(), "no config.json"),
-        (lambda m, p: (m / "model.safetensors").unlink(), "safetensors"),
+        (lambda m, p: [w.unlink() for w in m.glob("*.safetensors")], "safetensors"),
     ],
 )
 def test_what_cannot_be_uploaded(hub, model, monkeypatch, change, message):

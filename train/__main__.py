@@ -104,7 +104,10 @@ def upload(
     from train.upload import upload as send
 
     with _told():
-        console.print(send(directory, repo, hub, public), highlight=False)
+        said, *attention = send(directory, repo, hub, public).splitlines()
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        for line in attention:
+            console.print(line, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

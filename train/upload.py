@@ -2,6 +2,7 @@
 
 import json
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ from answering.manifest import Manifest, directory_records, read_manifest, write
 from train.base import ModelError, weight_bytes
 
 TOKENS = {"modelscope": "MODELSCOPE_API_TOKEN", "hf": "HF_TOKEN"}
+_TO_PUBLISH = (
+    "the judge has no access token and cannot build a private model. Before submitting, make it "
+    "public in the repository's settings on the hub's web site (a new repository: upload with "
+    "--public); `bash run.sh preflight` checks it.\n"
+    "注意：评测机没有令牌，无法下载私有模型。提交前请在网站的仓库设置里改为公开，"
+    "新仓库可用 --public。"
+)
 IGNORED = ["checkpoints/*", "*.tmp", ".ms_upload_cache*", "runs/*"]
 
 
@@ -30,12 +38,12 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
         raise ModelError(f"set {TOKENS[hub]} to your access token (it is never written anywhere)")
     manifest = read_manifest(directory) or Manifest(stage="upload", name=directory.name)
     (directory / "README.md").write_text(model_card(directory, manifest), encoding="utf-8")
-    manifest.outputs = directory_records(directory)  # download_model.py checks against these
+    records = directory_records(directory)  # download_model.py checks against these
+    manifest.outputs = [r for r in records if not any(fnmatch(r.path, p) for p in IGNORED)]
     write_manifest(directory, manifest)
     try:
-        if hub == "hf":
-            return _to_hugging_face(directory, repo, token, public)
-        return _to_modelscope(directory, repo, token, public)
+        send = _to_hugging_face if hub == "hf" else _to_modelscope
+        return send(directory, repo, token, public)
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001  the SDKs raise many kinds; all end here, told
@@ -52,7 +60,8 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
 
     api = HubApi(token=token, endpoint=os.environ.get("MODELSCOPE_ENDPOINT") or None)
     try:
-        if not api.repo_exists(repo, "model"):
+        existed = api.repo_exists(repo, "model")
+        if not existed:
             api.create_repo(repo, "model", visibility="public" if public else "private")
         api.upload_folder(
             repo, "model", directory, commit_message="Model and manifest", ignore_patterns=IGNORED
@@ -62,16 +71,35 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
             f"{TOKENS['modelscope']} was refused for {repo}: make a new access token on "
             "ModelScope's web site, and check that the owner is you"
         ) from error
-    return f"{repo} on ModelScope holds {directory}; fetch it with MODEL_ID={repo}"
+    told = f"{repo} on ModelScope holds {directory}; fetch it with MODEL_ID={repo}"
+    return told + _visibility(existed, public)
 
 
 def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> str:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
-    api = HfApi(token=token)
-    api.create_repo(repo, private=not public, exist_ok=True)
-    api.upload_folder(repo_id=repo, folder_path=directory, ignore_patterns=IGNORED)
-    return f"{repo} on Hugging Face holds {directory}"
+    api = HfApi(token=token, endpoint=os.environ.get("HF_ENDPOINT") or None)
+    try:
+        existed = api.repo_exists(repo)
+        if not existed:
+            api.create_repo(repo, private=not public)
+        api.upload_folder(repo_id=repo, folder_path=directory, ignore_patterns=IGNORED)
+    except HfHubHTTPError as error:
+        if error.response.status_code == 401:
+            raise ModelError(
+                f"{TOKENS['hf']} was refused for {repo}: make a new access token with the right "
+                "to write on Hugging Face's web site, and check that the owner is you"
+            ) from error
+        raise
+    return f"{repo} on Hugging Face holds {directory}" + _visibility(existed, public)
+
+
+def _visibility(existed: bool, public: bool) -> str:
+    """What to know before submitting, as further lines; none for a model published just now."""
+    if existed:
+        return f"\nATTENTION: the repository existed and is as visible as before: {_TO_PUBLISH}"
+    return "" if public else f"\nATTENTION: the new repository is PRIVATE: {_TO_PUBLISH}"
 
 
 def model_card(directory: Path, manifest: Manifest) -> str:
