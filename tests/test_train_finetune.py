@@ -14,70 +14,28 @@ import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, TrainerCallback  # noqa: E402
 
 from answering.manifest import read_manifest  # noqa: E402
+from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
+from train import finetune as finetune_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import DataError, encode_rows, load_rows  # noqa: E402
-from train.demo_model import SYSTEM_PROMPT, model_config, save_model, train_tokenizer  # noqa: E402
+from train.demo_model import SYSTEM_PROMPT  # noqa: E402
 from train.finetune import finetune, make_trainer  # noqa: E402
 from train.merge import merge, merged_model  # noqa: E402
-from train.recipe import Recipe  # noqa: E402
-
-FACTS = [(f"第{i}号桥有多长？", f"第{i}号桥长{i * 7}米，编号为BR{i}。") for i in range(1, 13)]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """An untrained Qwen3 of two layers, saved as train.demo saves."""
-    from train.demo import build_model
-
-    folder = tmp_path_factory.mktemp("base") / "model"
-    tokenizer = train_tokenizer([q + a for q, a in FACTS], 512)
-    config = model_config(tokenizer, hidden=128, layers=2, intermediate=256)
-    save_model(folder, build_model(config, 0), tokenizer, config)
-    return folder
+    return make_base(tmp_path_factory.mktemp("base") / "model")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    for name, rows in [("train", FACTS), ("dev", FACTS[:2]), ("calibration", FACTS[:4])]:
-        lead = "" if name == "train" else "请问"
-        text = "".join(
-            json.dumps({"question": lead + q, "answer": a}, ensure_ascii=False) + "\n"
-            for q, a in rows
-        )
-        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
-    return folder
-
-
-def recipe(base: Path, data: Path, out: Path, **fields) -> Recipe:
-    given = {
-        "model_name_or_path": str(base),
-        "dataset_dir": data,
-        "output_dir": out,
-        "cutoff_len": 128,
-        "pack_len": 256,
-        "packing": False,
-        "per_device_train_batch_size": 4,
-        "num_train_epochs": 2,
-        "learning_rate": 1e-2,
-        "logging_steps": 1,
-        "eval_samples": 2,
-        "eval_max_new_tokens": 8,
-        "early_stopping_patience": None,
-        "report_to": "none",
-        "lora_rank": 8,
-    }
-    return Recipe(**{**given, **fields})
+    return make_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def adapter(base, data, tmp_path_factory) -> Path:
     return finetune(recipe(base, data, tmp_path_factory.mktemp("run"), num_train_epochs=4))
-
-
-def losses(out: Path) -> list[float]:
-    log = json.loads((out / "trainer_log.json").read_text(encoding="utf-8"))
-    return [row["loss"] for row in log if "loss" in row]
 
 
 def test_training_learns_and_leaves_its_traces(adapter, base, data):
@@ -223,8 +181,24 @@ def test_a_missing_demo_base_is_made_from_train_rows_alone(data, tmp_path):
     assert len(text.splitlines()) == len(FACTS) and "请问" not in text
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_model(base, data, tmp_path):
-    out = finetune(recipe(base, data, tmp_path, num_processes=2, num_train_epochs=1))
-    assert (out / "adapter_model.safetensors").is_file()
-    assert len(losses(tmp_path)) == 2  # 12 rows in batches of 4 over 2 processes
+@pytest.mark.parametrize(
+    ("fields", "layer", "dtype"),
+    [
+        ({"quantization_bit": 4}, "Linear4bit", torch.uint8),
+        ({"quantization_bit": 8}, "Linear8bitLt", torch.int8),
+        ({"bf16": True}, "Linear", torch.float32),
+    ],
+    ids=["QLoRA 4 bit", "QLoRA 8 bit", "bfloat16"],
+)
+def test_other_precisions_learn_and_merge(base, data, tmp_path, fields, layer, dtype):
+    """bitsandbytes has a CPU library, so that what a small GPU would do is tried here for real."""
+    pytest.importorskip("bitsandbytes")
+    given = recipe(base, data, tmp_path, num_train_epochs=4, **fields)
+    model = finetune_module._load(given, base)[0]
+    linear = model.model.layers[0].mlp.up_proj
+    assert type(linear).__name__ == layer and linear.weight.dtype == dtype
+    adapter = finetune(given)
+    curve = losses(tmp_path)
+    assert curve[-1] < curve[0] - 0.4
+    merged = merge(base, [adapter], tmp_path / "merged")
+    assert AutoModelForCausalLM.from_pretrained(merged).dtype == torch.bfloat16

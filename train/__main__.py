@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from judging.questions import TestSetError
 from train.base import ModelError, fetch_base
@@ -182,26 +181,16 @@ def _quantize(recipe: Recipe) -> None:
 
 def _check(recipe: Recipe) -> None:
     from train.check import check as check_exports
+    from train.stages import stage_table
 
     console.rule("check")
     rows = load_rows(recipe).dev[: recipe.check_samples]
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
-    results = check_exports(merged, exports, rows, recipe.serve_python, recipe.max_score_drop)
-    table = Table(
-        title=f"{len(rows)} dev questions, judge's score (ceiling {results[0].ceiling:.3f})"
-    )
-    for column in ("model", "score", "drop", "same answers", "MB", "load s", "answers s", ""):
-        table.add_column(column)
-    for row in results:
-        numbers = [f"{row.score:.3f}", f"{row.drop:+.3f}", f"{row.same_answers:.0%}"]
-        numbers += [
-            f"{row.bytes / 1e6:.1f}",
-            f"{row.load_seconds:.0f}",
-            f"{row.answer_seconds:.1f}",
-        ]
-        table.add_row(row.name, *numbers, "ok" if row.passed else "[red]failed[/red]")
-    console.print(table)
+    base = fetch_base(recipe) if recipe.check_base else None
+    drop = recipe.max_score_drop
+    results = check_exports(merged, exports, rows, recipe.serve_python, drop, base)
+    console.print(stage_table(recipe, results, len(rows)))
     failed = [row.name for row in results if not row.passed]
     if failed:
         raise ModelError(

@@ -131,14 +131,23 @@ def copy_base_files(base: Path, out: Path, system_prompt: str) -> None:
     (out / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
 
 
-def save_full(model: Any, base: Path, out: Path, system_prompt: str, shard_gb: float) -> None:
-    """Write full weights as sharded safetensors in the base's own data type, and its files."""
+def save_full(
+    model: Any, base: Path, out: Path, system_prompt: str, shard_gb: float, state: Any = None
+) -> None:
+    """Write full weights as sharded safetensors in the base's own data type, and its files.
+
+    state: the weights by name, where `model` itself holds only a part of them (FSDP, DeepSpeed).
+    """
     import torch
 
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     dtype = getattr(torch, config.get("torch_dtype") or config.get("dtype") or "bfloat16")
     out.mkdir(parents=True, exist_ok=True)
-    model.to(dtype).save_pretrained(out, max_shard_size=f"{int(shard_gb * 1000)}MB")
+    if state is None:
+        model = model.to(dtype)
+    else:
+        state = {name: tensor.to(dtype) for name, tensor in state.items()}
+    model.save_pretrained(out, state_dict=state, max_shard_size=f"{int(shard_gb * 1000)}MB")
     for path in out.glob("*.safetensors"):
         path.chmod(0o644)
     copy_base_files(base, out, system_prompt)

@@ -1,6 +1,6 @@
 """Load an export in vLLM, ask it dev questions, compare with the unquantized model."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from answering.manifest import read_manifest, write_manifest
@@ -46,20 +46,28 @@ class Asked:
 
 
 def check(
-    merged: Path, exports: list[Path], rows: list[Row], python: Path, max_drop: float
+    merged: Path,
+    exports: list[Path],
+    rows: list[Row],
+    python: Path,
+    max_drop: float,
+    base: Path | None = None,
 ) -> list[Checked]:
     """Check each export against the merged model; scores go into the manifests.
 
-    An export fails when its score lies more than `max_drop` below the merged model's.
+    An export fails when its score lies more than `max_drop` below the merged model's. `base`, when
+    given, is asked first, to show what training brought; it cannot fail.
     """
-    base = ask_model(merged, rows, python)
-    results = [_checked(base, base, rows, max_drop)]
+    before = [ask_model(base, rows, python)] if base else []
+    full = ask_model(merged, rows, python)
+    results = [_checked(full, full, rows, max_drop)]
     results += [
-        _checked(ask_model(export, rows, python), base, rows, max_drop) for export in exports
+        _checked(ask_model(export, rows, python), full, rows, max_drop) for export in exports
     ]
     for directory, result in zip([merged, *exports], results, strict=True):
         _record(directory, result)
-    return results
+    first = [_checked(asked, full, rows, max_drop) for asked in before]
+    return [replace(result, name="base", passed=True) for result in first] + results
 
 
 def _checked(asked: Asked, base: Asked, rows: list[Row], max_drop: float) -> Checked:

@@ -4,7 +4,9 @@ Started by `python -m train lora RECIPE`; with several processes accelerate star
 once in each: accelerate launch -m train.finetune RESOLVED.yaml [--resume]
 """
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -26,10 +28,11 @@ from train.base import (
     weight_bytes,
 )
 from train.curves import plot_curves
-from train.dataset import Row, Rows, encode_rows, fitting_rows, load_rows
+from train.dataset import DataError, Row, Rows, encode_rows, fitting_rows, load_rows
 from train.generate import greedy_answers
 from train.recipe import Recipe, load_recipe
 
+SHARDING = ("FSDP", "DEEPSPEED")  # accelerate's launcher says so in the environment
 LIBRARIES = ["torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "liger-kernel"]
 
 
@@ -66,7 +69,6 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
 
 def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     """Train in this process (one of several, under accelerate)."""
-    import torch
     from transformers import set_seed
 
     started = time.monotonic()
@@ -83,19 +85,42 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     )
     for line in skipped:
         print(f"left out (too long): {line}")
-    trainer = make_trainer(recipe, base, tokenizer, train_rows, dev_rows, rows.dev, system_prompt)
     checkpoints = recipe.output_dir / "checkpoints"
-    if resume and not any(checkpoints.glob("checkpoint-*")):
+    start = last_complete(checkpoints) if resume else None
+    if resume and start is None:
         raise ModelError(f"--resume: no checkpoint in {checkpoints}; leave --resume out")
     try:
-        trainer.train(resume_from_checkpoint=resume or None)
-    except torch.OutOfMemoryError as error:
-        raise ModelError(_memory_advice(recipe, error)) from error
+        if recipe.report_to == "tensorboard":
+            os.environ["TENSORBOARD_LOGGING_DIR"] = str(recipe.output_dir / "runs")
+        trainer = make_trainer(
+            recipe, base, tokenizer, train_rows, dev_rows, rows.dev, system_prompt
+        )
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except (RuntimeError, OSError) as error:  # torch's OutOfMemoryError is a RuntimeError
+        if advice := _advice(recipe, error):
+            raise ModelError(advice) from error
+        raise
     out = _result_directory(recipe)
     if trainer.is_world_process_zero():
         _write_outcome(recipe, trainer, base, rows, len(train_rows), len(skipped), started)
     _save_model(recipe, trainer, base, out, system_prompt)
     return out
+
+
+def last_complete(checkpoints: Path) -> Path | None:
+    """The newest checkpoint that was written to its end, or None.
+
+    A run that is killed while it saves leaves part of a checkpoint; trainer_state.json comes last.
+    """
+    numbered = {int(p.name.rpartition("-")[2]): p for p in checkpoints.glob("checkpoint-*")}
+    for step in sorted(numbered, reverse=True):
+        try:
+            json.loads((numbered[step] / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            print(f"--resume: {numbered[step]} is incomplete; taking the one before it")
+            continue
+        return numbered[step]
+    return None
 
 
 def make_trainer(
@@ -112,7 +137,9 @@ def make_trainer(
     from transformers import EarlyStoppingCallback
 
     model, peft_config = _load(recipe, base)
-    judged = recipe.eval_samples > 0 and recipe.num_processes == 1
+    # Sharded weights cannot answer one process's questions: the dev loss chooses then.
+    sharded = any(os.environ.get(f"ACCELERATE_USE_{kind}") == "true" for kind in SHARDING)
+    judged = recipe.eval_samples > 0 and not sharded
     callbacks = []
     if recipe.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(recipe.early_stopping_patience))
@@ -245,6 +272,7 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
 def _judged_trainer_class() -> type:
     """SFTTrainer whose evaluation also answers dev questions and scores them as the judge does."""
     import torch
+    from accelerate.utils import gather_object
     from trl import SFTTrainer
 
     from judging.scoring import accuracy
@@ -263,16 +291,12 @@ def _judged_trainer_class() -> type:
             metrics = super().evaluate(*args, **kwargs)
             if not self.judged_rows:
                 return metrics
-            answers = greedy_answers(
-                self.accelerator.unwrap_model(self.model),
-                self.processing_class,
-                [question for question, _ in self.judged_rows],
-                self.system_prompt,
-                self.recipe.eval_max_new_tokens,
-            )
+            answers = self._answers([question for question, _ in self.judged_rows])
             references = [answer for _, answer in self.judged_rows]
             metrics["eval_judge"] = accuracy(references, answers)
             self.log({"eval_judge": metrics["eval_judge"]})
+            if not self.is_world_process_zero():
+                return metrics
             samples = self.recipe.output_dir / "samples"
             samples.mkdir(exist_ok=True)
             texts = [
@@ -284,19 +308,35 @@ def _judged_trainer_class() -> type:
             path.write_text(lines, encoding="utf-8")
             return metrics
 
+        def _answers(self, questions: list[str]) -> list[str]:
+            """All answers in every process, so that all agree on the best checkpoint."""
+            world, rank = self.accelerator.num_processes, self.accelerator.process_index
+            own = greedy_answers(
+                self.accelerator.unwrap_model(self.model),
+                self.processing_class,
+                questions[rank::world],
+                self.system_prompt,
+                self.recipe.eval_max_new_tokens,
+            )
+            parts = gather_object([own]) if world > 1 else [own]
+            return [parts[i % world][i // world] for i in range(len(questions))]
+
     return JudgedTrainer
 
 
 def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prompt: str) -> None:
-    if recipe.finetuning_type == "lora":
-        trainer.save_model(str(out))
+    state = None
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        # Gathers the shards, whatever kind of checkpoint is set; every process takes part.
+        wrapped = trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model
+        state = trainer.accelerator.get_state_dict(wrapped)
+    if not trainer.is_world_process_zero():
         return
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        trainer.save_model(str(out))  # gathers the shards; every process takes part
-        model = None
-    if trainer.is_world_process_zero() and model is not None:
-        save_full(model, base, out, system_prompt, recipe.export_size)
+    if recipe.finetuning_type == "lora":
+        model.save_pretrained(str(out), state_dict=state)
+    else:
+        save_full(model, base, out, system_prompt, recipe.export_size, state)
 
 
 def _write_outcome(
@@ -332,7 +372,22 @@ def _result_directory(recipe: Recipe) -> Path:
     return recipe.output_dir / ("adapter" if recipe.finetuning_type == "lora" else "merged")
 
 
-def _memory_advice(recipe: Recipe, error: Exception) -> str:
+def _advice(recipe: Recipe, error: Exception) -> str | None:
+    """What to change after an error of the machine's limits; None for any other."""
+    import torch
+
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in first_line:
+        return _memory_advice(recipe, first_line)
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in first_line:
+        return (
+            f"the disk of {recipe.output_dir} is full ({first_line}); earlier checkpoints are "
+            "intact: free some, or set save_total_limit=1, and go on with --resume"
+        )
+    return None
+
+
+def _memory_advice(recipe: Recipe, first_line: str) -> str:
     advice = []
     if not recipe.gradient_checkpointing:
         advice.append("gradient_checkpointing=true")
@@ -344,8 +399,8 @@ def _memory_advice(recipe: Recipe, error: Exception) -> str:
         advice.append("finetuning_type=lora")
     elif recipe.quantization_bit != 4:
         advice.append("quantization_bit=4")
-    first_line = str(error).splitlines()[0]
-    return f"out of GPU memory ({first_line}); try, in this order: {', '.join(advice)}"
+    advice = advice or ["a smaller cutoff_len with drop_long_rows=true", "a smaller model"]
+    return f"out of memory ({first_line}); try, in this order: {', '.join(advice)}"
 
 
 def _cuda() -> bool:
@@ -356,4 +411,7 @@ def _cuda() -> bool:
 
 if __name__ == "__main__":
     _recipe = load_recipe(Path(sys.argv[1]))
-    run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])
+    try:
+        run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])
+    except (ModelError, DataError) as _error:
+        sys.exit(f"error: {_error}")

@@ -17,6 +17,8 @@ def greedy_answers(
     """One answer per question, in order; prompts are batched by length and padded left."""
     import torch
 
+    if not questions:
+        return []
     prompts = tokenize_prompts(tokenizer, render_prompts(tokenizer, questions, system_prompt))
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers = [""] * len(prompts)

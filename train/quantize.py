@@ -1,4 +1,5 @@
-"""Quantized exports by llm-compressor: AWQ, GPTQ, FP8, int8; AWQ also in AutoAWQ's layout.
+"""Quantized exports by llm-compressor: AWQ, GPTQ, FP8, int8; AWQ also in AutoAWQ's layout; and
+bitsandbytes' 8 and 4 bit, which vLLM reads on NVIDIA GPUs where bitsandbytes is installed.
 
 compressed-tensors is what newer vLLM reads; `awq-gemm` is the older layout, which vLLM 0.10.0 on
 the judge's device takes. Nothing here counts before `python -m train check` has loaded it in vLLM
@@ -19,9 +20,17 @@ from answering.manifest import (
 )
 from answering.prompting import system_prompt_for
 from train.autoawq import convert_to_gemm
-from train.base import ModelError, copy_base_files, load_tokenizer, need_disk, weight_bytes
+from train.base import (
+    ModelError,
+    copy_base_files,
+    load_tokenizer,
+    need_disk,
+    quantization_config,
+    weight_bytes,
+)
 from train.dataset import Row, encode_rows
 
+LIBRARIES = ["torch", "transformers", "llmcompressor", "compressed-tensors", "bitsandbytes"]
 GROUP = 128  # weights that share a scale; what AWQ kernels support
 # Scheme of compressed-tensors, and whether calibration rows are needed. Left out everywhere:
 # lm_head, whose errors go straight into the choice of token. awq is symmetric because
@@ -32,7 +41,10 @@ SCHEMES = {
     "gptq": ("W4A16", True),
     "fp8": ("FP8_DYNAMIC", False),
     "int8": ("W8A8", True),
+    "bnb-8bit": ("LLM.int8", False),
+    "bnb-4bit": ("NF4", False),
 }
+BITS = {"bnb-8bit": 8, "bnb-4bit": 4}
 
 
 def quantize(
@@ -42,11 +54,6 @@ def quantize(
 
     Raises ModelError for an unknown form, widths that do not divide into groups, or a full disk.
     """
-    import torch
-    from datasets import Dataset
-    from llmcompressor import oneshot
-    from transformers import AutoModelForCausalLM
-
     started = time.monotonic()
     if form not in SCHEMES:
         raise ModelError(f"{form}: no such format; there are {', '.join(SCHEMES)}")
@@ -55,24 +62,14 @@ def quantize(
     need_disk(out, weight_bytes(model_dir), f"the {form} export")
     tokenizer = load_tokenizer(model_dir)
     system_prompt = system_prompt_for(model_dir)
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
-    options: dict[str, Any] = {}
-    if calibrated:
-        encoded = encode_rows(tokenizer, rows[:samples], system_prompt)
-        columns = [
-            {"input_ids": row["input_ids"], "attention_mask": [1] * len(row["input_ids"])}
-            for row in encoded
-        ]
-        options = {
-            "dataset": Dataset.from_list(columns),
-            "num_calibration_samples": len(columns),
-            "max_seq_length": max(len(row["input_ids"]) for row in columns),
-        }
-    if not torch.cuda.is_available():
-        _without_pinned_memory()
-    oneshot(model=model, recipe=_modifiers(form, scheme), tokenizer=tokenizer, **options)
+    if form in BITS:
+        model = _with_bitsandbytes(model_dir, BITS[form])
+    else:
+        chosen = rows[:samples]
+        encoded = encode_rows(tokenizer, chosen, system_prompt) if calibrated else []
+        model = _with_llmcompressor(model_dir, tokenizer, form, encoded)
     out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(out, save_compressed=True)
+    model.save_pretrained(out, **({} if form in BITS else {"save_compressed": True}))
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     copy_base_files(model_dir, out, system_prompt)
     _write_quantization(out, config["quantization_config"])
@@ -88,12 +85,46 @@ def quantize(
         outputs=directory_records(out),
         settings={"format": form, "scheme": scheme, "group": GROUP, "samples": samples},
         counts={"bytes_before": weight_bytes(model_dir), "bytes": weight_bytes(out)},
-        versions=library_versions(["torch", "transformers", "llmcompressor", "compressed-tensors"]),
+        versions=library_versions(LIBRARIES),
         seconds=round(time.monotonic() - started, 1),
         parents=[parent] if parent else [],
     )
     write_manifest(out, manifest)
     return out
+
+
+def _with_llmcompressor(
+    model_dir: Path, tokenizer: Any, form: str, encoded: list[dict[str, list[int]]]
+) -> Any:
+    """The model quantized, calibrated on the rows when there are any."""
+    import torch
+    from datasets import Dataset
+    from llmcompressor import oneshot
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="auto")
+    options: dict[str, Any] = {}
+    if encoded:
+        columns = [
+            {"input_ids": row["input_ids"], "attention_mask": [1] * len(row["input_ids"])}
+            for row in encoded
+        ]
+        options = {
+            "dataset": Dataset.from_list(columns),
+            "num_calibration_samples": len(columns),
+            "max_seq_length": max(len(row["input_ids"]) for row in columns),
+        }
+    if not torch.cuda.is_available():
+        _without_pinned_memory()
+    oneshot(model=model, recipe=_modifiers(form, SCHEMES[form][0]), tokenizer=tokenizer, **options)
+    return model
+
+
+def _with_bitsandbytes(model_dir: Path, bits: int) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    config = quantization_config(bits)
+    return AutoModelForCausalLM.from_pretrained(model_dir, quantization_config=config, dtype="auto")
 
 
 def _modifiers(form: str, scheme: str) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8"]
+Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
 class RecipeError(ValueError):
@@ -98,6 +98,7 @@ class Recipe(BaseModel):
         Path(".venv/bin/python"), description="the python that has vLLM, for check and compare"
     )
     check_samples: int = Field(100, ge=1, description="dev questions asked of each export")
+    check_base: bool = Field(True, description="ask the base too: did training help?")
     max_score_drop: float = Field(0.02, ge=0, le=1, description="below the merged model's score")
 
     @model_validator(mode="after")

@@ -39,9 +39,8 @@ fi
 say "training environment: $(grep -c '==' requirements/train.txt) packages"
 "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r requirements/train.txt
 if $gpu; then
-  # 4- and 8-bit bases, and fused kernels: of use on a GPU only.
-  "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps \
-    bitsandbytes==0.50.2 liger-kernel==0.8.5
+  # Fused kernels: of use on a GPU only.
+  "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps liger-kernel==0.8.5
 fi
 "$VENV/bin/python" -c 'import torch, trl, peft, llmcompressor; print("torch", torch.__version__, "GPU" if torch.cuda.is_available() else "CPU")'
 echo "$stamp" >"$VENV/stamp"
