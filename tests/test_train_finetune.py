@@ -181,6 +181,34 @@ def test_a_missing_demo_base_is_made_from_train_rows_alone(data, tmp_path):
     assert len(text.splitlines()) == len(FACTS) and "请问" not in text
 
 
+def test_unsloth_gets_the_recipe_and_leaves_the_same_outputs(base, data, tmp_path, monkeypatch):
+    """Unsloth itself needs a GPU: this one has its two calls and PEFT's own adapters."""
+    import sys
+    from types import SimpleNamespace
+
+    from peft import LoraConfig, get_peft_model
+
+    asked = {}
+
+    def from_pretrained(name, **options):
+        asked.update(options, name=name)
+        return AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32), None
+
+    def add_adapter(model, *, use_gradient_checkpointing, random_state, **lora):
+        asked.update(lora, checkpointing=use_gradient_checkpointing, seed=random_state)
+        return get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
+
+    fake = SimpleNamespace(from_pretrained=from_pretrained, get_peft_model=add_adapter)
+    monkeypatch.setitem(sys.modules, "unsloth", SimpleNamespace(FastLanguageModel=fake))
+    given = recipe(base, data, tmp_path, backend="unsloth", gradient_checkpointing=True, seed=7)
+    adapter = finetune(given)
+    assert asked["name"] == str(base) and asked["max_seq_length"] == 128 and asked["r"] == 8
+    assert (asked["load_in_4bit"], asked["load_in_8bit"]) == (False, False)
+    assert asked["checkpointing"] == "unsloth" and asked["seed"] == 7
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    merge(base, [adapter], tmp_path / "merged")
+
+
 @pytest.mark.parametrize(
     ("fields", "layer", "dtype"),
     [

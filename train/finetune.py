@@ -69,6 +69,8 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
 
 def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     """Train in this process (one of several, under accelerate)."""
+    if recipe.backend == "unsloth":
+        _import_unsloth()  # first: it replaces parts of transformers, trl and peft
     from transformers import set_seed
 
     started = time.monotonic()
@@ -237,18 +239,15 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
     target = recipe.lora_target
     modules = "all-linear" if target == "all" else target.split(",")
     if recipe.backend == "unsloth":
-        try:
-            from unsloth import FastLanguageModel
-        except ImportError as error:
-            raise ModelError("backend: unsloth is not installed; use backend=trl") from error
-        model, _ = FastLanguageModel.from_pretrained(
+        unsloth = _import_unsloth().FastLanguageModel
+        model, _ = unsloth.from_pretrained(
             str(base),
             max_seq_length=recipe.pack_len if recipe.packing else recipe.cutoff_len,
             load_in_4bit=recipe.quantization_bit == 4,
             load_in_8bit=recipe.quantization_bit == 8,
         )
         linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        return FastLanguageModel.get_peft_model(
+        return unsloth.get_peft_model(
             model,
             r=recipe.lora_rank,
             lora_alpha=recipe.lora_alpha,
@@ -267,6 +266,17 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
         target_modules=modules,
         task_type="CAUSAL_LM",
     )
+
+
+def _import_unsloth() -> Any:
+    try:
+        import unsloth
+    except ImportError as error:
+        raise ModelError(
+            "backend: unsloth is not installed here (it needs a GPU of its list: pip install "
+            "unsloth in .venv-train); or use backend=trl, which takes the same recipe"
+        ) from error
+    return unsloth
 
 
 def _judged_trainer_class() -> type:
