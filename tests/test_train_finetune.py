@@ -209,6 +209,21 @@ def test_unsloth_gets_the_recipe_and_leaves_the_same_outputs(base, data, tmp_pat
     merge(base, [adapter], tmp_path / "merged")
 
 
+def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path):
+    import yaml
+    from typer.testing import CliRunner
+
+    from train.__main__ import app
+
+    given = recipe(tmp_path / "base", data, tmp_path / "out", demo_base_steps=0)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(given.model_dump(mode="json")), encoding="utf-8")
+    told = CliRunner().invoke(app, ["run", str(path), "--dry-run"])
+    assert told.exit_code == 0, told.output
+    assert "12 train, 2 dev" in told.output and "(counted)" in told.output
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("fields", "layer", "dtype"),
     [

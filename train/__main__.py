@@ -10,6 +10,7 @@ python -m train plan CONFIG --device-gb 24               memory and time before 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -202,7 +203,17 @@ def _check(recipe: Recipe) -> None:
 def _show_plan(recipe: Recipe) -> None:
     from train.estimate import print_recipe_plan
 
-    print_recipe_plan(recipe, console)
+    if (
+        recipe.demo_base_steps is None
+        or (Path(recipe.model_name_or_path) / "config.json").is_file()
+    ):
+        print_recipe_plan(recipe, console)
+        return
+    with TemporaryDirectory() as folder:  # a plan leaves nothing behind
+        fields = {"model_name_or_path": f"{folder}/base", "output_dir": Path(folder) / "out"}
+        untrained = recipe.model_copy(update={**fields, "demo_base_steps": 0})
+        fetch_base(untrained)
+        print_recipe_plan(untrained, console)
 
 
 if __name__ == "__main__":

@@ -73,9 +73,7 @@ def shape_of(model: str) -> Shape:
     if not path.is_file():
         if model.count("/") != 1:
             raise ModelError(f"{model}: no model directory, no config.json and no hub id")
-        from modelscope import model_file_download
-
-        path = Path(model_file_download(model_id=model, file_path="config.json"))
+        path = _fetched_config(model)
     c = json.loads(path.read_text(encoding="utf-8"))
     try:
         heads = c["num_attention_heads"]
@@ -94,6 +92,17 @@ def shape_of(model: str) -> Shape:
         )
     except KeyError as error:
         raise ModelError(f"{path}: no {error} in it; only dense decoder models are known") from None
+
+
+def _fetched_config(model: str) -> Path:
+    """config.json of a ModelScope id. Raises ModelError when it cannot be had."""
+    from modelscope import model_file_download
+    from modelscope_hub.errors import HubError
+
+    try:
+        return Path(model_file_download(model_id=model, file_path="config.json"))
+    except (HubError, OSError) as error:
+        raise ModelError(f"{model}: its config.json cannot be fetched ({error})") from error
 
 
 def weight_bytes(shape: Shape, form: str) -> float:
