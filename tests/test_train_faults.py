@@ -149,6 +149,18 @@ def test_a_killed_run_resumes_to_the_same_loss(base, data, tmp_path):
     assert losses(tmp_path / "broken") == pytest.approx(losses(tmp_path / "whole"), abs=1e-6)
 
 
+def test_checkpoints_of_another_run_are_never_taken_for_this_ones(base, data, tmp_path):
+    given = recipe(base, data, tmp_path, num_train_epochs=2)
+    finetune(given)
+    again = recipe(base, data, tmp_path, num_train_epochs=1)
+    finetune(again)  # the first run finished: its checkpoints make way
+    assert [p.name for p in (tmp_path / "checkpoints").glob("ch*")] == ["checkpoint-3"]
+    (tmp_path / "adapter" / "manifest.json").unlink()  # as if the second had been killed
+    with pytest.raises(ModelError, match="did not finish: go on with --resume, or remove"):
+        finetune(given)
+    assert (tmp_path / "checkpoints" / "checkpoint-3").is_dir()
+
+
 def test_tensorboard_files_hold_losses_and_dev_scores(base, data, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -7,6 +7,7 @@ once in each: accelerate launch -m train.finetune RESOLVED.yaml [--resume]
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,13 @@ from typing import Any
 
 import yaml
 
-from answering.manifest import Manifest, file_record, library_versions, read_manifest
+from answering.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    file_record,
+    library_versions,
+    read_manifest,
+)
 from answering.manifest import write_manifest as write
 from answering.prompting import system_prompt_for
 from train.base import (
@@ -46,6 +53,8 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     # Three checkpoints at most, each an adapter with optimizer state, or the weights three times.
     share = 0.2 if recipe.finetuning_type == "lora" else 4.0 * (recipe.save_total_limit + 1)
     need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), "this run")
+    if not resume:
+        _make_way(recipe)
     resolved = recipe.output_dir / "recipe.yaml"
     resolved.write_text(
         yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False),
@@ -65,6 +74,24 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     if subprocess.run(command).returncode:
         raise ModelError("training failed in one of its processes; the message is above")
     return _result_directory(recipe)
+
+
+def _make_way(recipe: Recipe) -> None:
+    """Remove a finished run's checkpoints, which --resume would take for this run's.
+
+    Raises ModelError for those of a run that did not finish: they may be wanted.
+    """
+    checkpoints = recipe.output_dir / "checkpoints"
+    finished = _result_directory(recipe) / MANIFEST_NAME
+    if not any(checkpoints.glob("checkpoint-*")):
+        return
+    if not finished.is_file():
+        raise ModelError(
+            f"{checkpoints} is of a run that did not finish: go on with --resume, or remove that "
+            "folder, or set another output_dir"
+        )
+    finished.unlink()
+    shutil.rmtree(checkpoints)
 
 
 def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
@@ -103,9 +130,9 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
             raise ModelError(advice) from error
         raise
     out = _result_directory(recipe)
-    if trainer.is_world_process_zero():
-        _write_outcome(recipe, trainer, base, rows, len(train_rows), len(skipped), started)
     _save_model(recipe, trainer, base, out, system_prompt)
+    if trainer.is_world_process_zero():  # last: its manifest says that the run came to its end
+        _write_outcome(recipe, trainer, base, rows, len(train_rows), len(skipped), started)
     return out
 
 
