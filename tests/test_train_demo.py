@@ -132,6 +132,17 @@ def test_untrained_model_is_complete(tmp_path):
     ]
 
 
+def test_the_untrained_model_is_kept_beside_the_trained_one(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs.jsonl")
+    run("--pairs", pairs, "--out", tmp_path / "m", "--steps", 2, "--untrained", tmp_path / "u")
+    run("--pairs", pairs, "--out", tmp_path / "zero", "--steps", 0)
+    before, after, zero = (read_manifest(tmp_path / name) for name in ("u", "m", "zero"))
+    assert before.counts["steps"] == 0 and after.counts["steps"] == 2 and before.demo
+    weights = [m.outputs[[o.path for o in m.outputs].index("model.safetensors")].sha256
+               for m in (before, after, zero)]  # fmt: skip
+    assert weights[0] == weights[2] != weights[1]
+
+
 def test_time_limit_ends_training_and_says_so(tmp_path):
     pairs = write_pairs(tmp_path / "pairs.jsonl")
     out = run("--pairs", pairs, "--out", tmp_path / "m", "--steps", 10_000, "--minutes", 0.03)

@@ -182,6 +182,9 @@ def main(
     rows: Annotated[int | None, typer.Option(help="use the first N rows", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="0: leave the model untrained", min=0)] = None,
     minutes: Annotated[float, typer.Option(help="time limit of the training", min=0.01)] = 2.8,
+    untrained: Annotated[
+        Path | None, typer.Option(help="keep the model as it is before training here, to compare")
+    ] = None,
 ) -> None:
     """Make the demo model from question-answer pairs."""
     started = time.monotonic()
@@ -197,6 +200,34 @@ def main(
     model = build_model(config, seed)
     parameters = sum(p.numel() for p in model.parameters())
     console.print(f"{len(data)} pairs, {parameters / 1e6:.1f} million parameters → {out}")
+    settings = {"seed": seed, "batch": BATCH, "passes": PASSES, "peak_lr": PEAK_LR}
+    settings |= {"rows": rows, "minutes": minutes, "system_prompt": SYSTEM_PROMPT}
+
+    def save(directory: Path, steps: int, log: list[dict[str, float]]) -> Manifest:
+        save_model(directory, model, tokenizer.backend_tokenizer, config)
+        (directory / "train_log.json").write_text(json.dumps(log) + "\n", encoding="utf-8")
+        counts: dict[str, float] = {"pairs": len(data), "parameters": parameters}
+        counts["steps"] = len(log)
+        if log:
+            title = f"{directory.name}: {len(data)} pairs, seed {seed}"
+            plot_curves(directory / "loss.png", log, title)
+            counts["final_loss"] = sum(row["loss"] for row in log[-20:]) / len(log[-20:])
+        manifest = Manifest(
+            stage="demo",
+            name=directory.name,
+            demo=True,
+            inputs=[file_record(path) for path in sources],
+            outputs=directory_records(directory),
+            settings=settings | {"steps": steps},
+            counts=counts,
+            versions=library_versions(["torch", "transformers", "tokenizers"]),
+            seconds=round(time.monotonic() - started, 1),
+        )
+        write_manifest(directory, manifest)
+        return manifest
+
+    if untrained:
+        save(untrained, 0, [])
     log = train(model, tokenizer, data, planned, minutes, seed)
     if len(log) < planned:
         console.print(
@@ -204,27 +235,7 @@ def main(
             "repeated by its seed; --minutes gives it more time",
             style="yellow",
         )
-    save_model(out, model, tokenizer.backend_tokenizer, config)
-    (out / "train_log.json").write_text(json.dumps(log) + "\n", encoding="utf-8")
-    if log:
-        plot_curves(out / "loss.png", log, f"{out.name}: {len(data)} pairs, seed {seed}")
-    settings = {"seed": seed, "batch": BATCH, "passes": PASSES, "peak_lr": PEAK_LR}
-    settings |= {"rows": rows, "steps": planned, "minutes": minutes, "system_prompt": SYSTEM_PROMPT}
-    counts: dict[str, float] = {"pairs": len(data), "parameters": parameters, "steps": len(log)}
-    if log:
-        counts["final_loss"] = sum(row["loss"] for row in log[-20:]) / len(log[-20:])
-    manifest = Manifest(
-        stage="demo",
-        name=out.name,
-        demo=True,
-        inputs=[file_record(path) for path in sources],
-        outputs=directory_records(out),
-        settings=settings,
-        counts=counts,
-        versions=library_versions(["torch", "transformers", "tokenizers"]),
-        seconds=round(time.monotonic() - started, 1),
-    )
-    write_manifest(out, manifest)
+    manifest = save(out, planned, log)
     console.print(f"done in {manifest.seconds:.0f} s; serve it with MODEL_DIR={out}")
 
 

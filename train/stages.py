@@ -9,18 +9,20 @@ from answering.manifest import read_manifest
 from train.check import Checked
 from train.recipe import Recipe
 
-COLUMNS = ("stage", "score", "to merged", "same answers", "MB", "made in s", "load s", "answers s")
+COLUMNS = ("stage", "score", "to merged", "same", "MB", "made, s", "load, s", "answer, s")
 
 
 def stage_table(recipe: Recipe, results: Sequence[Checked], questions: int) -> Table:
-    """One row a stage. Scores are the judge's on the dev questions, by the served model.
+    """One row a stage; `same` is the share of answers equal to the merged model's.
 
-    The adapter is not served by itself: its score is the best that training saw, by Transformers.
+    Scores are the judge's on the dev questions, by the served model. The adapter is not served by
+    itself: its score is the best that training saw, by Transformers.
     """
     ceiling = results[0].ceiling
     table = Table(title=f"{questions} dev questions, judge's score (ceiling {ceiling:.3f})")
     for column in (*COLUMNS, ""):
-        table.add_column(column, justify="left" if column in ("stage", "") else "right")
+        left = column in ("stage", "")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column == "stage")
     for result in results:
         if result.name == "merged":
             _adapter_row(table, recipe)
@@ -47,8 +49,8 @@ def _adapter_row(table: Table, recipe: Recipe) -> None:
     score = "" if best is None else f"{best:.3f}"
     weights = recipe.output_dir / "adapter" / "adapter_model.safetensors"
     size = f"{weights.stat().st_size / 1e6:,.1f}" if weights.is_file() else ""
-    note = f"in training, {recipe.eval_samples} questions"
-    table.add_row("LoRA adapter", score, "", "", size, f"{manifest.seconds:.0f}", "", "", note)
+    table.caption = f"LoRA's score is the best seen in training, {recipe.eval_samples} questions"
+    table.add_row("LoRA", score, "", "", size, f"{manifest.seconds:.0f}", "", "", "")
 
 
 def _seconds(recipe: Recipe, stage: str) -> str:
