@@ -32,6 +32,9 @@ from train.dataset import Row, encode_rows
 
 LIBRARIES = ["torch", "transformers", "llmcompressor", "compressed-tensors", "bitsandbytes"]
 GROUP = 128  # weights that share a scale; what AWQ kernels support
+# Rows calibrated at once. AWQ runs each layer forty times over all rows, which one by one keeps a
+# GPU waiting for its host; llm-compressor batches rows of similar length.
+AWQ_BATCH = 16
 # Scheme of compressed-tensors, and whether calibration rows are needed. Left out everywhere:
 # lm_head, whose errors go straight into the choice of token. awq is symmetric because
 # compressed-tensors' kernels for it are more widely supported; AutoAWQ's layout has zero points.
@@ -106,7 +109,8 @@ def _with_llmcompressor(
     options: dict[str, Any] = {}
     if encoded:
         columns = [
-            {"input_ids": row["input_ids"], "attention_mask": [1] * len(row["input_ids"])}
+            {"input_ids": row["input_ids"]}
+            | {mask: [1] * len(row["input_ids"]) for mask in ("attention_mask", "loss_mask")}
             for row in encoded
         ]
         options = {
@@ -114,6 +118,8 @@ def _with_llmcompressor(
             "num_calibration_samples": len(columns),
             "max_seq_length": max(len(row["input_ids"]) for row in columns),
         }
+        if form.startswith("awq"):  # it knows about padding; the others would calibrate on it
+            options |= {"batch_size": AWQ_BATCH, "data_collator": _padded, "use_loss_mask": True}
     if not torch.cuda.is_available():
         _without_pinned_memory()
     oneshot(model=model, recipe=_modifiers(form, SCHEMES[form][0]), tokenizer=tokenizer, **options)
@@ -125,6 +131,17 @@ def _with_bitsandbytes(model_dir: Path, bits: int) -> Any:
 
     config = quantization_config(bits)
     return AutoModelForCausalLM.from_pretrained(model_dir, quantization_config=config, dtype="auto")
+
+
+def _padded(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+    """Rows as tensors of one width; both masks are 0 where there is padding."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    return {
+        key: pad_sequence([torch.as_tensor(row[key]) for row in rows], batch_first=True)
+        for key in rows[0]
+    }
 
 
 def _modifiers(form: str, scheme: str) -> list[Any]:
