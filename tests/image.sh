@@ -11,7 +11,7 @@
 #
 # Variables: MODEL_DIR (model/demo, made by `bash run.sh`), VLLM_VENV (.venv), REF (HEAD),
 # JUDGE_VENV (as VLLM_VENV), TESTSETS (data/sample/testset_*.docx), LIMIT (questions of each, default
-# all), DRIVER (overlay, else vfs), WORK (.cache/image).
+# all), DRIVER (overlay, else vfs), WORK (.cache/image), KEEP_FREE_GB (5).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,7 @@ work=$(mkdir -p "${WORK:-.cache/image}" && cd "${WORK:-.cache/image}" && pwd)
 venv=$(cd "${VLLM_VENV:-.venv}" && pwd)
 judge=$(cd "${JUDGE_VENV:-$venv}" && pwd)
 model=${MODEL_DIR:-model/demo}
+KEEP_FREE_GB=${KEEP_FREE_GB:-5}
 began=$SECONDS
 step() { printf '\033[1m[%4d s] %s\033[0m\n' $((SECONDS - began)) "$*"; }
 fail() { printf '\033[31mFAILED: %s\033[0m\n' "$*" >&2; exit 1; }
@@ -41,19 +42,33 @@ if [ -z "${DRIVER:-}" ]; then
     DRIVER=vfs
   fi
 fi
-buildah_() { buildah --storage-driver "$DRIVER" --root "$work/storage" --runroot "$work/runroot" "$@"; }
+storage=$work/storage-$DRIVER  # one store cannot hold layers of both drivers
+mkdir -p "$storage"
+buildah_() { buildah --storage-driver "$DRIVER" --root "$storage/root" --runroot "$storage/run" "$@"; }
 
 cleanup() {
   [ -z "${hub:-}" ] || kill "$hub" 2>/dev/null || true
   [ -z "${private:-}" ] || kill "$private" 2>/dev/null || true
   rm -f "$work/token"
-  [ -z "${container:-}" ] || buildah_ rm "$container" >/dev/null 2>&1 || true
+  remove_answers
+}
+# Everything but the base: containers first, since an image in use cannot go.
+remove_answers() {
+  buildah_ rm --all >/dev/null 2>&1 || true
+  buildah_ rmi localhost/answers:1 localhost/answers:2 localhost/answers:private >/dev/null 2>&1 || true
+  buildah_ rmi --prune >/dev/null 2>&1 || true
 }
 trap cleanup EXIT
+remove_answers  # of a run that was killed
 rm -f "$work"/hub.jsonl "$work"/*.endpoint
 
 base=localhost/vllm-standin
 step "storage driver: $DRIVER"
+# Measured peaks of the whole test, base included; a full disk would end it half-way.
+need=$([ "$DRIVER" = vfs ] && echo 30 || echo 10)
+free=$(df -BG --output=avail "$work" | tail -n 1 | tr -dc 0-9)
+[ "$free" -ge $((need + KEEP_FREE_GB)) ] ||
+  fail "$free GB free under $work: the test takes up to $need GB with $DRIVER and leaves $KEEP_FREE_GB (KEEP_FREE_GB) alone. Free some, or set WORK to a directory on another disk"
 if ! buildah_ images -q "$base" >/dev/null 2>&1; then make_base "$base" "$venv" "$work/debian"; fi
 
 step "hub: serving $model on the loopback"
@@ -69,10 +84,12 @@ git archive "${REF:-HEAD}" | tar -x -C "$context"
 
 # build TAG [OPTION…]: the Dockerfile in $context, with the hub at $endpoint.
 build() {
-  buildah_ bud --layers --isolation chroot --build-arg BASE_IMAGE="$base" --build-arg MODEL_ID=me/answers \
+  buildah_ bud --isolation chroot --build-arg BASE_IMAGE="$base" --build-arg MODEL_ID=me/answers \
     --build-arg MODELSCOPE_ENDPOINT="$endpoint" -t "$1" "${@:2}" "$context" >"$work/build.log" 2>&1 ||
     { tail -n 30 "$work/build.log" >&2; fail "the build failed; all of it in $work/build.log"; }
 }
+# forget IMAGE: what is no longer needed goes at once; with vfs each layer is as large as the base.
+forget() { buildah_ rmi "$1" >/dev/null && buildah_ rmi --prune >/dev/null; }
 weight_bytes() {
   "$venv/bin/python" - "$work/hub.jsonl" <<'PY'
 import json, pathlib, sys
@@ -83,7 +100,7 @@ PY
 }
 
 step "build 1: from the base, with weights from the hub"
-build localhost/answers:1
+build localhost/answers:1 --layers
 grep -h "download_model\]" "$work/build.log" | sed 's/^/         /'
 first=$(weight_bytes)
 [ "$first" -gt 0 ] || fail "build 1 fetched no weights from the hub"
@@ -93,8 +110,9 @@ step "build 2: after a change in answering/ and serve.py"
 echo "# changed" >>"$work/context/answering/__init__.py"
 echo "# changed" >>"$work/context/serve.py"
 second_began=$SECONDS
-build localhost/answers:2
+build localhost/answers:2 --layers
 [ "$(weight_bytes)" = "$first" ] || fail "a code change fetched the weights again"
+forget localhost/answers:1
 passed "no weights fetched again; $((SECONDS - second_began)) s"
 
 step "build 3: a private model, by the build secret that the Dockerfile's comment describes"
@@ -111,6 +129,7 @@ mount=$(buildah_ mount "$container")
 ! grep -rqsF "$token" "$mount"/{app,root,tmp,run,etc,home,var} || fail "the token lies in the image"
 ! buildah_ inspect localhost/answers:private | grep -qF "$token" || fail "the token lies in the image's history"
 buildah_ rm "$container" >/dev/null; container=
+forget localhost/answers:private
 kill "$private"; private=
 passed "built with the token, and the token is neither in a file nor in the history of the image"
 
@@ -133,7 +152,7 @@ touch "$work/stamp"
 run() {
   step "run: SERVE_MODE=$1, processors $2, no network, no HOME, read-only model"
   MODE=$1 CPUS=$2 CONTAINER=$container MOUNT=$mount VENV=$judge LOG="$work/service-$1.log" \
-    REPORT="$work/report-$1" DRIVER=$DRIVER STORAGE=$work \
+    REPORT="$work/report-$1" DRIVER=$DRIVER STORAGE=$storage \
     unshare -n bash tests/image/run_inside.sh "${testsets[@]}" ||
     { tail -n 25 "$work/service-$1.log" >&2; fail "the run in mode $1; log: $work/service-$1.log"; }
 }

@@ -5,7 +5,7 @@ set -euo pipefail
 ip link set lo up
 if ip route | grep -q .; then echo "this namespace has a route out" >&2; exit 1; fi
 
-buildah_() { buildah --storage-driver "$DRIVER" --root "$STORAGE/storage" --runroot "$STORAGE/runroot" "$@"; }
+buildah_() { buildah --storage-driver "$DRIVER" --root "$STORAGE/root" --runroot "$STORAGE/run" "$@"; }
 command=$(buildah_ inspect "$CONTAINER" |
   "$VENV/bin/python" -c 'import json, sys; print(*json.load(sys.stdin)["OCIv1"]["config"]["Cmd"])')
 read_only="$MOUNT/app/model:/app/model:ro"
@@ -13,7 +13,7 @@ if buildah_ run --isolation chroot --volume "$read_only" "$CONTAINER" -- touch /
   echo "the model directory is not read-only" >&2; exit 1
 fi
 began=$SECONDS
-setsid taskset -c "$CPUS" buildah --storage-driver "$DRIVER" --root "$STORAGE/storage" --runroot "$STORAGE/runroot" \
+setsid taskset -c "$CPUS" buildah --storage-driver "$DRIVER" --root "$STORAGE/root" --runroot "$STORAGE/run" \
   run --isolation chroot --volume "$read_only" --env SERVE_MODE="$MODE" \
   "$CONTAINER" -- env -u HOME $command >"$LOG" 2>&1 &
 service=$!
