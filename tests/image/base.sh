@@ -10,7 +10,8 @@ not_in_base=(modelscope modelscope_hub pydantic_settings)
 # package that this vLLM does import stays (0.10.0 needs numba). vfs copies the base for every
 # layer, so its size counts ten times.
 not_read=(anthropic fontTools hypothesis jieba llvmlite magika matplotlib mistral_common nltk numba
-  onnxruntime pdfminer pycountry pypdfium2_raw rapidfuzz torch/bin torch/include torch/test)
+  onnxruntime pdfminer pycountry pypdfium2_raw rapidfuzz torch/include torch/test
+  torch/bin/protoc torch/bin/protoc-3.13.0.0)
 
 # imports MOUNT NAME…: imports in the base what the service imports, which writes the .pyc; prints
 # which of the names it can do without, and the kernels that vLLM does not choose on this machine.
@@ -23,6 +24,7 @@ if hasattr(current_platform, "import_kernels"):
     current_platform.import_kernels()
 package = pathlib.Path(vllm.__file__).parent
 for name in sys.argv[1:]:
+    # What this loop prints goes; "a/b" names files of a package that stays.
     if "/" in name or name not in sys.modules:
         print("DROP", package.parent / name)
 maps = pathlib.Path("/proc/self/maps").read_text()
