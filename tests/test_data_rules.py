@@ -106,10 +106,10 @@ def test_functions_are_asked_whole_with_their_indentation():
 
 def test_tables_answer_by_row_and_column():
     made = pairs_of(
-        "# 类型\n\n| 类型 | 总位数 | 用途 |\n|---|---|---|\n| FP16 | 16 | 深度学习训练 |\n"
+        "# 1.2 浮点格式\n\n| 类型 | 总位数 | 用途 |\n|---|---|---|\n| FP16 | 16 | 深度学习训练 |\n"
     )
-    assert made["FP16的总位数是多少？"] == "FP16的总位数是16。"
-    assert made["FP16的用途是什么？"] == "FP16的用途是深度学习训练。"
+    assert made["关于浮点格式，FP16的总位数是多少？"] == "FP16的总位数是16。"
+    assert made["关于浮点格式，FP16的用途是什么？"] == "FP16的用途是深度学习训练。"
 
 
 def test_the_same_book_gives_the_same_pairs_in_the_same_order():

@@ -11,7 +11,7 @@ from data.text import cjk_share
 Candidate = tuple[str, str, str]
 
 _IF = re.compile(
-    r"^(?P<word>如果|若|当|只要|一旦)\s*(?P<condition>[^，。；：？！]{5,45}?)(?P<when>时候?"
+    r"^(?P<word>如果|若|当(?![前时地年下中初])|只要|一旦)\s*(?P<condition>[^，。；：？！]{5,45}?)(?P<when>时候?"
     r"|的时候|的话|后|以后|之后)?[，,]\s*"
     r"(?:那么|则|就|那)?\s*(?P<result>[^。？！]{8,160})[。]?$"
 )
@@ -28,12 +28,12 @@ _SUITS = re.compile(
     r"|适用于|擅长)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _LIMIT = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|之间|通常)*(?P<verb>只能|不能|无法|不可以"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|通常)*(?P<verb>只能|不能|无法|不可以"
     r"|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _ABLE = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)"
-    r"|能(?=够|在|将|把|对))(?!被|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
+    r"|能(?=在|将|把|对))(?!被|由|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
 _USING = re.compile(
@@ -50,7 +50,7 @@ _SO = re.compile(
     r"|于是)[，,]?\s*(?P<effect>[^，。；？！]{6,45})(?P<rest>[，。；].*)?$"
 )
 _NUMBERING = re.compile(
-    r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
+    r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
 )
 
 
@@ -78,12 +78,15 @@ def _condition(sentence: str) -> Iterator[Candidate]:
     condition = match["condition"].strip()
     condition = re.sub(r"(?<!同)时$", "", condition)
     vague = re.search(
-        r"^时|会|就|我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例",
+        r"^时|会|就|即可|便可|我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例",
         condition,
     )
     if vague or not is_standalone(condition) or not _has_subject(condition):
         return
     if re.search(r"^(?:我|你|可以看|请|参)|什么|如何|怎|吗|多少", match["result"]):
+        return
+    # "如果 A，B，那么 C": B may belong to either side. "就可能出现这一情况": which one?
+    if re.search(r"[，,](?:那么|则)|这一?(?:情况|现象|问题)", match["result"]):
         return
     ask = "应该怎么做" if re.match(r"(?:需要|应|可以|必须|要|建议)", match["result"]) else "会怎样"
     word = {"若": "如果"}.get(match["word"], match["word"])
@@ -186,32 +189,71 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
 
 
 def from_table(block: Block) -> Iterator[Candidate]:
-    """Tables whose first column names things and whose header names what is said about them."""
+    """Tables whose first column names things and whose header names what is said about them.
+
+    A row is read under its heading, so the question names that: "Linux 控制台的命令" alone could
+    be any command.
+    """
     rows = [
-        [cell.strip().strip("`* ") for cell in line.strip().strip("|").split("|")]
+        [_cell(cell) for cell in line.strip().strip("|").split("|")]
         for line in block.text.split("\n")
     ]
     if len(rows) < 3 or not re.fullmatch(r"[\s:\-|]+", block.text.split("\n")[1]):
         return
     header = rows[0]
     for row in rows[2:]:
-        if len(row) != len(header) or not row[0]:
+        if len(row) != len(header) or not _is_row_name(row[0]):
             continue
-        named = re.fullmatch(r"[A-Za-z_][\w.<>()\-/ ]{1,40}", row[0], re.ASCII) or is_definable(
-            row[0], 20
-        )
+        name = core(row[0])
+        about = _about(block.path, name)
         for title, cell in zip(header[1:], row[1:], strict=True):
-            asked = re.fullmatch(r"[\u4e00-\u9fff]{2,8}", title) and is_term(title, 8)
             measured = re.fullmatch(r"\d+\.\d+\s*[A-Za-z/%]*|\d+\s*[A-Za-z/%]+", cell)
             if measured:  # a measurement means nothing without its experiment
                 continue
-            if named and asked and len(cell) >= 2 and not re.fullmatch(r"[-—–/无×✓√\s]+", cell):
-                ask = "是多少" if re.match(r"[约\d]", cell) else "是什么"
+            if len(cell) < 2 or re.fullmatch(r"[-—–/无×✓√\s]+", cell) or about is None:
+                continue
+            cell = cell.rstrip("。.")
+            if _DESCRIBES.fullmatch(title):
+                yield "explain", f"{about}请简要说明{_gap(name)}{name}", f"{row[0]}：{cell}。"
+            elif re.fullmatch(r"[\u4e00-\u9fff]{2,8}", title) and is_term(title, 8):
+                number = re.match(r"[约\d]", cell)
+                if number and not re.fullmatch(r"约?\s*[\d,.]+\s*\S{0,8}", cell):
+                    continue
+                joiner = "是" if number or re.fullmatch(r"[^，；。：、\s]{2,12}", cell) else "："
                 yield (
                     "fact",
-                    f"{core(row[0])}的{title}{ask}",
-                    f"{row[0]}的{title}是{cell.rstrip('。')}。",
+                    f"{about}{name}的{title}{'是多少' if number else '是什么'}",
+                    f"{row[0]}的{title}{joiner}{cell}。",
                 )
+
+
+# A column that describes its row as a whole, instead of naming one side of it.
+_DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|动作")
+
+
+def _cell(text: str) -> str:
+    """A cell without Markdown's marks; they stand inside it as often as around it."""
+    return re.sub(r"`|\*\*|\\(?=[|`*_])", "", text).strip()
+
+
+def _is_row_name(text: str) -> bool:
+    """An identifier, a command or a term, whole: no prompt, no open quote, no trailing colon."""
+    if re.search(r"[\"“”'$:：]|^\(|^-", text):
+        return False
+    return bool(
+        re.fullmatch(r"[A-Za-z_/][\w.<>()\-/+ ]{1,40}", text, re.ASCII) or is_definable(text, 20)
+    )
+
+
+def _about(path: Sequence[str], name: str) -> str | None:
+    """What puts a row under its heading: "关于浮点格式，", "" where the name says enough.
+
+    None when the heading names nothing: the row then stands without what it is about.
+    """
+    title = title_term(path)
+    if re.search(r"[_/.]|[a-z][A-Z]", name) or name.lower() in title.lower():
+        return ""
+    return f"关于{_gap(title)}{title}，" if is_term(title, 20) else None
 
 
 def _gap(text: str) -> str:

@@ -26,12 +26,12 @@ _DEFINITION = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*，?\s*"
     r"(?P<verb>是指(?![针向令数])|指的是|指的就是|就是指"
     r"|[就也]?是一[种个类套条块组门段项份](?:种|个)?|即(?![使将可时便刻兴令])为?|定义为"
-    r"|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导]))"
+    r"|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导引点明派责挥望]))"
     r"(?P<rest>.{6,})$"
 )
 _IS = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{_ENGLISH})\s*(?:就是|是(?!否|不|什么|因为|由于"
-    rf"|如何|为了|可以|必须|非常|很|最好|在|从|的|通过|将|把|对|如|相同|一样))"
+    rf"|如何|为了|可以|必须|非常|很|最|更|较|比较|用|使用|让|在|从|的|通过|将|把|对|如|相同|一样))"
     r"(?P<rest>[^，；。]{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
 )
 _CALLED = re.compile(
@@ -126,10 +126,14 @@ def from_paragraph(block: Block) -> Iterator[Candidate]:
 def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _DEFINITION.match(sentence)
     strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
+    if match and not strong and (_EVALUATES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
     if match and (is_definable(match["x"]) or (strong and is_defined_name(match["x"]))):
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
         return
     match = _IS.match(sentence)
+    if match and (_EVALUATES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
     if match and is_definable(match["x"], 16) and is_term(match["noun"], 16):
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
         return
@@ -138,6 +142,15 @@ def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
             continue
         if is_definable(match["x"], 20) and _is_named(match["what"]):
             yield "definition", f"什么是{_spaced(core(match['x']))}", answer
+
+
+# "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
+_EVALUATES = re.compile(r"(?:一[个种])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键)")
+
+
+def _is_quoted(text: str) -> bool:
+    """A word in quotes before 是 is mostly a file or a value of one example."""
+    return bool(re.match(r"[\"“‘'`「]", text.strip()))
 
 
 def _is_named(what: str) -> bool:
@@ -172,6 +185,11 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
     if re.match(
         r"\S{1,6}的\s*(?:[（(，。：]|$)", match["rest"]
     ):  # "是异步的" describes, names nothing
+        return
+    # "是以压缩包的格式提供的" says how, not what.
+    if re.match(
+        r"(?:都|均)?\s*(?:以|用|由|从|按|在|通过|根据)?[^，。；]*的\s*(?:[，。；]|$)", match["rest"]
+    ):
         return
     sized = re.search(r"大小|长度|数量|个数|值$", match["a"]) and re.match(r"\s*\d", match["rest"])
     if sized and not re.search("通常|一般|默认", sentence):
@@ -293,6 +311,9 @@ def _following(rest: Sequence[str], limit: int = 300) -> str:
         if sentence.endswith(("？", "?", "：", ":")) or len(answer) + len(sentence) > limit:
             break
         answer += sentence
+    # What is to be run stands in the code after it, which the answer would lack.
+    if re.search(r"(?:执行|运行|输入|键入|使用)[。.]?$", answer):
+        return ""
     return answer if len(answer) >= 20 else ""
 
 
