@@ -71,6 +71,8 @@ def _line_offsets(text: str) -> list[int]:
     return offsets
 
 
+# "线程块[12]": the number of a footnote; "a[12]" is code.
+_NOTE = re.compile(r"(?<![A-Za-z0-9_)\]])\s*\\?\[\d{1,3}\\?\](?!\()")
 _EMPHASIS = re.compile(
     rf"(?<![A-Za-z0-9_*/)\]])\*(?![\s*])([^*\n]{{1,60}}?)(?<![\s*])(?:\*(?![A-Za-z0-9_*(])|(?<=[{CJK}）])\*)"
 )
@@ -89,6 +91,7 @@ def plain(inline: Token) -> str:
     text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
     # Emphasis opens after and closes before something that is no word: "int *a, *b" is none.
     text = _EMPHASIS.sub(r"\1", text)
+    text = _NOTE.sub("", text)
     lines = [tidy(line) for line in text.split("\n")]
     joined = ""
     for line in lines:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from data.records import CODE, TABLE, Block
 from data.sources.nouns import core, is_definable, is_owner, is_term, leading_term
 from data.sources.sentence import clean_sentences, is_standalone
-from data.text import cjk_share
+from data.text import cjk_share, normalise, tidy
 
 Candidate = tuple[str, str, str]
 
@@ -32,7 +32,7 @@ _LIMIT = re.compile(
     r"|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _ABLE = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用(?![的户性])|对)"
     r"|能(?=在|将|把|对))(?!被|由|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
@@ -86,12 +86,12 @@ def _condition(sentence: str) -> Iterator[Candidate]:
     if re.search(r"^(?:我|你|可以看|请|参)|什么|如何|怎|吗|多少", match["result"]):
         return
     # "如果 A，B，那么 C": B may belong to either side. "就可能出现这一情况": which one?
-    if re.search(r"[，,](?:那么|则)|这一?(?:情况|现象|问题)", match["result"]):
+    if re.search(r"[，,](?:那么|则)|这一?(?:情况|现象|问题)|这些", match["result"]):
         return
     ask = "应该怎么做" if re.match(r"(?:需要|应|可以|必须|要|建议)", match["result"]) else "会怎样"
     word = {"若": "如果"}.get(match["word"], match["word"])
     when = match["when"] or ""
-    when = "时" if word in ("当", "一旦") and not when else when
+    when = "时" if word == "当" and not when else when
     yield "condition", f"{word}{_gap(condition)}{condition}{when}，{ask}", sentence
 
 
@@ -109,7 +109,7 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
     if match and is_definable(match["x"]):
         yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
     match = _ABLE.match(sentence)
-    if match and is_owner(match["x"]) and not _pointing(sentence):
+    if match and _is_specific(match["x"]) and is_owner(match["x"]) and not _pointing(sentence):
         yield "ability", f"{core(match['x'])}可以做什么", sentence
     match = _SO.match(sentence)
     if match and not re.match(r"由于|因为|为了|如果|当", sentence):
@@ -132,9 +132,20 @@ def _dependence(sentence: str) -> Iterator[Candidate]:
 def _limit(sentence: str) -> Iterator[Candidate]:
     match = _LIMIT.match(sentence)
     sized = match and re.search(r"(?:大小|长度|数量|个数)$", match["x"])
-    if match and not sized and is_owner(match["x"]) and not _pointing(sentence):
+    if (
+        match
+        and _is_specific(match["x"])
+        and not sized
+        and is_owner(match["x"])
+        and not _pointing(sentence)
+    ):
         ask = "需要满足什么要求" if match["verb"] == "必须" else "有什么限制"
         yield "limit", f"{core(match['x'])}{ask}", sentence
+
+
+def _is_specific(subject: str) -> bool:
+    """ "用户可以…", "括号必须…": a plain word alone does not say whose rules these are."""
+    return len(core(subject)) > 2 or subject.strip()[0].isascii()
 
 
 def _parts(sentence: str) -> Iterator[Candidate]:
@@ -177,6 +188,8 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
     opening = found[0] if found else ""
     if not 0 <= opening.lower().find(term.lower()) <= 6 or not is_standalone(opening):
         return
+    if re.match(r"在|当|如果|若|为了|由于|请", opening):
+        return  # the term is part of a circumstance, not what the sentence is about
     answer = ""
     for sentence in found:
         if len(answer) + len(sentence) > 260 or not sentence.endswith(("。", "！")):
@@ -214,17 +227,18 @@ def from_table(block: Block) -> Iterator[Candidate]:
                 continue
             cell = cell.rstrip("。.")
             if _DESCRIBES.fullmatch(title):
-                yield "explain", f"{about}请简要说明{_gap(name)}{name}", f"{row[0]}：{cell}。"
+                if _adds_to(name, cell):
+                    within = f"{about}中的" if about else ""
+                    asked = f"请简要说明{_gap(within or name)}{within}{_gap(name)}{name}"
+                    yield "explain", asked, f"{row[0]}：{cell}。"
             elif re.fullmatch(r"[\u4e00-\u9fff]{2,8}", title) and is_term(title, 8):
                 number = re.match(r"[约\d]", cell)
                 if number and not re.fullmatch(r"约?\s*[\d,.]+\s*\S{0,8}", cell):
                     continue
                 joiner = "是" if number or re.fullmatch(r"[^，；。：、\s]{2,12}", cell) else "："
-                yield (
-                    "fact",
-                    f"{about}{name}的{title}{'是多少' if number else '是什么'}",
-                    f"{row[0]}的{title}{joiner}{cell}。",
-                )
+                asked = f"{name}的{title}{'是多少' if number else '是什么'}"
+                within = f"关于{_gap(about)}{about}，" if about else ""
+                yield "fact", within + asked, f"{row[0]}的{title}{joiner}{cell}。"
 
 
 # A column that describes its row as a whole, instead of naming one side of it.
@@ -233,27 +247,38 @@ _DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|�
 
 def _cell(text: str) -> str:
     """A cell without Markdown's marks; they stand inside it as often as around it."""
-    return re.sub(r"`|\*\*|\\(?=[|`*_])", "", text).strip()
+    return re.sub(r"`|\*\*|\\(?=[|`*_])", "", tidy(text)).strip()
 
 
 def _is_row_name(text: str) -> bool:
     """An identifier, a command or a term, whole: no prompt, no open quote, no trailing colon."""
-    if re.search(r"[\"“”'$:：]|^\(|^-", text):
+    if re.search(r"[\"“”'$:：]|^\(|^-|…$|\.\.$|^(?:N/A|无|其[他它])$", text):
         return False
     return bool(
         re.fullmatch(r"[A-Za-z_/][\w.<>()\-/+ ]{1,40}", text, re.ASCII) or is_definable(text, 20)
     )
 
 
+_PLURAL = re.compile(r"^(?:各种|各类|几种|几类|常[见用]的?|主要的?)")
+
+
 def _about(path: Sequence[str], name: str) -> str | None:
-    """What puts a row under its heading: "关于浮点格式，", "" where the name says enough.
+    """The heading that a row needs to be understood, "" where its name says enough.
 
     None when the heading names nothing: the row then stands without what it is about.
     """
-    title = title_term(path)
-    if re.search(r"[_/.]|[a-z][A-Z]", name) or name.lower() in title.lower():
+    if re.search(r"[_/.]|[a-z][A-Z]", name) or name.lower() in title_term(path).lower():
         return ""
-    return f"关于{_gap(title)}{title}，" if is_term(title, 20) else None
+    titles = (
+        _PLURAL.sub("", title_term(path[:end]))
+        for end in range(len(path), max(len(path) - 2, 0), -1)
+    )
+    return next((title for title in titles if is_term(title, 20)), None)
+
+
+def _adds_to(name: str, cell: str) -> bool:
+    """Does a description say more than the name that it describes?"""
+    return len(set(normalise(cell)) - set(normalise(name))) >= 3
 
 
 def _gap(text: str) -> str:

@@ -25,7 +25,9 @@ _AS_FOLLOWS = re.compile(
     r"^(?P<x>[^。？！，]{2,40}?)(?:大致|主要|通常|一般|具体)*(?:如下|是|为|如下所示"
     r"|是这样的)\s*[：:]$"
 )
-_ANNOUNCES_TERMS = re.compile(r"^(?P<term>.{1,60}?)\s*(?:[：:]|——|--|—)\s*(?P<text>.{6,})$", re.S)
+_ANNOUNCES_TERMS = re.compile(
+    r"^(?P<term>.{1,60}?)\s*(?:[：:](?!//)|——|--|—)\s*(?P<text>.{6,})$", re.S
+)
 _VERB = re.compile(
     r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|为|指(?![令针向数])|表示|代表|返回|提供|负责"
     r"|可以|能够?|会|将|让|使(?!得)|存放|存储|保存|记录|控制|支持|获取|定义|声明"
@@ -136,7 +138,9 @@ def from_item(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
         return
     if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.25:
         return
-    if re.match(r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|如果|若", body):
+    if re.match(
+        r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若", body
+    ):
         return  # advice about the term
     if re.search(r" [*=+] |[=+]\s*\d", body):  # a formula explains nothing by itself
         return

@@ -67,7 +67,9 @@ _REASON_AFTER = re.compile(
 _REASON_NEXT = re.compile(
     r"^(?:这|其)(?:主要|就|正)?(?:是)?(?:因为|由于|原因是|的原因是)(?P<cause>.{6,})$"
 )
-_IN_ORDER_TO = re.compile(r"^为了(?P<goal>[^，。；：]{4,30})[，,](?P<how>[^。？！]{8,})[。]?$")
+_IN_ORDER_TO = re.compile(
+    r"^为了(?P<goal>[^，。；：]{4,30})[，,](?!包括|即|也就是|以及|特别是)(?P<how>[^。？！]{8,})[。]?$"
+)
 _BY = re.compile(
     r"^(?P<who>[^，。；：]{0,20}?)(?:可以|能够|可)(?:通过|使用|利用"
     r"|借助)(?:调用)?(?P<tool>[^，。；：]{2,40}?)\s*(?:函数|变量|指令)?\s*(?:来"
@@ -125,6 +127,8 @@ def from_paragraph(block: Block) -> Iterator[Candidate]:
 
 def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _DEFINITION.match(sentence)
+    if match and match["verb"] in ("又称", "也称") and len(match["rest"]) < 20:
+        return  # another name, and nothing about what it is
     strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
     if match and not strong and (_EVALUATES.match(match["rest"]) or _is_quoted(match["x"])):
         return
@@ -145,7 +149,10 @@ def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
 
 
 # "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
-_EVALUATES = re.compile(r"(?:一[个种])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键)")
+_EVALUATES = re.compile(
+    r"(?:一[个种])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键)"
+    r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
+)
 
 
 def _is_quoted(text: str) -> bool:
@@ -180,7 +187,7 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
         return
     if tags(match["a"])[-1][1] == "v":
         return
-    if re.match(r"(?:不|什么|如何|否|由于|因为|了|在|可|从|通过|对)", match["rest"]):
+    if re.match(r"(?:不|什么|如何|否|由于|因为|了|按|放|在|可|从|通过|对)", match["rest"]):
         return
     if re.match(
         r"\S{1,6}的\s*(?:[（(，。：]|$)", match["rest"]
@@ -250,7 +257,7 @@ def _comparison(sentence: str, answer: str) -> Iterator[Candidate]:
             yield "comparison", f"与{core(match['y'])}相比，{core(subject)}有什么特点", sentence
             return
     match = _CONTRAST.match(sentence)
-    if match:
+    if match and not re.search("因为|由于|如果|可能", match["first"]):
         first, second = leading_term(match["first"], 16), leading_term(match["second"], 16)
         rest = [
             {w for w, _ in tags(match[side]) if len(w) > 1 and w not in first + second}
@@ -275,7 +282,9 @@ def _amount(sentence: str) -> Iterator[Candidate]:
         r"|占用?|可以?|到|配备)(?:了|着)?$",
         head,
     )
-    if not verb or re.search(r"第$|[A-Za-z.\-_]$", head):
+    if not verb or re.search(r"[\"“”]", clause):
+        return
+    if re.search(r"第$|[A-Za-z.\-_]$|而|并(?!行|发)|且", head):
         return
     subject = leading_term(
         re.sub(r"^(?:在[^，]{2,16}[中上里]\s*|每一?个\s*|一个\s*|单个\s*)", "", head), 24
