@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, TABLE, Block
-from data.sources.nouns import core, is_definable, is_owner, is_term, leading_term
+from data.sources.nouns import core, is_definable, is_owner, is_term, leading_term, tags
 from data.sources.sentence import clean_sentences, is_standalone
 from data.text import cjk_share, normalise, tidy
 
@@ -33,7 +33,8 @@ _LIMIT = re.compile(
 )
 _ABLE = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用(?![的户性])|对)"
-    r"|能(?=在|将|把|对))(?!被|由|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
+    r"|能(?=在|将|把|对))(?!被|由|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
+    r"|作为[^，。]{1,12}提供|在[^，。]{1,60}(?:进行)?(?:设置|设定|修改|更改|编辑|配置|指定|完成)(?=[，。；]|$)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
 _USING = re.compile(
@@ -188,8 +189,11 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
     opening = found[0] if found else ""
     if not 0 <= opening.lower().find(term.lower()) <= 6 or not is_standalone(opening):
         return
-    if re.match(r"在|当|如果|若|为了|由于|请", opening):
-        return  # the term is part of a circumstance, not what the sentence is about
+    first = tags(opening)[0][1] if opening else ""
+    if re.match(r"在|当|如果|若|为了|由于|请", opening) or (
+        first.startswith("v") and not opening.lower().startswith(term.lower())
+    ):
+        return  # the term is part of a circumstance or an order, not what the sentence is about
     answer = ""
     for sentence in found:
         if len(answer) + len(sentence) > 260 or not sentence.endswith(("。", "！")):
@@ -221,7 +225,10 @@ def from_table(block: Block) -> Iterator[Candidate]:
         about = _about(block.path, name)
         for title, cell in zip(header[1:], row[1:], strict=True):
             measured = re.fullmatch(r"\d+\.\d+\s*[A-Za-z/%]*|\d+\s*[A-Za-z/%]+", cell)
-            if measured:  # a measurement means nothing without its experiment
+            unitless = re.fullmatch(r"[\d.,]+", cell) and re.search(
+                r"大小|长度|容量|延迟|时间|耗时|速度|带宽|频率$", title
+            )
+            if measured or unitless:  # a measurement means nothing without its experiment
                 continue
             if len(cell) < 2 or re.fullmatch(r"[-—–/无×✓√\s]+", cell) or about is None:
                 continue
@@ -247,6 +254,7 @@ _DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|�
 
 def _cell(text: str) -> str:
     """A cell without Markdown's marks; they stand inside it as often as around it."""
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return re.sub(r"`|\*\*|\\(?=[|`*_])", "", tidy(text)).strip()
 
 
