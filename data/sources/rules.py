@@ -53,6 +53,7 @@ def chunk_pairs(chunk: Chunk) -> Iterator[Pair]:
 def _is_balanced(question: str) -> bool:
     """Quotes and brackets that open also close; one alone is a leftover of its sentence."""
     pairs = ("“”", "‘’", "「」", "『』", "（）", "《》")
+    question = question.translate(str.maketrans("()", "（）"))  # a sentence may mix them
     closed = all(question.count(left) == question.count(right) for left, right in pairs)
     return closed and not (question.count('"') % 2 or question.count("`") % 2)
 

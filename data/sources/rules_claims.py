@@ -230,7 +230,11 @@ def from_table(block: Block) -> Iterator[Candidate]:
             )
             if measured or unitless:  # a measurement means nothing without its experiment
                 continue
-            if len(cell) < 2 or re.fullmatch(r"[-—–/无×✓√\s]+", cell) or about is None:
+            if (
+                len(cell) < 2
+                or re.fullmatch(r"[-—–/无×✓√\s]+|同[上左]|.*：：.*", cell)
+                or about is None
+            ):
                 continue
             cell = cell.rstrip("。.")
             if _DESCRIBES.fullmatch(title):
