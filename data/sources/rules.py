@@ -4,6 +4,7 @@ Each rule looks at one block with its neighbours and yields (kind, question, ans
 is not sure stays silent. Raise VERSION whenever a rule changes: cached pairs are then made again.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, Block, Chunk, Pair, pair_at
@@ -35,10 +36,15 @@ class RulesSource:
         return Estimate(0, 0, 0, len(chunks) * SECONDS_PER_CHUNK, "a small CPU core")
 
 
+_EXAMPLE = re.compile(r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例)", re.I)
+
+
 def chunk_pairs(chunk: Chunk) -> Iterator[Pair]:
     """All rules over all blocks of a chunk; a question asked twice keeps its first answer."""
     seen: set[str] = set()
     for index, block in enumerate(chunk.blocks):
+        if block.kind != CODE and block.path and _EXAMPLE.fullmatch(block.path[-1].strip("：: ")):
+            continue  # "单元格 A1 为 2" holds in that example only
         for kind, question, answer in _candidates(chunk.blocks, index):
             question = polish_question(question)
             answer = answer if kind in (CODE, "command") else polish(answer)

@@ -174,7 +174,7 @@ def _parts(sentence: str) -> Iterator[Candidate]:
 
 
 def _pointing(sentence: str) -> bool:
-    return bool(re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?", sentence))
+    return bool(re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?|其中[一之]", sentence))
 
 
 def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
@@ -236,7 +236,7 @@ def from_table(block: Block) -> Iterator[Candidate]:
                 or about is None
             ):
                 continue
-            cell = cell.rstrip("。.")
+            cell = cell.rstrip("。.,，、;； ")
             if _DESCRIBES.fullmatch(title):
                 if _adds_to(name, cell):
                     within = f"{about}中的" if about else ""

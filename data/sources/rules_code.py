@@ -111,4 +111,5 @@ def _command(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
         if len(goal) < 4 or re.search(r"[在到从对将把和与或的]$", goal):
             return
         lines = [_PROMPT.sub("", line) for line in code.split("\n") if _SHELL.match(line)]
-        yield "command", f"用什么命令{goal}", "\n".join(lines)
+        if len(lines) == 1:  # of several, the line above announces one, or all
+            yield "command", f"用什么命令{goal}", lines[0]
