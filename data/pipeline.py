@@ -82,10 +82,12 @@ def build(
         pairs = _from_books(books, work, source, cache, settings, cleaner, funnel, progress)
         for note in source.notes:
             progress.warn(note)
+        given: list[Pair] = []
         for path in merges:
             merged = merged_pairs(path)
             funnel.merged += len(merged)
-            pairs += cleaner.keep(merged, "")
+            given += cleaner.keep(merged, "")
+        pairs = given + pairs  # of two that say the same, the one that somebody chose stays
         funnel.cleaned = len(pairs)
         progress.step("near-duplicates, leaks, split")
         pairs = drop_duplicates(pairs, funnel.duplicates)

@@ -81,7 +81,9 @@ def is_term(text: str, longest: int = 24) -> bool:
         return False
     if re.search("(?:使用|进行|实现|需要|具有|包含|包括|提供|允许|成为)[一两同每多各]", bare):
         return False
-    if re.match(r"\d+\s", bare):  # "285 外部程序": a row of a list, its number first
+    if re.match(r"\d+\s", bare) or re.search(
+        r"\s[-–]\s|小于|大于|等于", bare
+    ):  # "285 外部程序": a row of a list, its number first
         return False
     if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", bare):  # two phrases, or a leftover
         return False

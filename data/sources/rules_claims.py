@@ -33,7 +33,7 @@ _LIMIT = re.compile(
 )
 _ABLE = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用(?![的户性])|对)"
-    r"|能(?=在|将|把|对))(?!被|由|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
+    r"|能(?=在|将|把|对))(?!被|由|来自|属于|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
     r"|作为[^，。]{1,12}提供|在[^，。]{1,60}(?:进行)?(?:设置|设定|修改|更改|编辑|配置|指定|完成)(?=[，。；]|$)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
@@ -190,8 +190,10 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
     if not 0 <= opening.lower().find(term.lower()) <= 6 or not is_standalone(opening):
         return
     first = tags(opening)[0][1] if opening else ""
-    if re.match(r"在|当|如果|若|为了|由于|请", opening) or (
-        first.startswith("v") and not opening.lower().startswith(term.lower())
+    if (
+        re.match(r"在|当|如果|若|为了|由于|请", opening)
+        or (opening.lower().startswith(f"{term.lower()}，"))
+        or (first.startswith("v") and not opening.lower().startswith(term.lower()))
     ):
         return  # the term is part of a circumstance or an order, not what the sentence is about
     answer = ""
@@ -259,6 +261,7 @@ _DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|�
 def _cell(text: str) -> str:
     """A cell without Markdown's marks; they stand inside it as often as around it."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"(?<!\w)\*([^*\s][^*]*)\*(?!\w)", r"\1", text)
     return re.sub(r"`|\*\*|\\(?=[|`*_])", "", tidy(text)).strip()
 
 

@@ -133,6 +133,8 @@ def from_item(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
     match = _ANNOUNCES_TERMS.match(text) or _BARE_VERB.match(text)
     if not match:
         return
+    if len(re.findall('["“”]', match["term"])) % 2:
+        return
     term, body = core(match["term"].strip("「」 ")), match["text"].strip()
     if not _is_name(term, block) or not is_standalone(body.split("，")[0]):
         return

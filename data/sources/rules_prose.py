@@ -170,6 +170,9 @@ def _is_named(what: str) -> bool:
 
 def _use(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _USED_FOR.match(sentence)
+    # "列出用于…的字词" is an order: its first word is a verb, not a thing.
+    if match and [flag for _, flag in tags(core(match["x"]))] == ["v"]:
+        return
     if match and is_definable(match["x"], 30):
         yield "purpose", f"{core(match['x'])}的作用是什么", answer
 
