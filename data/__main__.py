@@ -76,7 +76,7 @@ class _Bars:
 
 @contextmanager
 def _told():  # noqa: ANN202
-    """Known errors end the program with their message and exit code 1, without a traceback."""
+    """Known errors end the program with their message and exit code 1, Ctrl-C with 130."""
     from data.books import BookError
     from data.cache import CacheError
     from data.pipeline import NothingLeftError
@@ -98,6 +98,9 @@ def _told():  # noqa: ANN202
     ) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        errors.print("interrupted; what was made so far is kept: the same command goes on from it")
+        raise typer.Exit(130) from error
 
 
 @app.command()

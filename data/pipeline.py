@@ -1,6 +1,8 @@
 """The build: books → chunks → pairs → clean → deduplicate → leaks out → split → reword → write."""
 
+import glob
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -8,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import psutil
 
 from data import leaks as leak_check
 from data import report as reports
@@ -76,7 +80,7 @@ def build(
     tokens = reports.token_counter(settings.tokenizer)
     cleaner = Cleaner(settings.rules_off)
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    work = _work_directory(out)
     try:
         funnel = Funnel()
         pairs = _from_books(books, work, source, cache, settings, cleaner, funnel, progress)
@@ -111,6 +115,15 @@ def build(
         return BuildResult(out, counts, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _work_directory(out: Path) -> Path:
+    """A fresh directory beside `out`, named by this process; those of killed builds go first."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.*"):
+        owner = left.name.split(".")[-2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
 
 
 def read_chunks(

@@ -191,7 +191,7 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
         return
     first = tags(opening)[0][1] if opening else ""
     if (
-        re.match(r"在|当|如果|若|为了|由于|请", opening)
+        re.match(r"在|当|如果|若|为了|由于|请|将|把", opening)
         or (opening.lower().startswith(f"{term.lower()}，"))
         or (first.startswith("v") and not opening.lower().startswith(term.lower()))
     ):
