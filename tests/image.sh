@@ -6,8 +6,8 @@
 #
 # Builds the Dockerfile of the last commit from a stand-in base (tests/image/base.sh), with weights
 # from a loopback hub; builds again after a code change, and with a token; looks at what is in it;
-# runs it without network, with a read-only model directory and without HOME, on two processors and
-# on one; and judges it in both modes with the judge's limits.
+# runs it without network, with a read-only model directory and without HOME, on two processors, on
+# one, and on two of 24; and judges it in both modes with the judge's limits.
 #
 # Variables: MODEL_DIR (model/demo, made by `bash run.sh`), VLLM_VENV (.venv), REF (HEAD),
 # JUDGE_VENV (as VLLM_VENV), TESTSETS (data/sample/testset_*.docx), LIMIT (questions of each, default
@@ -148,16 +148,18 @@ strangers=$(awk '{print $2}' "$work/contents.txt" |
 passed "only code and model; no test, report, data or git file; the model's sha256 are the source's"
 touch "$work/stamp"
 
-# run MODE CPUS: one start of the service in a network of its own, judged from beside it.
+# run MODE CPUS [REPORTED]: one start of the service in a network of its own, judged from beside it,
+# on a machine that says it has so many processors (a container may use fewer than its host has).
 run() {
-  step "run: SERVE_MODE=$1, processors $2, no network, no HOME, read-only model"
-  MODE=$1 CPUS=$2 CONTAINER=$container MOUNT=$mount VENV=$judge LOG="$work/service-$1.log" \
-    REPORT="$work/report-$1" DRIVER=$DRIVER STORAGE=$storage \
-    unshare -n bash tests/image/run_inside.sh "${testsets[@]}" ||
-    { tail -n 25 "$work/service-$1.log" >&2; fail "the run in mode $1; log: $work/service-$1.log"; }
+  step "run: SERVE_MODE=$1, processors $2${3:+ of $3 that the machine reports}, no network, no HOME, read-only model"
+  MODE=$1 CPUS=$2 REPORTED=${3:-} CONTAINER=$container MOUNT=$mount VENV=$judge LOG="$work/service-$1${3:-}.log" \
+    REPORT="$work/report-$1${3:-}" DRIVER=$DRIVER STORAGE=$storage \
+    unshare -n -m bash tests/image/run_inside.sh "${testsets[@]}" ||
+    { tail -n 25 "$work/service-$1${3:-}.log" >&2; fail "the run in mode $1; log: $work/service-$1${3:-}.log"; }
 }
 run batch 0,1
 run serial 0
+run batch 0,1 24
 
 written=$(find "$mount" -xdev -type f -newer "$work/stamp" -not -path "$mount/tmp/*" -not -name '*.pyc' \
   -not -path "$mount/run/*" | sed "s|^$mount||")

@@ -260,9 +260,9 @@ _DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|�
 
 def _cell(text: str) -> str:
     """A cell without Markdown's marks; they stand inside it as often as around it."""
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"(?<!\w)\*([^*\s][^*]*)\*(?!\w)", r"\1", text)
-    return re.sub(r"`|\*\*|\\(?=[|`*_])", "", tidy(text)).strip()
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", tidy(text))
+    text = re.sub(r"`|\*\*|\\(?=[|`*_])", "", text)
+    return re.sub(r"(?<!\w)\*([^*\s][^*]*)\*(?!\w)", r"\1", text).strip()
 
 
 def _is_row_name(text: str) -> bool:
