@@ -28,6 +28,7 @@ class SourceName(str, Enum):
     """Where pairs come from."""
 
     rules = "rules"
+    none = "none"
     teacher = "teacher"
     vllm = "vllm"
 
@@ -107,7 +108,9 @@ def _told():  # noqa: ANN202
 def build(
     books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
     out: Annotated[Path, typer.Option(help="folder for the training data")],
-    source: Annotated[SourceName, typer.Option(help="rules need no model")] = SourceName.rules,
+    source: Annotated[
+        SourceName, typer.Option(help="rules need no model; none: only --merge")
+    ] = SourceName.rules,
     exclude: Annotated[
         list[Path], typer.Option(help="test set whose near-duplicates must go; repeatable")
     ] = [],  # noqa: B006 - typer reads the default, nobody changes it
@@ -224,6 +227,10 @@ def _source(
         from data.sources.rules import RulesSource
 
         return RulesSource()
+    if name is SourceName.none:
+        from data.sources.nothing import NoSource
+
+        return NoSource()
     if name is SourceName.teacher:
         from data.sources.teacher import TeacherSettings, TeacherSource
 

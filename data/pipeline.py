@@ -88,7 +88,7 @@ def build(
             progress.warn(note)
         given: list[Pair] = []
         for path in merges:
-            merged = merged_pairs(path)
+            merged = _placed(merged_pairs(path), funnel)
             funnel.merged += len(merged)
             given += cleaner.keep(merged, "")
         pairs = given + pairs  # of two that say the same, the one that somebody chose stays
@@ -115,6 +115,23 @@ def build(
         return BuildResult(out, counts, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _placed(pairs: list[Pair], funnel: Funnel) -> list[Pair]:
+    """Merged pairs under a heading that exactly one section of the books has go to that section.
+
+    So they are split with it, and can be traced to the book like pairs made from it.
+    """
+    homes: dict[str, list[tuple[str, ...]]] = {}
+    for section in funnel.sections:
+        homes.setdefault(section[-1], []).append(section)
+    chunks = {part: chunk for chunk, parts in funnel.parts.items() for part in parts}
+    for pair in pairs:
+        found = homes.get(pair.path[-1], []) if len(pair.path) == 1 else []
+        if len(found) == 1:
+            pair.book, *path = found[0]
+            pair.path, pair.chunk = tuple(path), chunks[found[0]]
+    return pairs
 
 
 def _work_directory(out: Path) -> Path:

@@ -48,10 +48,13 @@ from train.pairs import Pair, PairsError, by_fact, read_pairs
 from train.wordings import vary
 
 ROOT = Path(__file__).parents[1]
+# The pairs that people wrote, alone: with the 65 that the rules make beside them, in the same
+# time (276 steps instead of 300), the demo scored 0.61 instead of 0.82.
 SAMPLE_BUILD = ["data/sample/book.md", "--merge", "data/sample/pairs.jsonl", "--demo"]
+SAMPLE_BUILD += ["--source", "none"]
 # The sample's test sets ask for what was trained, in wordings that were not: a held-out fact
-# would be a fact that the demo cannot know. All wordings of a pair are kept (five at most).
-SAMPLE_BUILD += ["--dev", "0", "--calibration", "0", "--wordings", "5"]
+# would be a fact that the demo cannot know. A pair's own wordings are all kept.
+SAMPLE_BUILD += ["--dev", "0", "--calibration", "0", "--wordings", "1"]
 VOCAB_SIZE = 4096
 HIDDEN, LAYERS, INTERMEDIATE = 256, 4, 1024
 BATCH = 16
