@@ -142,6 +142,27 @@ def is_owner(text: str) -> bool:
     return named and len(parts) <= 2 and is_definable(parts[0]) and is_term(parts[-1])
 
 
+def is_specific(text: str) -> bool:
+    """More than a plain word: 用户, 所有文件, 设置, 表中 do not say whose, or are verbs here."""
+    bare = _QUANTIFIER.sub("", core(text))
+    if re.search(r"[中里内上下]$", bare):
+        return False
+    return len(bare) > 2 or bool(re.match(r"[A-Za-z_]", bare))
+
+
+def cuts_a_word(text: str, position: int) -> bool:
+    """Does `position` lie inside a word (打包指|南, 总|是)? Then a pattern matched by accident."""
+    start = 0
+    for word, _ in tags(text):
+        start = text.find(word, start)
+        if start < position < start + len(word):
+            return True
+        if start >= position:
+            break
+        start += len(word)
+    return False
+
+
 def leading_term(clause: str, longest: int = 24) -> str:
     """The noun phrase a clause begins with, or "" when there is none.
 

@@ -4,7 +4,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, TABLE, Block
-from data.sources.nouns import core, is_definable, is_owner, is_term, leading_term, tags
+from data.sources.nouns import (
+    core,
+    is_definable,
+    is_owner,
+    is_specific,
+    is_term,
+    leading_term,
+    tags,
+)
 from data.sources.sentence import clean_sentences, is_standalone
 from data.text import cjk_share, normalise, tidy
 
@@ -33,7 +41,7 @@ _LIMIT = re.compile(
 )
 _ABLE = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用(?![的户性])|对)"
-    r"|能(?=在|将|把|对))(?!被|由|来自|属于|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
+    r"|能(?=在|将|把|对))(?!被|由|经由|经过|来自|属于|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
     r"|作为[^，。]{1,12}提供|在[^，。]{1,60}(?:进行)?(?:设置|设定|修改|更改|编辑|配置|指定|完成)(?=[，。；]|$)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
@@ -82,6 +90,8 @@ def _condition(sentence: str) -> Iterator[Candidate]:
         r"^时|会|就|即可|便可|我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例",
         condition,
     )
+    if len(condition) < 6 and not re.search("[A-Za-z]", condition):
+        return  # "程序运行时": any program?
     if vague or not is_standalone(condition) or not _has_subject(condition):
         return
     if re.search(r"^(?:我|你|可以看|请|参)|什么|如何|怎|吗|多少", match["result"]):
@@ -110,7 +120,7 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
     if match and is_definable(match["x"]):
         yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
     match = _ABLE.match(sentence)
-    if match and _is_specific(match["x"]) and is_owner(match["x"]) and not _pointing(sentence):
+    if match and is_specific(match["x"]) and is_owner(match["x"]) and not _pointing(sentence):
         yield "ability", f"{core(match['x'])}可以做什么", sentence
     match = _SO.match(sentence)
     if match and not re.match(r"由于|因为|为了|如果|当", sentence):
@@ -135,18 +145,13 @@ def _limit(sentence: str) -> Iterator[Candidate]:
     sized = match and re.search(r"(?:大小|长度|数量|个数)$", match["x"])
     if (
         match
-        and _is_specific(match["x"])
+        and is_specific(match["x"])
         and not sized
         and is_owner(match["x"])
         and not _pointing(sentence)
     ):
         ask = "需要满足什么要求" if match["verb"] == "必须" else "有什么限制"
         yield "limit", f"{core(match['x'])}{ask}", sentence
-
-
-def _is_specific(subject: str) -> bool:
-    """ "用户可以…", "括号必须…": a plain word alone does not say whose rules these are."""
-    return len(core(subject)) > 2 or subject.strip()[0].isascii()
 
 
 def _parts(sentence: str) -> Iterator[Candidate]:
@@ -238,7 +243,7 @@ def from_table(block: Block) -> Iterator[Candidate]:
                 or about is None
             ):
                 continue
-            cell = cell.rstrip("。.,，、;； ")
+            cell = re.sub(r"[。.,，、;；* ]+$", "", cell)
             if _DESCRIBES.fullmatch(title):
                 if _adds_to(name, cell):
                     within = f"{about}中的" if about else ""

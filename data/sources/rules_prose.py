@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from data.records import CODE, Block
 from data.sources.nouns import (
     core,
+    cuts_a_word,
     is_definable,
     is_defined_name,
     is_owner,
+    is_specific,
     is_term,
     leading_term,
     tags,
@@ -127,6 +129,8 @@ def from_paragraph(block: Block) -> Iterator[Candidate]:
 
 def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _DEFINITION.match(sentence)
+    if match and cuts_a_word(sentence, match.start("verb")):
+        match = None
     if match and match["verb"] in ("又称", "也称") and len(match["rest"]) < 20:
         return  # another name, and nothing about what it is
     strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
@@ -137,6 +141,8 @@ def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
         return
     match = _IS.match(sentence)
     if match and (_EVALUATES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
+    if match and cuts_a_word(sentence, match.end("x")):
         return
     if match and is_definable(match["x"], 16) and is_term(match["noun"], 16):
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
@@ -171,9 +177,7 @@ def _is_named(what: str) -> bool:
 def _use(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _USED_FOR.match(sentence)
     # "列出用于…的字词" is an order: its first word is a verb, not a thing.
-    if match and [flag for _, flag in tags(core(match["x"]))] == ["v"]:
-        return
-    if match and is_definable(match["x"], 30):
+    if match and is_specific(match["x"]) and is_definable(match["x"], 30):
         yield "purpose", f"{core(match['x'])}的作用是什么", answer
 
 
@@ -188,7 +192,8 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
     match = _ATTRIBUTE.match(sentence)
     if not match or not is_owner(match["x"]) or not is_term(match["a"], 12):
         return
-    if tags(match["a"])[-1][1] == "v":
+    flags = [flag[0] for _, flag in tags(match["a"])]
+    if flags[-1] == "v" or "nvn" in "".join(flags):  # "政策要求软件包" is a clause
         return
     if re.match(r"(?:不|什么|如何|否|由于|因为|了|按|放|在|可|从|通过|对)", match["rest"]):
         return
