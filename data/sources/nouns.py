@@ -24,7 +24,7 @@ _BAD_START = re.compile(
 )
 _BAD_END = re.compile(
     r"(?:的|了|着|过|地|得|就|也|都|又|还|只|不|被|把|将|会|能|可以|主要|通常|一般|本质上"
-    r"|其实|实际上|便于|易于|有助于|适合|包含|包括|说|时|后|前|中|里|上|下|来|去|性能)$"
+    r"|其实|实际上|便于|易于|有助于|适合|包含|包括|要|说|时|后|前|中|里|上|下|来|去|性能)$"
 )
 _NOUN = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|nz|g|b|m|q|s|t|f|k|h|un|v|a)")
 _STRICT_LAST = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|g|k|un|v|b|q)")

@@ -192,6 +192,8 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
     match = _ATTRIBUTE.match(sentence)
     if not match or not is_owner(match["x"]) or not is_term(match["a"], 12):
         return
+    if [flag for _, flag in tags(match["x"])][:2] == ["v", "eng"]:
+        return  # "输入 E1 的公式": an order
     flags = [flag[0] for _, flag in tags(match["a"])]
     if flags[-1] == "v" or "nvn" in "".join(flags):  # "政策要求软件包" is a clause
         return
