@@ -82,7 +82,7 @@ def is_term(text: str, longest: int = 24) -> bool:
     if re.search("(?:使用|进行|实现|需要|具有|包含|包括|提供|允许|成为)[一两同每多各]", bare):
         return False
     if re.match(r"\d+\s", bare) or re.search(
-        r"\s[-–]\s|小于|大于|等于", bare
+        r"\s[-–](?:\s|$)|小于|大于|等于", bare
     ):  # "285 外部程序": a row of a list, its number first
         return False
     if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", bare):  # two phrases, or a leftover
@@ -145,7 +145,7 @@ def is_owner(text: str) -> bool:
 def is_specific(text: str) -> bool:
     """More than a plain word: 用户, 所有文件, 设置, 表中 do not say whose, or are verbs here."""
     bare = _QUANTIFIER.sub("", core(text))
-    if re.search(r"[中里内上下]$", bare):
+    if re.search(r"[中里内上下]$|^[\u4e00-\u9fff]+\s?[A-Z]$", bare):  # "用户 A" of one example
         return False
     return len(bare) > 2 or bool(re.match(r"[A-Za-z_]", bare))
 

@@ -36,15 +36,17 @@ class RulesSource:
         return Estimate(0, 0, 0, len(chunks) * SECONDS_PER_CHUNK, "a small CPU core")
 
 
-_EXAMPLE = re.compile(r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例)", re.I)
+_NAMELESS = re.compile(
+    r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例|语法|参数|参数说明|返回值|用法)"
+)
 
 
 def chunk_pairs(chunk: Chunk) -> Iterator[Pair]:
     """All rules over all blocks of a chunk; a question asked twice keeps its first answer."""
     seen: set[str] = set()
     for index, block in enumerate(chunk.blocks):
-        if block.kind != CODE and block.path and _EXAMPLE.fullmatch(block.path[-1].strip("：: ")):
-            continue  # "单元格 A1 为 2" holds in that example only
+        if block.kind != CODE and block.path and _NAMELESS.fullmatch(block.path[-1].strip("：: ")):
+            continue  # "单元格 A1 为 2" holds in that example only, "type=0" for one function
         for kind, question, answer in _candidates(chunk.blocks, index):
             question = polish_question(question)
             answer = answer if kind in (CODE, "command") else polish(answer)

@@ -97,7 +97,7 @@ def _condition(sentence: str) -> Iterator[Candidate]:
     if re.search(r"^(?:我|你|可以看|请|参)|什么|如何|怎|吗|多少", match["result"]):
         return
     # "如果 A，B，那么 C": B may belong to either side. "就可能出现这一情况": which one?
-    if re.search(r"[，,](?:那么|则)|这一?(?:情况|现象|问题)|这些", match["result"]):
+    if re.search(r"[，,](?:那么|则)|这一?(?:情况|现象|问题)|这些|这两", match["result"]):
         return
     ask = "应该怎么做" if re.match(r"(?:需要|应|可以|必须|要|建议)", match["result"]) else "会怎样"
     word = {"若": "如果"}.get(match["word"], match["word"])
@@ -179,7 +179,9 @@ def _parts(sentence: str) -> Iterator[Candidate]:
 
 
 def _pointing(sentence: str) -> bool:
-    return bool(re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?|其中[一之]", sentence))
+    return bool(
+        re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?|其中[一之]|同样的", sentence)
+    )
 
 
 def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:

@@ -177,6 +177,8 @@ def _is_named(what: str) -> bool:
 def _use(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _USED_FOR.match(sentence)
     # "列出用于…的字词" is an order: its first word is a verb, not a thing.
+    if match and cuts_a_word(sentence, match.end("x")):
+        return
     if match and is_specific(match["x"]) and is_definable(match["x"], 30):
         yield "purpose", f"{core(match['x'])}的作用是什么", answer
 
