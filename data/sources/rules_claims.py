@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from data.records import CODE, TABLE, Block
 from data.sources.nouns import (
     core,
+    cuts_a_word,
     is_definable,
     is_owner,
     is_specific,
@@ -42,7 +43,7 @@ _LIMIT = re.compile(
 _ABLE = re.compile(
     r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用(?![的户性])|对)"
     r"|能(?=在|将|把|对))(?!被|由|经由|经过|来自|属于|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
-    r"|作为[^，。]{1,12}提供|在[^，。]{1,60}(?:进行)?(?:设置|设定|修改|更改|编辑|配置|指定|完成)(?=[，。；]|$)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
+    r"|作为[^，。]{1,12}提供|在[^，。]{1,60}范围内|在[^，。]{1,60}(?:进行)?(?:设置|设定|修改|更改|编辑|配置|指定|完成)(?=[，。；]|$)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
 _USING = re.compile(
@@ -117,9 +118,11 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
         if is_term(subject, 30) and is_definable(subject.split("的")[-1], 30):
             yield "consequence", f"{core(subject)}会导致什么", sentence
     match = _USING.match(sentence)
-    if match and is_definable(match["x"]):
+    if match and not cuts_a_word(sentence, match.end("x")) and is_definable(match["x"]):
         yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
     match = _ABLE.match(sentence)
+    if match and cuts_a_word(sentence, match.end("x")):  # "侦探功|能在…"
+        match = None
     if match and is_specific(match["x"]) and is_owner(match["x"]) and not _pointing(sentence):
         yield "ability", f"{core(match['x'])}可以做什么", sentence
     match = _SO.match(sentence)
