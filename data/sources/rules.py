@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, Block, Chunk, Pair, pair_at
-from data.sources import Estimate, rules_claims, rules_code, rules_list, rules_prose
+from data.sources import Estimate, rules_claims, rules_code, rules_list, rules_prose, rules_table
 from data.sources.sentence import is_standalone, polish
 
 VERSION = "2"
@@ -77,7 +77,7 @@ def _candidates(blocks: Sequence[Block], index: int) -> Iterator[tuple[str, str,
     if block.kind == CODE:
         yield from rules_code.from_code(blocks, index)
     elif block.kind == TABLE:
-        yield from rules_claims.from_table(block)
+        yield from rules_table.from_table(block)
     elif block.kind == ITEM:
         yield from rules_list.from_item(blocks, index)
         yield from rules_prose.from_paragraph(block)
