@@ -28,6 +28,7 @@ class SourceName(str, Enum):
     """Where pairs come from."""
 
     rules = "rules"
+    none = "none"
     teacher = "teacher"
     vllm = "vllm"
 
@@ -76,7 +77,7 @@ class _Bars:
 
 @contextmanager
 def _told():  # noqa: ANN202
-    """Known errors end the program with their message and exit code 1, without a traceback."""
+    """Known errors end the program with their message and exit code 1, Ctrl-C with 130."""
     from data.books import BookError
     from data.cache import CacheError
     from data.pipeline import NothingLeftError
@@ -98,13 +99,18 @@ def _told():  # noqa: ANN202
     ) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        errors.print("interrupted; what was made so far is kept: the same command goes on from it")
+        raise typer.Exit(130) from error
 
 
 @app.command()
 def build(
     books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
     out: Annotated[Path, typer.Option(help="folder for the training data")],
-    source: Annotated[SourceName, typer.Option(help="rules need no model")] = SourceName.rules,
+    source: Annotated[
+        SourceName, typer.Option(help="rules need no model; none: only --merge")
+    ] = SourceName.rules,
     exclude: Annotated[
         list[Path], typer.Option(help="test set whose near-duplicates must go; repeatable")
     ] = [],  # noqa: B006 - typer reads the default, nobody changes it
@@ -221,6 +227,10 @@ def _source(
         from data.sources.rules import RulesSource
 
         return RulesSource()
+    if name is SourceName.none:
+        from data.sources.nothing import NoSource
+
+        return NoSource()
     if name is SourceName.teacher:
         from data.sources.teacher import TeacherSettings, TeacherSource
 

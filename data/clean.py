@@ -79,7 +79,7 @@ def truncated(pair: Pair, chunk: str) -> bool:
         return answer.count("{") == answer.count("}")
     if answer.count("```") % 2:
         return False
-    if re.search(r"[，、：:,（(]$|\.\.\.$|…$", answer):
+    if re.search(r"[，、：:,（(]$|(?:\.\.\.|…)。?$", answer):
         return False
     return (
         answer.endswith("```")

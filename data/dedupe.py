@@ -1,9 +1,13 @@
-"""Near-duplicates among questions and answers: datasketch proposes (MinHash), rapidfuzz decides."""
+"""Near-duplicates among questions and answers: rapidfuzz decides.
+
+Few texts are compared all with all; among many, datasketch proposes (MinHash).
+"""
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from data.records import CODE, Pair
 from data.text import ascii_terms, normalise
@@ -13,10 +17,11 @@ ANSWER_RATIO = 0.9
 SAME_ANSWER = 80  # percent: two answers to nearly one question that say the same
 ANSWERS_SHARED = 2  # questions that may have (nearly) the same answer
 _PERMUTATIONS = 64
+COMPARE_ALL = 500  # texts; so many cost a second in all, and a small book needs no datasketch
 
 
 class NearIndex:
-    """Texts that are at least `ratio` alike, found without comparing all with all.
+    """Texts that are at least `ratio` alike.
 
     Two texts with different identifiers or numbers are never alike (threadIdx.x, threadIdx.y),
     however close their letters, unless `strict` is off.
@@ -24,40 +29,48 @@ class NearIndex:
 
     def __init__(self, ratio: float, strict: bool = True) -> None:
         """`ratio` is rapidfuzz's normalised InDel similarity, 0 to 1, on normalised text."""
-        from datasketch import MinHashLSH
-
         self.ratio = ratio
         self.strict = strict
-        # Two texts of InDel ratio 0.9 share well over half of their character pairs.
-        self._lsh = MinHashLSH(threshold=0.5, num_perm=_PERMUTATIONS)
-        self._texts: dict[int, tuple[str, tuple[str, ...]]] = {}
-
-    def _hash(self, text: str):  # noqa: ANN202 - datasketch has no types
-        from datasketch import MinHash
-
-        grams = {text[i : i + 2].encode() for i in range(max(len(text) - 1, 1))}
-        signature = MinHash(num_perm=_PERMUTATIONS)
-        signature.update_batch(list(grams))
-        return signature
+        self._texts: dict[int, str] = {}
+        self._terms: dict[int, tuple[str, ...]] = {}
+        self._lsh: Any = None
 
     def near(self, text: str) -> list[int]:
         """Numbers of the texts added so far that are near `text`, the most alike first."""
         bare, terms = normalise(text), _terms(text)
-        found = []
-        for key in self._lsh.query(self._hash(bare)):
-            other, other_terms = self._texts[key]
-            if self.strict and other_terms != terms:
-                continue
-            ratio = fuzz.ratio(bare, other) / 100
-            if ratio >= self.ratio:
-                found.append((-ratio, key))
+        close = self._texts
+        if self._lsh is not None:
+            close = {key: self._texts[key] for key in self._lsh.query(_signature(bare))}
+        alike = process.extract(
+            bare, close, scorer=fuzz.ratio, score_cutoff=100 * self.ratio, limit=None
+        )
+        found = [
+            (-score, key) for _, score, key in alike if not self.strict or self._terms[key] == terms
+        ]
         return [key for _, key in sorted(found)]
 
     def add(self, key: int, text: str) -> None:
         """Remember `text` under the number `key`."""
         bare = normalise(text)
-        self._texts[key] = (bare, _terms(text))
-        self._lsh.insert(key, self._hash(bare))
+        self._texts[key], self._terms[key] = bare, _terms(text)
+        if self._lsh is not None:
+            self._lsh.insert(key, _signature(bare))
+        elif len(self._texts) > COMPARE_ALL:
+            from datasketch import MinHashLSH
+
+            # Two texts of InDel ratio 0.9 share well over half of their character pairs.
+            self._lsh = MinHashLSH(threshold=0.5, num_perm=_PERMUTATIONS)
+            for number, known in self._texts.items():
+                self._lsh.insert(number, _signature(known))
+
+
+def _signature(text: str) -> Any:
+    from datasketch import MinHash
+
+    grams = {text[i : i + 2].encode() for i in range(max(len(text) - 1, 1))}
+    signature = MinHash(num_perm=_PERMUTATIONS)
+    signature.update_batch(list(grams))
+    return signature
 
 
 def _terms(text: str) -> tuple[str, ...]:

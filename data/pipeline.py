@@ -1,6 +1,8 @@
 """The build: books → chunks → pairs → clean → deduplicate → leaks out → split → reword → write."""
 
+import glob
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -8,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import psutil
 
 from data import leaks as leak_check
 from data import report as reports
@@ -76,16 +80,18 @@ def build(
     tokens = reports.token_counter(settings.tokenizer)
     cleaner = Cleaner(settings.rules_off)
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    work = _work_directory(out)
     try:
         funnel = Funnel()
         pairs = _from_books(books, work, source, cache, settings, cleaner, funnel, progress)
         for note in source.notes:
             progress.warn(note)
+        given: list[Pair] = []
         for path in merges:
-            merged = merged_pairs(path)
+            merged = _placed(merged_pairs(path), funnel)
             funnel.merged += len(merged)
-            pairs += cleaner.keep(merged, "")
+            given += cleaner.keep(merged, "")
+        pairs = given + pairs  # of two that say the same, the one that somebody chose stays
         funnel.cleaned = len(pairs)
         progress.step("near-duplicates, leaks, split")
         pairs = drop_duplicates(pairs, funnel.duplicates)
@@ -109,6 +115,32 @@ def build(
         return BuildResult(out, counts, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _placed(pairs: list[Pair], funnel: Funnel) -> list[Pair]:
+    """Merged pairs under a heading that exactly one section of the books has go to that section.
+
+    So they are split with it, and can be traced to the book like pairs made from it.
+    """
+    homes: dict[str, list[tuple[str, ...]]] = {}
+    for section in funnel.sections:
+        homes.setdefault(section[-1], []).append(section)
+    chunks = {part: chunk for chunk, parts in funnel.parts.items() for part in parts}
+    for pair in pairs:
+        found = homes.get(pair.path[-1], []) if len(pair.path) == 1 else []
+        if len(found) == 1:
+            pair.book, *path = found[0]
+            pair.path, pair.chunk = tuple(path), chunks[found[0]]
+    return pairs
+
+
+def _work_directory(out: Path) -> Path:
+    """A fresh directory beside `out`, named by this process; those of killed builds go first."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.*"):
+        owner = left.name.split(".")[-2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
 
 
 def read_chunks(

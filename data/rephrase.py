@@ -66,6 +66,8 @@ def _tidy(text: str) -> str:
 def rephrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) -> list[Pair]:
     """Each pair followed by its other wordings, all in the pair's group.
 
+    A pair with fewer than `count` wordings of its own gets more by rules; 0 gives none at all.
+
     A wording that is already some pair's question is left out: one question, one answer.
     `taken` holds normalised questions of other splits that must not be asked here either.
     """
@@ -74,8 +76,9 @@ def rephrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) 
     for original in pairs:
         pair = replace(original, group=original.group or original.id)
         found.append(pair)
-        # The source's own wordings are worth more than a template's.
-        for text in [*pair.wordings, *wordings(pair.question, count)][:count]:
+        # The source's own wordings are worth more than a template's, which only fill up.
+        templates = wordings(pair.question, count)[: max(0, count - len(pair.wordings))]
+        for text in [*pair.wordings, *templates] if count else ():
             bare = normalise(text)
             if bare not in asked:
                 asked.add(bare)

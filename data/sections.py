@@ -71,6 +71,13 @@ def _line_offsets(text: str) -> list[int]:
     return offsets
 
 
+# "线程块[12]": the number of a footnote; "a[12]" is code.
+_NOTE = re.compile(r"(?<![A-Za-z0-9_)\]])\s*\\?\[\d{1,3}\\?\](?!\()")
+_EMPHASIS = re.compile(
+    rf"(?<![A-Za-z0-9_*/)\]])\*(?![\s*])([^*\n]{{1,60}}?)(?<![\s*])(?:\*(?![A-Za-z0-9_*(])|(?<=[{CJK}）])\*)"
+)
+
+
 def plain(inline: Token) -> str:
     """An inline token as plain text: no emphasis marks, link targets, images or tags."""
     text = ""
@@ -82,6 +89,9 @@ def plain(inline: Token) -> str:
     text = _TAG.sub("", text.replace(_UNDERSCORE, "_"))
     text = re.sub(r"\*{2,3}(?!\s)(.+?)(?<!\s)\*{2,3}", r"\1", text)
     text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
+    # Emphasis opens after and closes before something that is no word: "int *a, *b" is none.
+    text = _EMPHASIS.sub(r"\1", text)
+    text = _NOTE.sub("", text)
     lines = [tidy(line) for line in text.split("\n")]
     joined = ""
     for line in lines:

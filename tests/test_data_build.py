@@ -185,6 +185,22 @@ def test_existing_pairs_are_merged_in(tmp_path, built):
     assert again[0].book == "book.md" and len(again[0].path) >= 2
 
 
+def test_merged_pairs_find_their_section_by_its_heading(tmp_path):
+    pairs = SAMPLE.with_name("pairs.jsonl")
+    command = ["--merge", pairs, "--source", "none", "--dev", "0", "--calibration", "0"]
+    run("build", SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *command)
+    wanted = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()]
+    made = rows(tmp_path / "out", "train")
+    sections = {row["answer"]: row["section"] for row in wanted}
+    assert len({row["group"] for row in made}) == len(wanted)
+    for row in made:
+        assert (
+            row["book"] == "book.md" and row["path"][-1] == sections[row["messages"][-1]["content"]]
+        )
+    chunks = (tmp_path / "out" / "chunks.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {row["chunk"] for row in made} <= {json.loads(line)["id"] for line in chunks}
+
+
 def test_other_wordings_of_merged_pairs_are_used(tmp_path):
     path = tmp_path / "pairs.jsonl"
     row = {

@@ -237,3 +237,15 @@ def test_one_question_never_gets_two_answers():
     made = rephrased(pairs, 4, taken={normalise("如何理解栈？")})
     asked = [normalise(p.question) for p in made]
     assert len(asked) == len(set(asked)) and normalise("如何理解栈？") not in asked
+
+
+def test_few_texts_and_many_are_compared_alike(monkeypatch):
+    """Comparing all with all, and what MinHash proposes, keep the same pairs."""
+    from data import dedupe
+
+    texts = [f"线程块{n // 2}的大小应取多少，为什么要这样选择{'呢' * (n % 2)}？" for n in range(60)]
+    pairs = [Pair(text, f"第{n // 2}种回答：取{n // 2}的整数倍。") for n, text in enumerate(texts)]
+    few = dedupe.drop_duplicates(pairs, Counter())
+    monkeypatch.setattr(dedupe, "COMPARE_ALL", 10)
+    assert dedupe.drop_duplicates(pairs, Counter()) == few
+    assert len(few) == 30

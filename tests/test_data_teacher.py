@@ -1,6 +1,10 @@
 import json
+import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -137,6 +141,91 @@ def test_a_killed_run_pays_for_nothing_twice(tmp_path):
     assert not set(asked) & set(answered)
     rows = (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     assert rows and json.loads(rows[0])["source"] == "teacher"
+
+
+def build_command(book: Path, url: str, *more: str) -> list[str]:
+    folder = book.parent
+    return [
+        *(sys.executable, "-m", "data", "build", str(book), "--out", str(folder / "out")),
+        *("--source", "teacher", "--base-url", url, "--model", "t", "--key-env", "TEACHER_KEY"),
+        *("--cache", str(folder / "cache"), *more),
+    ]
+
+
+@pytest.mark.parametrize("moment", [0, 3, SECTIONS - 1])
+def test_ctrl_c_loses_no_reply_and_ends_with_130(tmp_path, moment):
+    """A real SIGINT with two calls under way: both are waited for, kept, and not made again."""
+    book = tmp_path / "book.md"
+    book.write_text(book_text(), encoding="utf-8")
+
+    def script(n, body):
+        if n == moment:
+            process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        return good_reply(body)
+
+    with TeacherServer(script) as server:
+        process = subprocess.Popen(
+            build_command(book, server.url, "--concurrency", "2"),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Python leaves an ignored SIGINT ignored, as runners in the background pass it on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        said = process.communicate(timeout=60)[1]
+        first = [body["messages"][-1]["content"] for body in server.requests]
+    assert process.returncode == 130, said
+    assert "interrupted" in said and "Traceback" not in said
+    assert len(first) <= moment + 3 and not (tmp_path / "out").exists()
+    with TeacherServer(lambda n, body: good_reply(body)) as server:
+        subprocess.run(build_command(book, server.url), cwd=ROOT, check=True, capture_output=True)
+        second = [body["messages"][-1]["content"] for body in server.requests]
+    assert len(first) + len(second) == SECTIONS == len({*first, *second})
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    """What a build left, without the time and the seconds that its manifest notes."""
+    found = {p.name: p.read_bytes() for p in directory.iterdir() if p.name != "manifest.json"}
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    found["manifest.json"] = repr({**manifest, "created": "", "seconds": 0}).encode()
+    return found
+
+
+def build_killed_at(folder: Path, seconds: float) -> dict[str, bytes]:
+    """A build that SIGKILL ends after so many seconds, then one that is left alone; its files."""
+    book = folder / "book.md"
+    book.write_text(book_text(), encoding="utf-8")
+    sent = 0
+    with TeacherServer(lambda n, body: time.sleep(0.1) or good_reply(body)) as server:
+        command = build_command(book, server.url, "--concurrency", "2")
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        sent = len(server.requests)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        # At most the two calls under way when it died are made again.
+        assert len(server.requests) <= SECTIONS + 2, (sent, len(server.requests))
+    assert sorted(p.name for p in folder.iterdir()) == ["book.md", "cache", "out"]
+    return files_of(folder / "out")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_run_makes_the_same_files(tmp_path):
+    """Five moments; KILLS=20 for more, SEED for others."""
+    dice = random.Random(int(os.environ.get("SEED", "0")))
+    began = time.monotonic()
+    (tmp_path / "whole").mkdir()
+    whole = build_killed_at(tmp_path / "whole", 600)
+    longest = time.monotonic() - began  # of two builds: some kills come too late, which is a case
+    for number in range(int(os.environ.get("KILLS", "5"))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        seconds = dice.uniform(0.1, 0.6 * longest)
+        assert build_killed_at(folder, seconds) == whole, f"killed after {seconds:.2f} s"
 
 
 def test_budgets_stop_asking_and_the_next_run_goes_on(tmp_path, chunks):

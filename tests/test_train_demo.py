@@ -12,11 +12,17 @@ from typer.testing import CliRunner
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as train.demo sets it; read by torch's import
 pytest.importorskip("torch")
 
-from answering.manifest import file_record, read_manifest  # noqa: E402
+from answering.manifest import (  # noqa: E402
+    Manifest,
+    chain,
+    file_record,
+    read_manifest,
+    write_manifest,
+)
 from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
 from train import demo  # noqa: E402
 from train.demo_model import MAX_POSITIONS, train_tokenizer  # noqa: E402
-from train.pairs import read_pairs  # noqa: E402
+from train.pairs import Pair, by_fact, read_pairs  # noqa: E402
 from train.wordings import core, vary  # noqa: E402
 
 APP = typer.Typer()
@@ -78,6 +84,36 @@ def test_manifest_names_what_it_was_made_from(learned):
         assert file_record(learned / record.path, learned) == record
     assert manifest.counts["pairs"] == 3 and manifest.counts["steps"] == 80
     assert manifest.settings["seed"] == 0
+
+
+def test_without_pairs_the_sample_book_goes_through_the_pipeline(tmp_path):
+    run("--out", tmp_path / "m", "--steps", 0)
+    manifest = read_manifest(tmp_path / "m")
+    (parent,) = manifest.parents
+    assert parent.stage == "data" and parent.demo and "book.md" in chain(manifest)[1]
+    assert [record.path for record in parent.inputs] == ["book.md", "pairs.jsonl"]
+    assert parent.inputs[0] == file_record(demo.ROOT / "data" / "sample" / "book.md")
+    assert manifest.inputs == [file_record(tmp_path / "m-data" / "train.jsonl")]
+    # Every pair that people wrote is there, with all its wordings.
+    rows = read_pairs([demo.ROOT / "data" / "sample" / "pairs.jsonl"])
+    asked = {row.question for row in read_pairs([tmp_path / "m-data" / "train.jsonl"])}
+    assert {wording for row in rows for wording in row.wordings} <= asked
+
+
+def test_a_manifest_is_a_parent_only_of_the_files_it_lists(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    pairs = write_pairs(data / "train.jsonl")
+    write_manifest(data, Manifest(stage="data", name="b", outputs=[file_record(pairs, data)]))
+    assert [m.stage for m in demo.parents_of([pairs, pairs])] == ["data"]
+    pairs.write_text(pairs.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert demo.parents_of([pairs]) == []
+
+
+def test_wordings_of_one_fact_are_one_pair():
+    rows = [("甲？", "A", "1"), ("乙？", "B", "2"), ("甲是？", "A", "1"), ("丙？", "A", "")]
+    pairs = by_fact(Pair(question=q, answer=a, group=g) for q, a, g in rows)
+    assert [pair.wordings for pair in pairs] == [["甲？", "甲是？"], ["乙？"], ["丙？"]]
 
 
 def test_rendering_is_the_templates_own(learned):

@@ -21,6 +21,7 @@ class Pair(BaseModel):
     answer: str = Field(min_length=1)
     rephrasings: list[str] = []
     id: str = ""
+    group: str = ""  # of one fact; `data` writes each wording as a row of its own
 
     @property
     def wordings(self) -> list[str]:
@@ -30,6 +31,19 @@ class Pair(BaseModel):
 
 class PairsError(ValueError):
     """Rows that cannot be used; the message names file and line of each."""
+
+
+def by_fact(pairs: Iterable[Pair]) -> list[Pair]:
+    """Rows of one group and answer as one pair with several wordings, in the rows' order."""
+    facts: dict[tuple[str, str], Pair] = {}
+    for number, pair in enumerate(pairs):
+        key = (pair.group or f"row {number}", pair.answer)
+        first = facts.setdefault(key, pair)
+        if first is not pair:
+            facts[key] = first.model_copy(
+                update={"rephrasings": [*first.rephrasings, *pair.wordings]}
+            )
+    return list(facts.values())
 
 
 def _as_pair(row: Any) -> Pair:
@@ -45,7 +59,8 @@ def _as_pair(row: Any) -> Pair:
     missing = [role for role in ("user", "assistant") if not said.get(role)]
     if missing:
         raise ValueError(f"messages: no {' and no '.join(missing)} message")
-    return Pair(question=said["user"], answer=said["assistant"], id=str(row.get("id", "")))
+    identity, group = str(row.get("id", "")), str(row.get("group") or "")
+    return Pair(question=said["user"], answer=said["assistant"], id=identity, group=group)
 
 
 def _reason(error: ValueError) -> str:

@@ -24,7 +24,7 @@ _BAD_START = re.compile(
 )
 _BAD_END = re.compile(
     r"(?:的|了|着|过|地|得|就|也|都|又|还|只|不|被|把|将|会|能|可以|主要|通常|一般|本质上"
-    r"|其实|实际上|说|时|后|前|中|里|上|下|来|去|性能)$"
+    r"|其实|实际上|便于|易于|有助于|适合|包含|包括|要|说|时|后|前|中|里|上|下|来|去|性能)$"
 )
 _NOUN = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|nz|g|b|m|q|s|t|f|k|h|un|v|a)")
 _STRICT_LAST = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|g|k|un|v|b|q)")
@@ -40,8 +40,9 @@ _GENERIC = re.compile(
     r"(?:区别|不同|做法|方法|办法|方式|思路|大小|结果|过程|流程|目的|作用|原因|内容|问题"
     r"|情况|优点|缺点|特点|特性|意义"
     r"|含义|步骤|策略|效果|部分|例子|地方|代码|样例|示例|定义|单位|总数|数量|功能|关键|重点"
-    r"|前提|条件|好处|目标|维度|纬度"
-    r"|运行|程序|环境|任务|操作|元素|数据|下标|时间|性能|逻辑|公式|概念|实现|读取|写入|计算)$"
+    r"|前提|条件|好处|目标|维度|纬度|技巧|窍门|强项|优势|长处|弱点|灵活性"
+    r"|运行|程序|环境|任务|操作|元素|数据|下标|时间|性能|逻辑|公式|概念|实现|读取|写入|计算"
+    r"|显示|输入|输出|设置|编辑|选择|打开|关闭|删除|修改|创建|插入|添加|移动|查看|保存|执行|指定|管理|控制|提供|启动|停止|列出)$"
 )
 _PARENTHESIS = re.compile(r"\s*[（(][^（）()]*[)）]")
 
@@ -75,6 +76,16 @@ def is_term(text: str, longest: int = 24) -> bool:
     if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()]", bare):
         return False
     if _POINTING.search(bare) or _BAD_START.match(bare) or _BAD_END.search(bare):
+        return False
+    if any(flag in ("ul", "uz", "ug") for _, flag in tags(bare)):  # "页面列出了个人" is a clause
+        return False
+    if re.search("(?:使用|进行|实现|需要|具有|包含|包括|提供|允许|成为)[一两同每多各]", bare):
+        return False
+    if re.match(r"\d+\s", bare) or re.search(
+        r"\s[-–](?:\s|$)|小于|大于|等于", bare
+    ):  # "285 外部程序": a row of a list, its number first
+        return False
+    if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", bare):  # two phrases, or a leftover
         return False
     if bare.count("的") > 1 or not re.search(r"[A-Za-z\u4e00-\u9fff]", bare):
         return False
@@ -114,7 +125,7 @@ def is_defined_name(text: str, longest: int = 16) -> bool:
         return False
     clause = re.match(
         r"(?:如果|当|因为|由于|但|而|也|就|若|没|在|从|通过|根据|为|把|将|让|可|请|最|被|例"
-        r"|一|每|所|第)",
+        r"|一|每|所|第|要|需|会|能|想|只|除|以|与|和|用|使用)",
         bare,
     )
     return not (clause or _POINTING.search(bare) or _BAD_END.search(bare)) or is_definable(bare)
@@ -123,10 +134,33 @@ def is_defined_name(text: str, longest: int = 16) -> bool:
 def is_owner(text: str) -> bool:
     """A thing that can have attributes: definable, or "A 的 B" of definable things."""
     parts = _QUANTIFIER.sub("", core(text)).split("的")
+    if len(parts) == 2 and re.match(r"[一两二三四五六七八九十几\d]+[个次种条块层步]", parts[1]):
+        return False  # "循环里的两次同步": which ones was said earlier
     parts[0] = re.sub(r"(?<=\S)\s*之?[中下内里上间]$", "", parts[0])
     last = tags(parts[-1])
     named = bool(last) and (last[-1][1][0] in "nxbl" or last[-1][1] in ("eng", "vn"))
     return named and len(parts) <= 2 and is_definable(parts[0]) and is_term(parts[-1])
+
+
+def is_specific(text: str) -> bool:
+    """More than a plain word: 用户, 所有文件, 设置, 表中 do not say whose, or are verbs here."""
+    bare = _QUANTIFIER.sub("", core(text))
+    if re.search(r"[中里内上下]$|^[\u4e00-\u9fff]+\s?[A-Z]$", bare):  # "用户 A" of one example
+        return False
+    return len(bare) > 2 or bool(re.match(r"[A-Za-z_]", bare))
+
+
+def cuts_a_word(text: str, position: int) -> bool:
+    """Does `position` lie inside a word (打包指|南, 总|是)? Then a pattern matched by accident."""
+    start = 0
+    for word, _ in tags(text):
+        start = text.find(word, start)
+        if start < position < start + len(word):
+            return True
+        if start >= position:
+            break
+        start += len(word)
+    return False
 
 
 def leading_term(clause: str, longest: int = 24) -> str:

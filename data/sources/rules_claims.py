@@ -1,17 +1,26 @@
-"""Rules over claims: conditions, consequences, dependence, limits, lists in a sentence, tables."""
+"""Rules over claims: conditions, consequences, dependence, limits, lists in a sentence."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 from data.records import CODE, TABLE, Block
-from data.sources.nouns import core, is_definable, is_owner, is_term, leading_term
+from data.sources.nouns import (
+    core,
+    cuts_a_word,
+    is_definable,
+    is_owner,
+    is_specific,
+    is_term,
+    leading_term,
+    tags,
+)
 from data.sources.sentence import clean_sentences, is_standalone
 from data.text import cjk_share
 
 Candidate = tuple[str, str, str]
 
 _IF = re.compile(
-    r"^(?P<word>如果|若|当|只要|一旦)\s*(?P<condition>[^，。；：？！]{5,45}?)(?P<when>时候?"
+    r"^(?P<word>如果|若|当(?![前时地年下中初])|只要|一旦)\s*(?P<condition>[^，。；：？！]{5,45}?)(?P<when>时候?"
     r"|的时候|的话|后|以后|之后)?[，,]\s*"
     r"(?:那么|则|就|那)?\s*(?P<result>[^。？！]{8,160})[。]?$"
 )
@@ -28,12 +37,13 @@ _SUITS = re.compile(
     r"|适用于|擅长)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _LIMIT = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|之间|通常)*(?P<verb>只能|不能|无法|不可以"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:都|也|就|通常)*(?P<verb>只能|不能|无法|不可以"
     r"|不允许|不支持|必须)(?!使用以下)(?P<rest>[^。？！]{4,})[。]?$"
 )
 _ABLE = re.compile(
-    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用|对)"
-    r"|能(?=够|在|将|把|对))(?!被|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
+    r"^(?P<x>[^，。；：？！]{2,26}?)(?:还|也|都|又|就)*(?:可以|能够|可(?=在|将|把|用(?![的户性])|对)"
+    r"|能(?=在|将|把|对))(?!被|由|经由|经过|来自|属于|在[^，。]{1,50}(?:找到|看到|查到|获得|得到|下载|使用)"
+    r"|作为[^，。]{1,12}提供|在[^，。]{1,60}范围内|在[^，。]{1,60}(?:进行)?(?:设置|设定|修改|更改|编辑|配置|指定|完成)(?=[，。；]|$)|是|同时|一起|看|参|通过|理解|认为|参考|使用|用来|用于|用作"
     r"|分为|有|在(?:图|上|下))(?P<rest>[^。？！]{6,})[。]?$"
 )
 _USING = re.compile(
@@ -50,7 +60,7 @@ _SO = re.compile(
     r"|于是)[，,]?\s*(?P<effect>[^，。；？！]{6,45})(?P<rest>[，。；].*)?$"
 )
 _NUMBERING = re.compile(
-    r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
+    r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
 )
 
 
@@ -78,18 +88,23 @@ def _condition(sentence: str) -> Iterator[Candidate]:
     condition = match["condition"].strip()
     condition = re.sub(r"(?<!同)时$", "", condition)
     vague = re.search(
-        r"^时|会|就|我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例",
+        r"^时|会|就|即可|便可|我|你|这|那|它|他们|该|此|其(?!他|它|余)|上述|之后的|想|希望|需要注意|看|例",
         condition,
     )
+    if len(condition) < 6 and not re.search("[A-Za-z]", condition):
+        return  # "程序运行时": any program?
     if vague or not is_standalone(condition) or not _has_subject(condition):
         return
     if re.search(r"^(?:我|你|可以看|请|参)|什么|如何|怎|吗|多少", match["result"]):
         return
+    # "如果 A，B，那么 C": B may belong to either side. "就可能出现这一情况": which one?
+    if re.search(r"[，,](?:那么|则)|这一?(?:情况|现象|问题)|这些|这两", match["result"]):
+        return
     ask = "应该怎么做" if re.match(r"(?:需要|应|可以|必须|要|建议)", match["result"]) else "会怎样"
     word = {"若": "如果"}.get(match["word"], match["word"])
     when = match["when"] or ""
-    when = "时" if word in ("当", "一旦") and not when else when
-    yield "condition", f"{word}{_gap(condition)}{condition}{when}，{ask}", sentence
+    when = "时" if word == "当" and not when else when
+    yield "condition", f"{word}{gap(condition)}{condition}{when}，{ask}", sentence
 
 
 def _has_subject(condition: str) -> bool:
@@ -103,16 +118,18 @@ def _consequence(sentence: str) -> Iterator[Candidate]:
         if is_term(subject, 30) and is_definable(subject.split("的")[-1], 30):
             yield "consequence", f"{core(subject)}会导致什么", sentence
     match = _USING.match(sentence)
-    if match and is_definable(match["x"]):
-        yield "purpose", f"使用{_gap(match['x'])}{core(match['x'])}有什么作用", sentence
+    if match and not cuts_a_word(sentence, match.end("x")) and is_definable(match["x"]):
+        yield "purpose", f"使用{gap(match['x'])}{core(match['x'])}有什么作用", sentence
     match = _ABLE.match(sentence)
-    if match and is_owner(match["x"]) and not _pointing(sentence):
+    if match and cuts_a_word(sentence, match.end("x")):  # "侦探功|能在…"
+        match = None
+    if match and is_specific(match["x"]) and is_owner(match["x"]) and not _pointing(sentence):
         yield "ability", f"{core(match['x'])}可以做什么", sentence
     match = _SO.match(sentence)
     if match and not re.match(r"由于|因为|为了|如果|当", sentence):
         effect = re.sub(r"^(?:就|才|也|都)", "", match["effect"]).strip()
         if is_owner(leading_term(effect, 20)) and is_standalone(effect) and not _pointing(sentence):
-            yield "cause", f"为什么{_gap(effect)}{effect}", sentence
+            yield "cause", f"为什么{gap(effect)}{effect}", sentence
 
 
 def _dependence(sentence: str) -> Iterator[Candidate]:
@@ -129,7 +146,13 @@ def _dependence(sentence: str) -> Iterator[Candidate]:
 def _limit(sentence: str) -> Iterator[Candidate]:
     match = _LIMIT.match(sentence)
     sized = match and re.search(r"(?:大小|长度|数量|个数)$", match["x"])
-    if match and not sized and is_owner(match["x"]) and not _pointing(sentence):
+    if (
+        match
+        and is_specific(match["x"])
+        and not sized
+        and is_owner(match["x"])
+        and not _pointing(sentence)
+    ):
         ask = "需要满足什么要求" if match["verb"] == "必须" else "有什么限制"
         yield "limit", f"{core(match['x'])}{ask}", sentence
 
@@ -159,7 +182,9 @@ def _parts(sentence: str) -> Iterator[Candidate]:
 
 
 def _pointing(sentence: str) -> bool:
-    return bool(re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?", sentence))
+    return bool(
+        re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?|其中[一之]|同样的", sentence)
+    )
 
 
 def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
@@ -174,6 +199,13 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
     opening = found[0] if found else ""
     if not 0 <= opening.lower().find(term.lower()) <= 6 or not is_standalone(opening):
         return
+    first = tags(opening)[0][1] if opening else ""
+    if (
+        re.match(r"在|当|如果|若|为了|由于|请|将|把", opening)
+        or (opening.lower().startswith(f"{term.lower()}，"))
+        or (first.startswith("v") and not opening.lower().startswith(term.lower()))
+    ):
+        return  # the term is part of a circumstance or an order, not what the sentence is about
     answer = ""
     for sentence in found:
         if len(answer) + len(sentence) > 260 or not sentence.endswith(("。", "！")):
@@ -182,37 +214,9 @@ def from_section_intro(blocks: Sequence[Block], index: int) -> Iterator[Candidat
             break
         answer += sentence
     if len(answer) >= 40 and cjk_share(answer) > 0.3:
-        yield "explain", f"请简要介绍{_gap(term)}{term}", answer
+        yield "explain", f"请简要介绍{gap(term)}{term}", answer
 
 
-def from_table(block: Block) -> Iterator[Candidate]:
-    """Tables whose first column names things and whose header names what is said about them."""
-    rows = [
-        [cell.strip().strip("`* ") for cell in line.strip().strip("|").split("|")]
-        for line in block.text.split("\n")
-    ]
-    if len(rows) < 3 or not re.fullmatch(r"[\s:\-|]+", block.text.split("\n")[1]):
-        return
-    header = rows[0]
-    for row in rows[2:]:
-        if len(row) != len(header) or not row[0]:
-            continue
-        named = re.fullmatch(r"[A-Za-z_][\w.<>()\-/ ]{1,40}", row[0], re.ASCII) or is_definable(
-            row[0], 20
-        )
-        for title, cell in zip(header[1:], row[1:], strict=True):
-            asked = re.fullmatch(r"[\u4e00-\u9fff]{2,8}", title) and is_term(title, 8)
-            measured = re.fullmatch(r"\d+\.\d+\s*[A-Za-z/%]*|\d+\s*[A-Za-z/%]+", cell)
-            if measured:  # a measurement means nothing without its experiment
-                continue
-            if named and asked and len(cell) >= 2 and not re.fullmatch(r"[-—–/无×✓√\s]+", cell):
-                ask = "是多少" if re.match(r"[约\d]", cell) else "是什么"
-                yield (
-                    "fact",
-                    f"{core(row[0])}的{title}{ask}",
-                    f"{row[0]}的{title}是{cell.rstrip('。')}。",
-                )
-
-
-def _gap(text: str) -> str:
+def gap(text: str) -> str:
+    """The space that parts Chinese from an ASCII word after it, or none."""
     return " " if re.match(r"[A-Za-z_<]", text.strip()) else ""

@@ -38,6 +38,8 @@ _SHELL = re.compile(
     r"|nsys |export |\./)"
 )
 
+_PROMPT = re.compile(r"^[$#] ")
+
 
 def from_code(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
     """Functions printed whole, and commands that the line above announces."""
@@ -105,6 +107,9 @@ def _command(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
     before = strip_lead(re.split(r"[。！？]", blocks[index - 1].text.strip())[-1])
     match = _COMMAND.search(before)
     if match and is_standalone(match["x"]):
-        goal = core(match["x"]).strip()
-        lines = [line for line in code.split("\n") if _SHELL.match(line)]
-        yield "command", f"用什么命令{goal}", "\n".join(lines)
+        goal = core(re.split(r"以便|从而|为了", match["x"])[0]).strip()
+        if len(goal) < 4 or re.search(r"[在到从对将把和与或的]$", goal):
+            return
+        lines = [_PROMPT.sub("", line) for line in code.split("\n") if _SHELL.match(line)]
+        if len(lines) == 1:  # of several, the line above announces one, or all
+            yield "command", f"用什么命令{goal}", lines[0]

@@ -25,14 +25,16 @@ _AS_FOLLOWS = re.compile(
     r"^(?P<x>[^。？！，]{2,40}?)(?:大致|主要|通常|一般|具体)*(?:如下|是|为|如下所示"
     r"|是这样的)\s*[：:]$"
 )
-_ANNOUNCES_TERMS = re.compile(r"^(?P<term>.{1,60}?)\s*(?:[：:]|——|--|—)\s*(?P<text>.{6,})$", re.S)
+_ANNOUNCES_TERMS = re.compile(
+    r"^(?P<term>.{1,60}?)\s*(?:[：:](?!//)|——|--|—)\s*(?P<text>.{6,})$", re.S
+)
 _VERB = re.compile(
-    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|为|指(?![令针向数])|表示|代表|返回|提供|负责"
-    r"|可以|能够?|会|将|在|由|让|使(?!得)|每个|存放|存储|保存|记录|控制|支持|获取|定义|声明"
+    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|指(?![令针向数])|表示|代表|返回|提供|负责"
+    r"|可以|能够?|会|将|让|使(?!得)|存放|存储|保存|记录|控制|支持|获取|定义|声明"
     r"|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
 )
 _DEFINES = re.compile(
-    r"^(?:就|也|主要|通常)?(?:是|指(?![令针向数])|为|即|表示|代表|全称)"
+    r"^(?:就|也|主要|通常)?(?:是|指(?![令针向数])|即|表示|代表|全称)"
     r"|^[^，。]{2,40}的(?:集合|缩写|统称|总称|过程|函数|工具)"
 )
 _BARE_VERB = re.compile(
@@ -131,11 +133,17 @@ def from_item(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
     match = _ANNOUNCES_TERMS.match(text) or _BARE_VERB.match(text)
     if not match:
         return
+    if len(re.findall('["“”]', match["term"])) % 2:
+        return
     term, body = core(match["term"].strip("「」 ")), match["text"].strip()
     if not _is_name(term, block) or not is_standalone(body.split("，")[0]):
         return
     if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.25:
         return
+    if re.match(
+        r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若", body
+    ):
+        return  # advice about the term
     if re.search(r" [*=+] |[=+]\s*\d", body):  # a formula explains nothing by itself
         return
     joiner = "" if _VERB.match(body) else "："

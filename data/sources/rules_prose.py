@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from data.records import CODE, Block
 from data.sources.nouns import (
     core,
+    cuts_a_word,
     is_definable,
     is_defined_name,
     is_owner,
+    is_specific,
     is_term,
     leading_term,
     tags,
@@ -26,12 +28,12 @@ _DEFINITION = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{_ENGLISH})\s*，?\s*"
     r"(?P<verb>是指(?![针向令数])|指的是|指的就是|就是指"
     r"|[就也]?是一[种个类套条块组门段项份](?:种|个)?|即(?![使将可时便刻兴令])为?|定义为"
-    r"|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导]))"
+    r"|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导引点明派责挥望]))"
     r"(?P<rest>.{6,})$"
 )
 _IS = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{_ENGLISH})\s*(?:就是|是(?!否|不|什么|因为|由于"
-    rf"|如何|为了|可以|必须|非常|很|最好|在|从|的|通过|将|把|对|如|相同|一样))"
+    rf"|如何|为了|可以|必须|非常|很|最|更|较|比较|用|使用|让|在|从|的|通过|将|把|对|如|相同|一样))"
     r"(?P<rest>[^，；。]{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
 )
 _CALLED = re.compile(
@@ -67,7 +69,9 @@ _REASON_AFTER = re.compile(
 _REASON_NEXT = re.compile(
     r"^(?:这|其)(?:主要|就|正)?(?:是)?(?:因为|由于|原因是|的原因是)(?P<cause>.{6,})$"
 )
-_IN_ORDER_TO = re.compile(r"^为了(?P<goal>[^，。；：]{4,30})[，,](?P<how>[^。？！]{8,})[。]?$")
+_IN_ORDER_TO = re.compile(
+    r"^为了(?P<goal>[^，。；：]{4,30})[，,](?!包括|即|也就是|以及|特别是)(?P<how>[^。？！]{8,})[。]?$"
+)
 _BY = re.compile(
     r"^(?P<who>[^，。；：]{0,20}?)(?:可以|能够|可)(?:通过|使用|利用"
     r"|借助)(?:调用)?(?P<tool>[^，。；：]{2,40}?)\s*(?:函数|变量|指令)?\s*(?:来"
@@ -125,11 +129,21 @@ def from_paragraph(block: Block) -> Iterator[Candidate]:
 
 def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _DEFINITION.match(sentence)
+    if match and cuts_a_word(sentence, match.start("verb")):
+        match = None
+    if match and match["verb"] in ("又称", "也称") and len(match["rest"]) < 20:
+        return  # another name, and nothing about what it is
     strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
+    if match and not strong and (_EVALUATES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
     if match and (is_definable(match["x"]) or (strong and is_defined_name(match["x"]))):
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
         return
     match = _IS.match(sentence)
+    if match and (_EVALUATES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
+    if match and cuts_a_word(sentence, match.end("x")):
+        return
     if match and is_definable(match["x"], 16) and is_term(match["noun"], 16):
         yield "definition", f"什么是{_spaced(core(match['x']))}", answer
         return
@@ -138,6 +152,18 @@ def _definition(sentence: str, answer: str) -> Iterator[Candidate]:
             continue
         if is_definable(match["x"], 20) and _is_named(match["what"]):
             yield "definition", f"什么是{_spaced(core(match['x']))}", answer
+
+
+# "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
+_EVALUATES = re.compile(
+    r"(?:一[个种])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键)"
+    r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
+)
+
+
+def _is_quoted(text: str) -> bool:
+    """A word in quotes before 是 is mostly a file or a value of one example."""
+    return bool(re.match(r"[\"“‘'`「]", text.strip()))
 
 
 def _is_named(what: str) -> bool:
@@ -150,7 +176,10 @@ def _is_named(what: str) -> bool:
 
 def _use(sentence: str, answer: str) -> Iterator[Candidate]:
     match = _USED_FOR.match(sentence)
-    if match and is_definable(match["x"], 30):
+    # "列出用于…的字词" is an order: its first word is a verb, not a thing.
+    if match and cuts_a_word(sentence, match.end("x")):
+        return
+    if match and is_specific(match["x"]) and is_definable(match["x"], 30):
         yield "purpose", f"{core(match['x'])}的作用是什么", answer
 
 
@@ -165,13 +194,21 @@ def _attribute(sentence: str) -> Iterator[Candidate]:
     match = _ATTRIBUTE.match(sentence)
     if not match or not is_owner(match["x"]) or not is_term(match["a"], 12):
         return
-    if tags(match["a"])[-1][1] == "v":
+    if [flag for _, flag in tags(match["x"])][:2] == ["v", "eng"]:
+        return  # "输入 E1 的公式": an order
+    flags = [flag[0] for _, flag in tags(match["a"])]
+    if flags[-1] == "v" or "nvn" in "".join(flags):  # "政策要求软件包" is a clause
         return
-    if re.match(r"(?:不|什么|如何|否|由于|因为|了|在|可|从|通过|对)", match["rest"]):
+    if re.match(r"(?:不|什么|如何|否|由于|因为|了|按|放|在|可|从|通过|对)", match["rest"]):
         return
     if re.match(
         r"\S{1,6}的\s*(?:[（(，。：]|$)", match["rest"]
     ):  # "是异步的" describes, names nothing
+        return
+    # "是以压缩包的格式提供的" says how, not what.
+    if re.match(
+        r"(?:都|均)?\s*(?:以|用|由|从|按|在|通过|根据)?[^，。；]*的\s*(?:[，。；]|$)", match["rest"]
+    ):
         return
     sized = re.search(r"大小|长度|数量|个数|值$", match["a"]) and re.match(r"\s*\d", match["rest"])
     if sized and not re.search("通常|一般|默认", sentence):
@@ -232,7 +269,7 @@ def _comparison(sentence: str, answer: str) -> Iterator[Candidate]:
             yield "comparison", f"与{core(match['y'])}相比，{core(subject)}有什么特点", sentence
             return
     match = _CONTRAST.match(sentence)
-    if match:
+    if match and not re.search("因为|由于|如果|可能", match["first"]):
         first, second = leading_term(match["first"], 16), leading_term(match["second"], 16)
         rest = [
             {w for w, _ in tags(match[side]) if len(w) > 1 and w not in first + second}
@@ -257,7 +294,9 @@ def _amount(sentence: str) -> Iterator[Candidate]:
         r"|占用?|可以?|到|配备)(?:了|着)?$",
         head,
     )
-    if not verb or re.search(r"第$|[A-Za-z.\-_]$", head):
+    if not verb or re.search(r"[\"“”]", clause):
+        return
+    if re.search(r"第$|[A-Za-z.\-_]$|而|并(?!行|发)|且", head):
         return
     subject = leading_term(
         re.sub(r"^(?:在[^，]{2,16}[中上里]\s*|每一?个\s*|一个\s*|单个\s*)", "", head), 24
@@ -293,6 +332,9 @@ def _following(rest: Sequence[str], limit: int = 300) -> str:
         if sentence.endswith(("？", "?", "：", ":")) or len(answer) + len(sentence) > limit:
             break
         answer += sentence
+    # What is to be run stands in the code after it, which the answer would lack.
+    if re.search(r"(?:执行|运行|输入|键入|使用)[。.]?$", answer):
+        return ""
     return answer if len(answer) >= 20 else ""
 
 

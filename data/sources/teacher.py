@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+from data.interrupt import noted_interrupts
 from data.records import Chunk, Pair
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
@@ -94,8 +95,11 @@ class TeacherSource:
         failures: Counter[str] = Counter()
         made = in_a_row = 0
         fatal: BaseException | None = None
-        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+        with noted_interrupts() as noted, ThreadPoolExecutor(self.settings.concurrency) as pool:
             while running or (waiting and not fatal):
+                if noted.is_set() and not fatal:
+                    fatal = KeyboardInterrupt()  # what is under way is paid for: finish it
+                    continue
                 while (
                     waiting
                     and not fatal
@@ -110,11 +114,8 @@ class TeacherSource:
                         "run again with a larger one to go on"
                     )
                     break
-                try:
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                except KeyboardInterrupt as interrupt:
-                    fatal = interrupt  # finish what is under way: it is paid for
-                    continue
+                # In short waits, so that Ctrl-C is seen before the next call is made.
+                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     chunk = running.pop(future)
                     try:

@@ -1,0 +1,27 @@
+"""No pairs of its own: the build then cleans, deduplicates and splits what is merged in."""
+
+from collections.abc import Iterator, Sequence
+
+from data.records import Chunk, Pair
+from data.sources import Estimate
+
+
+class NoSource:
+    """For books whose pairs exist already (`--merge`)."""
+
+    name = "none"
+    one_batch = False
+    fingerprint = "none"
+
+    def __init__(self) -> None:
+        """Nothing to set."""
+        self.notes: list[str] = []
+
+    def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """No pair of any chunk."""
+        for chunk in chunks:
+            yield chunk, []
+
+    def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
+        """Costs nothing."""
+        return Estimate(0, 0, 0, 0.0, "nothing is made")
