@@ -8,15 +8,32 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from .engine import HANG_GRACE_S, Answer, Batch, Engine
-from .prompting import render_prompts, shorten_middle, system_prompt_for, tokenize_prompts
+from .metrics import BatchRecord, log_batch, memory_bytes
+from .prompting import (
+    literal_prompts,
+    render_prompts,
+    shorten_middle,
+    shorten_text,
+    system_prompt_for,
+    tokenize_prompts,
+)
 from .settings import Settings
 
 log = logging.getLogger("answering.answers")
+
+# Questions, and characters, that are made into token ids in one go: calls take turns between.
+CHUNK_QUESTIONS = 512
+CHUNK_CHARACTERS = 200_000
+# How late an answer may be while the engine is being mended and delivers nothing.
+LATE_S = 0.2
+# How often a waiting call looks whether its deadline was brought forward.
+LOOK_EVERY_S = 0.5
 
 
 class Answerer:
@@ -29,6 +46,10 @@ class Answerer:
         # A tokenizer object is not thread-safe, and the engine uses its own: one thread for ours.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
+        self._running: set[Batch] = set()
+        self._end = float("inf")
+        # Told of every answered call, beside the log.
+        self.observer: Callable[[BatchRecord], None] | None = None
 
     def start(self) -> None:
         """Load engine and tokenizer, side by side. Raises EngineError, OSError or ValueError."""
@@ -51,30 +72,65 @@ class Answerer:
         Blank questions answer "" without the model; a question cut off at the deadline answers
         what there is. Raises EngineError when the engine is dead and nothing was answered.
         """
+        began = time.monotonic()
         asked = [index for index, question in enumerate(questions) if question.strip()]
         texts = [""] * len(questions)
-        if not asked:
-            return texts
-        loop = asyncio.get_running_loop()
-        batch = await loop.run_in_executor(
-            self._tokenizing,
-            self._batch,
-            [questions[index] for index in asked],
-            deadline,
-            max_tokens or self.settings.max_tokens,
-        )
-        self.engine.submit(batch)
-        patience = max(0.0, deadline - time.monotonic()) + HANG_GRACE_S
-        done, _ = await asyncio.wait([asyncio.wrap_future(batch.done)], timeout=patience)
-        if not done:
-            log.error(
-                "the engine hangs: %.0f s past the deadline, finished answers only", HANG_GRACE_S
-            )
-        answers = batch.answers()
-        for index, answer in zip(asked, answers, strict=True):
+        call = object()
+        longest = max_tokens or self.settings.max_tokens
+        deadline = min(deadline, self._end)
+        batches: list[Batch] = []
+        try:
+            for part in _chunks([questions[index] for index in asked]):
+                batch = await self._in_time(deadline, part, longest, call)
+                if batch is None:
+                    log.warning("deadline: not even all questions were read")
+                    break
+                batches.append(batch)
+                self._running.add(batch)
+                batch.hurry(self._end)
+                self.engine.submit(batch)
+            await self._wait(batches)
+        except asyncio.CancelledError:  # nobody waits for the answers any more
+            for batch in batches:
+                batch.cancel()
+            raise
+        finally:
+            self._running.difference_update(batches)
+        answers = [answer for batch in batches for answer in batch.answers()]
+        for index, answer in zip(asked, answers, strict=False):
             texts[index] = clean(answer.text)
-        _log_batch(answers)
+        self._tell(len(questions), len(asked), batches, answers, time.monotonic() - began)
         return texts
+
+    def hurry(self, seconds: float) -> None:
+        """End what runs in `seconds` at most, and everything that still comes. Any thread's."""
+        self._end = min(self._end, time.monotonic() + seconds)
+        for batch in list(self._running):
+            batch.hurry(self._end)
+
+    async def _in_time(
+        self, deadline: float, questions: Sequence[str], max_tokens: int, call: object
+    ) -> Batch | None:
+        """A batch of these questions, or None when the deadline comes first."""
+        made = asyncio.get_running_loop().run_in_executor(
+            self._tokenizing, self._batch, questions, deadline, max_tokens, call
+        )
+        await asyncio.wait([made], timeout=max(0.0, deadline - time.monotonic()) + LATE_S)
+        if made.done():
+            return made.result()
+        made.cancel()
+        return None
+
+    async def _wait(self, batches: Sequence[Batch]) -> None:
+        """Until all are done, or their deadline has passed and the engine hangs or is mended."""
+        pending = {asyncio.wrap_future(batch.done) for batch in batches}
+        while pending:
+            grace = LATE_S if self.engine.recovering else HANG_GRACE_S
+            left = min(batch.deadline for batch in batches) + grace - time.monotonic()
+            if left <= 0:
+                log.error("the engine delivers nothing %.1f s past the deadline", grace)
+                return
+            _, pending = await asyncio.wait(pending, timeout=min(left, LOOK_EVERY_S))
 
     def tokenizer(self) -> Any:
         """The model directory's tokenizer; not thread-safe, so only for use while nothing runs."""
@@ -85,30 +141,79 @@ class Answerer:
 
         return AutoTokenizer.from_pretrained(self.settings.model_dir)
 
-    def _batch(self, questions: Sequence[str], deadline: float, max_tokens: int) -> Batch:
+    def _batch(
+        self, questions: Sequence[str], deadline: float, max_tokens: int, call: object
+    ) -> Batch:
         prompts = self._prepare(questions)
         room = [self.engine.max_model_len - len(prompt) for prompt in prompts]
-        return Batch(prompts, [min(max_tokens, r) for r in room], deadline)
+        return Batch(prompts, [min(max_tokens, r) for r in room], deadline, call)
 
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
+        context = self.engine.max_model_len
+        limit = max(context - self.settings.max_tokens, context // 2)
+        # A text of megabytes would be cut after seconds of work: cut it before, far from the limit.
+        questions = [shorten_text(question, limit) for question in questions]
         prompts = tokenize_prompts(
             tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
         )
-        context = self.engine.max_model_len
-        limit = max(context - self.settings.max_tokens, context // 2)
-        for index, prompt in enumerate(prompts):
-            if len(prompt) > limit:
-                log.warning(
-                    "question %d: its prompt of %d tokens is cut to %d at the middle, so that "
-                    "an answer fits into the context of %d tokens (MAX_MODEL_LEN)",
-                    index,
-                    len(prompt),
-                    limit,
-                    context,
-                )
-                prompts[index] = shorten_middle(prompt, limit)
+        for index, ids in literal_prompts(tokenizer, questions, self.system_prompt).items():
+            prompts[index] = ids
+        long = [index for index, prompt in enumerate(prompts) if len(prompt) > limit]
+        if long:
+            log.warning(
+                "%d prompts, the first at question %d: of up to %d tokens, each is cut to %d at "
+                "the middle, so that an answer fits into the context of %d tokens (MAX_MODEL_LEN)",
+                len(long),
+                long[0],
+                max(len(prompts[index]) for index in long),
+                limit,
+                context,
+            )
+        for index in long:
+            prompts[index] = shorten_middle(prompts[index], limit)
         return prompts
+
+    def _tell(
+        self,
+        questions: int,
+        asked: int,
+        batches: Sequence[Batch],
+        answers: Sequence[Answer],
+        seconds: float,
+    ) -> None:
+        reasons = Counter(answer.finish_reason for answer in answers)
+        tokens = sum(answer.tokens for answer in answers)
+        record = BatchRecord(
+            questions=questions,
+            blank=questions - asked,
+            prompt_tokens=sum(len(prompt) for batch in batches for prompt in batch.prompts),
+            tokens=tokens,
+            stop=reasons["stop"],
+            length=reasons["length"],
+            cut=reasons["deadline"] + asked - len(answers),
+            failed=reasons["error"],
+            seconds=round(seconds, 4),
+            tokens_per_second=round(tokens / seconds, 1) if seconds else 0.0,
+            queue=len(self._running),
+            memory_mb=memory_bytes() >> 20,
+        )
+        log_batch(record)
+        if self.observer is not None:
+            self.observer(record)
+
+
+def _chunks(questions: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The questions in runs of at most CHUNK_QUESTIONS and, but for a first one, characters."""
+    start = characters = 0
+    for index, question in enumerate(questions):
+        full = index - start == CHUNK_QUESTIONS or characters + len(question) > CHUNK_CHARACTERS
+        if full and index > start:
+            yield questions[start:index]
+            start, characters = index, 0
+        characters += len(question)
+    if start < len(questions):
+        yield questions[start:]
 
 
 _THINK_BLOCK = re.compile(r"<think>.*?</think>", re.DOTALL)
@@ -122,11 +227,3 @@ def clean(text: str) -> str:
     """
     without_block = _MARKS.sub("", _THINK_BLOCK.sub("", text)).strip()
     return without_block or _MARKS.sub("", text).strip()
-
-
-def _log_batch(answers: Sequence[Answer]) -> None:
-    reasons: dict[str, int] = {}
-    for answer in answers:
-        reasons[answer.finish_reason] = reasons.get(answer.finish_reason, 0) + 1
-    tokens = sum(answer.tokens for answer in answers)
-    log.info("%d answers, %d tokens, ended by %s", len(answers), tokens, reasons)

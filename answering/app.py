@@ -4,25 +4,36 @@ uvicorn binds its socket after the lifespan's start-up, so loading there means t
 first answer of `GET /` comes from a service that is ready.
 """
 
+import asyncio
 import logging
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
-from . import __version__
+from . import __version__, devices
 from .answerer import Answerer
 from .engine import EngineError
+from .leaving import ENGINE_LOST, hurry_on_term, leave_when_lost
 from .manifest import chain, read_manifest
 from .memory import memory
+from .metrics import CONTENT_TYPE, Metrics, memory_bytes
 from .protocol import BadRequestError, PredictRequest, PredictResponse, parse_predict
+from .queueing import Entrance, OverloadedError
+from .safety import Guard, without_secrets
 from .settings import Settings
 from .startup import Restart, start_answerer
 
 log = logging.getLogger("answering.app")
+
+
+class ClientGoneError(Exception):
+    """The caller hung up before the answer."""
 
 
 def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
@@ -37,21 +48,58 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
         for line in chain(manifest) if manifest else ["no manifest.json in the model directory"]:
             log.info("model: %s", line)
         app.state.manifest = manifest
-        app.state.answerer, app.state.startup = await start_answerer(settings, restart)
+        answerer, app.state.startup = await start_answerer(settings, restart)
+        answerer.observer = metrics.batch
+        app.state.answerer = answerer
+        if restart is not None:  # this process is the service, not a test's
+            hurry_on_term(answerer, entrance, settings.shutdown_grace_s)
+            watch = asyncio.create_task(leave_when_lost(answerer, entrance))
         yield
-        app.state.answerer.stop()
+        lost = not answerer.engine.healthy()
+        answerer.stop()
+        if restart is not None:
+            watch.cancel()
+            if lost:
+                logging.shutdown()
+                os._exit(ENGINE_LOST)  # uvicorn has no way to choose the process's exit code
 
+    def gauges() -> dict[str, float]:
+        answerer: Answerer = app.state.answerer
+        return {
+            "engine_up": float(answerer.engine.healthy()),
+            "engine_recovering": float(answerer.engine.recovering),
+            "calls_in_progress": entrance.calls,
+            "calls_refused": entrance.refused,
+            "memory_bytes": memory_bytes(),
+            **{f"engine_{name}": value for name, value in answerer.engine.stats().items()},
+            **devices.usage(),
+        }
+
+    entrance = Entrance(settings.max_queue, settings.max_body_bytes)
+    metrics = Metrics(gauges)
     app = FastAPI(title="textbook answers", version=__version__, lifespan=lifespan)
+    app.add_middleware(Guard, token=settings.api_token)
+
+    def refused(status: int, error: Exception, **headers: str) -> JSONResponse:
+        metrics.response(status)
+        log.log(logging.ERROR if status >= 500 else logging.WARNING, "%d: %s", status, error)
+        return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
 
     @app.exception_handler(BadRequestError)
     async def bad_request(request: Request, error: BadRequestError) -> JSONResponse:
-        log.warning("%d: %s", error.status, error)
-        return JSONResponse({"error": str(error)}, status_code=error.status)
+        return refused(error.status, error)
+
+    @app.exception_handler(OverloadedError)
+    async def overloaded(request: Request, error: OverloadedError) -> JSONResponse:
+        return refused(503, error, **{"Retry-After": str(error.retry_after)})
 
     @app.exception_handler(EngineError)
     async def engine_error(request: Request, error: EngineError) -> JSONResponse:
-        log.error("500: %s", error)
-        return JSONResponse({"error": str(error)}, status_code=500)
+        return refused(503, error)
+
+    @app.exception_handler(ClientGoneError)
+    async def client_gone(request: Request, error: ClientGoneError) -> JSONResponse:
+        return refused(499, error)
 
     @app.get("/")
     async def health() -> JSONResponse:
@@ -71,12 +119,33 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
         },
     )
     async def predict(request: Request) -> JSONResponse:
-        deadline = time.monotonic() + settings.predict_budget_s
-        prompt = parse_predict(await _read_body(request, settings.max_body_bytes)).prompt
+        began = time.monotonic()
+        deadline = began + settings.predict_budget_s
         answerer: Answerer = app.state.answerer
-        if isinstance(prompt, str):
-            return JSONResponse({"response": (await answerer.answer([prompt], deadline))[0]})
-        return JSONResponse({"response": await answerer.answer(prompt, deadline)})
+        with entrance.enter():
+            body = await _read_body(request, settings.max_body_bytes, deadline)
+            with entrance.hold(len(body)):
+                prompt = parse_predict(body).prompt
+                questions = [prompt] if isinstance(prompt, str) else prompt
+                answers = await _unless_gone(request, answerer.answer(questions, deadline))
+        entrance.took(time.monotonic() - began)
+        metrics.response(200)
+        return JSONResponse({"response": answers[0] if isinstance(prompt, str) else answers})
+
+    @app.get("/healthz")
+    async def live() -> JSONResponse:
+        up = app.state.answerer.engine.healthy()
+        return JSONResponse({"live": up}, status_code=200 if up else 503)
+
+    @app.get("/readyz")
+    async def ready() -> JSONResponse:
+        engine = app.state.answerer.engine
+        yes = engine.healthy() and not engine.recovering and not entrance.full
+        return JSONResponse({"ready": yes}, status_code=200 if yes else 503)
+
+    @app.get("/metrics")
+    async def metrics_page() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     @app.get("/info")
     async def info() -> dict[str, Any]:
@@ -88,19 +157,54 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
                 "demo": bool(manifest and manifest.demo),
                 "manifest": manifest.model_dump() if manifest else None,
             },
-            "engine": app.state.answerer.engine.info(),
+            "engine": without_secrets(app.state.answerer.engine.info()),
             "startup": app.state.startup,
             "memory": memory(),
-            "settings": settings.model_dump(mode="json"),
+            "settings": without_secrets(settings.model_dump(mode="json")),
         }
 
     return app
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
-    return bytes(body)
+async def _read_body(request: Request, limit: int, deadline: float) -> bytes:
+    """The body. Raises BadRequestError: 413 when it is too large, 408 when it does not end."""
+
+    async def read() -> bytes:
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
+        return bytes(body)
+
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
+    try:
+        return await asyncio.wait_for(read(), max(0.0, deadline - time.monotonic()))
+    except asyncio.TimeoutError as error:  # not the builtin one before Python 3.11
+        raise BadRequestError(408, "body: it did not end within PREDICT_BUDGET_S") from error
+    except ClientDisconnect as error:
+        raise ClientGoneError("the client left while sending") from error
+
+
+async def _unless_gone(request: Request, answering: Coroutine[Any, Any, list[str]]) -> list[str]:
+    """The answers; when the client hangs up first, its questions are dropped.
+
+    Raises ClientGoneError then.
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    answers = asyncio.ensure_future(answering)
+    leaving = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({answers, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if answers.done():
+            return answers.result()
+    finally:
+        leaving.cancel()
+        answers.cancel()
+    raise ClientGoneError("the client left before its answer")

@@ -4,8 +4,10 @@ A setting that the user made always wins. Sources: "measured" is by this project
 named; "plugin source" is MetaX's public vLLM plugin, read and never run by us.
 """
 
+import contextlib
 import os
 import platform
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -116,6 +118,20 @@ def apply_environment(device: Device) -> dict[str, str]:
     for name, value in device.environment.items():
         os.environ.setdefault(name, value)
     return {name: os.environ[name] for name in device.environment}
+
+
+def usage() -> dict[str, float]:
+    """Memory (bytes) and utilisation (percent) of the accelerator, as far as they can be read;
+    nothing on a processor. Never the first to import torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    figures = {"device_memory_used_bytes": total - free, "device_memory_bytes": total}
+    # It needs NVIDIA's management library, which other makers' builds lack.
+    with contextlib.suppress(ImportError, RuntimeError, AttributeError):
+        figures["device_utilization_percent"] = torch.cuda.utilization()
+    return figures
 
 
 def _device_name(current_platform: Any) -> str:

@@ -22,6 +22,7 @@ class TransformersEngine:
     """`Engine` on `AutoModelForCausalLM.generate`."""
 
     name = "transformers"
+    recovering = False  # a batch that fails is over, and the next one tried: nothing to wait for
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -70,6 +71,10 @@ class TransformersEngine:
         """Whether the engine's thread is up."""
         return self._error is None and self._thread.is_alive()
 
+    def stats(self) -> dict[str, float]:
+        """Batches that wait."""
+        return {"waiting": self._inbox.qsize()}
+
     def info(self) -> dict[str, Any]:
         """Transformers' version and the device."""
         return self._info
@@ -117,7 +122,6 @@ class TransformersEngine:
     def _answer_rows(self, rows: list[tuple[Batch, int, list[int]]]) -> None:
         import torch
 
-        deadlines = [batch.deadline for batch, _, _ in rows]
         width = max(len(prompt) for _, _, prompt in rows)
         pad = self._tokenizer.pad_token_id or 0
         ids = torch.full((len(rows), width), pad)
@@ -129,7 +133,9 @@ class TransformersEngine:
 
         def out_of_time(input_ids: Any, scores: Any, **_: Any) -> Any:
             now = time.monotonic()
-            return torch.tensor([now >= at for at in deadlines], device=input_ids.device)
+            # Read each time: a deadline may be brought forward meanwhile.
+            late = [now >= batch.deadline for batch, _, _ in rows]
+            return torch.tensor(late, device=input_ids.device)
 
         sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if self._settings.temperature > 0:

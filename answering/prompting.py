@@ -5,6 +5,7 @@ renders its rows with these functions, and a test compares the token ids of both
 tokenizer's own chat template.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,44 @@ def shorten_middle(ids: list[int], limit: int) -> list[int]:
     head = limit // 2
     tail = limit - head
     return ids[:head] + ids[len(ids) - tail :]
+
+
+# More characters than any token of a question has, but for runs of one character.
+LONGEST_TOKEN = 64
+
+
+def shorten_text(text: str, tokens: int) -> str:
+    """A text of no more characters than `tokens` tokens could need: the middle goes."""
+    limit = tokens * LONGEST_TOKEN
+    if len(text) <= limit:
+        return text
+    head = limit // 2
+    return text[:head] + text[len(text) - (limit - head) :]
+
+
+def literal_prompts(
+    tokenizer: Any, questions: Sequence[str], system_prompt: str = SYSTEM_PROMPT
+) -> dict[int, list[int]]:
+    """Token ids of the prompts whose questions spell control tokens (`<|im_end|>`, `<think>`).
+
+    There they are text like any other. Rendered and tokenized in one go they would end the
+    question, or speak for the assistant; so such a name is cut after its first character, and the
+    pieces are tokenized one by one. By index, only of the questions concerned.
+    """
+    names = [name for name in tokenizer.get_added_vocab() if name.strip()]
+    if not names:
+        return {}
+    control = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    concerned = [index for index, question in enumerate(questions) if control.search(question)]
+    literal = {}
+    for index in concerned:
+        question = questions[index]
+        mark = next(m for m in map(chr, range(0xE000, 0xF8FF)) if m not in question + system_prompt)
+        while found := control.search(question):
+            # Once more after each cut: what is left must not spell another one.
+            cut = found.start() + 1
+            question = question[:cut] + mark + question[cut:]
+        (rendered,) = render_prompts(tokenizer, [question], system_prompt)
+        pieces = tokenize_prompts(tokenizer, [piece for piece in rendered.split(mark) if piece])
+        literal[index] = [token for piece in pieces for token in piece]
+    return literal

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -124,6 +124,28 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         16 * 1024 * 1024, gt=0, description="Largest request body accepted, in bytes."
+    )
+    max_queue: int = Field(
+        1024,
+        gt=0,
+        description="Calls in progress; beyond them a call is refused at once with 503 and "
+        "Retry-After. How many questions a call holds does not matter.",
+    )
+    shutdown_grace_s: float = Field(
+        3.0,
+        ge=0,
+        description="Seconds after TERM in which running calls may still finish; then they are "
+        "answered with what there is.",
+    )
+    crash_dir: Path = Field(
+        Path("report/crashes"),
+        description="Where a report is written when the engine is lost: the shape of its work, "
+        "not its text.",
+    )
+    api_token: SecretStr | None = Field(
+        None,
+        description="Asked for (`Authorization: Bearer …`) by every path but `/` and `/predict`. "
+        "Unset: none is.",
     )
 
 

@@ -2,27 +2,59 @@
 
 Uses what every version from 0.10.0 to the newest has: `add_request`, `step`, `abort_request`, and
 for partial answers one internal (`partial_texts`). Runs on the engine's thread only.
+
+The engine gets as many requests as it can run, and a few more so that no slot stays empty; the
+others wait here, where they cost nothing, can be dropped at once, and calls take turns.
 """
 
 import logging
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .engine import Answer, Batch, EngineError
+from .fair_share import Call, longest_fair_answer
 
 log = logging.getLogger("answering.steps")
+
+# Steps between two looks at who should make room: a look costs less than a step, but not nothing.
+LOOK_EVERY = 4
+# Weight of the newest step in the running mean of their seconds.
+STEP_WEIGHT = 0.1
+
+
+@dataclass(eq=False)
+class Request:
+    """One prompt of a batch on its way through the engine."""
+
+    batch: Batch
+    index: int
+
+    def finish(self, answer: Answer) -> None:
+        """Record its answer."""
+        self.batch.finish(self.index, answer)
 
 
 class StepLoop:
     """Batches in flight on one `llm_engine`: requests in, finished or partial answers out."""
 
-    def __init__(self, engine: Any, temperature: float, ignore_eos: bool):
+    # Only for measurements: first come, first served, whatever the deadline does to the last.
+    fair = True
+
+    def __init__(self, engine: Any, temperature: float, ignore_eos: bool, slots: int):
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        self._engine = engine
-        self._live: dict[str, tuple[Batch, int]] = {}
+        self.engine = engine
+        self.slots = slots
+        self._ahead = max(8, slots // 8)
+        self._live: dict[str, Request] = {}
+        # One line a call, so that calls take turns; a dict keeps their order.
+        self._lines: dict[object, deque[Request]] = {}
+        # Who has had a share and made room for others; what they had is kept.
+        self._again: deque[Request] = deque()
         self._next_id = 0
         self._params = lambda max_tokens: SamplingParams(
             temperature=temperature,
@@ -31,79 +63,223 @@ class StepLoop:
             # One output an answer, not one a token.
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        self._deadline = float("inf")
         self._rejections = _rejection_types()
+        self._steps = 0
+        self._step_seconds = 0.0
+        self._finished_tokens = 0.0
+        self._finished = 0
 
     @property
     def busy(self) -> bool:
         """Whether a step has anything to do."""
-        return bool(self._live)
+        return bool(self._live or self._lines or self._again)
+
+    @property
+    def running(self) -> int:
+        """Requests that the engine has."""
+        return len(self._live)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait here."""
+        return sum(map(len, self._lines.values())) + len(self._again)
 
     def add(self, batch: Batch) -> None:
-        """Every prompt of the batch enters the scheduler before the next step."""
-        for index, (prompt, max_tokens) in enumerate(
-            zip(batch.prompts, batch.max_tokens, strict=True)
-        ):
-            request_id = f"q{self._next_id}"
-            self._next_id += 1
-            try:
-                self._engine.add_request(
-                    request_id, {"prompt_token_ids": prompt}, self._params(max_tokens)
-                )
-            except self._rejections as error:
-                # One bad prompt must not sink the others; it answers "" and the log says why.
-                log.error("vLLM rejected a prompt of %d tokens: %s", len(prompt), error)
-                batch.finish(index, Answer("", 0, "error"))
-                continue
-            self._live[request_id] = (batch, index)
-        self._deadline = min(self._deadline, batch.deadline)
+        """Take a batch's prompts; they enter the engine's scheduler before the next step."""
+        self.put_back([Request(batch, index) for index in range(len(batch.prompts))])
+
+    def put_back(self, requests: Sequence[Request]) -> None:
+        """Take requests that have not finished elsewhere."""
+        for request in requests:
+            self._lines.setdefault(request.batch.call, deque()).append(request)
+
+    def halve(self) -> None:
+        """Run half as many requests at once from now on, and none ahead of them."""
+        self.slots = max(1, self.slots // 2)
+        self._ahead = 0
 
     def step(self) -> None:
         """One step of the engine; deliver what it finished and cut what is past its deadline."""
-        for output in self._engine.step():
-            if output.finished and output.request_id in self._live:
-                batch, index = self._live.pop(output.request_id)
-                text = output.outputs[0]
-                reason = "length" if text.finish_reason == "length" else "stop"
-                batch.finish(index, Answer(text.text, len(text.token_ids), reason))
-        if time.monotonic() >= self._deadline:
-            self._cut_late()
+        self._feed()
+        if self._live:
+            began = time.monotonic()
+            for output in self.engine.step():
+                if output.finished and output.request_id in self._live:
+                    request = self._live.pop(output.request_id)
+                    text = output.outputs[0]
+                    reason = "length" if text.finish_reason == "length" else "stop"
+                    request.finish(Answer(text.text, len(text.token_ids), reason))
+                    self._finished_tokens += len(text.token_ids)
+                    self._finished += 1
+            seconds = time.monotonic() - began
+            self._steps += 1
+            weight = STEP_WEIGHT if self._step_seconds else 1.0
+            self._step_seconds += weight * (seconds - self._step_seconds)
+        self._cut_late()
+        if self.fair and self._lines and self._steps % LOOK_EVERY == 0:
+            self._make_room()
+
+    def take_back(self) -> list[Request]:
+        """Everything unfinished, out of the engine; what there is of each answer is kept."""
+        try:
+            for request_id, partial in partial_texts(self.engine, self._live).items():
+                self._keep(self._live[request_id], partial)
+        except Exception:  # noqa: BLE001 - a broken engine may break anywhere; prefixes are extra
+            log.warning("the prefixes cannot be read", exc_info=True)
+        try:
+            self.engine.abort_request(list(self._live))
+        except Exception:  # noqa: BLE001 - likewise: whoever takes them back decides what it means
+            log.warning("the engine does not take the abort", exc_info=True)
+        lines = (request for line in self._lines.values() for request in line)
+        requests = [*self._live.values(), *lines, *self._again]
+        self._live.clear()
+        self._lines.clear()
+        self._again.clear()
+        return requests
+
+    def try_out(self, prompt: list[int], steps: int = 50) -> None:
+        """Answer one token of a prompt, with nothing else in the engine. Raises what that raises,
+        EngineError when no answer comes."""
+        request_id = f"try{self._next_id}"
+        self._next_id += 1
+        self.engine.add_request(request_id, {"prompt_token_ids": prompt}, self._params(1))
+        for _ in range(steps):
+            if any(output.finished for output in self.engine.step()):
+                return
+        raise EngineError(f"no answer to a trial prompt within {steps} steps")
+
+    def _feed(self) -> None:
+        room = self.slots + self._ahead - len(self._live)
+        while room > 0 and self._lines:
+            call = next(iter(self._lines))
+            line = self._lines.pop(call)
+            request = line.popleft()
+            if line:
+                self._lines[call] = line  # at the end: the next call's turn
+            room -= self._enter(request)
+        # A second try never stands in the engine in front of a newcomer's first.
+        while self._again and not self._lines and len(self._live) < self.slots:
+            self._enter(self._again.popleft())
+
+    def _enter(self, request: Request) -> int:
+        batch, index = request.batch, request.index
+        request_id = f"q{self._next_id}"
+        self._next_id += 1
+        prompt = batch.prompts[index]
+        self._live[request_id] = request  # before the call: whatever it raises, it is not lost
+        try:
+            self.engine.add_request(
+                request_id, {"prompt_token_ids": prompt}, self._params(batch.max_tokens[index])
+            )
+        except self._rejections as error:
+            # One bad prompt must not sink the others; it answers "" and the log says why.
+            del self._live[request_id]
+            log.error("vLLM rejected a prompt of %d tokens: %s", len(prompt), error)
+            request.finish(Answer("", 0, "error"))
+            return 0
+        return 1
 
     def _cut_late(self) -> None:
         now = time.monotonic()
-        late = {rid: at for rid, at in self._live.items() if at[0].deadline <= now}
-        partial = partial_texts(self._engine, late.keys())
-        self._engine.abort_request(list(late))
-        for request_id, (batch, index) in late.items():
-            del self._live[request_id]
-            text, tokens = partial.get(request_id, ("", 0))
-            batch.finish(index, Answer(text, tokens, "deadline"))
+        late = {rid: r for rid, r in self._live.items() if r.batch.deadline <= now}
         if late:
-            log.warning("deadline: %d unfinished answers returned as they stand", len(late))
-        self._deadline = min((b.deadline for b, _ in self._live.values()), default=float("inf"))
+            partial = partial_texts(self.engine, late.keys())
+            self.engine.abort_request(list(late))
+            for request_id, request in late.items():
+                del self._live[request_id]
+                text, tokens = partial.get(request_id, ("", 0))
+                request.finish(Answer(text, tokens, _why(request)))
+        unstarted = 0
+        for call, line in [*self._lines.items(), (None, self._again)]:
+            # One call has one deadline; the second tries are of many calls, and few.
+            if line and (line[0].batch.deadline <= now or line is self._again):
+                left = deque(request for request in line if request.batch.deadline > now)
+                for request in line:
+                    if request.batch.deadline <= now:
+                        request.finish(Answer("", 0, _why(request)))
+                unstarted += len(line) - len(left)
+                if line is self._again:
+                    self._again = left
+                elif left:
+                    self._lines[call] = left
+                else:
+                    del self._lines[call]
+        if late or unstarted:
+            log.warning(
+                "%d unfinished answers returned as they stand, %d waiting ones dropped",
+                len(late),
+                unstarted,
+            )
 
-    def fail_all(self, error: EngineError) -> None:
-        """Nothing will finish any more."""
-        for batch, _ in self._live.values():
-            batch.fail(error)
-        self._live.clear()
+    def _make_room(self) -> None:
+        """When not everything can finish in time, who has had a share makes room for others."""
+        running: dict[object, list[str]] = {}
+        for request_id, request in self._live.items():
+            running.setdefault(request.batch.call, []).append(request_id)
+        mean = self._finished_tokens / self._finished if self._finished else None
+        now = time.monotonic()
+        for call, line in self._lines.items():
+            ids = running.get(call)
+            if not ids:
+                continue
+            batch = line[0].batch
+            facts = Call(
+                waiting=len(line),
+                slots=min(self.slots, len(ids)),
+                steps_left=(batch.deadline - now) / max(self._step_seconds, 1e-6),
+                longest=max(batch.max_tokens[line[0].index], 1),
+            )
+            if facts.steps_left * facts.slots >= (facts.waiting + facts.slots) * facts.longest:
+                continue  # time for everything: not worth a look at the engine's states
+            tokens = partial_tokens(self.engine, ids)
+            limit = longest_fair_answer(facts, tokens.values(), mean)
+            over = [rid for rid in ids if tokens.get(rid, 0) >= limit][: facts.waiting]
+            if not over:
+                continue
+            for request_id, partial in partial_texts(self.engine, over).items():
+                self._keep(self._live[request_id], partial)
+            self.engine.abort_request(over)
+            self._again.extend(self._live.pop(request_id) for request_id in over)
+
+    @staticmethod
+    def _keep(request: Request, partial: tuple[str, int]) -> None:
+        request.batch.keep(request.index, Answer(*partial, "deadline"))
+
+
+def _why(request: Request) -> Any:
+    return "cancelled" if request.batch.cancelled else "deadline"
 
 
 def partial_texts(engine: Any, request_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
     """Text and token count so far of unfinished requests; call it before aborting them.
 
-    The only place that reads vLLM's internals: `output_processor.request_states` is the same in
-    0.10.0 and 0.32.0, but newer versions keep the caller's id as `external_req_id`. A test runs
-    it on each version.
+    With `_states` the only place that reads vLLM's internals: `output_processor.request_states` is
+    the same in 0.10.0 and 0.32.0, but newer versions keep the caller's id as `external_req_id`. A
+    test runs it on each version.
     """
+    return {
+        request_id: (
+            state.detokenizer.get_next_output_text(True, False),
+            len(state.detokenizer.output_token_ids),
+        )
+        for request_id, state in _states(engine, request_ids)
+    }
+
+
+def partial_tokens(engine: Any, request_ids: Iterable[str]) -> dict[str, int]:
+    """Token counts so far of unfinished requests."""
+    return {
+        request_id: len(state.detokenizer.output_token_ids)
+        for request_id, state in _states(engine, request_ids)
+    }
+
+
+def _states(engine: Any, request_ids: Iterable[str]) -> Iterable[tuple[str, Any]]:
     wanted = set(request_ids)
-    texts = {}
     for state in list(engine.output_processor.request_states.values()):
         request_id = getattr(state, "external_req_id", None) or state.request_id
         if request_id in wanted and state.detokenizer is not None:
-            text = state.detokenizer.get_next_output_text(True, False)
-            texts[request_id] = (text, len(state.detokenizer.output_token_ids))
-    return texts
+            yield request_id, state
 
 
 def _rejection_types() -> tuple[type[Exception], ...]:

@@ -7,9 +7,13 @@ return. So this thread feeds `llm.llm_engine` itself (step_loop.py). Measured: t
 """
 
 import dataclasses
+import gc
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,12 +21,19 @@ from concurrent.futures import Future
 from typing import Any
 
 from . import devices
+from .crash_report import spread, write_crash_report
 from .engine import Batch, EngineError
+from .recovery import Fault, Recovery, fault_of
 from .settings import Settings
-from .step_loop import StepLoop
+from .step_loop import Request, StepLoop
 from .vllm_arguments import engine_arguments, import_model_class, read_config
 
 log = logging.getLogger("answering.vllm")
+
+# How often an idle engine's process is looked at.
+IDLE_CHECK_S = 2.0
+# What `stop` waits for the thread: a supervisor that said TERM kills after 10 s.
+STOP_S = 4.0
 
 
 class VllmEngine:
@@ -40,6 +51,11 @@ class VllmEngine:
         self._error: EngineError | None = None
         self._info: dict[str, Any] = {"name": self.name}
         self._thread = threading.Thread(target=self._run, name="vllm-engine", daemon=True)
+        self._llm: Any = None
+        self._loop: StepLoop | None = None
+        self._recovery: Recovery | None = None
+        self._core_died = threading.Event()
+        self._load_seconds = 0.0
         self.max_model_len = settings.max_model_len
         self.warmup_questions = 1
 
@@ -77,53 +93,147 @@ class VllmEngine:
         """Whether the engine's thread is up."""
         return self._error is None and self._thread.is_alive()
 
+    @property
+    def recovering(self) -> bool:
+        """Whether the engine is being mended: it delivers nothing meanwhile."""
+        return self._recovery is not None and self._recovery.mending
+
+    def stats(self) -> dict[str, float]:
+        """Requests running and waiting, answers at once, faults and what came of them."""
+        loop, recovery = self._loop, self._recovery
+        if loop is None or recovery is None:
+            return {}
+        return {
+            "running": min(loop.running, loop.slots),
+            "waiting": max(0, loop.running - loop.slots) + loop.waiting + recovery.waiting,
+            "slots": loop.slots,
+            "faults": recovery.faults,
+            "remakes": recovery.remakes,
+            "blamed": recovery.blamed,
+        }
+
     def info(self) -> dict[str, Any]:
-        """vLLM's version, the device and the arguments in force."""
-        return self._info
+        """vLLM's version, the device and the arguments in force; of the running engine also what
+        `stats` tells."""
+        return self._info | self.stats()
 
     def stop(self) -> None:
         """End the engine's thread; unfinished batches fail."""
         self._inbox.put(None)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=STOP_S)
+
+    def remake(self) -> Any:
+        """A new engine in place of the old one. Raises EngineError."""
+        old, self._llm = self._llm, None
+        if old is not None:
+            try:
+                _shut_down(old)
+            except Exception as error:  # noqa: BLE001 - it is lost either way
+                log.warning("the old engine does not shut down: %s", error)
+        del old
+        self.free_memory()
+        try:
+            self._llm = self._load()
+        except Exception as error:  # noqa: BLE001 - whatever stops vLLM
+            log.error("vLLM failed to start again", exc_info=True)
+            reason = f"vLLM does not start again: {type(error).__name__}: {error}"
+            raise EngineError(reason) from None  # its frames would hold what it had loaded
+        return self._llm.llm_engine
+
+    def remake_seconds(self) -> float:
+        """What the last load took."""
+        return self._load_seconds
+
+    def free_memory(self) -> None:
+        """Collect what nobody refers to, and give the device its cached memory back."""
+        gc.collect()
+        torch = sys.modules["torch"]
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def report(self, fault: Fault, held: list[Request], outcome: str) -> None:
+        """A crash report file: the shape of the work, never its text."""
+        now = time.monotonic()
+        batches = {request.batch for request in held}
+        shape = {
+            "calls": len({batch.call for batch in batches}),
+            "prompt_tokens": spread([len(r.batch.prompts[r.index]) for r in held]),
+            "max_tokens": spread([r.batch.max_tokens[r.index] for r in held]),
+            "seconds_left": spread([round(batch.deadline - now, 1) for batch in batches]),
+        }
+        write_crash_report(
+            self.settings.crash_dir, fault.reason, fault.trace, outcome, shape, self.info()
+        )
 
     def _run(self) -> None:
         # vLLM 0.10.0 falls back to its old engine when built outside the main thread, unless told.
         os.environ.setdefault("VLLM_USE_V1", "1")
         try:
-            llm = self._load()
+            self._llm = self._load()
         except Exception as error:  # noqa: BLE001 - whatever stops vLLM reaches start()'s caller
             log.error("vLLM failed to start", exc_info=True)
             self._error = EngineError(f"vLLM failed to start: {type(error).__name__}: {error}")
             self._ready.set_exception(self._error)
             return
-        loop = StepLoop(llm.llm_engine, self.settings.temperature, self.ignore_eos)
+        engine = self._llm.llm_engine
+        slots = engine.vllm_config.scheduler_config.max_num_seqs
+        self._loop = StepLoop(engine, self.settings.temperature, self.ignore_eos, slots)
+        self._recovery = Recovery(self._loop, self)
+        del engine
         self._ready.set_result(None)
         stopped = EngineError("the engine was stopped")
         try:
-            self._serve(llm, loop)
+            self._serve(self._loop, self._recovery)
+        except EngineError as error:
+            log.critical("%s", error)
+            stopped = error
         except Exception as error:  # noqa: BLE001 - a dead engine must fail its batches, not hang
-            log.error("vLLM died", exc_info=True)
+            log.critical("the engine's thread died", exc_info=True)
             stopped = EngineError(f"vLLM died: {type(error).__name__}: {error}")
         finally:
             self._error = stopped
-            loop.fail_all(stopped)
+            self._recovery.give_up(stopped)
             while not self._inbox.empty():
                 if isinstance(batch := self._inbox.get(), Batch):
                     batch.fail(stopped)
-            _shut_down(llm)
+            if self._llm is not None:
+                _shut_down(self._llm)
 
-    def _serve(self, llm: Any, loop: "StepLoop") -> None:
-        """Take batches and step until told to stop."""
+    def _serve(self, loop: StepLoop, recovery: Recovery) -> None:
+        """Take batches and step until told to stop. Raises EngineError when it is over."""
         while True:
-            while not self._inbox.empty() or not loop.busy:
-                work = self._inbox.get()  # blocks only while there is nothing to do
-                if work is None:
+            fault = None
+            try:
+                if not self._take_work(loop, recovery):
                     return
-                if isinstance(work, Batch):
-                    loop.add(work)
-                else:
-                    work(llm)
-            loop.step()
+                if self._core_died.is_set():
+                    raise EngineError("vLLM's engine process is gone")
+                if loop.busy:
+                    loop.step()
+            except Exception as error:  # noqa: BLE001 - what the engine raises is up to it
+                fault = fault_of(error, alive=not self._core_died.is_set())
+            # Outside of `except`, where the exception's frames no longer hold the engine.
+            if fault is None:
+                recovery.advance()
+            else:
+                recovery.failed(fault)
+
+    def _take_work(self, loop: StepLoop, recovery: Recovery) -> bool:
+        """What has arrived, into the loop; blocks a while when there is nothing. False: stop."""
+        while not self._inbox.empty() or not loop.busy:
+            try:
+                work = self._inbox.get(timeout=IDLE_CHECK_S)
+            except queue.Empty:
+                return True
+            if work is None:
+                return False
+            if isinstance(work, Batch):
+                recovery.accept(work)
+                if not loop.busy:
+                    recovery.advance()
+            else:
+                work(self._llm)
+        return True
 
     def _load(self) -> Any:
         began = time.monotonic()
@@ -144,7 +254,10 @@ class VllmEngine:
         log.info("vLLM %s on %s (%s): %s", vllm.__version__, device.name, device.kind, arguments)
         if in_process and arguments.get("tensor_parallel_size", 1) == 1:
             import_model_class(read_config(self.settings).get("architectures", []))
+        self._core_died = threading.Event()
+        before = set(multiprocessing.active_children())
         llm = vllm.LLM(**arguments)
+        _watch(set(multiprocessing.active_children()) - before, llm, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
         # On a processor a full batch takes long and warms nothing that a small one does not.
         self.warmup_questions = 16 if device.kind == "cpu" else arguments.get("max_num_seqs", 256)
@@ -156,7 +269,26 @@ class VllmEngine:
             "max_model_len": self.max_model_len,
             "load_seconds": round(time.monotonic() - began, 2),
         }
+        self._load_seconds = time.monotonic() - began
         return llm
+
+
+def _watch(processes: set[Any], llm: Any, died: threading.Event) -> None:
+    """Notice the death of the engine's own processes, and wake a step that waits for them.
+
+    vLLM's client for synchronous use waits for its engine process without end when that is killed
+    (0.10.0 and 0.32.0 alike).
+    """
+    outputs = getattr(getattr(llm.llm_engine, "engine_core", None), "outputs_queue", None)
+    if not processes or outputs is None:
+        return
+
+    def wait() -> None:
+        multiprocessing.connection.wait([process.sentinel for process in processes])
+        died.set()
+        outputs.put_nowait(EngineError("vLLM's engine process is gone"))
+
+    threading.Thread(target=wait, name="engine-watch", daemon=True).start()
 
 
 def _shut_down(llm: Any) -> None:

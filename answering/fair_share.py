@@ -1,0 +1,43 @@
+"""How long an answer may get while others have not begun and time runs short.
+
+A short answer for each question scores more than long answers for some and nothing for the rest
+(measured, see bench/fair_share.py). Whoever is stopped by this keeps what it has and gets a second
+try when nobody waits for a first one any more.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+# Below this many tokens there is nothing in an answer that scores.
+SHORTEST = 4
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call's standing: questions not begun, slots it holds, engine steps until its deadline,
+    tokens of its longest allowed answer."""
+
+    waiting: int
+    slots: int
+    steps_left: float
+    longest: int
+
+
+def longest_fair_answer(
+    call: Call, running_tokens: Collection[int], mean_tokens: float | None
+) -> float:
+    """Tokens that a running answer may reach before it makes room; infinite when all will fit.
+
+    running_tokens: how far the running answers are. mean_tokens: of answers finished so far, if
+    any: most answers end by themselves long before the longest allowed.
+    """
+    # What the slots can still write, with what they have written, shared by everyone alike.
+    capacity = call.slots * call.steps_left + sum(running_tokens)
+    equal = capacity / (call.waiting + len(running_tokens))
+    if equal >= call.longest:
+        return float("inf")
+    # If those waiting will need only the mean, the running ones may have the rest.
+    rest = 0.0
+    if mean_tokens is not None:
+        rest = (capacity - call.waiting * mean_tokens) / max(len(running_tokens), 1)
+    return max(equal, rest, SHORTEST)
