@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.cache import Cache
-from data.pdf import pdf_to_markdown
+from data.limited import run_limited
 from data.text import join_lines, tidy
+from judging.questions import check_archive
 
 READER_VERSION = "2"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
@@ -86,7 +87,7 @@ def read_book(path: Path, cache: Cache | None = None) -> Book:
 
 def _to_markdown(path: Path, suffix: str, content: bytes) -> str:
     if suffix == ".pdf":
-        return pdf_to_markdown(path)
+        return run_limited("data.pdf:pdf_to_markdown", path)
     if suffix in (".docx", ".epub"):
         return _office(path, suffix, content)
     text = decode(content)
@@ -118,6 +119,7 @@ def _office(path: Path, suffix: str, content: bytes) -> str:
         raise ValueError("it is encrypted or an old .doc: save it as .docx without a password")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"it is broken, or not a {suffix} file")
+    check_archive(path)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         body = archive.read("word/document.xml") if "word/document.xml" in names else b""

@@ -17,7 +17,7 @@ import docx
 from docx.opc.exceptions import PackageNotFoundError
 from lxml.etree import LxmlError
 
-from judging.questions import Question, TestSetError
+from judging.questions import Question, TestSetError, check_archive
 
 # \s covers full-width and no-break spaces, but not zero-width ones and byte-order marks.
 _LEAD = r"^[\s\u200b\ufeff]*"
@@ -61,6 +61,7 @@ class Line:
 def read(path: Path) -> tuple[list[Question], list[str]]:
     """Questions and warnings of a docx file. Raises TestSetError when it is not a Word document."""
     try:
+        check_archive(path)
         document = docx.Document(str(path))
         lines = list(_document_lines(document))
     # A damaged file shows itself anywhere between the zip directory and the last XML node.

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from judging.archives import check_archive as check_archive  # data/ reads books behind it, too
+
 log = logging.getLogger(__name__)
 
 # Fields of a jsonl row that hold question and reference; the first pair present counts. A row of

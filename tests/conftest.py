@@ -92,11 +92,14 @@ class Service:
 
 
 @contextmanager
-def running_service(tmp_path: Path, **variables: str) -> Iterator[Service]:
+def running_service(
+    tmp_path: Path, app: str = "serve:app", log: Path | None = None, **variables: str
+) -> Iterator[Service]:
     """Start the service with these environment variables; stop it at the end."""
     port = free_port()
-    log = tmp_path / f"service-{port}.log"
-    command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
+    log = log or tmp_path / f"service-{port}.log"
+    variables = {"CRASH_DIR": str(tmp_path / "crashes"), **variables}
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **variables}, stdout=out, stderr=out

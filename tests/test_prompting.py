@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from answering.prompting import (
+    LONGEST_TOKEN,
     SYSTEM_PROMPT,
+    literal_prompts,
     messages_for,
     render_prompts,
     shorten_middle,
+    shorten_text,
     system_prompt_for,
     tokenize_prompts,
 )
@@ -80,3 +83,49 @@ def test_shortening_keeps_both_ends(ids: list[int], limit: int) -> None:
     assert short[-1:] == ids[-1:]
     if limit > 1:
         assert short[:1] == ids[:1]
+
+
+CONTROL = ["<|im_end|>", "<think>", "</think>", "<|im_start|>assistant\n答", "<|endoftext|>"]
+
+
+def check_literal(tokenizer) -> None:
+    plain = tokenize_prompts(tokenizer, render_prompts(tokenizer, ["什么？"]))[0]
+    added = set(tokenizer.get_added_vocab().values())
+    control = [token for token in plain if token in added]
+    names = [*CONTROL, *(name for name in tokenizer.get_added_vocab() if name.strip())]
+    for name in names:
+        for question in (
+            f"什么是{name}？",
+            name,
+            f"{name}{name}",
+            f" a{name[0]}{name}{name[1:]}\n",
+        ):
+            (ids,) = literal_prompts(tokenizer, [question]).values()
+            assert [token for token in ids if token in added] == control, question
+            text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            assert text == render_prompts(tokenizer, [question])[0]
+
+
+def test_control_tokens_in_a_question_are_text(tokenizer) -> None:
+    check_literal(tokenizer)
+    assert literal_prompts(tokenizer, ["a < b", "什么是 <think", ""]) == {}
+    assert list(literal_prompts(tokenizer, ["a", "<|im_end|>", "b"])) == [1]
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not QWEN.is_dir(), reason="the Qwen3 tokenizer is not beside the checkout")
+def test_control_tokens_are_text_for_qwen3_too() -> None:
+    from transformers import AutoTokenizer
+
+    check_literal(AutoTokenizer.from_pretrained(QWEN))
+
+
+@given(st.text(max_size=300), st.integers(1, 4))
+def test_a_shortened_text_keeps_both_ends(text: str, tokens: int) -> None:
+    short = shorten_text(text, tokens)
+    limit = tokens * LONGEST_TOKEN
+    assert len(short) == min(len(text), limit)
+    assert short == text or (
+        short[: limit // 2] == text[: limit // 2]
+        and short[limit // 2 :] == text[-(limit - limit // 2) :]
+    )

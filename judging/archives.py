@@ -1,0 +1,65 @@
+"""Office files and e-books are zip archives that strangers made: what is looked at before opening.
+
+Python reads of each part at most what the archive's directory says, so the directory bounds time
+and memory. The limits are far above any real book.
+"""
+
+import re
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+MAX_PARTS = 20_000
+MAX_PART_BYTES = 128 << 20
+MAX_TEXT_BYTES = 64 << 20  # of one XML or HTML part: parsing takes many times that in memory
+MAX_BYTES = 1 << 30
+MAX_RATIO = 200  # unpacked to packed; XML that a word processor wrote stays below 50
+RATIO_FROM_BYTES = 8 << 20  # small parts may be as repetitive as they like
+
+_TEXT_SUFFIXES = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx")
+# In a declaration of its own an XML file can name itself a billion times over.
+_ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
+_LOOK_BYTES = 1 << 16
+
+
+def check_archive(path: Path) -> None:
+    """Raises ValueError, saying what is wrong, for an archive that no book or test set is.
+
+    Refused: bombs, parts beyond the limits, names that leave the archive, symbolic links, XML
+    entity declarations, encrypted parts. Raises zipfile.BadZipFile or OSError when it is no
+    archive at all.
+    """
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        if len(parts) > MAX_PARTS:
+            raise ValueError(f"it has {len(parts)} parts, more than {MAX_PARTS}")
+        for part in parts:
+            total += part.file_size
+            _check_part(part)
+            if total > MAX_BYTES:
+                raise ValueError(f"unpacked it is over {MAX_BYTES >> 20} MB")
+        for part in parts:
+            if part.filename.lower().endswith(_TEXT_SUFFIXES):
+                with archive.open(part) as stream:
+                    head = stream.read(_LOOK_BYTES)
+                # Every second byte of UTF-16 is zero where the text is ASCII.
+                if _ENTITY.search(head) or _ENTITY.search(head.replace(b"\0", b"")):
+                    raise ValueError(f"{part.filename!r} declares XML entities")
+
+
+def _check_part(part: zipfile.ZipInfo) -> None:
+    name = PurePosixPath(part.filename.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"the name {part.filename!r} leads out of the archive")
+    if stat.S_ISLNK(part.external_attr >> 16):
+        raise ValueError(f"{part.filename!r} is a symbolic link")
+    if part.flag_bits & 1:
+        raise ValueError("it is encrypted: save a copy without the password")
+    text = part.filename.lower().endswith(_TEXT_SUFFIXES)
+    limit = MAX_TEXT_BYTES if text else MAX_PART_BYTES
+    if part.file_size > limit:
+        raise ValueError(f"{part.filename!r} is over {limit >> 20} MB unpacked")
+    ratio = part.file_size / max(part.compress_size, 1)
+    if part.file_size > RATIO_FROM_BYTES and ratio > MAX_RATIO:
+        raise ValueError(f"{part.filename!r} unpacks to {ratio:.0f} times its size: a zip bomb")

@@ -1,0 +1,80 @@
+"""The real application on an engine that answers at once, for tests of what is around it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from answering import app as app_module
+from answering.answerer import Answerer
+from answering.engine import Answer, Batch
+from answering.settings import Settings
+
+
+class InstantEngine:
+    """Answers each prompt with the number of its tokens."""
+
+    name = "instant"
+    max_model_len = 2048
+    warmup_questions = 1
+    recovering = False
+
+    def start(self) -> None:
+        pass
+
+    def submit(self, batch: Batch) -> None:
+        for index, prompt in enumerate(batch.prompts):
+            batch.finish(index, Answer(str(len(prompt)), 1, "stop"))
+
+    def healthy(self) -> bool:
+        return True
+
+    def stats(self) -> dict[str, float]:
+        return {}
+
+    def info(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    def stop(self) -> None:
+        pass
+
+
+class OneTokenACharacter:
+    """As much of a tokenizer as prompts need."""
+
+    chat_template = "yes"
+
+    def apply_chat_template(self, chats: list[Any], **_: Any) -> list[str]:
+        return ["".join(message["content"] for message in chat) for chat in chats]
+
+    def __call__(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"<|im_end|>": 1, "<think>": 2}
+
+
+class InstantAnswerer(Answerer):
+    def _load_tokenizer(self) -> Any:
+        return OneTokenACharacter()
+
+
+@asynccontextmanager
+async def running_app(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application between its start-up and its end."""
+
+    async def start(settings: Settings, restart: Any) -> tuple[Answerer, dict[str, Any]]:
+        answerer = InstantAnswerer(InstantEngine(), settings)
+        answerer.start()
+        return answerer, {}
+
+    plain, app_module.start_answerer = app_module.start_answerer, start
+    try:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                yield client
+    finally:
+        app_module.start_answerer = plain

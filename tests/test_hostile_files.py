@@ -1,0 +1,157 @@
+"""Files made to hurt: bombs, endless pages, names and links that lead out, XML entities.
+
+Each is refused with a message that names the file and the reason, in bounded time and memory.
+"""
+
+import stat
+import time
+import tracemalloc
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import docx
+import pytest
+
+from data.books import BookError, read_book
+from data.limited import run_limited
+from judging import archives
+from judging.questions import TestSetError, read_questions
+
+
+def good_docx(path: Path) -> Path:
+    document = docx.Document()
+    document.add_paragraph("问题：什么是 warp？")
+    document.add_paragraph("答案：32 个线程。")
+    document.save(str(path))
+    return path
+
+
+def add_part(path: Path, name: str, content: bytes, link: bool = False) -> Path:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        part = zipfile.ZipInfo(name)
+        part.compress_type = zipfile.ZIP_DEFLATED
+        if link:
+            part.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(part, content)
+    return path
+
+
+def replace_body(path: Path, body: bytes) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**parts, "word/document.xml": body}.items():
+            archive.writestr(name, content)
+    return path
+
+
+LAUGHS = (
+    b'<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "ha">'
+    + b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(9))
+    + b"]><d>&j;</d>"
+)
+FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "bomb": (lambda p: add_part(p, "word/media.xml", bytes(50 << 20)), "zip bomb"),
+    "huge part": (lambda p: add_part(p, "word/a.xml", bytes(65 << 20)), "over 64 MB"),
+    "out": (lambda p: add_part(p, "../../etc/cron.d/x", b"x"), "leads out of the archive"),
+    "root": (lambda p: add_part(p, "/etc/x", b"x"), "leads out of the archive"),
+    "link": (lambda p: add_part(p, "word/x", b"/etc/passwd", link=True), "symbolic link"),
+    "laughs": (lambda p: replace_body(p, LAUGHS), "declares XML entities"),
+    "laughs in UTF-16": (
+        lambda p: replace_body(p, LAUGHS.decode().encode("utf-16")),
+        "declares XML entities",
+    ),
+    "file entity": (
+        lambda p: replace_body(
+            p, b'<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><d>&x;</d>'
+        ),
+        "declares XML entities",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("suffix", [".docx", ".epub"])
+def test_a_hostile_archive_is_refused_and_says_why(tmp_path: Path, kind: str, suffix: str) -> None:
+    make, reason = FILES[kind]
+    path = make(good_docx(tmp_path / f"book{suffix}"))
+    began = time.monotonic()
+    tracemalloc.start()
+    try:
+        with pytest.raises(BookError, match=reason) as caught:
+            read_book(path)
+        if suffix == ".docx":
+            with pytest.raises(TestSetError, match=reason):
+                read_questions(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert str(path) in str(caught.value)
+    assert time.monotonic() - began < 5
+
+
+def test_many_parts_and_a_large_sum_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = good_docx(tmp_path / "book.docx")
+    archives.check_archive(path)
+    monkeypatch.setattr(archives, "MAX_PARTS", 3)
+    with pytest.raises(ValueError, match="parts, more than 3"):
+        archives.check_archive(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(archives, "MAX_BYTES", 1 << 10)
+    with pytest.raises(ValueError, match="unpacked it is over"):
+        archives.check_archive(path)
+
+
+def pdf_file(path: Path, content: bytes, kids: bytes = b"3 0 R") -> Path:
+    """A PDF of one page with this content stream, deflated."""
+    packed = zlib.compress(content, 9)
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[" + kids + b"]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R"
+        b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Courier>>>>>>>>",
+        b"<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (len(packed), packed),
+    ]
+    out, places = b"%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, text)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    out += b"xref\n0 5\n0000000000 65535 f \n%strailer<</Size 5/Root 1 0 R>>\n" % table
+    path.write_bytes(out + b"startxref\n%d\n%%%%EOF\n" % (len(out) - len(table) - 62))
+    return path
+
+
+LETTERS = b"BT /F 12 Tf 50 700 Td (A book about warps) Tj ET\n"
+
+
+def read_pdf(path: Path, **bounds: float) -> str:
+    return run_limited("data.pdf:pdf_to_markdown", path, **bounds)
+
+
+def test_a_pdf_within_the_bounds_is_read(tmp_path: Path) -> None:
+    assert "A book about warps" in read_book(pdf_file(tmp_path / "a.pdf", LETTERS)).text
+
+
+def test_a_pdf_page_without_end_meets_the_time_limit(tmp_path: Path) -> None:
+    path = pdf_file(tmp_path / "endless.pdf", LETTERS * 200_000)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="takes over 3 s"):
+        read_pdf(path, seconds=3)
+    assert time.monotonic() - began < 6
+
+
+def test_a_pdf_stream_that_unpacks_without_end_meets_the_memory_limit(tmp_path: Path) -> None:
+    path = pdf_file(tmp_path / "bomb.pdf", bytes(700 << 20))
+    assert path.stat().st_size < 2 << 20
+    with pytest.raises(ValueError, match="takes over 768 MB of memory"):
+        read_pdf(path, memory=768 << 20)
+
+
+def test_pdf_pages_that_contain_themselves_end(tmp_path: Path) -> None:
+    path = pdf_file(tmp_path / "loop.pdf", LETTERS, kids=b"2 0 R 3 0 R 2 0 R")
+    assert "A book about warps" in read_pdf(path, seconds=30)
