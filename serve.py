@@ -11,7 +11,9 @@ import sys
 from answering.app import create_app
 from answering.settings import SettingsError, load_settings
 from answering.startup import restart_process
+from answering.streams import lose_what_cannot_be_written
 
+lose_what_cannot_be_written()
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 try:
