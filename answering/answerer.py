@@ -112,10 +112,13 @@ class Answerer:
         self, deadline: float, questions: Sequence[str], max_tokens: int, call: object
     ) -> Batch | None:
         """A batch of these questions, or None when the deadline comes first."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
         made = asyncio.get_running_loop().run_in_executor(
             self._tokenizing, self._batch, questions, deadline, max_tokens, call
         )
-        await asyncio.wait([made], timeout=max(0.0, deadline - time.monotonic()) + LATE_S)
+        await asyncio.wait([made], timeout=left + LATE_S)
         if made.done():
             return made.result()
         made.cancel()

@@ -54,7 +54,7 @@ class StepLoop:
         # One line a call, so that calls take turns; a dict keeps their order.
         self._lines: dict[object, deque[Request]] = {}
         # Who has had a share and made room for others; what they had is kept.
-        self._again: deque[Request] = deque()
+        self._again: dict[object, deque[Request]] = {}
         self._next_id = 0
         self._params = lambda max_tokens: SamplingParams(
             temperature=temperature,
@@ -82,7 +82,7 @@ class StepLoop:
     @property
     def waiting(self) -> int:
         """Requests that wait here."""
-        return sum(map(len, self._lines.values())) + len(self._again)
+        return sum(len(line) for lines in (self._lines, self._again) for line in lines.values())
 
     def add(self, batch: Batch) -> None:
         """Take a batch's prompts; they enter the engine's scheduler before the next step."""
@@ -100,6 +100,8 @@ class StepLoop:
 
     def step(self) -> None:
         """One step of the engine; deliver what it finished and cut what is past its deadline."""
+        if self._lines:
+            self._cut_late()  # what came too late must not begin
         self._feed()
         if self._live:
             began = time.monotonic()
@@ -130,8 +132,9 @@ class StepLoop:
             self.engine.abort_request(list(self._live))
         except Exception:  # noqa: BLE001 - likewise: whoever takes them back decides what it means
             log.warning("the engine does not take the abort", exc_info=True)
-        lines = (request for line in self._lines.values() for request in line)
-        requests = [*self._live.values(), *lines, *self._again]
+        requests = list(self._live.values())
+        for lines in (self._lines, self._again):
+            requests += [request for line in lines.values() for request in line]
         self._live.clear()
         self._lines.clear()
         self._again.clear()
@@ -151,15 +154,10 @@ class StepLoop:
     def _feed(self) -> None:
         room = self.slots + self._ahead - len(self._live)
         while room > 0 and self._lines:
-            call = next(iter(self._lines))
-            line = self._lines.pop(call)
-            request = line.popleft()
-            if line:
-                self._lines[call] = line  # at the end: the next call's turn
-            room -= self._enter(request)
+            room -= self._enter(_next_in_turn(self._lines))
         # A second try never stands in the engine in front of a newcomer's first.
         while self._again and not self._lines and len(self._live) < self.slots:
-            self._enter(self._again.popleft())
+            self._enter(_next_in_turn(self._again))
 
     def _enter(self, request: Request) -> int:
         batch, index = request.batch, request.index
@@ -190,20 +188,13 @@ class StepLoop:
                 text, tokens = partial.get(request_id, ("", 0))
                 request.finish(Answer(text, tokens, _why(request)))
         unstarted = 0
-        for call, line in [*self._lines.items(), (None, self._again)]:
-            # One call has one deadline; the second tries are of many calls, and few.
-            if line and (line[0].batch.deadline <= now or line is self._again):
-                left = deque(request for request in line if request.batch.deadline > now)
+        for lines in (self._lines, self._again):
+            # All of a call have one deadline, so the first in line tells.
+            for call in [c for c, line in lines.items() if line[0].batch.deadline <= now]:
+                line = lines.pop(call)
+                unstarted += len(line)
                 for request in line:
-                    if request.batch.deadline <= now:
-                        request.finish(Answer("", 0, _why(request)))
-                unstarted += len(line) - len(left)
-                if line is self._again:
-                    self._again = left
-                elif left:
-                    self._lines[call] = left
-                else:
-                    del self._lines[call]
+                    request.finish(Answer("", 0, _why(request)))
         if late or unstarted:
             log.warning(
                 "%d unfinished answers returned as they stand, %d waiting ones dropped",
@@ -239,11 +230,22 @@ class StepLoop:
             for request_id, partial in partial_texts(self.engine, over).items():
                 self._keep(self._live[request_id], partial)
             self.engine.abort_request(over)
-            self._again.extend(self._live.pop(request_id) for request_id in over)
+            again = self._again.setdefault(call, deque())
+            again.extend(self._live.pop(request_id) for request_id in over)
 
     @staticmethod
     def _keep(request: Request, partial: tuple[str, int]) -> None:
         request.batch.keep(request.index, Answer(*partial, "deadline"))
+
+
+def _next_in_turn(lines: dict[object, deque[Request]]) -> Request:
+    """The first of the first line, which then stands last: the next turn is another call's."""
+    call = next(iter(lines))
+    line = lines.pop(call)
+    request = line.popleft()
+    if line:
+        lines[call] = line
+    return request
 
 
 def _why(request: Request) -> Any:

@@ -39,6 +39,15 @@ def test_deep_nesting_is_bad_json_not_a_crash() -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b'{"prompt": ' + b"7" * 5_000_000 + b"}", b"-" + b"9" * 5_000_000, b'{"prompt": 1e999}'],
+)
+def test_a_number_of_millions_of_digits_costs_nothing(body: bytes) -> None:
+    with pytest.raises(BadRequestError, match="JSON number"):
+        parse_predict(body)
+
+
+@pytest.mark.parametrize(
     ("raw", "answer"),
     [
         ("<think>\n\n</think>\n\n答案是 32。", "答案是 32。"),

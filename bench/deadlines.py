@@ -1,0 +1,111 @@
+"""Is a batch answered in time, whole and with its prefixes, at any budget?
+
+    python -m bench.deadlines MODEL                    600 questions, budgets 0.2 s to 60 s
+    python -m bench.deadlines MODEL --policies         first come first served against fair shares
+
+Take a model whose answers do not end (the demo made with `--steps 0`) for the first, the demo model
+for the second: its scores on the sample test sets are what the policies are compared by.
+"""
+
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from answering.answerer import Answerer
+from answering.settings import load_settings
+from answering.step_loop import StepLoop
+from answering.vllm_engine import VllmEngine
+from answering.warmup import warm_up_questions
+from judging.questions import read_questions
+from judging.scoring import rouge_l
+
+console = Console(width=120)
+BUDGETS = "0.2,0.5,1,2,5,10,30,60"
+SAMPLES = [Path(f"data/sample/testset_{name}.docx") for name in ("basic", "bonus")]
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="model directory")],
+    budgets: Annotated[str, typer.Option(help="seconds, separated by commas")] = BUDGETS,
+    questions: Annotated[int, typer.Option(help="made-up questions")] = 600,
+    max_tokens: Annotated[int, typer.Option(help="longest answer")] = 1500,
+    slots: Annotated[int, typer.Option(help="answers at once (with --policies)")] = 8,
+    policies: Annotated[bool, typer.Option("--policies", help="compare the policies")] = False,
+    runs: Annotated[int, typer.Option(help="runs of each policy, in turn")] = 3,
+    json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
+) -> None:
+    """Measure deadlines, or the policies that meet them."""
+    seconds = [float(budget) for budget in budgets.split(",")]
+    settings = {"max_num_seqs": slots} if policies else {"max_tokens": max_tokens}
+    engine = VllmEngine(load_settings(model_dir=model, **settings))
+    answerer = Answerer(engine, engine.settings)
+    answerer.start()
+    asyncio.run(answerer.answer(warm_up_questions(32), time.monotonic() + 60))
+    if policies:
+        rows = _policies(answerer, seconds, runs)
+    else:
+        rows = [_deadline(answerer, warm_up_questions(questions), each) for each in seconds]
+    answerer.stop()
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    console.print(table)
+    if json_out:
+        json_out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def _deadline(answerer: Answerer, asked: list[str], budget: float) -> dict[str, Any]:
+    began = time.monotonic()
+    answers = asyncio.run(answerer.answer(asked, began + budget))
+    seconds = time.monotonic() - began
+    return {
+        "budget_s": budget,
+        "questions": len(asked),
+        "answers": len(answers),
+        "with_text": sum(map(bool, answers)),
+        "characters": sum(map(len, answers)),
+        "seconds": round(seconds, 3),
+        "late_s": round(seconds - budget, 3),
+    }
+
+
+def _policies(answerer: Answerer, budgets: list[float], runs: int) -> list[dict[str, Any]]:
+    pairs = [pair for path in SAMPLES for pair in read_questions(path)]
+    rows = []
+    for budget in budgets:
+        scores: dict[bool, list[float]] = {False: [], True: []}
+        empty: dict[bool, list[int]] = {False: [], True: []}
+        for _ in range(runs):
+            for fair in (False, True):
+                StepLoop.fair = fair
+                asked = [pair.question for pair in pairs]
+                answers = asyncio.run(answerer.answer(asked, time.monotonic() + budget))
+                # The cache must not give the second policy what the first has computed.
+                answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
+                each = [
+                    rouge_l(pair.reference, answer)
+                    for pair, answer in zip(pairs, answers, strict=True)
+                ]
+                scores[fair].append(statistics.mean(each))
+                empty[fair].append(sum(not answer for answer in answers))
+        rows.append(
+            {
+                "budget_s": budget,
+                "fifo_score": round(statistics.median(scores[False]), 4),
+                "fair_score": round(statistics.median(scores[True]), 4),
+                "fifo_empty": statistics.median(empty[False]),
+                "fair_empty": statistics.median(empty[True]),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    typer.run(main)
