@@ -44,8 +44,12 @@ class TransformersEngine:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(self._settings.model_dir)
+            # Weights are data: no pickle is unpacked, no code of the model's directory runs.
             model = AutoModelForCausalLM.from_pretrained(
-                self._settings.model_dir, torch_dtype=dtype
+                self._settings.model_dir,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
         except (OSError, ValueError, ImportError) as error:
             raise EngineError(f"MODEL_DIR={self._settings.model_dir}: {error}") from error

@@ -64,6 +64,8 @@ class StepLoop:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         self._rejections = _rejection_types()
+        # When the step that runs now began (`time.monotonic()`); None between steps.
+        self.in_step_since: float | None = None
         self._steps = 0
         self._step_seconds = 0.0
         self._finished_tokens = 0.0
@@ -104,8 +106,12 @@ class StepLoop:
             self._cut_late()  # what came too late must not begin
         self._feed()
         if self._live:
-            began = time.monotonic()
-            for output in self.engine.step():
+            began = self.in_step_since = time.monotonic()
+            try:
+                outputs = self.engine.step()
+            finally:
+                self.in_step_since = None
+            for output in outputs:
                 if output.finished and output.request_id in self._live:
                     request = self._live.pop(output.request_id)
                     text = output.outputs[0]

@@ -37,6 +37,9 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         "enable_prefix_caching": settings.enable_prefix_caching,
         "seed": settings.seed,
         "disable_log_stats": True,
+        # Weights are data: no pickle is unpacked, no code of the model's directory runs.
+        "load_format": "safetensors",
+        "trust_remote_code": False,
         **device.engine_args,
         **devices.weights_args(device, config.get("quantization_config")),
         **{name: value for name, value in chosen.items() if value is not None},

@@ -32,6 +32,8 @@ log = logging.getLogger("answering.vllm")
 
 # How often an idle engine's process is looked at.
 IDLE_CHECK_S = 2.0
+# A step that takes longer will not end: it cannot be interrupted, only the process can.
+STUCK_S = 300.0
 # What `stop` waits for the thread: a supervisor that said TERM kills after 10 s.
 STOP_S = 4.0
 
@@ -90,8 +92,10 @@ class VllmEngine:
         return future.result()
 
     def healthy(self) -> bool:
-        """Whether the engine's thread is up."""
-        return self._error is None and self._thread.is_alive()
+        """Whether the engine's thread is up, and not in a step that will not end."""
+        since = self._loop.in_step_since if self._loop is not None else None
+        stuck = since is not None and time.monotonic() - since > STUCK_S
+        return self._error is None and self._thread.is_alive() and not stuck
 
     @property
     def recovering(self) -> bool:

@@ -9,6 +9,7 @@ named by FAULT_FILE holds the fault's name; without the file everything works.
     memory-add    "CUDA out of memory" in add_request while more than 16 requests are in
     prompt        every step raises while a prompt of more than 300 tokens is in the engine
     hang          one step takes 20 s
+    clock         the wall clock jumps a day ahead, then two days back, with every step
 """
 
 import os
@@ -31,6 +32,7 @@ plain_add, plain_step, plain_abort = (
     LLMEngine.step,
     LLMEngine.abort_request,
 )
+plain_time = time.time
 inside: dict[str, int] = {}
 steps = 0
 armed = ""
@@ -73,6 +75,9 @@ def step(self: Any) -> Any:
     if name == "hang" and steps == 5:
         FILE.unlink()
         time.sleep(20)
+    if name == "clock":
+        jump = 86_400 if steps % 2 else -86_400
+        time.time = lambda: plain_time() + jump
     outputs = plain_step(self)
     for output in outputs:
         if output.finished:

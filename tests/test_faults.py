@@ -24,6 +24,7 @@ QUESTIONS = list(TINY_PAIRS)
 MANY = [QUESTIONS[i % len(QUESTIONS)] for i in range(60)]
 RIGHT = [TINY_PAIRS[question] for question in MANY]
 POISON = "毒" * 400  # the wrapped engine fails on prompts of more than 300 tokens
+BUDGET_S = 10
 FAULTY = "tests.faulty_serve:app"
 
 
@@ -34,7 +35,12 @@ def fault_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(tiny_model: Path, fault_file: Path):
-    variables = {"MODEL_DIR": str(tiny_model), "FAULT_FILE": str(fault_file), "MAX_QUEUE": "64"}
+    variables = {
+        "MODEL_DIR": str(tiny_model),
+        "FAULT_FILE": str(fault_file),
+        "MAX_QUEUE": "64",
+        "PREDICT_BUDGET_S": str(BUDGET_S),
+    }
     with running_service(fault_file.parent, FAULTY, **variables) as it:
         it.wait_until_ready()
         assert ask(it, MANY) == RIGHT
@@ -130,6 +136,27 @@ def test_others_are_answered_while_a_bad_prompt_is_looked_for(
         others = list(pool.map(lambda question: ask(service, question), QUESTIONS * 4))
         assert bad.result() == [*RIGHT, ""]
     assert others == [TINY_PAIRS[question] for question in QUESTIONS * 4]
+
+
+def test_a_clock_that_jumps_changes_nothing(service: Service, fault_file: Path) -> None:
+    fault_file.write_text("clock")
+    began = time.monotonic()
+    assert ask(service, MANY) == RIGHT
+    note("wall clock jumps by days", "all answers, right", began)
+    assert service.client.get("/info").json()["startup"]["ready_seconds"] < 1000
+
+
+@pytest.mark.slow
+def test_a_step_that_hangs_costs_what_is_unfinished_and_no_more(
+    service: Service, fault_file: Path
+) -> None:
+    fault_file.write_text("hang")
+    began = time.monotonic()
+    answers = ask(service, MANY)
+    assert len(answers) == len(MANY)
+    assert time.monotonic() - began < BUDGET_S + 6
+    wait_for(lambda: ask(service, QUESTIONS[0]) == TINY_PAIRS[QUESTIONS[0]], 40)
+    note("a step hangs for 20 s", f"finished answers, {BUDGET_S} s budget + 5 s", began)
 
 
 def test_two_batches_at_once_get_their_own_answers(service: Service) -> None:

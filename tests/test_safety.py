@@ -3,6 +3,8 @@ once, because none of this reaches it."""
 
 import asyncio
 import logging
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -98,3 +100,19 @@ def test_a_call_leaves_one_line_and_its_figures() -> None:
     assert "answering_batch_questions_sum 3.0" in text
     assert 'answering_answers_total{reason="blank"} 1.0' in text
     assert 'answering_answers_total{reason="stop"} 2.0' in text
+
+
+def test_the_dashboard_asks_for_figures_that_exist() -> None:
+    """All but the engine's and the device's own, which this engine has none of."""
+    text = Path(__file__).parents[1].joinpath("bench/grafana.json").read_text("utf-8")
+    asked = set(re.findall(r"answering_\w+", text))
+
+    async def go() -> str:
+        async with running_app(create_app(Settings())) as client:
+            await client.post("/predict", json={"prompt": "?"})
+            return (await client.get("/metrics")).text
+
+    there = set(re.findall(r"^answering_\w+", asyncio.run(go()), re.M))
+    stats = {"running", "waiting", "slots", "faults", "remakes", "blamed"}
+    there |= {f"answering_engine_{name}" for name in stats}
+    assert {name for name in asked - there if "_device_" not in name} == set()
