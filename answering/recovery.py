@@ -135,8 +135,7 @@ class Recovery:
         log.error("the engine failed (%s) with %d requests", fault.reason, len(group.requests))
         if self._slots_before is None:
             self._slots_before = self._loop.slots
-        if fault.kind == "memory" and self._loop.slots > 1:
-            self._loop.halve()
+        if fault.kind == "memory" and self._loop.halve():
             log.error("out of memory: %d answers at once from now on", self._loop.slots)
         else:
             group.failures += 1

@@ -95,10 +95,13 @@ class StepLoop:
         for request in requests:
             self._lines.setdefault(request.batch.call, deque()).append(request)
 
-    def halve(self) -> None:
-        """Run half as many requests at once from now on, and none ahead of them."""
+    def halve(self) -> bool:
+        """Run half as many requests at once from now on, and none ahead of them. False: it is one
+        at a time already."""
+        smaller = self.slots > 1 or self._ahead > 0
         self.slots = max(1, self.slots // 2)
         self._ahead = 0
+        return smaller
 
     def step(self) -> None:
         """One step of the engine; deliver what it finished and cut what is past its deadline."""

@@ -164,3 +164,42 @@ def test_a_batch_ends_once_and_keeps_what_was_finished() -> None:
     with pytest.raises(EngineError, match="gone"):
         nothing.answers()
     assert Batch([], [], in_seconds(1)).answers() == []
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize(
+    "budget",
+    [0.2, 1.0, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (5.0, 20.0, 60.0))],
+)
+def test_any_budget_is_kept_with_more_than_fits(engine: VllmEngine, budget: float) -> None:
+    deadline = in_seconds(budget)
+    answers = generate(engine, prompts(600), [900] * 600, deadline)
+    assert time.monotonic() - deadline < 0.5
+    assert len(answers) == 600
+    assert {a.finish_reason for a in answers} <= {"deadline", "stop", "length"}
+    assert sum(a.tokens > 0 for a in answers) >= (256 if budget > 0.5 else 1)
+
+
+@pytest.mark.vllm
+def test_when_time_is_short_everyone_gets_a_share(untrained_model: Path) -> None:
+    pytest.importorskip("vllm")
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, max_num_seqs=4))
+    it.start()
+    try:
+        generate(it, prompts(4), [20] * 4, in_seconds(60))  # the first steps are slow ones
+        answers = generate(it, prompts(24), [900] * 24, in_seconds(3))
+        assert min(a.tokens for a in answers) >= 4
+        assert it.stats()["running"] == it.stats()["waiting"] == 0
+    finally:
+        it.stop()
+
+
+@pytest.mark.vllm
+def test_a_cancelled_call_leaves_the_engine(engine: VllmEngine) -> None:
+    nobody = Batch(prompts(600), [900] * 600, in_seconds(120))
+    engine.submit(nobody)
+    assert generate(engine, [PROMPT], [4], in_seconds(60))[0].tokens == 4
+    nobody.cancel()
+    nobody.done.result(5)
+    assert {a.finish_reason for a in nobody.answers()} <= {"cancelled", "stop"}
+    assert engine.stats()["running"] == 0

@@ -1,0 +1,214 @@
+"""Recovery against an engine that fails in every way at once: nothing is lost, and it ends.
+
+The real vLLM's faults are in test_faults.py; here the combinations are, by the hundred.
+"""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from answering.engine import Batch, EngineError
+from answering.recovery import Fault, Recovery, fault_of
+from answering.step_loop import StepLoop
+
+pytestmark = pytest.mark.vllm
+
+
+class FailingEngine:
+    """As much of `llm_engine` as the loop uses; an answer takes as many steps as its prompt says.
+
+    poison: first tokens of prompts that fail every step they are in. room: more requests than this
+    are out of memory. stumbles: numbers of steps that fail once.
+    """
+
+    def __init__(self, poison: set[int], room: int, stumbles: set[int]):
+        self.poison, self.room, self.stumbles = poison, room, stumbles
+        self.output_processor = SimpleNamespace(request_states={})
+        self.steps = 0
+        self.dead = False
+
+    def add_request(self, request_id: str, prompt: dict[str, list[int]], params: Any) -> None:
+        if len(self.output_processor.request_states) >= self.room:
+            raise RuntimeError("HIP out of memory")
+        ids = prompt["prompt_token_ids"]
+        tokens: list[int] = []
+        state = SimpleNamespace(
+            request_id=request_id,
+            left=1 if params.max_tokens == 1 else ids[1],
+            ids=ids,
+            detokenizer=SimpleNamespace(
+                output_token_ids=tokens, get_next_output_text=lambda *_: "x" * len(tokens)
+            ),
+        )
+        self.output_processor.request_states[request_id] = state
+
+    def abort_request(self, request_ids: list[str]) -> None:
+        for request_id in request_ids:
+            self.output_processor.request_states.pop(request_id, None)
+
+    def reset_prefix_cache(self) -> bool:
+        return not self.output_processor.request_states
+
+    def step(self) -> list[Any]:
+        self.steps += 1
+        if self.dead:
+            raise RuntimeError("dead")
+        states = self.output_processor.request_states
+        if any(state.ids[0] in self.poison for state in states.values()):
+            raise RuntimeError("illegal access")
+        if self.steps in self.stumbles:
+            raise RuntimeError("once")
+        done = []
+        for request_id, state in list(states.items()):
+            state.detokenizer.output_token_ids.append(7)
+            state.left -= 1
+            if state.left <= 0:
+                del states[request_id]
+                text = f"answer {state.ids[0]}"
+                output = SimpleNamespace(text=text, token_ids=[7], finish_reason="stop")
+                done.append(SimpleNamespace(request_id=request_id, finished=True, outputs=[output]))
+        return done
+
+
+class Mender:
+    """Makes the same engine again, so many times."""
+
+    def __init__(self, engine: FailingEngine, lives: int = 0):
+        self.engine, self.lives, self.reports = engine, lives, 0
+
+    def remake(self) -> Any:
+        if self.lives <= 0:
+            raise EngineError("no more engines")
+        self.lives -= 1
+        return FailingEngine(self.engine.poison, self.engine.room, set())
+
+    def remake_seconds(self) -> float:
+        return 0.0
+
+    def free_memory(self) -> None:
+        pass
+
+    def report(self, fault: Fault, held: list[Any], outcome: str) -> None:
+        self.reports += 1
+
+
+def prompts(count: int, first: int = 100) -> list[list[int]]:
+    return [[first + i, 1 + i % 5] for i in range(count)]
+
+
+def drive(loop: StepLoop, recovery: Recovery, limit: int = 20_000) -> None:
+    """The engine thread's loop, until there is nothing to do."""
+    for _ in range(limit):
+        if not loop.busy:
+            return
+        fault = None
+        try:
+            loop.step()
+        except Exception as error:  # noqa: BLE001 - as the engine's thread does
+            fault = fault_of(error)
+        if fault is None:
+            recovery.advance()
+        else:
+            recovery.failed(fault)
+    raise AssertionError("it does not end")
+
+
+def made(engine: FailingEngine, slots: int, lives: int = 0) -> tuple[StepLoop, Recovery]:
+    loop = StepLoop(engine, 0.0, False, slots)
+    return loop, Recovery(loop, Mender(engine, lives))
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    count=st.integers(1, 40),
+    poison=st.sets(st.integers(100, 139), max_size=3),
+    room=st.integers(1, 60),
+    stumbles=st.sets(st.integers(1, 60), max_size=1),
+    slots=st.sampled_from([1, 4, 32]),
+    late=st.integers(0, 5),
+)
+def test_whatever_fails_every_other_answer_is_right(
+    count: int, poison: set[int], room: int, stumbles: set[int], slots: int, late: int
+) -> None:
+    engine = FailingEngine(poison, room, stumbles)
+    loop, recovery = made(engine, slots, lives=50)
+    end = time.monotonic() + 600
+    first = Batch(prompts(count), [9] * count, end)
+    loop.add(first)
+    for _ in range(late):
+        if loop.busy:
+            try:
+                loop.step()
+            except RuntimeError as error:
+                recovery.failed(fault_of(error))
+            else:
+                recovery.advance()
+    second = Batch(prompts(3, 500), [9] * 3, end)
+    recovery.accept(second)
+    recovery.advance()
+    drive(loop, recovery)
+    assert first.done.done() and second.done.done()
+    assert [a.text for a in second.answers()] == [f"answer {500 + i}" for i in range(3)]
+    wrong = [100 + i for i, a in enumerate(first.answers()) if a.text != f"answer {100 + i}"]
+    assert wrong == sorted(poison & set(range(100, 100 + count)))
+    assert recovery.blamed == len(wrong)
+    assert not recovery.mending
+
+
+def test_a_dead_engine_without_another_ends_with_what_there_is() -> None:
+    engine = FailingEngine(set(), 99, set())
+    loop, recovery = made(engine, 8)
+    begun = Batch([[100, 9], [101, 1]], [9, 9], time.monotonic() + 60)
+    late = Batch([[1, 9]], [9], time.monotonic() + 60)
+    loop.add(begun)
+    loop.step()
+    loop.step()
+    loop.add(late)
+    engine.dead = True
+    with pytest.raises(EngineError, match="no more engines") as caught:
+        drive(loop, recovery)
+    recovery.give_up(EngineError(str(caught.value)))
+    assert [a.text for a in begun.answers()] == ["xx", "answer 101"]
+    with pytest.raises(EngineError, match="no more engines"):
+        late.answers()
+
+
+def test_deadlines_hold_while_a_bad_prompt_is_looked_for() -> None:
+    engine = FailingEngine({100}, 99, set())
+    loop, recovery = made(engine, 8)
+    loop.add(
+        Batch([[100, 1], *[[n, 10**9] for n in range(200, 203)]], [9] * 4, time.monotonic() + 1)
+    )
+    began = time.monotonic()
+    drive(loop, recovery, 10**9)
+    assert 0.9 < time.monotonic() - began < 1.5
+
+
+def test_what_is_due_before_a_new_engine_is_there_is_answered_at_once() -> None:
+    engine = FailingEngine(set(), 99, set())
+    loop, recovery = made(engine, 8, lives=1)
+    recovery._mender.remake_seconds = lambda: 30.0
+    soon = Batch([[100, 9]], [9], time.monotonic() + 20)
+    later = Batch([[101, 2]], [9], time.monotonic() + 90)
+    loop.add(soon)
+    loop.add(later)
+    loop.step()
+    engine.dead = True
+    drive(loop, recovery)
+    assert (soon.answers()[0].text, soon.answers()[0].finish_reason) == ("x", "deadline")
+    assert later.answers()[0].text == "answer 101"
+
+
+def test_a_fault_keeps_no_frame_and_knows_its_kind() -> None:
+    for error, alive, kind in [
+        (RuntimeError("CUDA out of memory. Tried"), True, "memory"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("x"), True, "memory"),
+        (type("EngineDeadError", (Exception,), {})("x"), True, "dead"),
+        (RuntimeError("anything"), False, "dead"),
+        (RuntimeError("anything"), True, "step"),
+    ]:
+        assert fault_of(error, alive).kind == kind
