@@ -49,7 +49,12 @@ def cpu(name: str) -> Device:
         "cpu",
         name,
         in_process=True,
-        engine_args={"enforce_eager": True, "max_num_seqs": 256},
+        # Short steps, because a deadline is only looked at between two of them.
+        engine_args={
+            "enforce_eager": True,
+            "max_num_seqs": 256,
+            "max_num_batched_tokens": 1024,
+        },
         # GiB of KV cache, filled at start-up; vLLM's own default takes a share of all memory.
         environment={"VLLM_CPU_KVCACHE_SPACE": "1"},
     )

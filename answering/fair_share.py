@@ -1,7 +1,7 @@
 """How long an answer may get while others have not begun and time runs short.
 
 A short answer for each question scores more than long answers for some and nothing for the rest
-(measured, see bench/fair_share.py). Whoever is stopped by this keeps what it has and gets a second
+(measured: bench/deadlines.py). Whoever is stopped by this keeps what it has and gets a second
 try when nobody waits for a first one any more.
 """
 
@@ -23,21 +23,15 @@ class Call:
     longest: int
 
 
-def longest_fair_answer(
-    call: Call, running_tokens: Collection[int], mean_tokens: float | None
-) -> float:
+def longest_fair_answer(call: Call, running_tokens: Collection[int]) -> float:
     """Tokens that a running answer may reach before it makes room; infinite when all will fit.
 
-    running_tokens: how far the running answers are. mean_tokens: of answers finished so far, if
-    any: most answers end by themselves long before the longest allowed.
+    running_tokens: how far the running answers are. Asked again and again, it grows with every
+    answer that ends by itself before that.
     """
     # What the slots can still write, with what they have written, shared by everyone alike.
     capacity = call.slots * call.steps_left + sum(running_tokens)
-    equal = capacity / (call.waiting + len(running_tokens))
+    equal = capacity / max(call.waiting + len(running_tokens), 1)
     if equal >= call.longest:
         return float("inf")
-    # If those waiting will need only the mean, the running ones may have the rest.
-    rest = 0.0
-    if mean_tokens is not None:
-        rest = (capacity - call.waiting * mean_tokens) / max(len(running_tokens), 1)
-    return max(equal, rest, SHORTEST)
+    return max(equal, SHORTEST)

@@ -21,6 +21,8 @@ log = logging.getLogger("answering.steps")
 
 # Steps between two looks at who should make room: a look costs less than a step, but not nothing.
 LOOK_EVERY = 4
+# Longest time for handing requests to the engine in one go: a deadline may be near.
+FEED_S = 0.1
 # Weight of the newest step in the running mean of their seconds.
 STEP_WEIGHT = 0.1
 
@@ -68,8 +70,6 @@ class StepLoop:
         self.in_step_since: float | None = None
         self._steps = 0
         self._step_seconds = 0.0
-        self._finished_tokens = 0.0
-        self._finished = 0
 
     @property
     def busy(self) -> bool:
@@ -105,8 +105,8 @@ class StepLoop:
 
     def step(self) -> None:
         """One step of the engine; deliver what it finished and cut what is past its deadline."""
-        if self._lines:
-            self._cut_late()  # what came too late must not begin
+        # What is due before half a step has passed gains nothing by it, and is late after it.
+        self._cut_late(self._step_seconds / 2)
         self._feed()
         if self._live:
             began = self.in_step_since = time.monotonic()
@@ -120,14 +120,13 @@ class StepLoop:
                     text = output.outputs[0]
                     reason = "length" if text.finish_reason == "length" else "stop"
                     request.finish(Answer(text.text, len(text.token_ids), reason))
-                    self._finished_tokens += len(text.token_ids)
-                    self._finished += 1
             seconds = time.monotonic() - began
             self._steps += 1
             weight = STEP_WEIGHT if self._step_seconds else 1.0
             self._step_seconds += weight * (seconds - self._step_seconds)
         self._cut_late()
-        if self.fair and self._lines and self._steps % LOOK_EVERY == 0:
+        waits = self._lines or len(self._live) > self.slots
+        if self.fair and waits and self._steps % LOOK_EVERY == 0:
             self._make_room()
 
     def take_back(self) -> list[Request]:
@@ -162,7 +161,8 @@ class StepLoop:
 
     def _feed(self) -> None:
         room = self.slots + self._ahead - len(self._live)
-        while room > 0 and self._lines:
+        until = time.monotonic() + FEED_S
+        while room > 0 and self._lines and time.monotonic() < until:
             room -= self._enter(_next_in_turn(self._lines))
         # A second try never stands in the engine in front of a newcomer's first.
         while self._again and not self._lines and len(self._live) < self.slots:
@@ -186,8 +186,8 @@ class StepLoop:
             return 0
         return 1
 
-    def _cut_late(self) -> None:
-        now = time.monotonic()
+    def _cut_late(self, margin: float = 0.0) -> None:
+        now = time.monotonic() + margin
         late = {rid: r for rid, r in self._live.items() if r.batch.deadline <= now}
         if late:
             partial = partial_texts(self.engine, late.keys())
@@ -216,24 +216,21 @@ class StepLoop:
         running: dict[object, list[str]] = {}
         for request_id, request in self._live.items():
             running.setdefault(request.batch.call, []).append(request_id)
-        mean = self._finished_tokens / self._finished if self._finished else None
         now = time.monotonic()
-        for call, line in self._lines.items():
-            ids = running.get(call)
-            if not ids:
-                continue
-            batch = line[0].batch
-            facts = Call(
-                waiting=len(line),
-                slots=min(self.slots, len(ids)),
-                steps_left=(batch.deadline - now) / max(self._step_seconds, 1e-6),
-                longest=max(batch.max_tokens[line[0].index], 1),
-            )
-            if facts.steps_left * facts.slots >= (facts.waiting + facts.slots) * facts.longest:
+        for call, ids in running.items():
+            line = self._lines.get(call, ())
+            request = self._live[ids[0]]
+            slots = min(self.slots, len(ids))
+            steps_left = (request.batch.deadline - now) / max(self._step_seconds, 1e-6)
+            longest = max(request.batch.max_tokens[request.index], 1)
+            if steps_left * slots >= (len(line) + len(ids)) * longest:
                 continue  # time for everything: not worth a look at the engine's states
             tokens = partial_tokens(self.engine, ids)
-            limit = longest_fair_answer(facts, tokens.values(), mean)
-            over = [rid for rid in ids if tokens.get(rid, 0) >= limit][: facts.waiting]
+            begun = [rid for rid in ids if tokens.get(rid, 0)]
+            waiting = len(line) + len(ids) - len(begun)  # in the engine's own queue, too
+            facts = Call(waiting, slots, steps_left, longest)
+            limit = longest_fair_answer(facts, [tokens[rid] for rid in begun])
+            over = [rid for rid in begun if tokens[rid] >= limit][:waiting]
             if not over:
                 continue
             for request_id, partial in partial_texts(self.engine, over).items():
