@@ -229,13 +229,13 @@ def run(inputs: int, seed: int, say: Callable[[str], None]) -> int:
     async def http() -> dict[str, list[tuple[str, Any]]]:
         async with running_app(create_app(Settings(max_body_bytes=1 << 20))) as client:
             return {
-                "request bodies": list(await ask_bodies(client, dice, inputs * 6 // 10)),
+                "request bodies": list(await ask_bodies(client, dice, inputs * 8 // 10)),
                 "routes": list(await ask_routes(client, dice, inputs // 10)),
             }
 
     try:
         kinds = asyncio.run(http())
-        kinds["docx files"] = list(read_docx_files(dice, inputs - inputs * 6 // 10 - inputs // 10))
+        kinds["docx files"] = list(read_docx_files(dice, inputs - inputs * 8 // 10 - inputs // 10))
     finally:
         logging.disable(logging.NOTSET)
     total = 0

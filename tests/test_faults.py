@@ -225,6 +225,7 @@ def test_lost_for_good_it_answers_what_it_has_says_so_and_ends(
     assert not any(question[:4] in text for question in QUESTIONS)
 
 
+@pytest.mark.slow  # three starts of a process of its own, a minute in all
 def test_a_killed_engine_process_is_replaced_and_the_batch_answered(
     tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -109,9 +109,11 @@ def test_arguments_of_another_version_are_dropped_with_a_log_line(
 
 
 @pytest.mark.vllm
-def test_a_dead_engine_fails_its_batches_instead_of_hanging(untrained_model: Path) -> None:
+def test_a_dead_engine_fails_its_batches_instead_of_hanging(
+    untrained_model: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("vllm")
-    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512))
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512, crash_dir=tmp_path))
     it.start()
     batch = Batch([PROMPT], [400], in_seconds(60))
     broken = "the device is gone"
@@ -131,6 +133,7 @@ def test_a_dead_engine_fails_its_batches_instead_of_hanging(untrained_model: Pat
     finally:
         module.LLMEngine.step = original
     assert not it.healthy()
+    assert any(tmp_path.glob("crash-*.json"))
 
 
 def test_arguments_come_from_the_device_then_settings_then_engine_args(tmp_path: Path) -> None:
@@ -172,9 +175,13 @@ def test_a_batch_ends_once_and_keeps_what_was_finished() -> None:
     [0.2, 1.0, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (5.0, 20.0, 60.0))],
 )
 def test_any_budget_is_kept_with_more_than_fits(engine: VllmEngine, budget: float) -> None:
-    deadline = in_seconds(budget)
-    answers = generate(engine, prompts(600), [900] * 600, deadline)
-    assert time.monotonic() - deadline < 1.0  # 0.5 on a quiet machine: bench/deadlines.py
+    for _ in range(3):  # another process may take the cores for a moment
+        deadline = in_seconds(budget)
+        answers = generate(engine, prompts(600), [900] * 600, deadline)
+        late = time.monotonic() - deadline
+        if late < 0.5:
+            break
+    assert late < 0.5
     assert len(answers) == 600
     assert {a.finish_reason for a in answers} <= {"deadline", "stop", "length"}
     assert sum(a.tokens > 0 for a in answers) >= (30 if budget > 0.5 else 0)
