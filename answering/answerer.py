@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from .engine import HANG_GRACE_S, Answer, Batch, Engine
+from .engine import HANG_GRACE_S, Answer, Batch, Engine, EngineError
 from .metrics import BatchRecord, log_batch, memory_bytes
 from .prompting import (
     literal_prompts,
@@ -96,7 +96,7 @@ class Answerer:
             raise
         finally:
             self._running.difference_update(batches)
-        answers = [answer for batch in batches for answer in batch.answers()]
+        answers = _all_answers(batches)
         for index, answer in zip(asked, answers, strict=False):
             texts[index] = clean(answer.text)
         self._tell(len(questions), len(asked), batches, answers, time.monotonic() - began)
@@ -204,6 +204,21 @@ class Answerer:
         log_batch(record)
         if self.observer is not None:
             self.observer(record)
+
+
+def _all_answers(batches: Sequence[Batch]) -> list[Answer]:
+    """The answers of a call's batches, in order. Raises EngineError when there is none at all."""
+    answers: list[Answer] = []
+    error: EngineError | None = None
+    for batch in batches:
+        try:
+            answers += batch.answers()
+        except EngineError as failed:  # of this batch nothing, of others perhaps something
+            error = failed
+            answers += [Answer("", 0, "error")] * len(batch.prompts)
+    if error is not None and not any(answer.tokens for answer in answers):
+        raise error
+    return answers
 
 
 def _chunks(questions: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -32,6 +32,10 @@ from .startup import Restart, start_answerer
 log = logging.getLogger("answering.app")
 
 
+# How often the reading of a body looks whether the service ends.
+LOOK_EVERY_S = 0.5
+
+
 class ClientGoneError(Exception):
     """The caller hung up before the answer."""
 
@@ -123,7 +127,7 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
         deadline = began + settings.predict_budget_s
         answerer: Answerer = app.state.answerer
         with entrance.enter():
-            body = await _read_body(request, settings.max_body_bytes, deadline)
+            body = await _read_body(request, settings.max_body_bytes, deadline, entrance)
             with entrance.hold(len(body)):
                 prompt = parse_predict(body).prompt
                 questions = [prompt] if isinstance(prompt, str) else prompt
@@ -166,8 +170,9 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
     return app
 
 
-async def _read_body(request: Request, limit: int, deadline: float) -> bytes:
-    """The body. Raises BadRequestError: 413 when it is too large, 408 when it does not end."""
+async def _read_body(request: Request, limit: int, deadline: float, entrance: Entrance) -> bytes:
+    """The body. Raises BadRequestError: 413 when it is too large, 408 when it does not end in
+    time or before the service does."""
 
     async def read() -> bytes:
         body = bytearray()
@@ -180,12 +185,18 @@ async def _read_body(request: Request, limit: int, deadline: float) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
+    reading = asyncio.ensure_future(read())
     try:
-        return await asyncio.wait_for(read(), max(0.0, deadline - time.monotonic()))
-    except asyncio.TimeoutError as error:  # not the builtin one before Python 3.11
-        raise BadRequestError(408, "body: it did not end within PREDICT_BUDGET_S") from error
+        while not reading.done():
+            left = deadline - time.monotonic()
+            if left <= 0 or entrance.closed:
+                raise BadRequestError(408, "body: it did not end within PREDICT_BUDGET_S")
+            await asyncio.wait({reading}, timeout=min(left, LOOK_EVERY_S))
+        return reading.result()
     except ClientDisconnect as error:
         raise ClientGoneError("the client left while sending") from error
+    finally:
+        reading.cancel()
 
 
 async def _unless_gone(request: Request, answering: Coroutine[Any, Any, list[str]]) -> list[str]:

@@ -22,7 +22,8 @@ class Guard:
 
     def __init__(self, app: Any, token: SecretStr | None):
         self._app = app
-        self._token = token.get_secret_value().encode() if token else None
+        given = token.get_secret_value() if token else ""
+        self._token = given.encode() if given else None
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Pass a request on, or answer 431 or 401."""

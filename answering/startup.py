@@ -7,6 +7,7 @@ When the second rung is not ready within the budget either, the process ends wit
 """
 
 import contextlib
+import gc
 import importlib.util
 import logging
 import os
@@ -65,6 +66,10 @@ async def start_answerer(
             # Half of what is left: a warm-up that does not fit must not cost the tuned engine.
             patience = min(WARMUP_LIMIT_S, (left - (time.monotonic() - began)) / 2)
             facts["warmup_seconds"] = round(await warm_up(answerer, patience), 2)
+        # What is loaded stays: looked through at every full collection, it makes those so rare that
+        # the garbage of calls piles up for minutes.
+        gc.collect()
+        gc.freeze()
         facts["ready_seconds"] = round(seconds_since_process_start(), 2)
     return answerer, facts
 

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from answering import fair_share
 from answering.answerer import Answerer
 from answering.settings import load_settings
 from answering.step_loop import StepLoop
@@ -38,6 +39,7 @@ def main(
     max_tokens: Annotated[int, typer.Option(help="longest answer")] = 1500,
     slots: Annotated[int, typer.Option(help="answers at once (with --policies)")] = 8,
     policies: Annotated[bool, typer.Option("--policies", help="compare the policies")] = False,
+    floors: Annotated[str, typer.Option(help="least tokens of a fair share, to compare")] = "4,32",
     runs: Annotated[int, typer.Option(help="runs of each policy, in turn")] = 3,
     json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
 ) -> None:
@@ -47,9 +49,9 @@ def main(
     engine = VllmEngine(load_settings(model_dir=model, **settings))
     answerer = Answerer(engine, engine.settings)
     answerer.start()
-    asyncio.run(answerer.answer(warm_up_questions(32), time.monotonic() + 60))
+    asyncio.run(answerer.answer(warm_up_questions(32), time.monotonic() + 10))
     if policies:
-        rows = _policies(answerer, seconds, runs)
+        rows = _policies(answerer, seconds, runs, [int(floor) for floor in floors.split(",")])
     else:
         rows = [_deadline(answerer, warm_up_questions(questions), each) for each in seconds]
     answerer.stop()
@@ -76,34 +78,36 @@ def _deadline(answerer: Answerer, asked: list[str], budget: float) -> dict[str, 
     }
 
 
-def _policies(answerer: Answerer, budgets: list[float], runs: int) -> list[dict[str, Any]]:
+def _policies(
+    answerer: Answerer, budgets: list[float], runs: int, floors: list[int]
+) -> list[dict[str, Any]]:
+    """Median score and unanswered questions of each policy: None is first come, first served."""
     pairs = [pair for path in SAMPLES for pair in read_questions(path)]
+    asked = [pair.question for pair in pairs]
+    policies: list[int | None] = [None, *floors]
     rows = []
     for budget in budgets:
-        scores: dict[bool, list[float]] = {False: [], True: []}
-        empty: dict[bool, list[int]] = {False: [], True: []}
+        scores: dict[int | None, list[float]] = {policy: [] for policy in policies}
+        empty: dict[int | None, list[int]] = {policy: [] for policy in policies}
         for _ in range(runs):
-            for fair in (False, True):
-                StepLoop.fair = fair
-                asked = [pair.question for pair in pairs]
+            for policy in policies:
+                StepLoop.fair = policy is not None
+                fair_share.SHORTEST = policy or 0
                 answers = asyncio.run(answerer.answer(asked, time.monotonic() + budget))
-                # The cache must not give the second policy what the first has computed.
+                # The cache must not give the next policy what this one has computed.
                 answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
                 each = [
                     rouge_l(pair.reference, answer)
                     for pair, answer in zip(pairs, answers, strict=True)
                 ]
-                scores[fair].append(statistics.mean(each))
-                empty[fair].append(sum(not answer for answer in answers))
-        rows.append(
-            {
-                "budget_s": budget,
-                "fifo_score": round(statistics.median(scores[False]), 4),
-                "fair_score": round(statistics.median(scores[True]), 4),
-                "fifo_empty": statistics.median(empty[False]),
-                "fair_empty": statistics.median(empty[True]),
-            }
-        )
+                scores[policy].append(statistics.mean(each))
+                empty[policy].append(sum(not answer for answer in answers))
+        row: dict[str, Any] = {"budget_s": budget}
+        for policy in policies:
+            name = "first come" if policy is None else f"fair, {policy} or more"
+            score, none = statistics.median(scores[policy]), statistics.median(empty[policy])
+            row[name] = f"{score:.3f} ({none:g} empty)"
+        rows.append(row)
     return rows
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import docx
 from docx.opc.exceptions import PackageNotFoundError
+from docx.oxml.exceptions import XmlchemyError
 from lxml.etree import LxmlError
 
 from judging.questions import Question, TestSetError, check_archive
@@ -66,7 +67,15 @@ def read(path: Path) -> tuple[list[Question], list[str]]:
         lines = list(_document_lines(document))
     # A damaged file shows itself anywhere between the zip directory and the last XML node.
     except (
-        *(PackageNotFoundError, zipfile.BadZipFile, zlib.error, LxmlError, OSError, EOFError),
+        *(
+            PackageNotFoundError,
+            XmlchemyError,
+            zipfile.BadZipFile,
+            zlib.error,
+            LxmlError,
+            OSError,
+            EOFError,
+        ),
         *(KeyError, IndexError, ValueError, AttributeError, TypeError, NotImplementedError),
     ) as error:
         raise TestSetError(

@@ -268,6 +268,9 @@ def test_term_in_the_middle_of_a_batch_answers_what_there_is_and_leaves(
         with ThreadPoolExecutor(1) as pool:
             pending = pool.submit(ask, service, questions)
             wait_for(lambda: figures(service)["running"] == 64)
+            # Who never finishes sending must not hold the others up.
+            half = socket.create_connection(("127.0.0.1", service.port))
+            half.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
             time.sleep(0.5)
             began = time.monotonic()
             service.process.send_signal(signal.SIGTERM)
@@ -275,6 +278,7 @@ def test_term_in_the_middle_of_a_batch_answers_what_there_is_and_leaves(
             assert len(answers) == 64
             assert sum(map(bool, answers)) > 32
             service.process.wait(10)
+            half.close()
         assert time.monotonic() - began < 10
         note("TERM mid-batch", "prefixes of all 64; the process is gone", began)
 

@@ -92,6 +92,16 @@ def test_a_hostile_archive_is_refused_and_says_why(tmp_path: Path, kind: str, su
     assert time.monotonic() - began < 5
 
 
+def test_xml_that_word_would_not_write_is_refused(tmp_path: Path) -> None:
+    path = good_docx(tmp_path / "a.docx")
+    with zipfile.ZipFile(path) as archive:
+        body = archive.read("word/document.xml")
+    styled = body.replace(b"<w:p>", b"<w:p><w:pPr><w:pStyle/></w:pPr>", 1)  # found by tests/fuzz.py
+    assert styled != body
+    with pytest.raises(TestSetError, match="not a readable Word document"):
+        read_questions(replace_body(path, styled))
+
+
 def test_many_parts_and_a_large_sum_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,10 @@ def test_the_judge_needs_no_token() -> None:
     assert asyncio.run(go()) == [200, 200]
 
 
+def test_an_empty_token_is_none() -> None:
+    assert get("/info", api_token="").status_code == 200
+
+
 def test_headers_have_a_limit() -> None:
     assert get("/", {"X": "y" * MAX_HEADER_BYTES}).status_code == 431
 
