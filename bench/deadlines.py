@@ -39,7 +39,9 @@ def main(
     max_tokens: Annotated[int, typer.Option(help="longest answer")] = 1500,
     slots: Annotated[int, typer.Option(help="answers at once (with --policies)")] = 8,
     policies: Annotated[bool, typer.Option("--policies", help="compare the policies")] = False,
-    floors: Annotated[str, typer.Option(help="least tokens of a fair share, to compare")] = "4,32",
+    floors: Annotated[
+        str, typer.Option(help="least tokens of a fair share, to compare")
+    ] = "4,16,32,48",
     runs: Annotated[int, typer.Option(help="runs of each policy, in turn")] = 3,
     json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
 ) -> None:

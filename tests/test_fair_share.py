@@ -11,13 +11,13 @@ def test_with_time_for_all_nobody_makes_room() -> None:
 
 
 def test_short_of_time_everyone_gets_the_same() -> None:
-    # 8 slots for 100 steps, 92 waiting and 8 running: 8 tokens each.
-    assert longest_fair_answer(Call(92, 8, 100, 500), [0] * 8) == 8
+    # 8 slots for 500 steps, 92 waiting and 8 running: 40 tokens each.
+    assert longest_fair_answer(Call(92, 8, 500, 900), [0] * 8) == 40
 
 
 def test_it_grows_when_others_end_early() -> None:
-    before = longest_fair_answer(Call(92, 8, 100, 500), [5] * 8)
-    assert longest_fair_answer(Call(50, 8, 90, 500), [5] * 8) > before
+    before = longest_fair_answer(Call(92, 8, 500, 900), [5] * 8)
+    assert longest_fair_answer(Call(50, 8, 490, 900), [5] * 8) > before
 
 
 @given(
