@@ -48,6 +48,8 @@ class Answerer:
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
         self._running: set[Batch] = set()
         self._end = float("inf")
+        # Only for measurements: the longest answer of a question, in tokens.
+        self.tokens_of: Callable[[str], int] | None = None
         # Told of every answered call, beside the log.
         self.observer: Callable[[BatchRecord], None] | None = None
 
@@ -149,7 +151,9 @@ class Answerer:
     ) -> Batch:
         prompts = self._prepare(questions)
         room = [self.engine.max_model_len - len(prompt) for prompt in prompts]
-        return Batch(prompts, [min(max_tokens, r) for r in room], deadline, call)
+        wanted = map(self.tokens_of, questions) if self.tokens_of else [max_tokens] * len(room)
+        longest = [min(w, r) for w, r in zip(wanted, room, strict=True)]
+        return Batch(prompts, longest, deadline, call)
 
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()

@@ -1,0 +1,64 @@
+"""Transformers' `generate` on a workload, in batches of rows of similar length.
+
+Started by bench/serve.py. A batch runs until its longest answer is done; answers that are shorter
+count with their own length only, as they would be cut.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BATCH = 64
+
+
+def main(
+    model: Annotated[Path, typer.Argument()],
+    workload: Annotated[Path | None, typer.Option()] = None,
+    questions: Annotated[int, typer.Option()] = 358,
+    answer_tokens: Annotated[int, typer.Option()] = 64,
+    runs: Annotated[int, typer.Option(help="one is done, whatever is asked")] = 1,
+    dummy: Annotated[bool, typer.Option()] = False,
+) -> None:
+    """Print RESULT and the seconds as JSON."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
+    from bench.workload import load_workload
+
+    work = load_workload(workload, questions, answer_tokens)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    rendered = render_prompts(tokenizer, work.questions, system_prompt_for(model))
+    prompts = tokenize_prompts(tokenizer, rendered)
+    began = time.monotonic()
+    if dummy:
+        with torch.device(device):
+            config = AutoConfig.from_pretrained(model)
+            network = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    else:
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).to(device)
+    network.eval()
+    start = time.monotonic() - began
+    order = sorted(range(len(prompts)), key=lambda i: work.tokens[i])
+    began = time.monotonic()
+    for first in range(0, len(order), BATCH):
+        rows = order[first : first + BATCH]
+        batch = tokenizer.pad({"input_ids": [prompts[i] for i in rows]}, return_tensors="pt")
+        count = max(work.tokens[i] for i in rows)
+        with torch.inference_mode():
+            network.generate(
+                **batch.to(device), max_new_tokens=count, min_new_tokens=count, do_sample=False
+            )
+    if device == "cuda":
+        torch.cuda.synchronize()
+    seconds = round(time.monotonic() - began, 4)
+    print("RESULT " + json.dumps({"seconds": [seconds], "start_seconds": round(start, 1)}))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,47 @@
+"""vLLM with its own defaults on a workload: one `LLM.generate` call. Started by bench/serve.py."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def main(
+    model: Annotated[Path, typer.Argument()],
+    workload: Annotated[Path | None, typer.Option()] = None,
+    questions: Annotated[int, typer.Option()] = 358,
+    answer_tokens: Annotated[int, typer.Option()] = 64,
+    runs: Annotated[int, typer.Option()] = 5,
+    dummy: Annotated[bool, typer.Option()] = False,
+) -> None:
+    """Print RESULT and the seconds of each run as JSON."""
+    import torch
+    from transformers import AutoTokenizer
+    from vllm import LLM, SamplingParams
+
+    from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
+    from bench.workload import load_workload
+
+    work = load_workload(workload, questions, answer_tokens)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    rendered = render_prompts(tokenizer, work.questions, system_prompt_for(model))
+    prompts = [{"prompt_token_ids": ids} for ids in tokenize_prompts(tokenizer, rendered)]
+    options: dict[str, Any] = {"load_format": "dummy"} if dummy else {}
+    if not torch.cuda.is_available():
+        options["enforce_eager"] = True  # compiling for a processor takes a minute
+    began = time.monotonic()
+    llm = LLM(str(model), max_model_len=2048, **options)
+    start = time.monotonic() - began
+    params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in work.tokens]
+    times = []
+    for _ in range(runs + 1):
+        began = time.monotonic()
+        llm.generate(prompts, params, use_tqdm=False)
+        times.append(round(time.monotonic() - began, 4))
+    print("RESULT " + json.dumps({"seconds": times[1:], "start_seconds": round(start, 1)}))
+
+
+if __name__ == "__main__":
+    typer.run(main)
