@@ -54,9 +54,14 @@ class Answerer:
         self.observer: Callable[[BatchRecord], None] | None = None
 
     def start(self) -> None:
-        """Load engine and tokenizer, side by side. Raises EngineError, OSError or ValueError."""
-        self.engine.start()
+        """Load tokenizer, then engine. Raises EngineError, OSError or ValueError.
+
+        Never side by side: both import the same large libraries, and two threads in the middle of
+        a circular import see half a module. On a host that reads its files for the first time,
+        the start of the service died of that (accelerate's, seen on an H100's host).
+        """
         self._tokenizer.result()
+        self.engine.start()
         self._tokenizing.submit(self._prepare, ["预热"]).result()
 
     def stop(self) -> None:
