@@ -34,4 +34,4 @@ ENV MODEL_DIR=/app/model/served \
     PYTHONUNBUFFERED=1
 
 EXPOSE 8000
-CMD ["uvicorn", "serve:app", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["uvicorn", "serve:app", "--host", "0.0.0.0", "--port", "8000", "--timeout-keep-alive", "75"]

@@ -54,7 +54,7 @@ with socket.socket() as probe:
 PY
 }
 
-serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-graceful-shutdown 5)
+serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-keep-alive 75 --timeout-graceful-shutdown 5)
 
 start_server() {
   check_port
