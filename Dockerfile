@@ -21,7 +21,8 @@ COPY download_model.py ./
 RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
     --out model/served
 
-COPY serve.py ./
+# serve.env, where `run.sh tune` has written one: settings, over which ENV below wins.
+COPY serve.py serve.env* ./
 COPY answering/ answering/
 
 # No network in the run: nothing may look for a newer file or report usage. VLLM_PLUGINS stays as

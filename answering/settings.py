@@ -1,15 +1,19 @@
 """Every setting of the service: the only module that reads the environment.
 
-Each field is an environment variable of the same name in capitals. The defaults suit the judge's
+Each field is an environment variable of the same name in capitals; what is not set there is read
+from a settings file (`serve.env`, which `run.sh tune` writes). The defaults suit the judge's
 machine; README.md's table is generated from this class (`python -m answering.settings`).
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SETTINGS_FILE = "serve.env"
 
 
 class Settings(BaseSettings):
@@ -18,6 +22,11 @@ class Settings(BaseSettings):
     # "model_dir" is a plain word here, not one of pydantic's own model_* methods.
     model_config = SettingsConfigDict(env_prefix="", protected_namespaces=(), frozen=True)
 
+    settings_file: str = Field(
+        SETTINGS_FILE,
+        description="File with further settings, `NAME=value` a line; `bash run.sh tune` writes "
+        "one. Variables win over it. Empty: none is read.",
+    )
     model_dir: Path = Field(
         Path("model/served"), description="Model directory in Transformers layout."
     )
@@ -154,9 +163,22 @@ class SettingsError(ValueError):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment. Raises SettingsError with one line for each bad field."""
+    """Settings from the environment and the settings file.
+
+    Raises SettingsError with one line for each bad field, a name in the file that is no setting
+    among them.
+    """
+    # The only one that must be known before the others; which file it is, the file cannot say.
+    file = os.environ.get("SETTINGS_FILE", SETTINGS_FILE)
+    if file not in ("", SETTINGS_FILE) and not Path(file).is_file():
+        raise SettingsError(f"SETTINGS_FILE={file}: no such file")
     try:
-        return Settings(**overrides)
+        settings = Settings(_env_file=file or None, _env_file_encoding="utf-8", **overrides)
+        if settings.settings_file != file:
+            raise SettingsError(f"{file}: SETTINGS_FILE is a variable, it cannot stand in the file")
+        return settings
+    except SettingsError:
+        raise
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
@@ -164,11 +186,12 @@ def load_settings(**overrides: Any) -> Settings:
             for item in error.errors()
         ]
         raise SettingsError(
-            "these settings cannot be used (see the settings table in README.md):\n"
-            + "\n".join(lines)
+            f"these settings cannot be used (from the environment, or from {file}; see the "
+            "settings table in README.md):\n" + "\n".join(lines)
         ) from error
     except ValueError as error:
-        # pydantic-settings reports an unparsable JSON value (ENGINE_ARGS) outside validation.
+        # pydantic-settings reports an unparsable JSON value (ENGINE_ARGS) outside validation, and
+        # a settings file that is no text.
         raise SettingsError(f"{error}; ENGINE_ARGS must be a JSON object") from error
 
 

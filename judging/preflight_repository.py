@@ -3,12 +3,16 @@
 Works on `git archive` of a commit, so what is not committed does not exist.
 """
 
+import os
 import re
 import subprocess
+import sys
 import tarfile
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+
+from dotenv import dotenv_values
 
 from judging.preflight_lines import FACTS, Line, amount, assumed, at_most, download_seconds
 
@@ -152,7 +156,33 @@ def _dockerfile(checkout: Checkout) -> list[Line]:
         _same("EXPOSE", " ".join(ports) or "none", port, "the judge calls this port"),
         _port_of_command(commands, port),
         *_plugins(checkout),
+        *_settings_file(checkout),
     ]
+
+
+def _settings_file(checkout: Checkout) -> list[Line]:
+    """The settings that `run.sh tune` wrote, as the service itself reads them in the image."""
+    path = checkout.directory / "serve.env"
+    if not path.is_file():
+        return []
+    told = {k: v or "" for k, v in dotenv_values(path, interpolate=False).items()}
+    names = ", ".join(f"{name}={value}" for name, value in told.items())
+    image = checkout.environment
+    done = subprocess.run(
+        [sys.executable, "-c", "from answering.settings import load_settings; load_settings()"],
+        cwd=checkout.directory,
+        env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": "", **image},
+        capture_output=True,
+        text=True,
+    )
+    checkout.environment = {**told, **image}
+    if done.returncode:
+        # The exception's message is all that its class leads, however many lines.
+        why = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()[-300:]
+        return [Line("repository", "serve.env", "fail", "cannot be used", why=why)]
+    over = [f"{name}={image[name]}" for name in told if name in image]
+    why = f"{names}; the Dockerfile's ENV wins: {', '.join(over)}" if over else names
+    return [Line("repository", "serve.env", "ok", f"{len(told)} settings", why=why)]
 
 
 def _filled(text: str, arguments: dict[str, str]) -> str:

@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 # With more threads than idle cores, every barrier of a tiny model's kernels waits for a time slice.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A settings file of the person who runs the tests must not change what they see.
+os.environ.setdefault("SETTINGS_FILE", "")
+
 # Short facts that a toy learns by heart in seconds; nothing of any test set.
 TINY_PAIRS = {
     "白鹭桥有多长？": "白鹭桥长 120 米。",

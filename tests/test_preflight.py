@@ -244,6 +244,19 @@ def test_another_base_image(preflight, repository, tmp_path):
     assert failing(lines) == {"repository: base image"}
 
 
+@pytest.mark.parametrize(
+    ("text", "state"), [("GPU_MEMORY_UTILIZATION=0.5\n", "ok"), ("MAX_NUM_SEQ=9\n", "fail")]
+)
+def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_path, text, state):
+    shutil.copytree(ROOT / "answering", repository.directory / "answering")
+    (repository.directory / "serve.env").write_text(text)
+    repository.commit()
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    told = lines["repository: serve.env"]
+    assert told["state"] == state and text.partition("=")[0] in told["why"]
+    assert code == (1 if state == "fail" else 0)
+
+
 def test_the_model_of_the_dockerfile_is_asked_of_the_hub(preflight, repository, model, tmp_path):
     repository.change("Dockerfile", "Qwen/Qwen3-4B", "me/book")
     with HubStandin(tmp_path / "hub") as hub:
