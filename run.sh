@@ -6,6 +6,7 @@
 #   bash run.sh judge URL TESTSET.docx …   only judge a service that is running
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
+#   bash run.sh tune --dev DEV.jsonl       the fastest serving settings of equal score (python -m tune)
 #   bash run.sh preflight …                would the judge's machine take this? (judging.preflight)
 #   bash run.sh submissions …              what was pushed, what came back (judging.submissions)
 #
@@ -102,7 +103,7 @@ show_what_training_did() {
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,16s/^# \{0,1\}//p' "$0" ;;
+    sed -n '2,17s/^# \{0,1\}//p' "$0" ;;
   serve)
     prepare_environment; choose_model; check_port
     say "service: port $PORT, Ctrl-C stops it"
@@ -118,6 +119,9 @@ case ${1:-} in
     prepare_environment  # train's checks serve the model with .venv
     bash train/setup.sh
     exec .venv-train/bin/python -m train "${@:2}" ;;
+  tune)
+    prepare_environment tune; choose_model
+    exec .venv/bin/python -m tune "${@:2}" ;;
   preflight | submissions)
     prepare_environment
     exec .venv/bin/python -m "judging.$1" "${@:2}" ;;

@@ -1,7 +1,7 @@
 # Makes .venv for run.sh and test.sh; sourced by both, from the repository's root.
 #
 #   prepare_environment             what serving and judging need
-#   prepare_environment data dev    and what data/ and the tests need
+#   prepare_environment data dev    and what data/ and the tests need; `tune` likewise
 #
 # Three cases, told apart in this order:
 # - python can import vLLM already (the judge's image, a GPU machine): use it, add what is missing;
@@ -50,7 +50,7 @@ install_once() {
     system) files=(requirements.txt requirements/tools.txt) ;;
     gpu) files=(requirements/gpu.txt requirements.txt requirements/tools.txt) ;;
     cpu) files=(requirements/cpu.txt) ;;
-    data | dev) files=("requirements/$kind.txt") ;;
+    data | dev | tune) files=("requirements/$kind.txt") ;;
   esac
   stamp="$kind $("$python" -V) $(cat "${files[@]}" | sha256sum | cut -c1-16)"
   if [ -x .venv/bin/python ] && grep -qxF "$stamp" .venv/stamps 2>/dev/null; then return; fi
@@ -59,7 +59,7 @@ install_once() {
     system) make_venv "$python" && see_packages_of "$python" && pip_install -r requirements.txt -r requirements/tools.txt ;;
     gpu) make_venv "$python" && pip_install -r requirements/gpu.txt -r requirements.txt -r requirements/tools.txt ;;
     cpu) make_venv "$python" && pip_install --no-deps -r requirements/cpu.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} ;;
-    data) pip_install -r requirements/data.txt ;;
+    data | tune) pip_install -r "requirements/$kind.txt" ;;
     dev) pip_install --no-deps -r requirements/dev.txt ;;
   esac || fail "The installation failed; pip's message is above. If pip found no 'torch==…+cpu', set TORCH_INDEX_URL to PyTorch's index of CPU wheels and run again."
   echo "$stamp" >>.venv/stamps

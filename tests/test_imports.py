@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("answering", "judging", "data", "train", "bench")
+PACKAGES = ("answering", "judging", "data", "train", "tune", "bench")
 MAY_IMPORT = {
     "answering": set(),
     "judging": set(),
@@ -16,6 +16,13 @@ MAY_IMPORT = {
     "train": {
         "answering.prompting",
         "answering.manifest",
+        "judging.questions",
+        "judging.scoring",
+        "judging.client",
+        "judging.judge",
+    },
+    "tune": {
+        "answering.settings",
         "judging.questions",
         "judging.scoring",
         "judging.client",

@@ -1,0 +1,228 @@
+"""`run.sh tune`: the front, the choice, the settings file, resuming, refusals, and (slow) a run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from answering.settings import SettingsError, load_settings
+from tests.conftest import ROOT, TINY_PAIRS
+from tune import settings_file
+from tune.dev import DevError, default_dev, read_dev
+from tune.front import Row, choose, draw, pareto
+from tune.search import Search
+from tune.space import UNSET, Facts, space_of
+from tune.trial import Outcome, TrialFailedError, measure_with
+
+SPACE = {"MAX_NUM_SEQS": [UNSET, "64", "128"], "ENABLE_PREFIX_CACHING": [UNSET, "false"]}
+FAR = 1e12  # a budget that does not end
+
+
+def row(number: int, score: float, speed: float, reason: str = "") -> Row:
+    return Row(number, {"MAX_TOKENS": str(number)}, [(score, speed)], reason)
+
+
+def test_the_front_keeps_what_nothing_beats() -> None:
+    rows = [row(0, 0.5, 100), row(1, 0.5, 90), row(2, 0.4, 200), row(3, 0.3, 150),
+            row(4, 0.6, 10), row(5, 0.9, 900, "it broke"), Row(6, {}, [], "no start")]  # fmt: skip
+    assert [r.number for r in pareto(rows)] == [2, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("others", "may_lose", "best"),
+    [
+        ([row(1, 0.5, 120), row(2, 0.4, 200)], 0.0, 1),  # faster at the same score
+        ([row(1, 0.5, 120), row(2, 0.4, 200)], 0.1, 2),  # the person gives up score
+        ([row(1, 0.5, 101)], 0.0, 0),  # less than two starts of the same settings differ by
+        ([row(1, 0.5, 500, "it broke")], 0.0, 0),
+    ],
+)
+def test_the_choice_is_the_fastest_of_equal_score(
+    others: list[Row], may_lose: float, best: int
+) -> None:
+    assert choose([row(0, 0.5, 100), *others], may_lose).number == best
+
+
+def test_nothing_is_chosen_without_the_defaults() -> None:
+    with pytest.raises(ValueError, match="defaults"):
+        choose([row(0, 0.5, 100, "it broke"), row(1, 0.5, 120)])
+
+
+def test_the_chart_is_a_png(tmp_path: Path) -> None:
+    rows = [row(0, 0.5, 100), row(1, 0.4, 120), Row(2, {}, [], "no start")]
+    draw(rows, rows[0], tmp_path / "front.png", "demo")
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_settings_file_is_what_the_service_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"compilation_config": {"cudagraph_capture_sizes": [1, 2, 358]}}
+    chosen = {"MAX_NUM_SEQS": "128", "ENGINE_ARGS": json.dumps(sizes)}
+    path = tmp_path / "serve.env"
+    monkeypatch.setenv("MAX_NUM_SEQS", "nonsense")  # the file is checked by itself
+    settings_file.write(path, chosen, ["a note"])
+    monkeypatch.delenv("MAX_NUM_SEQS")
+    monkeypatch.setenv("SETTINGS_FILE", str(path))
+    settings = load_settings()
+    assert (settings.max_num_seqs, settings.engine_args) == (128, sizes)
+    assert settings_file.ours(path)
+    with pytest.raises(SettingsError, match="MAX_NUM_SEQZ"):
+        settings_file.write(path, {"MAX_NUM_SEQZ": "1"}, [])
+    assert load_settings().max_num_seqs == 128  # what was there before is still there
+    path.write_text("MAX_NUM_SEQS=3\n", "utf-8")
+    assert not settings_file.ours(path)
+
+
+class Machine:
+    """Stands for the service: small caches are faster, 64 at once does not start."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, str]] = []
+        self.stop_after = 10**9
+
+    def __call__(self, settings: dict[str, str], name: str) -> Outcome:
+        if len(self.asked) == self.stop_after:
+            raise KeyboardInterrupt
+        self.asked.append(settings)
+        if settings.get("MAX_NUM_SEQS") == "64":
+            raise TrialFailedError("out of memory")
+        speed = 100.0 + 50 * ("ENABLE_PREFIX_CACHING" in settings)
+        return Outcome(0.5, speed, 1.0, 2.0)
+
+
+def search(folder: Path, machine: Machine) -> Search:
+    made = Search(folder / "study.db", "demo", machine)
+    if not made.begun:
+        made.begin(lambda outcome: SPACE)
+    return made
+
+
+def test_every_setting_is_tried_once_and_failures_are_no_scores(tmp_path: Path) -> None:
+    machine, seen = Machine(), []
+    found = search(tmp_path, machine)
+    assert "no settings are left" in found.run(FAR, seen.append)
+    assert len(machine.asked) == len({json.dumps(s, sort_keys=True) for s in machine.asked})
+    assert len(machine.asked) == 6  # all of 3 x 2, the defaults first
+    assert machine.asked[0] == {}
+    failed = [r for r in found.rows() if not r.ok]
+    assert {r.settings["MAX_NUM_SEQS"] for r in failed} == {"64"}
+    assert {r.reason for r in failed} == {"out of memory"}
+    assert found.confirm(FAR)
+    best = choose(found.rows())
+    assert "ENABLE_PREFIX_CACHING" in best.settings and len(best.measured) == 2
+    assert len(found.rows()[0].measured) == 2
+
+
+def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
+    first = Machine()
+    first.stop_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, first).run(FAR, lambda row: None)
+    second = Machine()
+    found = search(tmp_path, second)
+    found.run(FAR, lambda row: None)
+    assert {} not in second.asked  # the defaults were measured in the first run
+    assert not [settings for settings in second.asked if settings in first.asked]
+    assert len(first.asked) + len(second.asked) == 6
+
+
+def test_no_time_no_trial(tmp_path: Path) -> None:
+    machine = Machine()
+    assert search(tmp_path, machine).run(time.monotonic() - 1, lambda row: None)
+    assert len(machine.asked) == 1
+
+
+def test_a_lucky_start_is_found_out(tmp_path: Path) -> None:
+    class Lucky(Machine):
+        def __call__(self, settings: dict[str, str], name: str) -> Outcome:
+            self.asked.append(settings)
+            lucky = bool(settings) and not name.endswith("again")
+            return Outcome(0.5, 110.0 if lucky else 90.0 if settings else 100.0, 1.0, 2.0)
+
+    found = search(tmp_path, Lucky())
+    found.run(FAR, lambda row: None)
+    assert choose(found.rows()).number != 0
+    assert found.confirm(FAR)
+    assert choose(found.rows()).number == 0
+
+
+def engine(kind: str) -> dict[str, object]:
+    return {"device": {"kind": kind}, "in_process": True, "arguments": {"max_num_seqs": 512}}
+
+
+def test_the_space_fits_device_model_and_questions() -> None:
+    gpu = space_of(Facts(engine("cuda"), 100, [10, 20, 100], quantized=False))
+    assert gpu["QUANTIZATION"] == [UNSET, "fp8"]
+    sizes = json.loads(gpu["ENGINE_ARGS"][1])["compilation_config"]["cudagraph_capture_sizes"]
+    assert {100, 512} <= set(sizes) and max(sizes) == 512
+    assert gpu["MAX_NUM_SEQS"] == [UNSET, "64"]  # 128 of 100 questions is all of them
+    assert gpu["MAX_TOKENS"] == [UNSET, "128", "112"]
+    cpu = space_of(Facts(engine("cpu"), 100, [], quantized=False), ["MAX_NUM_SEQS"])
+    assert not {"QUANTIZATION", "ENGINE_ARGS", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"} & set(cpu)
+    assert "QUANTIZATION" not in space_of(Facts(engine("metax"), 9, [], quantized=False))
+    assert space_of(Facts({}, 9, [], quantized=False)) == {}
+
+
+@pytest.mark.parametrize("name", ["basic", "bonus"])
+@pytest.mark.parametrize("suffix", ["docx", "jsonl"])
+def test_the_samples_test_sets_are_refused(name: str, suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(DevError, match=f"testset_{name}"):
+        read_dev(ROOT / f"data/sample/testset_{name}.{suffix}")
+
+
+def test_a_dev_split_with_a_question_of_ones_own_test_set_is_refused(tmp_path: Path) -> None:
+    def write(name: str, *questions: str) -> Path:
+        path = tmp_path / name
+        rows = [json.dumps({"question": q, "answer": "答"}) for q in questions]
+        path.write_text("\n".join(rows), "utf-8")
+        return path
+
+    dev, mine = write("dev.jsonl", "甲？", "乙?"), write("mine.jsonl", "乙？")
+    assert len(read_dev(dev).questions) == 2
+    with pytest.raises(DevError, match="1 of its 2 questions"):
+        read_dev(dev, [mine])
+
+
+def test_the_demo_is_tuned_on_rows_that_are_no_test_question(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"demo": true}', "utf-8")
+    assert len(read_dev(default_dev(tmp_path)).questions) == 87
+    with pytest.raises(DevError, match="--dev"):
+        default_dev(tmp_path / "another")
+
+
+def test_a_service_that_does_not_start_is_a_failed_trial_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "dev.jsonl").write_text('{"question": "甲？", "answer": "乙"}', "utf-8")
+    measure = measure_with(tmp_path, read_dev(tmp_path / "dev.jsonl"), None, tmp_path / "out")
+    with pytest.raises(TrialFailedError, match="MAX_TOKENS"):
+        measure({"MAX_TOKENS": "many"}, "trial_001")
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.timeout(600)
+def test_a_run_on_the_real_service_and_one_that_goes_on(tiny_model: Path, tmp_path: Path) -> None:
+    dev = tmp_path / "dev.jsonl"
+    rows = [json.dumps({"question": q, "answer": a}) for q, a in TINY_PAIRS.items()]
+    dev.write_text("\n".join(rows), "utf-8")
+    out, written = tmp_path / "tune", tmp_path / "serve.env"
+    options = ["--dev", str(dev), "--out", str(out), "--write", str(written)]
+
+    def run(minutes: float) -> dict:
+        command = [sys.executable, "-m", "tune", *options, "--minutes", str(minutes)]
+        environment = {**os.environ, "MODEL_DIR": str(tiny_model)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads((out / "tune.json").read_text("utf-8"))
+
+    first = run(0.1)
+    assert len(first["trials"]) == 1 and first["trials"][0]["measured"][0][0] > 0.5
+    second = run(2.5)
+    assert second["trials"][0]["measured"][0] == first["trials"][0]["measured"][0]
+    assert len(second["trials"]) > 1
+    assert (out / "front.png").stat().st_size > 1000
+    assert settings_file.ours(written) and written.read_text() == (out / "serve.env").read_text()

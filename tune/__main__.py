@@ -1,0 +1,190 @@
+"""Find the serving settings that are fastest on this machine at the same score.
+
+    bash run.sh tune --dev out/book/dev.jsonl --minutes 30
+    MODEL_DIR=/path/to/model bash run.sh tune --dev out/book/dev.jsonl --testset mine.docx
+
+Each trial starts the real service and judges it over HTTP on the dev split. Settings that the
+environment holds already stay as they are. Run it again to go on where it stopped. It writes, into
+--out: the trials (study.db, tune.json), the Pareto front (front.png) and the chosen settings
+(serve.env); these also to ./serve.env, which the service and the Dockerfile read.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from answering.settings import SETTINGS_FILE, Settings, SettingsError
+from judging.questions import Question
+from tune import settings_file, space
+from tune.dev import DevError, TestSetError, default_dev, read_dev, token_counts
+from tune.front import Row, choose, draw, pareto
+from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
+
+console = Console(width=None if Console().is_terminal else 140)
+
+
+def main(
+    dev: Annotated[Path | None, typer.Option(help="the dev split: docx or jsonl")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="budget of this run")] = 30.0,
+    model: Annotated[Path, typer.Option(envvar="MODEL_DIR", help="model directory")] = Path(
+        "model/demo"
+    ),
+    testset: Annotated[
+        list[Path] | None, typer.Option(help="your test sets: a dev split that has one is refused")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="only the first N dev questions")] = None,
+    may_lose: Annotated[float, typer.Option(min=0, help="score that may be lost for speed")] = 0.0,
+    out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/tune"),
+    write: Annotated[Path, typer.Option(help="where the chosen settings go, beside --out")] = Path(
+        SETTINGS_FILE
+    ),
+) -> None:
+    """Search serving settings on the dev split."""
+    until = time.monotonic() + 60 * minutes
+    try:
+        questions = read_dev(dev or default_dev(model), testset or [])
+        quantized = is_quantized(model)
+        tokens = token_counts(questions, model)
+        out.mkdir(parents=True, exist_ok=True)
+    except (DevError, TestSetError, OSError, ValueError) as error:
+        _stop(str(error), 2)
+    from tune.search import Search  # loads Optuna
+
+    asked = questions.questions[:limit]
+    fixed = {name: os.environ[name] for name in space.NAMES if name in os.environ}
+    name = f"{model.name}-{_fingerprint(model, asked)}"
+    measure = measure_with(model, questions, limit, out)
+    search = Search(out.resolve() / "study.db", name, measure, may_lose)
+
+    def make_space(outcome: Outcome) -> space.Space:
+        return space.space_of(
+            space.Facts(outcome.engine, len(asked), tokens, quantized), list(fixed)
+        )
+
+    ended, confirmed = "stopped by hand", False
+    try:
+        if search.begun:
+            console.print(f"going on: {len(search.rows())} trials are in {out / 'study.db'}")
+        else:
+            console.print(f"the defaults, on {len(asked)} questions of {questions.path} …")
+            search.begin(make_space)
+            _tell(search.rows()[0])
+        ended = search.run(until, _tell)
+        confirmed = search.confirm(until)
+    except TrialFailedError as error:
+        _stop(f"the defaults do not run, so there is nothing to compare with: {error}", 1)
+    except KeyboardInterrupt:
+        if not search.begun:
+            raise
+    rows = search.rows()
+    best = choose(rows, may_lose)
+    console.print(ended)
+    _show(rows, best, f"{model.name}, {len(asked)} questions of {questions.path.name}")
+    draw(rows, best, out / "front.png", f"{model.name}: {len(rows)} trials")
+    told = _report(rows, best, {"model": model.name, "dev": questions.path.name,
+                                "questions": len(asked), "fixed": fixed, "ended": ended,
+                                "confirmed": confirmed})  # fmt: skip
+    (out / "tune.json").write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    _write(best, rows[0], {**fixed, **best.settings}, confirmed, out / "serve.env", write)
+
+
+def _fingerprint(model: Path, asked: Sequence[Question]) -> str:
+    """What must be the same for trials to be compared: weights, questions, other settings."""
+    weights = [(file.name, file.stat()) for file in sorted(model.glob("*.safetensors"))]
+    names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
+    parts = (
+        (model / "config.json").read_text(encoding="utf-8"),
+        [(name, stat.st_size, stat.st_mtime_ns) for name, stat in weights],
+        [(question.question, question.reference) for question in asked],
+        sorted((name, os.environ[name]) for name in names & os.environ.keys()),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _write(
+    best: Row, defaults: Row, settings: dict[str, str], confirmed: bool, here: Path, there: Path
+) -> None:
+    notes = [
+        f"score {best.score:.4f} (defaults {defaults.score:.4f}), speed {best.speed:,.0f} "
+        f"characters/s (defaults {defaults.speed:,.0f}), on the dev split, on this machine",
+    ]
+    if not confirmed:
+        notes.append("measured once only: the time did not allow a second start")
+    try:
+        settings_file.write(here, settings, notes)
+        told = f"written: {here}"
+        if settings_file.ours(there):
+            settings_file.write(there, settings, notes)
+            told += f" and {there} (commit it, so that the image has it)"
+        else:
+            told += f"; {there} is not this command's, so it stays: copy what you want"
+    except (SettingsError, OSError) as error:
+        _stop(str(error), 1)
+    console.print(f"chosen: {_text(best.settings)}", highlight=False, markup=False)
+    console.print(told, highlight=False, soft_wrap=True)
+    if not confirmed:
+        console.print("not confirmed by a second start: give it more --minutes, it goes on")
+
+
+def _tell(row: Row) -> None:
+    told = f"failed: {row.reason}"
+    if row.ok:
+        told = f"score {row.score:.4f}, {row.speed:,.0f} characters/s"
+        told += f" (started in {row.start_seconds:.0f} s)" if row.start_seconds else ""
+    console.print(
+        f"trial {row.number}: {_text(row.settings)}: {told}", highlight=False, markup=False
+    )
+
+
+def _show(rows: list[Row], best: Row, title: str) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("trial", justify="right")
+    table.add_column("settings", overflow="fold")
+    for column in ("score", "characters/s", "÷ defaults", "starts"):
+        table.add_column(column, justify="right")
+    table.add_column("", overflow="fold")
+    front = {row.number for row in pareto(rows)}
+    done = sorted((row for row in rows if row.ok), key=lambda row: -row.speed)
+    for row in [*done, *(row for row in rows if not row.ok)]:
+        marks = ["chosen"] if row is best else []
+        marks += ["Pareto front"] if row.number in front else []
+        cells = [f"failed: {row.reason}"]
+        if row.ok:
+            numbers = f"{row.score:.4f}", f"{row.speed:,.0f}", f"{row.speed / rows[0].speed:.3f}"
+            cells = [*numbers, str(len(row.measured)), ", ".join(marks)]
+        else:
+            cells = ["", "", "", "", *cells]
+        escaped = [cell.replace("[", "\\[") for cell in (_text(row.settings), *cells)]
+        table.add_row(str(row.number), *escaped, style="bold" if row is best else None)
+    console.print(table)
+
+
+def _report(rows: list[Row], best: Row, facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **facts,
+        "defaults": rows[0].number,
+        "best": best.number,
+        "front": [row.number for row in pareto(rows)],
+        "trials": [{**vars(row)} for row in rows],
+    }
+
+
+def _text(settings: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in settings.items()) or "defaults"
+
+
+def _stop(message: str, code: int) -> Any:
+    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    typer.run(main)

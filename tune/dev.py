@@ -1,0 +1,68 @@
+"""The questions that settings are chosen by: a dev split, never a test set."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from judging.questions import TestSet, TestSetError, read_questions, read_testset
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+
+
+class DevError(ValueError):
+    """A file that settings must not be chosen by; the message says why and what to do."""
+
+
+def default_dev(model: Path) -> Path:
+    """The sample's rows that are no test question, for the demo model. Raises DevError for others:
+    only their owner knows their dev split."""
+    try:
+        demo = json.loads((model / "manifest.json").read_text(encoding="utf-8")).get("demo")
+    except (OSError, ValueError, AttributeError):
+        demo = False
+    if demo:
+        return SAMPLE / "pairs.jsonl"
+    raise DevError(
+        "--dev is missing: give the dev split of your data, such as out/book/dev.jsonl (what "
+        "`bash run.sh data build` wrote beside train.jsonl)"
+    )
+
+
+def read_dev(path: Path, testsets: Sequence[Path] = ()) -> TestSet:
+    """The questions of a dev split. `testsets`: the person's own test sets, beside the sample's.
+
+    Raises DevError when a question is one of a test set that is known here, TestSetError when a
+    file cannot be read. A test set that is not known here cannot be told from a dev split.
+    """
+    dev = read_testset(path)
+    asked = {_plain(question.question) for question in dev.questions}
+    for known in [*sorted(SAMPLE.glob("testset_*.jsonl")), *testsets]:
+        shared = asked & {_plain(question.question) for question in read_questions(known)}
+        if shared:
+            raise DevError(
+                f"{path}: {len(shared)} of its {len(asked)} questions stand in the test set "
+                f"{known.name}. Settings chosen by a test set tell nothing of the next one: give "
+                "a dev split (--dev out/book/dev.jsonl)"
+            )
+    return dev
+
+
+def token_counts(dev: TestSet, model: Path) -> list[int]:
+    """Tokens of each reference by the model's tokenizer.json; none when there is no such file."""
+    from tokenizers import Tokenizer
+
+    file = model / "tokenizer.json"
+    if not file.is_file():
+        return []
+    encoded = Tokenizer.from_file(str(file)).encode_batch(
+        [question.reference for question in dev.questions], add_special_tokens=False
+    )
+    return [len(each.ids) for each in encoded]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "", text).lower()
+
+
+__all__ = ["DevError", "TestSetError", "default_dev", "read_dev", "token_counts"]
