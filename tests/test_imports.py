@@ -23,6 +23,7 @@ MAY_IMPORT = {
     },
     "tune": {
         "answering.settings",
+        "judging.dev_split",
         "judging.questions",
         "judging.scoring",
         "judging.client",

@@ -1,13 +1,11 @@
 """The questions that settings are chosen by: a dev split, never a test set."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from judging.questions import TestSet, TestSetError, read_questions, read_testset
-
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+from judging.dev_split import SAMPLE, known_testset
+from judging.questions import TestSet, TestSetError, read_testset
 
 
 class DevError(ValueError):
@@ -36,15 +34,14 @@ def read_dev(path: Path, testsets: Sequence[Path] = ()) -> TestSet:
     file cannot be read. A test set that is not known here cannot be told from a dev split.
     """
     dev = read_testset(path)
-    asked = {_plain(question.question) for question in dev.questions}
-    for known in [*sorted(SAMPLE.glob("testset_*.jsonl")), *testsets]:
-        shared = asked & {_plain(question.question) for question in read_questions(known)}
-        if shared:
-            raise DevError(
-                f"{path}: {len(shared)} of its {len(asked)} questions stand in the test set "
-                f"{known.name}. Settings chosen by a test set tell nothing of the next one: give "
-                "a dev split (--dev out/book/dev.jsonl)"
-            )
+    found = known_testset((question.question for question in dev.questions), testsets)
+    if found:
+        known, shared = found
+        raise DevError(
+            f"{path}: {shared} of its {len(dev.questions)} questions stand in the test set "
+            f"{known.name}. Settings chosen by a test set tell nothing of the next one: give "
+            "a dev split (--dev out/book/dev.jsonl)"
+        )
     return dev
 
 
@@ -59,10 +56,6 @@ def token_counts(dev: TestSet, model: Path) -> list[int]:
         [question.reference for question in dev.questions], add_special_tokens=False
     )
     return [len(each.ids) for each in encoded]
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\W+", "", text).lower()
 
 
 __all__ = ["DevError", "TestSetError", "default_dev", "read_dev", "token_counts"]

@@ -1,0 +1,29 @@
+"""Is this a dev split, or a test set? What settings are chosen by must be the former."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from judging.questions import read_questions
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+
+
+def known_testset(
+    questions: Iterable[str], testsets: Sequence[Path] = ()
+) -> tuple[Path, int] | None:
+    """The first test set that holds one of the questions, and how many of them it holds.
+
+    Looks at the sample's test sets and at `testsets`; None: in none of them, which does not say
+    that they are in no other. Raises TestSetError when a file cannot be read.
+    """
+    asked = {_plain(question) for question in questions}
+    for known in [*sorted(SAMPLE.glob("testset_*.jsonl")), *testsets]:
+        shared = asked & {_plain(question.question) for question in read_questions(known)}
+        if shared:
+            return known, len(shared)
+    return None
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "", text).lower()

@@ -1,0 +1,324 @@
+"""What would a cap on the length of answers cost, and bring? From answers that were judged already.
+
+    python -m judging.length_cap report/20260101-120000 --tokenizer MODEL_DIR
+
+Cuts the answers of a report of eval_local.py at each length and scores them again; nothing is
+asked again. Lengths are tokens with --tokenizer (as MAX_TOKENS counts them), else characters.
+
+A cap is chosen by the dev split only: one chosen by a test set fits that set. Test sets named
+dev… are taken for it, others where --dev NAME says so, and never one whose questions stand in a
+test set known here; of those the curve is shown, and no cap is named (exit code 1).
+
+The speed under a cap lies between two bounds, both from the report's own seconds: the time falls
+as the tokens do (each token costs the same: a full device), or as the longest answer does (each
+step costs the same: a batch waits for its longest answer). The start of a call, reading the
+prompts, is taken to shrink with it; so measure what you chose (MAX_TOKENS=…, eval_local.py).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from judging.dev_split import known_testset
+from judging.questions import TestSetError
+from judging.scoring import rouge_l, speed
+
+STEP = {"tokens": 16, "characters": 32}
+# A mean of the same scores in another order of summing differs by this much and less.
+ROUNDING = 1e-9
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(width=None if Console().is_terminal else 120)
+
+
+class ReportError(ValueError):
+    """Not a report that a curve can be made from; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One judged test set: its answers and references, and the seconds of its POST calls."""
+
+    name: str
+    questions: list[str]
+    references: list[str]
+    answers: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A cap and what it makes of a test set; speeds in characters a second.
+
+    change, stderr: of the score to the uncapped one, over the same questions, and its standard
+    error. by_tokens, by_steps: speed when the time falls as the tokens, or as the longest answer.
+    """
+
+    cap: int
+    score: float
+    change: float
+    stderr: float
+    cut: int
+    characters: int
+    by_tokens: float
+    by_steps: float
+
+
+# Lengths of texts, and a text's first N units.
+Measure = tuple[str, Callable[[str], int], Callable[[str, int], str]]
+
+
+@app.command()
+def main(
+    report: Annotated[Path, typer.Argument(help="A report's folder, of eval_local.py")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A model's folder with tokenizer.json: count tokens")
+    ] = None,
+    dev: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a test set of the report that is the dev split"),
+    ] = None,
+    testset: Annotated[
+        list[Path] | None, typer.Option(help="Your test sets, so that they are told from dev")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, help="Distance of the caps: 16 tokens, 32 characters")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results: the report's")] = None,
+) -> None:
+    """The curve of score and speed against a cap on the answers' length."""
+    try:
+        sets = read_report(report)
+        unknown = set(dev or []) - {each.name for each in sets}
+        if unknown:
+            raise ReportError(f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}")
+        measure = by_tokenizer(tokenizer) if tokenizer else by_characters()
+        told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
+        folder = out or (report if report.is_dir() else report.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (ReportError, TestSetError, OSError) as error:
+        _stop(str(error), 2)
+    for each in told:
+        _show(each, measure[0])
+    _draw(told, measure[0], folder / "length_cap.png")
+    text = json.dumps({"unit": measure[0], "sets": told}, ensure_ascii=False, indent=1)
+    (folder / "length_cap.json").write_text(text + "\n", encoding="utf-8")
+    console.print(f"written: {folder / 'length_cap.png'}, length_cap.json", soft_wrap=True)
+    if not any(each["is_dev"] for each in told):
+        _stop("no cap is named: this report has no dev split (--dev NAME, if one of them is it)", 1)
+
+
+def read_report(path: Path) -> list[Answers]:
+    """The judged test sets of a report's folder. Raises ReportError or OSError."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        lines = (folder / "answers.jsonl").read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines if line.strip()]
+        if summary["failures"]:
+            raise ReportError(f"{folder}: the judge fails this run: {summary['failures'][0]}")
+        sets = []
+        for told in summary["testsets"]:
+            mine = [row for row in rows if row["testset"] == told["name"]]
+            columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
+            sets.append(Answers(told["name"], *columns, seconds=float(told["seconds"])))
+    except FileNotFoundError as error:
+        raise ReportError(f"{folder}: no report of eval_local.py ({error.filename})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ReportError):
+            raise
+        raise ReportError(f"{folder}: not a report of eval_local.py ({error!r})") from error
+    if not any(any(each.answers) for each in sets):
+        raise ReportError(f"{folder}: no answer in it")
+    return sets
+
+
+def by_characters() -> Measure:
+    """Lengths in characters."""
+    return "characters", len, lambda text, cap: text[:cap]
+
+
+def by_tokenizer(path: Path) -> Measure:
+    """Lengths in tokens. The text's own tokens: a model may have written it with a few more.
+
+    Raises ReportError or OSError when there is no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    file = path / "tokenizer.json" if path.is_dir() else path
+    text = file.read_text(encoding="utf-8")
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
+        raise ReportError(f"{file}: not a tokenizer ({error})") from error
+
+    def ids(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    def cut(text: str, cap: int) -> str:
+        # A character cut in its middle is no character: an engine does not return it either.
+        return tokenizer.decode(ids(text)[:cap], skip_special_tokens=False).rstrip("\ufffd")
+
+    return "tokens", lambda text: len(ids(text)), cut
+
+
+def curve(answered: Answers, measure: Measure, step: int | None = None) -> list[Point]:
+    """Points from `step` upwards, the last at the longest answer: that is the uncapped score."""
+    unit, length, cut = measure
+    step = step or STEP[unit]
+    lengths = [length(answer) for answer in answered.answers]
+    longest, total = max(lengths), sum(lengths)
+    whole = _scores(answered.references, answered.answers)
+    points = []
+    for cap in [*range(step, longest, step), longest]:
+        texts = [
+            answer if size <= cap else cut(answer, cap).strip()
+            for answer, size in zip(answered.answers, lengths, strict=True)
+        ]
+        scores = [
+            before if text == answer else rouge_l(reference, text)
+            for before, text, answer, reference in zip(
+                whole, texts, answered.answers, answered.references, strict=True
+            )
+        ]
+        characters = sum(map(len, texts))
+        kept = sum(min(size, cap) for size in lengths)
+        change, stderr = _difference(scores, whole)
+        points.append(
+            Point(
+                cap,
+                sum(scores) / len(scores),
+                change,
+                stderr,
+                sum(size > cap for size in lengths),
+                characters,
+                speed(characters, answered.seconds * kept / total),
+                speed(characters, answered.seconds * cap / longest),
+            )
+        )
+    return points
+
+
+def smallest_cap(points: Sequence[Point]) -> Point:
+    """The smallest cap whose score is not below the uncapped one (the last point's)."""
+    return next(point for point in points if point.score >= points[-1].score - ROUNDING)
+
+
+def best_cap(points: Sequence[Point]) -> Point:
+    """The smallest cap of the highest score: above the other one where answers ramble."""
+    highest = max(point.score for point in points)
+    return next(point for point in points if point.score >= highest - ROUNDING)
+
+
+def _scores(references: Sequence[str], answers: Sequence[str]) -> list[float]:
+    return [rouge_l(ref, answer) for ref, answer in zip(references, answers, strict=True)]
+
+
+def _difference(scores: Sequence[float], before: Sequence[float]) -> tuple[float, float]:
+    """Mean of the differences by question, and its standard error."""
+    each = [new - old for new, old in zip(scores, before, strict=True)]
+    mean = sum(each) / len(each)
+    if len(each) < 2:
+        return mean, 0.0
+    return mean, (sum((d - mean) ** 2 for d in each) / (len(each) - 1) / len(each)) ** 0.5
+
+
+def _told(
+    answered: Answers,
+    measure: Measure,
+    step: int | None,
+    dev: Sequence[str],
+    testsets: Sequence[Path],
+) -> dict[str, Any]:
+    known = known_testset(answered.questions, testsets)
+    named = answered.name in dev or Path(answered.name).stem.lower().startswith("dev")
+    if known:
+        why = f"{known[1]} of its questions stand in the test set {known[0].name}"
+    else:
+        why = "" if named else "it is not called dev, and --dev does not name it"
+    points = curve(answered, measure, step)
+    smallest, best = smallest_cap(points), best_cap(points)
+    return {
+        "name": answered.name,
+        "questions": len(answered.answers),
+        "is_dev": not why,
+        "why_not": why,
+        "cap": smallest.cap if not why else None,
+        "best_score_cap": best.cap if not why else None,
+        "uncapped": {"score": points[-1].score, "speed": points[-1].by_steps},
+        "points": [asdict(point) for point in points],
+    }
+
+
+def _show(told: dict[str, Any], unit: str) -> None:
+    kind = "dev split" if told["is_dev"] else f"NOT A DEV SPLIT: {told['why_not']}"
+    table = Table(
+        title=f"{told['name']}, {told['questions']} answers ({kind})", title_justify="left"
+    )
+    for heading in (f"cap, {unit}", "score", "change", "±", "cut", "characters"):
+        table.add_column(heading, justify="right")
+    table.add_column("characters/s: by tokens", justify="right")
+    table.add_column("by steps", justify="right")
+    for point in told["points"]:
+        last = point is told["points"][-1]
+        table.add_row(
+            f"{point['cap']}{' (no cap)' if last else ''}",
+            f"{point['score']:.4f}",
+            f"{point['change']:+.4f}",
+            f"{point['stderr']:.4f}",
+            str(point["cut"]),
+            f"{point['characters']:,}",
+            f"{point['by_tokens']:,.0f}",
+            f"{point['by_steps']:,.0f}",
+            style="bold" if point["cap"] == told["cap"] else None,
+        )
+    console.print(table)
+    if told["is_dev"]:
+        for what, key in (("that costs no score", "cap"), ("of the best score", "best_score_cap")):
+            setting = f" (MAX_TOKENS={told[key]})" if unit == "tokens" else ""
+            console.print(
+                f"smallest cap {what} on {told['name']}: {told[key]} {unit}{setting}",
+                highlight=False,
+            )
+    else:
+        console.print(f"no cap is chosen by {told['name']}: {told['why_not']}", style="yellow")
+
+
+def _draw(sets: Sequence[dict[str, Any]], unit: str, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.0 * len(sets)), layout="constrained")
+    for place, told in enumerate(sets, 1):
+        axes: Any = figure.add_subplot(len(sets), 1, place)
+        caps = [point["cap"] for point in told["points"]]
+        axes.plot(caps, [p["score"] for p in told["points"]], color="#2a6fbb", label="score")
+        axes.set_ylabel("score (ROUGE-L of the judge)")
+        axes.set_xlabel(f"cap, {unit}")
+        axes.set_ylim(bottom=0)
+        if told["cap"] is not None:
+            axes.axvline(told["cap"], color="#444", lw=1, ls="--", label=f"cap {told['cap']}")
+        kind = "dev split" if told["is_dev"] else "NOT A DEV SPLIT: nothing is chosen by it"
+        axes.set_title(kind)
+        right = axes.twinx()
+        low, high = ([p[key] for p in told["points"]] for key in ("by_tokens", "by_steps"))
+        right.fill_between(caps, low, high, color="#d9822b", alpha=0.3, label="speed, between")
+        right.set_ylabel("characters a second")
+        right.set_ylim(0, 3 * told["uncapped"]["speed"])
+        handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+        labels = [*axes.get_legend_handles_labels()[1], *right.get_legend_handles_labels()[1]]
+        axes.legend(handles, labels, frameon=False, loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()
