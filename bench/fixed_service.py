@@ -4,7 +4,8 @@
 
 Started by bench/serve.py. `POST /predict` is the service's own route; `POST /bench/generate`
 answers the same token ids with the same lengths by one `LLM.generate` call on the same engine, so
-that both sides meet the same machine.
+that both sides meet the same machine. With `--timers` (bench/breakdown.py) `POST /bench/clock`
+starts clocks around the stages of a batch, and `POST /bench/clocked` returns what they show.
 """
 
 import logging
@@ -14,11 +15,16 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
+from fastapi.responses import JSONResponse
 
 from answering.app import create_app
 from answering.settings import load_settings
 from answering.vllm_engine import VllmEngine
+from bench.timers import Timers
 from bench.workload import Workload, load_workload
+
+# A question of no workload: it fills the cache with the system prompt and nothing else.
+NEITHER = "请写一个字。"
 
 
 def main(
@@ -26,6 +32,7 @@ def main(
     workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
     questions: Annotated[int, typer.Option(help="without --workload")] = 358,
     answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
+    timers: Annotated[bool, typer.Option(help="clocks around the stages")] = False,
 ) -> None:
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -48,7 +55,38 @@ def main(
         ids = _prompts(answerer, work)
         return {"seconds": answerer.engine.call(lambda llm: _generate(llm, ids, work.tokens))}
 
+    if timers:
+        _add_clocks(app)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+def _add_clocks(app: Any) -> None:
+    clocks = Timers()
+
+    @app.post("/bench/clocks")
+    def wrap() -> JSONResponse:
+        """Put the clocks in place, once."""
+        answerer = app.state.answerer
+        try:
+            answerer.engine.call(clocks.wrap_llm)
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, status_code=409)
+        clocks.wrap_answerer(answerer)
+        return JSONResponse({})
+
+    @app.post("/bench/clock")
+    async def start(on: bool = True) -> None:
+        """As after the warm-up, the system prompt in the cache and no question; then `on`."""
+        answerer = app.state.answerer
+        answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
+        await answerer.answer([NEITHER], time.monotonic() + 60, 2)
+        if on:
+            clocks.start()
+
+    @app.post("/bench/clocked")
+    def stop() -> dict[str, Any]:
+        """What the clocks show since they were started."""
+        return clocks.stop()
 
 
 def _prompts(answerer: Any, work: Workload) -> list[list[int]]:

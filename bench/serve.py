@@ -120,7 +120,7 @@ class Bench:
 
     def service(self, settings: dict[str, str]) -> dict[str, Any]:
         """Alternating runs of `/predict` and `LLM.generate` in one process."""
-        with self._fixed_service(settings) as (client, start_seconds):
+        with self.fixed_service(settings) as (client, start_seconds):
             prompt_tokens = client.post("/bench/fix").json()["prompt_tokens"]
             body = {"prompt": list(self.work.questions)}
             ours, raw, characters = [], [], 0
@@ -150,7 +150,7 @@ class Bench:
 
     def serial(self, count: int) -> dict[str, Any]:
         """One question a call, the workload's first ones."""
-        with self._fixed_service({"SERVE_MODE": "serial"}) as (client, _):
+        with self.fixed_service({"SERVE_MODE": "serial"}) as (client, _):
             client.post("/bench/fix")
             for question in self.work.questions[:2]:
                 client.post("/predict", json={"prompt": question}).raise_for_status()
@@ -184,7 +184,8 @@ class Bench:
         return {"seconds": times, "start_seconds": round(start_seconds, 1)}
 
     @contextlib.contextmanager
-    def _fixed_service(self, settings: dict[str, str]) -> Iterator[tuple[httpx.Client, float]]:
+    def fixed_service(self, settings: dict[str, str]) -> Iterator[tuple[httpx.Client, float]]:
+        """The service with the workload's answer lengths; a client, and seconds to be ready."""
         port = free_port()
         environment = {"MODEL_DIR": str(self.model), **self.settings, **settings}
         if self.dummy:
