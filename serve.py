@@ -7,6 +7,7 @@ Settings are environment variables: see README.md, or answering/settings.py.
 
 import logging
 import sys
+from pathlib import Path
 
 from answering.app import create_app
 from answering.settings import SettingsError, load_settings
@@ -21,4 +22,6 @@ try:
 except SettingsError as error:
     sys.exit(f"serve.py: {error}")
 
+if settings.settings_file and Path(settings.settings_file).is_file():
+    logging.getLogger("serve").info("settings file: %s", settings.settings_file)
 app = create_app(settings, restart_process)

@@ -1,12 +1,17 @@
 """The breakdown of a batch: clocks around a stand-in for vLLM, and the rows made of them."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.breakdown import breakdown
-from bench.timers import Timers
+from bench.timers import PARTS, Timers
+from tests.conftest import ROOT
 
 
 def step(seconds: float, running: int, prompt: int = 0, **parts: float) -> dict[str, Any]:
@@ -109,3 +114,23 @@ def test_a_core_in_its_own_process_is_refused() -> None:
     llm = SimpleNamespace(llm_engine=SimpleNamespace(engine_core=SimpleNamespace()))
     with pytest.raises(ValueError, match="ENGINE_IN_PROCESS"):
         Timers().wrap_llm(llm)
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.timeout(300)
+def test_a_batch_of_the_real_service(tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "breakdown.json"
+    options = ["--questions", "12", "--answer-tokens", "10", "--runs", "1", "--out", str(out)]
+    command = [sys.executable, "-m", "bench.breakdown", str(tiny_model), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(out.read_text("utf-8"))
+    rows = {row["stage"]: row for row in told["rows"]}
+    assert told["missing"] == [] and told["async_scheduling"] is False
+    whole = sum(row["seconds"] for row in told["rows"][:-1])
+    assert whole == pytest.approx(told["seconds_with_clocks"][0], abs=1e-3)
+    # The prefill gives the first tokens, steps with all 12 (or nearly) the others.
+    assert rows["prefill"]["steps"] >= 1 and rows["decode, full"]["mean_running"] >= 11
+    assert all(step["parts"].keys() == set(PARTS) for step in told["steps"])
+    assert 0 <= rows["step loop and threads"]["seconds"] < whole / 2

@@ -47,6 +47,16 @@ def test_the_choice_is_the_fastest_of_equal_score(
     assert choose([row(0, 0.5, 100), *others], may_lose).number == best
 
 
+def test_a_gain_within_the_noise_of_two_starts_is_none() -> None:
+    defaults, other = row(0, 0.5, 100), row(1, 0.5, 130)
+    defaults.measured.append((0.5, 112))
+    assert choose([defaults, other]).number == 1  # so far; it is started again
+    other.measured.append((0.5, 111))
+    assert choose([defaults, other]).number == 0
+    other.measured[-1] = (0.5, 113)
+    assert choose([defaults, other]).number == 1
+
+
 def test_nothing_is_chosen_without_the_defaults() -> None:
     with pytest.raises(ValueError, match="defaults"):
         choose([row(0, 0.5, 100, "it broke"), row(1, 0.5, 120)])

@@ -6,7 +6,8 @@
 Each trial starts the real service and judges it over HTTP on the dev split. Settings that the
 environment holds already stay as they are. Run it again to go on where it stopped. It writes, into
 --out: the trials (study.db, tune.json), the Pareto front (front.png) and the chosen settings
-(serve.env); these also to ./serve.env, which the service and the Dockerfile read.
+(serve.env); these also to ./serve.env, which the service and the Dockerfile read, but not for the
+demo model, whose settings suit no other.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from rich.table import Table
 from answering.settings import SETTINGS_FILE, Settings, SettingsError
 from judging.questions import Question
 from tune import settings_file, space
-from tune.dev import DevError, TestSetError, default_dev, read_dev, token_counts
+from tune.dev import DevError, TestSetError, default_dev, is_demo, read_dev, token_counts
 from tune.front import Row, choose, draw, pareto
 from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
 
@@ -43,9 +44,10 @@ def main(
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N dev questions")] = None,
     may_lose: Annotated[float, typer.Option(min=0, help="score that may be lost for speed")] = 0.0,
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/tune"),
-    write: Annotated[Path, typer.Option(help="where the chosen settings go, beside --out")] = Path(
-        SETTINGS_FILE
-    ),
+    write: Annotated[
+        Path | None,
+        typer.Option(help="where the chosen settings go, too (default: serve.env; demo: nowhere)"),
+    ] = None,
 ) -> None:
     """Search serving settings on the dev split."""
     until = time.monotonic() + 60 * minutes
@@ -93,7 +95,16 @@ def main(
                                 "questions": len(asked), "fixed": fixed, "ended": ended,
                                 "confirmed": confirmed})  # fmt: skip
     (out / "tune.json").write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    _write(best, rows[0], {**fixed, **best.settings}, confirmed, out / "serve.env", write)
+    there = write or (None if is_demo(model) else Path(SETTINGS_FILE))
+    notes = [
+        f"{model.name}: score {best.score:.4f} (defaults {rows[0].score:.4f}), speed "
+        f"{best.speed:,.0f} characters/s (defaults {rows[0].speed:,.0f}), on the dev split, here",
+        *([] if confirmed else ["measured once only: the time did not allow a second start"]),
+    ]
+    console.print(f"chosen: {_text(best.settings)}", highlight=False, markup=False)
+    _write({**fixed, **best.settings}, notes, out / "serve.env", there)
+    if not confirmed:
+        console.print("not confirmed by a second start: give it more --minutes, it goes on")
 
 
 def _fingerprint(model: Path, asked: Sequence[Question]) -> str:
@@ -109,29 +120,20 @@ def _fingerprint(model: Path, asked: Sequence[Question]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def _write(
-    best: Row, defaults: Row, settings: dict[str, str], confirmed: bool, here: Path, there: Path
-) -> None:
-    notes = [
-        f"score {best.score:.4f} (defaults {defaults.score:.4f}), speed {best.speed:,.0f} "
-        f"characters/s (defaults {defaults.speed:,.0f}), on the dev split, on this machine",
-    ]
-    if not confirmed:
-        notes.append("measured once only: the time did not allow a second start")
+def _write(settings: dict[str, str], notes: list[str], here: Path, there: Path | None) -> None:
     try:
         settings_file.write(here, settings, notes)
         told = f"written: {here}"
-        if settings_file.ours(there):
+        if there is None:
+            told += f"; not ./{SETTINGS_FILE}, because it is the demo model's"
+        elif settings_file.ours(there):
             settings_file.write(there, settings, notes)
             told += f" and {there} (commit it, so that the image has it)"
         else:
             told += f"; {there} is not this command's, so it stays: copy what you want"
     except (SettingsError, OSError) as error:
         _stop(str(error), 1)
-    console.print(f"chosen: {_text(best.settings)}", highlight=False, markup=False)
     console.print(told, highlight=False, soft_wrap=True)
-    if not confirmed:
-        console.print("not confirmed by a second start: give it more --minutes, it goes on")
 
 
 def _tell(row: Row) -> None:

@@ -15,16 +15,21 @@ class DevError(ValueError):
 def default_dev(model: Path) -> Path:
     """The sample's rows that are no test question, for the demo model. Raises DevError for others:
     only their owner knows their dev split."""
-    try:
-        demo = json.loads((model / "manifest.json").read_text(encoding="utf-8")).get("demo")
-    except (OSError, ValueError, AttributeError):
-        demo = False
-    if demo:
+    if is_demo(model):
         return SAMPLE / "pairs.jsonl"
     raise DevError(
         "--dev is missing: give the dev split of your data, such as out/book/dev.jsonl (what "
         "`bash run.sh data build` wrote beside train.jsonl)"
     )
+
+
+def is_demo(model: Path) -> bool:
+    """Whether the model's manifest says that it is a demo of the flow."""
+    try:
+        manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and bool(manifest.get("demo"))
 
 
 def read_dev(path: Path, testsets: Sequence[Path] = ()) -> TestSet:
@@ -58,4 +63,4 @@ def token_counts(dev: TestSet, model: Path) -> list[int]:
     return [len(each.ids) for each in encoded]
 
 
-__all__ = ["DevError", "TestSetError", "default_dev", "read_dev", "token_counts"]
+__all__ = ["DevError", "TestSetError", "default_dev", "is_demo", "read_dev", "token_counts"]

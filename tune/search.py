@@ -20,7 +20,7 @@ from tune.space import UNSET, Space, settings_of, singles
 from tune.trial import Measure, Outcome, TrialFailedError
 
 # Proposals in a row that were tried before: then there is nothing new to try.
-REPEATS = 40
+REPEATS = 20
 # Starts of the chosen settings and of the defaults before one is called faster than the other.
 STARTS = 2
 INTERRUPTED = "interrupted"
@@ -40,7 +40,10 @@ class Search:
         )
         self._measure = measure
         self._may_lose = may_lose
-        self._longest = 0.0
+        done = self._study.get_trials(states=[TrialState.COMPLETE])
+        # What a trial may take, of an earlier run too: the budget is kept by it.
+        seconds = [t.user_attrs["seconds"] + t.user_attrs["start_seconds"] for t in done]
+        self._longest = max(seconds, default=0.0)
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
             self._study.tell(trial.number, state=TrialState.FAIL)
             self._study.enqueue_trial(trial.params)
