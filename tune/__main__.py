@@ -13,6 +13,7 @@ demo model, whose settings suit no other.
 import hashlib
 import json
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from tune.front import Row, choose, draw, pareto
 from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
 
 console = Console(width=None if Console().is_terminal else 140)
+
+BY_HAND = "stopped by hand"
 
 
 def main(
@@ -51,6 +54,8 @@ def main(
 ) -> None:
     """Search serving settings on the dev split."""
     until = time.monotonic() + 60 * minutes
+    # TERM as Ctrl-C: a service that outlives this command would hold the device.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         questions = read_dev(dev or default_dev(model), testset or [])
         quantized = is_quantized(model)
@@ -71,7 +76,7 @@ def main(
             space.Facts(outcome.engine, len(asked), tokens, quantized), list(fixed)
         )
 
-    ended, confirmed = "stopped by hand", False
+    ended, confirmed = "", False
     try:
         if search.begun:
             console.print(f"going on: {len(search.rows())} trials are in {out / 'study.db'}")
@@ -85,7 +90,8 @@ def main(
         _stop(f"the defaults do not run, so there is nothing to compare with: {error}", 1)
     except KeyboardInterrupt:
         if not search.begun:
-            raise
+            _stop("stopped before the defaults were measured", 130)
+        ended = BY_HAND
     rows = search.rows()
     best = choose(rows, may_lose)
     console.print(ended)
@@ -103,6 +109,8 @@ def main(
     ]
     console.print(f"chosen: {_text(best.settings)}", highlight=False, markup=False)
     _write({**fixed, **best.settings}, notes, out / "serve.env", there)
+    if ended == BY_HAND:
+        raise typer.Exit(130)
     if not confirmed:
         console.print("not confirmed by a second start: give it more --minutes, it goes on")
 
