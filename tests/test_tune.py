@@ -139,6 +139,7 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
     assert {} not in second.asked  # the defaults were measured in the first run
     assert not [settings for settings in second.asked if settings in first.asked]
     assert len(first.asked) + len(second.asked) == 6
+    assert len(found.rows()) == 6
 
 
 def test_no_time_no_trial(tmp_path: Path) -> None:

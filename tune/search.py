@@ -24,6 +24,7 @@ REPEATS = 20
 # Starts of the chosen settings and of the defaults before one is called faster than the other.
 STARTS = 2
 INTERRUPTED = "interrupted"
+REPEATED = "the same as trial"
 
 
 class Search:
@@ -80,7 +81,7 @@ class Search:
             values = {name: trial.suggest_categorical(name, space[name]) for name in space}
             known = self._known(values, trial.number)
             if known is not None:
-                trial.set_user_attr("reason", f"the same as trial {known}")
+                trial.set_user_attr("reason", f"{REPEATED} {known}")
                 self._study.tell(trial, state=TrialState.FAIL)
                 repeats += 1
                 if repeats == REPEATS:
@@ -127,7 +128,8 @@ class Search:
         again = self._study.user_attrs.get("again", {})
         done = self._study.get_trials(states=[TrialState.COMPLETE, TrialState.FAIL])
         rows = [_row(trial, again.get(str(trial.number), ())) for trial in done]
-        return [row for row in rows if not row.reason.startswith("the same as")]
+        # Repeats were not measured, and what was interrupted stands in the queue again.
+        return [r for r in rows if r.reason != INTERRUPTED and not r.reason.startswith(REPEATED)]
 
     def _timed(self, settings: dict[str, str], name: str) -> Outcome:
         began = time.monotonic()
