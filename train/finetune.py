@@ -410,6 +410,9 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
     (out / MANIFEST_NAME).unlink(missing_ok=True)  # it would vouch for files half written
     model = trainer.accelerator.unwrap_model(trainer.model)
     if recipe.finetuning_type == "lora":
+        for config in model.peft_config.values():
+            if isinstance(config.target_modules, set):  # its order is another in each process
+                config.target_modules = sorted(config.target_modules)
         model.save_pretrained(str(out), state_dict=state)
     else:
         save_full(model, base, out, system_prompt, recipe.export_size, state)
