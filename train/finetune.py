@@ -53,6 +53,7 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     # Three checkpoints at most, each an adapter with optimizer state, or the weights three times.
     share = 0.2 if recipe.finetuning_type == "lora" else 4.0 * (recipe.save_total_limit + 1)
     need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), "this run")
+    shutil.rmtree(_unwanted(recipe), ignore_errors=True)  # of a run killed while it made way
     if not resume:
         _make_way(recipe)
     resolved = recipe.output_dir / "recipe.yaml"
@@ -82,6 +83,7 @@ def _make_way(recipe: Recipe) -> None:
     Raises ModelError for those of a run that did not finish: they may be wanted.
     """
     checkpoints = recipe.output_dir / "checkpoints"
+    unwanted = _unwanted(recipe)
     finished = _result_directory(recipe) / MANIFEST_NAME
     if not any(checkpoints.glob("checkpoint-*")):
         return
@@ -90,8 +92,13 @@ def _make_way(recipe: Recipe) -> None:
             f"{checkpoints} is of a run that did not finish: go on with --resume, or remove that "
             "folder, or set another output_dir"
         )
+    checkpoints.rename(unwanted)  # all at once: a kill leaves none that --resume would find
     finished.unlink()
-    shutil.rmtree(checkpoints)
+    shutil.rmtree(unwanted)
+
+
+def _unwanted(recipe: Recipe) -> Path:
+    return recipe.output_dir / "checkpoints.unwanted"
 
 
 def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
@@ -116,14 +123,16 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         print(f"left out (too long): {line}")
     checkpoints = recipe.output_dir / "checkpoints"
     start = last_complete(checkpoints) if resume else None
-    if resume and start is None:
-        raise ModelError(f"--resume: no checkpoint in {checkpoints}; leave --resume out")
+    if resume and start is None:  # a run killed early resumes by the same command as any other
+        print(f"--resume: no whole checkpoint in {checkpoints}; starting from the beginning")
     try:
         if recipe.report_to == "tensorboard":
             os.environ["TENSORBOARD_LOGGING_DIR"] = str(recipe.output_dir / "runs")
         trainer = make_trainer(
             recipe, base, tokenizer, train_rows, dev_rows, rows.dev, system_prompt
         )
+        if start:
+            _count_on(recipe, trainer, start)
         trainer.train(resume_from_checkpoint=str(start) if start else None)
     except (RuntimeError, OSError) as error:  # torch's OutOfMemoryError is a RuntimeError
         if advice := _advice(recipe, error):
@@ -152,6 +161,28 @@ def last_complete(checkpoints: Path) -> Path | None:
     return None
 
 
+def _count_on(recipe: Recipe, trainer: Any, start: Path) -> None:
+    """What Transformers forgets when it resumes: epochs without a gain, and that nothing is left.
+
+    A run killed between its last checkpoint and its result would else train a step or an epoch on.
+    """
+    from transformers import EarlyStoppingCallback
+
+    state = json.loads((start / "trainer_state.json").read_text(encoding="utf-8"))
+    if recipe.max_steps > 0:
+        ended = state["global_step"] >= recipe.max_steps
+    else:
+        ended = state["epoch"] >= recipe.num_train_epochs
+    stored = state["stateful_callbacks"].get(EarlyStoppingCallback.__name__)
+    for callback in trainer.callback_handler.callbacks:
+        if stored and isinstance(callback, EarlyStoppingCallback):
+            seen = stored["attributes"]["early_stopping_patience_counter"]
+            callback.early_stopping_patience_counter = seen
+            ended = ended or seen >= callback.early_stopping_patience
+    if ended:  # train() then only loads the best checkpoint
+        trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
+
+
 def make_trainer(
     recipe: Recipe,
     base: Path,
@@ -163,13 +194,20 @@ def make_trainer(
 ) -> Any:
     """TRL's SFTTrainer over encoded rows, choosing its best checkpoint by the judge's score."""
     from datasets import Dataset
-    from transformers import EarlyStoppingCallback
+    from transformers import EarlyStoppingCallback, TrainerCallback
+
+    class LogBeforeSaving(TrainerCallback):
+        """A checkpoint does not hold the losses since the last log: resumed, they would be lost."""
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+            control.should_log = True
+            return control
 
     model, peft_config = _load(recipe, base)
     # Sharded weights cannot answer one process's questions: the dev loss chooses then.
     sharded = any(os.environ.get(f"ACCELERATE_USE_{kind}") == "true" for kind in SHARDING)
     judged = recipe.eval_samples > 0 and not sharded
-    callbacks = []
+    callbacks: list[Any] = [LogBeforeSaving()]
     if recipe.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(recipe.early_stopping_patience))
     trainer = _judged_trainer_class()(
@@ -322,28 +360,28 @@ def _judged_trainer_class() -> type:
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
             # Compiled layers are for training steps: generation's shapes would compile for ever.
             with torch.compiler.set_stance("force_eager"):
-                return self._evaluated(*args, **kwargs)
+                return super().evaluate(*args, **kwargs)
 
-        def _evaluated(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-            metrics = super().evaluate(*args, **kwargs)
-            if not self.judged_rows:
-                return metrics
+        def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+            # Here, since evaluate() hands its metrics to the early stopping before it returns.
+            output = super().evaluation_loop(*args, **kwargs)
+            if self.judged_rows:
+                output.metrics["eval_judge"] = self._judged()
+            return output
+
+        def _judged(self) -> float:
             answers = self._answers([question for question, _ in self.judged_rows])
-            references = [answer for _, answer in self.judged_rows]
-            metrics["eval_judge"] = accuracy(references, answers)
-            self.log({"eval_judge": metrics["eval_judge"]})
-            if not self.is_world_process_zero():
-                return metrics
-            samples = self.recipe.output_dir / "samples"
-            samples.mkdir(exist_ok=True)
-            texts = [
-                {"question": question, "reference": reference, "answer": answer}
-                for (question, reference), answer in zip(self.judged_rows, answers, strict=True)
-            ]
-            lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
-            path = samples / f"step-{self.state.global_step}.jsonl"
-            path.write_text(lines, encoding="utf-8")
-            return metrics
+            if self.is_world_process_zero():
+                samples = self.recipe.output_dir / "samples"
+                samples.mkdir(exist_ok=True)
+                texts = [
+                    {"question": question, "reference": reference, "answer": answer}
+                    for (question, reference), answer in zip(self.judged_rows, answers, strict=True)
+                ]
+                lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
+                path = samples / f"step-{self.state.global_step}.jsonl"
+                path.write_text(lines, encoding="utf-8")
+            return accuracy([answer for _, answer in self.judged_rows], answers)
 
         def _answers(self, questions: list[str]) -> list[str]:
             """All answers in every process, so that all agree on the best checkpoint."""
@@ -369,8 +407,12 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
         state = trainer.accelerator.get_state_dict(wrapped)
     if not trainer.is_world_process_zero():
         return
+    (out / MANIFEST_NAME).unlink(missing_ok=True)  # it would vouch for files half written
     model = trainer.accelerator.unwrap_model(trainer.model)
     if recipe.finetuning_type == "lora":
+        for config in model.peft_config.values():
+            if isinstance(config.target_modules, set):  # its order is another in each process
+                config.target_modules = sorted(config.target_modules)
         model.save_pretrained(str(out), state_dict=state)
     else:
         save_full(model, base, out, system_prompt, recipe.export_size, state)
@@ -383,12 +425,13 @@ def _write_outcome(
     out = _result_directory(recipe)
     out.mkdir(parents=True, exist_ok=True)
     history = trainer.state.log_history
+    final = next((row for row in reversed(history) if "train_loss" in row), {})
+    final["train_loss"] = _mean_loss(history)  # the trainer's own leaves out what it resumed from
     (recipe.output_dir / "trainer_log.json").write_text(json.dumps(history), encoding="utf-8")
     plot_curves(recipe.output_dir / "loss.png", history, recipe.output_dir.name)
     judged = [row["eval_judge"] for row in history if "eval_judge" in row]
     base_manifest = read_manifest(base)
     parents = [m for m in (base_manifest, read_manifest(recipe.dataset_dir)) if m]
-    final = next((row for row in reversed(history) if "train_loss" in row), {})
     manifest = Manifest(
         stage="lora" if recipe.finetuning_type == "lora" else "full",
         name=recipe.output_dir.name,
@@ -396,13 +439,21 @@ def _write_outcome(
         inputs=[file_record(path) for path in rows.files],
         settings=recipe.model_dump(mode="json"),
         counts={"train_rows": used, "rows_left_out": skipped, "steps": trainer.state.global_step}
-        | {k: v for k, v in final.items() if k == "train_loss"},
+        | {"train_loss": final["train_loss"]},
         scores={"dev_judge_best": max(judged)} if judged else {},
         versions=library_versions(LIBRARIES),
         seconds=round(time.monotonic() - started, 1),
         parents=parents,
     )
     write(out, manifest)
+
+
+def _mean_loss(history: list[dict[str, Any]]) -> float:
+    """The mean over all steps; each row is the mean of the steps since the row before."""
+    total, before = 0.0, 0
+    for row in (row for row in history if "loss" in row):
+        total, before = total + row["loss"] * (row["step"] - before), row["step"]
+    return total / max(before, 1)
 
 
 def _result_directory(recipe: Recipe) -> Path:
