@@ -24,6 +24,7 @@ from . import devices
 from .answerer import Answerer
 from .engine import Engine, EngineError
 from .settings import Settings
+from .vllm_arguments import read_config
 from .warmup import warm_up
 
 log = logging.getLogger("answering.startup")
@@ -141,6 +142,7 @@ def _second_rung(settings: Settings, restart: Restart | None, why: str) -> None:
 
 def _start(settings: Settings) -> Answerer:
     name = choose_engine(settings)
+    read_config(settings)  # the error that names the directory, before a library's that does not
     answerer = Answerer(make_engine(name, settings), settings)
     try:
         answerer.start()
