@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+from .detokenize import answer_text
 from .engine import Answer, Batch, EngineError
 from .settings import Settings
 
@@ -163,7 +164,7 @@ class TransformersEngine:
         if end is None:  # rows that a deadline stopped are filled up with padding
             while kept and kept[-1] == self._tokenizer.pad_token_id:
                 kept.pop()
-        text = self._tokenizer.decode(kept, skip_special_tokens=True)
+        text = answer_text(self._tokenizer, kept)
         if end is not None and end <= max_tokens:
             return Answer(text, len(kept), "stop")
         return Answer(text, len(kept), "length" if len(kept) >= max_tokens else "deadline")

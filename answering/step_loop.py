@@ -1,7 +1,8 @@
 """The step loop on vLLM's `llm_engine`: requests in, finished or partial answers out.
 
 Uses what every version from 0.10.0 to the newest has: `add_request`, `step`, `abort_request`, and
-for partial answers one internal (`partial_texts`). Runs on the engine's thread only.
+for partial answers one internal (`partial_tokens`). Runs on the engine's thread only. vLLM is asked
+for token ids: as text it would write every token by itself, once a step for each running answer.
 
 The engine gets as many requests as it can run, and a few more so that no slot stays empty; the
 others wait here, where they cost nothing, can be dropped at once, and calls take turns.
@@ -10,11 +11,11 @@ others wait here, where they cost nothing, can be dropped at once, and calls tak
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .engine import Answer, Batch, EngineError
+from .engine import Answer, Batch, EngineError, FinishReason
 from .fair_share import Call, longest_fair_answer
 
 log = logging.getLogger("answering.steps")
@@ -40,16 +41,27 @@ class Request:
 
 
 class StepLoop:
-    """Batches in flight on one `llm_engine`: requests in, finished or partial answers out."""
+    """Batches in flight on one `llm_engine`: requests in, finished or partial answers out.
+
+    decode: the text of an answer's token ids.
+    """
 
     # Only for measurements: first come, first served, whatever the deadline does to the last.
     fair = True
 
-    def __init__(self, engine: Any, temperature: float, ignore_eos: bool, slots: int):
+    def __init__(
+        self,
+        engine: Any,
+        decode: Callable[[list[int]], str],
+        temperature: float,
+        ignore_eos: bool,
+        slots: int,
+    ):
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         self.engine = engine
+        self.decode = decode
         self.slots = slots
         self._ahead = max(8, slots // 8)
         self._live: dict[str, Request] = {}
@@ -64,6 +76,7 @@ class StepLoop:
             ignore_eos=ignore_eos,
             # One output an answer, not one a token.
             output_kind=RequestOutputKind.FINAL_ONLY,
+            detokenize=False,
         )
         self._rejections = _rejection_types()
         # When the step that runs now began (`time.monotonic()`); None between steps.
@@ -117,9 +130,9 @@ class StepLoop:
             for output in outputs:
                 if output.finished and output.request_id in self._live:
                     request = self._live.pop(output.request_id)
-                    text = output.outputs[0]
-                    reason = "length" if text.finish_reason == "length" else "stop"
-                    request.finish(Answer(text.text, len(text.token_ids), reason))
+                    ended = output.outputs[0]
+                    reason = "length" if ended.finish_reason == "length" else "stop"
+                    request.finish(self._answer(ended.token_ids, reason))
             seconds = time.monotonic() - began
             self._steps += 1
             weight = STEP_WEIGHT if self._step_seconds else 1.0
@@ -132,8 +145,8 @@ class StepLoop:
     def take_back(self) -> list[Request]:
         """Everything unfinished, out of the engine; what there is of each answer is kept."""
         try:
-            for request_id, partial in partial_texts(self.engine, self._live).items():
-                self._keep(self._live[request_id], partial)
+            for request_id, tokens in partial_tokens(self.engine, self._live).items():
+                self._keep(self._live[request_id], tokens)
         except Exception:  # noqa: BLE001 - a broken engine may break anywhere; prefixes are extra
             log.warning("the prefixes cannot be read", exc_info=True)
         try:
@@ -190,12 +203,11 @@ class StepLoop:
         now = time.monotonic() + margin
         late = {rid: r for rid, r in self._live.items() if r.batch.deadline <= now}
         if late:
-            partial = partial_texts(self.engine, late.keys())
+            tokens = partial_tokens(self.engine, late.keys())
             self.engine.abort_request(list(late))
             for request_id, request in late.items():
                 del self._live[request_id]
-                text, tokens = partial.get(request_id, ("", 0))
-                request.finish(Answer(text, tokens, _why(request)))
+                request.finish(self._answer(tokens.get(request_id, []), _why(request)))
         unstarted = 0
         for lines in (self._lines, self._again):
             # All of a call have one deadline, so the first in line tells.
@@ -226,22 +238,24 @@ class StepLoop:
             if steps_left * slots >= (len(line) + len(ids)) * longest:
                 continue  # time for everything: not worth a look at the engine's states
             tokens = partial_tokens(self.engine, ids)
-            begun = [rid for rid in ids if tokens.get(rid, 0)]
+            begun = [rid for rid in ids if tokens.get(rid)]
             waiting = len(line) + len(ids) - len(begun)  # in the engine's own queue, too
             facts = Call(waiting, slots, steps_left, longest)
-            limit = longest_fair_answer(facts, [tokens[rid] for rid in begun])
-            over = [rid for rid in begun if tokens[rid] >= limit][:waiting]
+            limit = longest_fair_answer(facts, [len(tokens[rid]) for rid in begun])
+            over = [rid for rid in begun if len(tokens[rid]) >= limit][:waiting]
             if not over:
                 continue
-            for request_id, partial in partial_texts(self.engine, over).items():
-                self._keep(self._live[request_id], partial)
+            for request_id in over:
+                self._keep(self._live[request_id], tokens[request_id])
             self.engine.abort_request(over)
             again = self._again.setdefault(call, deque())
             again.extend(self._live.pop(request_id) for request_id in over)
 
-    @staticmethod
-    def _keep(request: Request, partial: tuple[str, int]) -> None:
-        request.batch.keep(request.index, Answer(*partial, "deadline"))
+    def _answer(self, tokens: Sequence[int], reason: FinishReason) -> Answer:
+        return Answer(self.decode(list(tokens)), len(tokens), reason)
+
+    def _keep(self, request: Request, tokens: Sequence[int]) -> None:
+        request.batch.keep(request.index, self._answer(tokens, "deadline"))
 
 
 def _next_in_turn(lines: dict[object, deque[Request]]) -> Request:
@@ -254,30 +268,19 @@ def _next_in_turn(lines: dict[object, deque[Request]]) -> Request:
     return request
 
 
-def _why(request: Request) -> Any:
+def _why(request: Request) -> FinishReason:
     return "cancelled" if request.batch.cancelled else "deadline"
 
 
-def partial_texts(engine: Any, request_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
-    """Text and token count so far of unfinished requests; call it before aborting them.
+def partial_tokens(engine: Any, request_ids: Iterable[str]) -> dict[str, list[int]]:
+    """Token ids so far of unfinished requests; call it before aborting them.
 
     With `_states` the only place that reads vLLM's internals: `output_processor.request_states` is
     the same in 0.10.0 and 0.32.0, but newer versions keep the caller's id as `external_req_id`. A
     test runs it on each version.
     """
     return {
-        request_id: (
-            state.detokenizer.get_next_output_text(True, False),
-            len(state.detokenizer.output_token_ids),
-        )
-        for request_id, state in _states(engine, request_ids)
-    }
-
-
-def partial_tokens(engine: Any, request_ids: Iterable[str]) -> dict[str, int]:
-    """Token counts so far of unfinished requests."""
-    return {
-        request_id: len(state.detokenizer.output_token_ids)
+        request_id: state.detokenizer.output_token_ids
         for request_id, state in _states(engine, request_ids)
     }
 

@@ -7,6 +7,7 @@ return. So this thread feeds `llm.llm_engine` itself (step_loop.py). Measured: t
 """
 
 import dataclasses
+import functools
 import gc
 import logging
 import multiprocessing
@@ -22,6 +23,7 @@ from typing import Any
 
 from . import devices
 from .crash_report import spread, write_crash_report
+from .detokenize import answer_text
 from .engine import Batch, EngineError
 from .recovery import Fault, Recovery, fault_of
 from .settings import Settings
@@ -181,7 +183,8 @@ class VllmEngine:
             return
         engine = self._llm.llm_engine
         slots = engine.vllm_config.scheduler_config.max_num_seqs
-        self._loop = StepLoop(engine, self.settings.temperature, self.ignore_eos, slots)
+        decode = functools.partial(answer_text, self._llm.get_tokenizer())
+        self._loop = StepLoop(engine, decode, self.settings.temperature, self.ignore_eos, slots)
         self._recovery = Recovery(self._loop, self)
         del engine
         self._ready.set_result(None)

@@ -40,9 +40,7 @@ class FailingEngine:
             request_id=request_id,
             left=1 if params.max_tokens == 1 else ids[1],
             ids=ids,
-            detokenizer=SimpleNamespace(
-                output_token_ids=tokens, get_next_output_text=lambda *_: "x" * len(tokens)
-            ),
+            detokenizer=SimpleNamespace(output_token_ids=tokens),
         )
         self.output_processor.request_states[request_id] = state
 
@@ -68,10 +66,14 @@ class FailingEngine:
             state.left -= 1
             if state.left <= 0:
                 del states[request_id]
-                text = f"answer {state.ids[0]}"
-                output = SimpleNamespace(text=text, token_ids=[7], finish_reason="stop")
+                output = SimpleNamespace(token_ids=[1000 + state.ids[0]], finish_reason="stop")
                 done.append(SimpleNamespace(request_id=request_id, finished=True, outputs=[output]))
         return done
+
+
+def decode(token_ids: list[int]) -> str:
+    """The engine's last token tells whose answer it is."""
+    return f"answer {token_ids[-1] - 1000}" if token_ids[-1] >= 1000 else "x" * len(token_ids)
 
 
 class Mender:
@@ -118,7 +120,7 @@ def drive(loop: StepLoop, recovery: Recovery, limit: int = 20_000) -> None:
 
 
 def made(engine: FailingEngine, slots: int, lives: int = 0) -> tuple[StepLoop, Recovery]:
-    loop = StepLoop(engine, 0.0, False, slots)
+    loop = StepLoop(engine, decode, 0.0, False, slots)
     return loop, Recovery(loop, Mender(engine, lives))
 
 
