@@ -118,6 +118,12 @@ class Settings(BaseSettings):
         description="Run without compilation and CUDA graphs: starts faster, answers slower. "
         "Unset: the device's default.",
     )
+    compile_cache_dir: Path | None = Field(
+        None,
+        description="Directory in which vLLM and Triton keep what they compile; a copy of it from "
+        "an earlier start on the same kind of device makes a fresh start faster. It holds "
+        "programs: use only your own. Unset: their own places under HOME.",
+    )
     enable_prefix_caching: bool = Field(
         True, description="Keep the KV cache of the system prompt between questions."
     )

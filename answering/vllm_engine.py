@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from . import devices
+from .compile_cache import use_compile_cache
 from .crash_report import spread, write_crash_report
 from .detokenize import answer_text
 from .engine import Batch, EngineError
@@ -244,6 +245,8 @@ class VllmEngine:
 
     def _load(self) -> Any:
         began = time.monotonic()
+        if self.settings.compile_cache_dir is not None:
+            use_compile_cache(self.settings.compile_cache_dir)
         device = devices.detect()
         environment = devices.apply_environment(device)
         in_process = self.settings.engine_in_process
