@@ -28,7 +28,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.serve import Bench, BenchError
+from bench.candidates import Candidates
+from bench.processes import BenchError
 from bench.timers import PARTS
 from bench.workload import load_workload
 
@@ -61,7 +62,7 @@ def main(
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
     settings = dict(pair.split("=", 1) for pair in set_ or []) | {"ENGINE_IN_PROCESS": "1"}
-    bench = Bench(model, work, [*given, "--timers"], runs, dummy, settings)
+    bench = Candidates(model, work, [*given, "--timers"], runs, dummy, settings)
     try:
         figures = measure(bench)
     except BenchError as error:
@@ -73,10 +74,10 @@ def main(
     show(figures)
 
 
-def measure(bench: Bench) -> dict[str, Any]:
+def measure(bench: Candidates) -> dict[str, Any]:
     """The breakdown of a batch. Raises BenchError when the service does not start or answer."""
     body = {"prompt": list(bench.work.questions)}
-    with bench.fixed_service({}) as (client, _):
+    with bench.fixed_service({}) as (client, _, _log):
         client.post("/bench/fix").raise_for_status()
         reply = client.post("/bench/clocks")
         if reply.status_code == 409:

@@ -27,6 +27,7 @@ def main(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
+    from bench.processes import wait_for_go
     from bench.workload import load_workload
 
     work = load_workload(workload, questions, answer_tokens)
@@ -44,6 +45,7 @@ def main(
         network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).to(device)
     network.eval()
     start = time.monotonic() - began
+    wait_for_go()
     order = sorted(range(len(prompts)), key=lambda i: work.tokens[i])
     began = time.monotonic()
     for first in range(0, len(order), BATCH):

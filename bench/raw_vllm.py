@@ -15,6 +15,7 @@ def main(
     answer_tokens: Annotated[int, typer.Option()] = 64,
     runs: Annotated[int, typer.Option()] = 5,
     dummy: Annotated[bool, typer.Option()] = False,
+    engine_args: Annotated[str, typer.Option(help="JSON: further arguments of LLM")] = "{}",
 ) -> None:
     """Print RESULT and the seconds of each run as JSON."""
     import torch
@@ -22,25 +23,29 @@ def main(
     from vllm import LLM, SamplingParams
 
     from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
+    from bench.processes import wait_for_go
     from bench.workload import load_workload
 
     work = load_workload(workload, questions, answer_tokens)
     tokenizer = AutoTokenizer.from_pretrained(model)
     rendered = render_prompts(tokenizer, work.questions, system_prompt_for(model))
     prompts = [{"prompt_token_ids": ids} for ids in tokenize_prompts(tokenizer, rendered)]
-    options: dict[str, Any] = {"load_format": "dummy"} if dummy else {}
+    options: dict[str, Any] = json.loads(engine_args)
+    options |= {"load_format": "dummy"} if dummy else {}
     if not torch.cuda.is_available():
         options["enforce_eager"] = True  # compiling for a processor takes a minute
     began = time.monotonic()
     llm = LLM(str(model), max_model_len=2048, **options)
     start = time.monotonic() - began
     params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in work.tokens]
+    llm.generate(prompts, params, use_tqdm=False)  # pays for what is warm later
+    wait_for_go()
     times = []
-    for _ in range(runs + 1):
+    for _ in range(runs):
         began = time.monotonic()
         llm.generate(prompts, params, use_tqdm=False)
         times.append(round(time.monotonic() - began, 4))
-    print("RESULT " + json.dumps({"seconds": times[1:], "start_seconds": round(start, 1)}))
+    print("RESULT " + json.dumps({"seconds": times, "start_seconds": round(start, 1)}))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.serve import BenchError, free_port, server
+from bench.processes import BenchError, free_port, server
 
 console = Console()
 # Lines of vLLM's own log, from 0.10.0 to the newest, and the stage whose seconds they tell.
@@ -69,23 +69,27 @@ def measure(environment: dict[str, str]) -> dict[str, Any]:
     seconds = {"import vllm (a process of its own)": round(time.monotonic() - began, 2)}
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
-    with server(command, environment, port, "/") as (client, ready):
+    with server(command, environment, port, "/") as (client, ready, log):
         began = time.monotonic()
         answer = client.post("/predict", json={"prompt": "什么是线程？"})
         first = time.monotonic() - began
         if answer.status_code != 200:
             raise BenchError(f"the first question: {answer.status_code} {answer.text[:300]}")
         info = client.get("/info").json()
-    log = (Path("report") / f"bench_{port}.log").read_text(encoding="utf-8", errors="replace")
-    for stage, pattern in STAGES.items():
-        if found := re.findall(pattern, log):
-            seconds[stage] = round(sum(map(float, found)), 2)
+    seconds |= stages(log)
     startup = info["startup"]
     for name in ("load_seconds", "warmup_seconds"):
         if name in startup:
             seconds[name.removesuffix("_seconds")] = startup[name]
     seconds |= {"port open": round(ready, 2), "first answer": round(first, 2)}
     return {"seconds": seconds, "startup": startup, "engine": info["engine"]}
+
+
+def stages(log: Path) -> dict[str, float]:
+    """Seconds of the stages that vLLM tells in its log."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = {stage: re.findall(pattern, text) for stage, pattern in STAGES.items()}
+    return {stage: round(sum(map(float, times)), 2) for stage, times in found.items() if times}
 
 
 if __name__ == "__main__":

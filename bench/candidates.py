@@ -1,0 +1,201 @@
+"""The ways to answer a workload that bench/serve.py compares, each a process of its own.
+
+Every candidate is a context: entering starts it and answers the workload once, for what is warm
+later; what it yields answers it again, timed, and returns the figures.
+"""
+
+import asyncio
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.processes import CALL_LIMIT_S, free_port, script, server
+from bench.startup import stages
+from bench.workload import Workload
+
+Measure = Callable[[], dict[str, Any]]
+
+
+class Candidates:
+    """The candidates of one model, workload and machine.
+
+    given: the options that name the workload. share: of the device's memory for each, when
+    several are loaded at once; None: what vLLM takes by itself. kv_cache_gb: the KV cache of each
+    then, since vLLM cannot measure what is free while others load.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        work: Workload,
+        given: list[str],
+        runs: int,
+        dummy: bool,
+        settings: dict[str, str],
+        share: float | None = None,
+        kv_cache_gb: float = 9.5,
+    ):
+        self.model, self.work, self.given, self.runs, self.dummy = model, work, given, runs, dummy
+        self.settings = settings
+        self.memory: dict[str, Any] = {}
+        if share is not None:
+            cache = int(kv_cache_gb * 1e9)
+            self.memory = {"gpu_memory_utilization": share, "kv_cache_memory_bytes": cache}
+
+    @contextlib.contextmanager
+    def service(
+        self, settings: dict[str, str], beside: bool = False, serial: int = 0
+    ) -> Iterator[Measure]:
+        """`POST /predict` with all questions; beside: in turn with `LLM.generate` in its process;
+        serial: so many questions one by one, too."""
+        with self.fixed_service(settings) as (client, start_seconds, log):
+            prompt_tokens = client.post("/bench/fix").raise_for_status().json()["prompt_tokens"]
+            body = {"prompt": list(self.work.questions)}
+            client.post("/predict", json=body).raise_for_status()
+            if beside:
+                client.post("/bench/generate").raise_for_status()
+
+            def measure() -> dict[str, Any]:
+                ours, raw, characters = [], [], 0
+                for _ in range(self.runs):
+                    began = time.monotonic()
+                    reply = client.post("/predict", json=body).raise_for_status()
+                    answers = reply.json()["response"]
+                    ours.append(time.monotonic() - began)
+                    characters = sum(map(len, answers))
+                    if beside:
+                        raw.append(client.post("/bench/generate").json()["seconds"])
+                info = client.get("/info").json()
+                figures = {
+                    "seconds": [round(s, 4) for s in ours],
+                    "characters": characters,
+                    "start_seconds": round(start_seconds, 1),
+                    "start_stages": stages(log),
+                    "startup": info["startup"],
+                    "engine": info["engine"],
+                    "settings": {**self.settings, **settings},
+                    "prompt_tokens": prompt_tokens,
+                }
+                if beside:
+                    ratios = [o / r for o, r in zip(ours, raw, strict=True)]
+                    figures["raw_seconds"] = [round(s, 4) for s in raw]
+                    figures["ratio_to_raw"] = round(statistics.median(ratios), 4)
+                if serial:
+                    figures["serial"] = self._one_by_one(client, serial)
+                return figures
+
+            yield measure
+
+    def _one_by_one(self, client: httpx.Client, count: int) -> dict[str, Any]:
+        began = time.monotonic()
+        for question in self.work.questions[:count]:
+            client.post("/predict", json={"prompt": question}).raise_for_status()
+        seconds = time.monotonic() - began
+        tokens = sum(self.work.tokens[:count])
+        return {"seconds": [round(seconds, 4)], "questions": count, "answer_tokens": tokens}
+
+    def raw_defaults(self) -> contextlib.AbstractContextManager[Measure]:
+        """vLLM as it comes: only model and context length are given."""
+        more = ["--engine-args", json.dumps(self.memory)] if self.memory else []
+        return self._script("bench.raw_vllm", more)
+
+    def transformers(self) -> contextlib.AbstractContextManager[Measure]:
+        """Batches of 64 rows of similar length, one run."""
+        return self._script("bench.raw_transformers", [])
+
+    @contextlib.contextmanager
+    def openai(self) -> Iterator[Measure]:
+        """`vllm serve`, every question a request of its own, all at once."""
+        port = free_port()
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
+        command += [str(self.model), "--port", str(port), "--max-model-len", "2048"]
+        command += ["--served-model-name", "m", "--disable-log-stats"]
+        command += ["--load-format", "dummy"] if self.dummy else []
+        for name, value in self.memory.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        if on_cpu():
+            command += ["--enforce-eager", "--max-num-seqs", "256"]
+        prompts = _render(self.model, self.work)
+        with server(command, _cpu_environment(), port, "/health") as (_, start_seconds, _log):
+            asyncio.run(_openai_runs(port, prompts, self.work.tokens, 1))
+
+            def measure() -> dict[str, Any]:
+                times = asyncio.run(_openai_runs(port, prompts, self.work.tokens, self.runs))
+                return {"seconds": times, "start_seconds": round(start_seconds, 1)}
+
+            yield measure
+
+    @contextlib.contextmanager
+    def fixed_service(self, settings: dict[str, str]) -> Iterator[tuple[httpx.Client, float, Path]]:
+        """The service with the workload's answer lengths: a client, seconds to be ready, its log.
+
+        Of ENGINE_ARGS both sides' entries count.
+        """
+        port = free_port()
+        environment = {"MODEL_DIR": str(self.model), **self.settings, **settings}
+        arguments: dict[str, Any] = dict(self.memory)
+        for given in (self.settings, settings):
+            arguments |= json.loads(given.get("ENGINE_ARGS", "{}"))
+        if self.dummy:
+            arguments["load_format"] = "dummy"
+        environment["ENGINE_ARGS"] = json.dumps(arguments)
+        command = [sys.executable, "-m", "bench.fixed_service", "--port", str(port), *self.given]
+        with server(command, environment, port, "/") as running:
+            yield running
+
+    def _script(self, module: str, more: list[str]) -> contextlib.AbstractContextManager[Measure]:
+        options = [str(self.model), *self.given, *more, "--runs", str(self.runs)]
+        return script(module, options + ["--dummy"] * self.dummy, _cpu_environment())
+
+
+async def _openai_runs(port: int, prompts: list[list[int]], tokens: Any, runs: int) -> list[float]:
+    limits = httpx.Limits(max_connections=len(prompts), max_keepalive_connections=len(prompts))
+    url = f"http://127.0.0.1:{port}/v1/completions"
+    times = []
+    async with httpx.AsyncClient(limits=limits, timeout=CALL_LIMIT_S, trust_env=False) as client:
+
+        async def one(ids: list[int], count: int) -> None:
+            body = {"model": "m", "prompt": ids, "max_tokens": count, "min_tokens": count}
+            body |= {"temperature": 0, "ignore_eos": True}
+            (await client.post(url, json=body)).raise_for_status()
+
+        for _ in range(runs):
+            began = time.monotonic()
+            await asyncio.gather(*map(one, prompts, tokens))
+            times.append(round(time.monotonic() - began, 4))
+    return times
+
+
+def _render(model: Path, work: Workload) -> list[list[int]]:
+    from transformers import AutoTokenizer
+
+    from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    return tokenize_prompts(
+        tokenizer, render_prompts(tokenizer, work.questions, system_prompt_for(model))
+    )
+
+
+def _cpu_environment() -> dict[str, str]:
+    """On a processor vLLM takes a share of all memory for its cache, which may not be free."""
+    return {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_WAIT_POLICY": "passive"} if on_cpu() else {}
+
+
+def on_cpu() -> bool:
+    """Whether torch sees no GPU."""
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def give_up(error: Exception) -> dict[str, str]:
+    """The figures of a candidate that does not run here: it costs only its own row."""
+    return {"failed": str(error)[-600:]}

@@ -1,0 +1,40 @@
+"""A model's shape in 4 and 8 bit, for random weights: config.json as llm-compressor writes it.
+
+python -m bench.quantized_shapes SHAPE_DIR OUT_DIR      OUT_DIR/NAME, NAME-awq, NAME-int8
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Scheme and layout of train/quantize.py's `awq` and `int8` exports.
+SHAPES = {"awq": ("W4A16", "pack-quantized"), "int8": ("W8A8", "int-quantized")}
+
+
+def main(
+    shape: Annotated[Path, typer.Argument(help="config.json and tokenizer files")],
+    out: Annotated[Path, typer.Argument(help="where the directories go")],
+) -> None:
+    """Copy a shape, and make its quantized ones."""
+    from compressed_tensors.quantization import QuantizationConfig, preset_name_to_scheme
+
+    shutil.copytree(shape, out / shape.name)
+    for name, (scheme, layout) in SHAPES.items():
+        made = out / f"{shape.name}-{name}"
+        shutil.copytree(shape, made)
+        config = json.loads((shape / "config.json").read_text(encoding="utf-8"))
+        config["quantization_config"] = QuantizationConfig(
+            config_groups={"group_0": preset_name_to_scheme(scheme, ["Linear"])},
+            ignore=["lm_head"],
+            format=layout,
+            quantization_status="compressed",
+        ).model_dump(mode="json")
+        (made / "config.json").unlink()
+        (made / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
