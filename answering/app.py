@@ -12,18 +12,18 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from . import __version__, devices
+from . import __version__, api_schema, devices
 from .answerer import Answerer
 from .engine import EngineError
 from .leaving import ENGINE_LOST, hurry_on_term, leave_when_lost
 from .manifest import chain, read_manifest
 from .memory import memory
 from .metrics import CONTENT_TYPE, Metrics, memory_bytes
-from .protocol import BadRequestError, PredictRequest, PredictResponse, parse_predict
+from .protocol import BadRequestError, parse_predict
 from .queueing import Entrance, OverloadedError
 from .safety import Guard, without_secrets
 from .settings import Settings
@@ -81,7 +81,13 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
 
     entrance = Entrance(settings.max_queue, settings.max_body_bytes)
     metrics = Metrics(gauges)
-    app = FastAPI(title="textbook answers", version=__version__, lifespan=lifespan)
+    app = FastAPI(
+        title="textbook answers",
+        version=__version__,
+        lifespan=lifespan,
+        responses=api_schema.EVERYWHERE,
+    )
+    operators = APIRouter(**api_schema.behind_token(settings.api_token))
     app.add_middleware(Guard, token=settings.api_token)
 
     def refused(status: int, error: Exception, **headers: str) -> JSONResponse:
@@ -105,23 +111,14 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
     async def client_gone(request: Request, error: ClientGoneError) -> JSONResponse:
         return refused(499, error)
 
-    @app.get("/")
+    @app.get("/", **api_schema.HEALTH)
     async def health() -> JSONResponse:
         answerer: Answerer = app.state.answerer
         if not answerer.engine.healthy():
             return JSONResponse({"status": "engine stopped"}, status_code=503)
         return JSONResponse({"status": settings.serve_mode})
 
-    @app.post(
-        "/predict",
-        response_model=PredictResponse,
-        openapi_extra={
-            "requestBody": {
-                "content": {"application/json": {"schema": PredictRequest.model_json_schema()}},
-                "required": True,
-            }
-        },
-    )
+    @app.post("/predict", **api_schema.PREDICT)
     async def predict(request: Request) -> JSONResponse:
         began = time.monotonic()
         deadline = began + settings.predict_budget_s
@@ -136,22 +133,22 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
         metrics.response(200)
         return JSONResponse({"response": answers[0] if isinstance(prompt, str) else answers})
 
-    @app.get("/healthz")
+    @operators.get("/healthz", **api_schema.LIVE)
     async def live() -> JSONResponse:
         up = app.state.answerer.engine.healthy()
         return JSONResponse({"live": up}, status_code=200 if up else 503)
 
-    @app.get("/readyz")
+    @operators.get("/readyz", **api_schema.READY)
     async def ready() -> JSONResponse:
         engine = app.state.answerer.engine
         yes = engine.healthy() and not engine.recovering and not entrance.full
         return JSONResponse({"ready": yes}, status_code=200 if yes else 503)
 
-    @app.get("/metrics")
+    @operators.get("/metrics", **api_schema.METRICS)
     async def metrics_page() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    @app.get("/info")
+    @operators.get("/info", **api_schema.INFO)
     async def info() -> dict[str, Any]:
         manifest = app.state.manifest
         return {
@@ -167,6 +164,7 @@ def create_app(settings: Settings, restart: Restart | None = None) -> FastAPI:
             "settings": without_secrets(settings.model_dump(mode="json")),
         }
 
+    app.include_router(operators)
     return app
 
 

@@ -1,16 +1,20 @@
 """The real application on an engine that answers at once, for tests of what is around it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
 from answering import app as app_module
 from answering.answerer import Answerer
 from answering.engine import Answer, Batch
 from answering.settings import Settings
+from tests.conftest import free_port
 
 
 class InstantEngine:
@@ -61,9 +65,9 @@ class InstantAnswerer(Answerer):
         return OneTokenACharacter()
 
 
-@asynccontextmanager
-async def running_app(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application between its start-up and its end."""
+@contextmanager
+def instant_engines() -> Iterator[None]:
+    """Applications that start inside get the instant engine."""
 
     async def start(settings: Settings, restart: Any) -> tuple[Answerer, dict[str, Any]]:
         answerer = InstantAnswerer(InstantEngine(), settings)
@@ -72,9 +76,34 @@ async def running_app(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
     plain, app_module.start_answerer = app_module.start_answerer, start
     try:
+        yield
+    finally:
+        app_module.start_answerer = plain
+
+
+@asynccontextmanager
+async def running_app(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application between its start-up and its end."""
+    with instant_engines():
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 yield client
-    finally:
-        app_module.start_answerer = plain
+
+
+@contextmanager
+def served_app(app: FastAPI) -> Iterator[str]:
+    """The application behind uvicorn on a port of its own, in a thread; yields its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    with instant_engines():
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the application does not start"
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
