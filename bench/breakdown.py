@@ -15,7 +15,8 @@ after the one it delivers, so that the device computes during schedule, update, 
 the service does between two steps: then `waiting` is what is left of the device's time once the
 host has done its part, and near 0 the host is what sets the pace.
 
-Runs with and without the clocks take turns; the run of the median time is shown.
+Runs with and without the clocks take turns; the run of the median time is shown. On a GPU one more
+run tells what the device does in a step of each phase (bench/kernels.py).
 """
 
 import json
@@ -28,14 +29,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.candidates import Candidates
+from bench.candidates import Candidates, on_cpu
 from bench.processes import BenchError
-from bench.timers import PARTS
+from bench.startup import stages
+from bench.timers import PARTS, PHASES, phase_of
 from bench.workload import load_workload
 
 console = Console(width=140)
-FULL, TAIL = 0.9, 0.1
-PHASES = ("prefill", "decode, full", "decode, between", "decode, tail")
 # Rows before and after the steps: what is shown, and the clock that it is.
 STAGES = {
     "rendering": "render_prompts",
@@ -77,15 +77,15 @@ def main(
 def measure(bench: Candidates) -> dict[str, Any]:
     """The breakdown of a batch. Raises BenchError when the service does not start or answer."""
     body = {"prompt": list(bench.work.questions)}
-    with bench.fixed_service({}) as (client, _, _log):
+    with bench.fixed_service({}) as (client, start_seconds, log):
         client.post("/bench/fix").raise_for_status()
         reply = client.post("/bench/clocks")
         if reply.status_code == 409:
             raise BenchError(reply.json()["error"])
         reply.raise_for_status()
 
-        def run(clocks: bool) -> tuple[float, dict[str, Any]]:
-            client.post("/bench/clock", params={"on": clocks}).raise_for_status()
+        def run(clocks: bool, **more: Any) -> tuple[float, dict[str, Any]]:
+            client.post("/bench/clock", params={"on": clocks, **more}).raise_for_status()
             began = time.perf_counter()
             client.post("/predict", json=body).raise_for_status().json()
             wall = time.perf_counter() - began
@@ -94,9 +94,11 @@ def measure(bench: Candidates) -> dict[str, Any]:
         run(False)  # pays for what is warm later
         pairs = [(run(True), run(False)[0]) for _ in range(bench.runs)]
         engine = client.get("/info").json()["engine"]
+        slots = min(len(body["prompt"]), engine.get("slots") or len(body["prompt"]))
+        kernels = {} if on_cpu() else run(True, kernels=True, slots=slots)[1]["kernels"]
+        told = {"start_seconds": round(start_seconds, 1), "start_stages": stages(log)}
     clocked = sorted((pair[0] for pair in pairs), key=lambda run: run[0])
     wall, clocks = clocked[(len(clocked) - 1) // 2]
-    slots = min(len(body["prompt"]), engine.get("slots") or len(body["prompt"]))
     return {
         "questions": len(body["prompt"]),
         "answer_tokens": bench.work.answer_tokens,
@@ -106,8 +108,10 @@ def measure(bench: Candidates) -> dict[str, Any]:
         "seconds_with_clocks": [round(each, 4) for each, _ in clocked],
         "seconds_without": [round(each, 4) for _, each in pairs],
         "rows": breakdown(wall, clocks, slots),
+        "kernels": kernels,
         "steps": clocks["steps"],
         "engine": engine,
+        **told,
     }
 
 
@@ -123,7 +127,7 @@ def breakdown(wall: float, clocks: dict[str, Any], slots: int) -> list[dict[str,
         # A step that delivers nothing belongs to the batch that it lets begin.
         waiting.append(step)
         if step["running"]:
-            phases[_phase(step, slots)] += waiting
+            phases[phase_of(step["running"], step["prompt_tokens"], slots)] += waiting
             waiting = []
     rows += [_steps(phase, steps, clocks) for phase, steps in phases.items()]
     if waiting:
@@ -134,13 +138,6 @@ def breakdown(wall: float, clocks: dict[str, Any], slots: int) -> list[dict[str,
     rows.append({"stage": "step loop and threads", "seconds": wall - named})
     rows.append(_steps("all steps together", clocks["steps"], clocks))
     return rows
-
-
-def _phase(step: dict[str, Any], slots: int) -> str:
-    if step["prompt_tokens"]:
-        return "prefill"
-    share = step["running"] / slots
-    return PHASES[1] if share >= FULL else PHASES[3] if share <= TAIL else PHASES[2]
 
 
 def _steps(stage: str, steps: list[dict[str, Any]], clocks: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +182,8 @@ def show(figures: dict[str, Any]) -> None:
             *(_number(row, part, ".4f") for part in (*PARTS, "waiting")),
         )
     console.print(table)
+    if figures["kernels"]:
+        show_kernels(figures["kernels"])
     console.print(
         f"whole call, median of {len(without)}: {statistics.median(with_clocks):.4f} s with the "
         f"clocks, {statistics.median(without):.4f} s without",
@@ -201,6 +200,19 @@ def show(figures: dict[str, Any]) -> None:
         )
     else:
         console.print("execute launches; the wait for the device may be in execute or in waiting")
+
+
+def show_kernels(kernels: dict[str, dict[str, Any]]) -> None:
+    """What the device does in a step of each phase."""
+    table = Table(title="the device in a step, milliseconds (torch's profiler, other runs)")
+    table.add_column("phase")
+    kinds = {kind: None for found in kernels.values() for kind in found["kinds_ms"]}
+    for column in ("kernels", "busy", *kinds):
+        table.add_column(column, justify="right")
+    for phase, found in kernels.items():
+        each = [f"{found['kinds_ms'].get(kind, 0.0):.3f}" for kind in kinds]
+        table.add_row(phase, f"{found['kernels']:.0f}", f"{found['busy_ms']:.3f}", *each)
+    console.print(table)
 
 
 def _number(row: dict[str, Any], name: str, form: str) -> str:

@@ -75,13 +75,13 @@ def _add_clocks(app: Any) -> None:
         return JSONResponse({})
 
     @app.post("/bench/clock")
-    async def start(on: bool = True) -> None:
+    async def start(on: bool = True, kernels: bool = False, slots: int = 1) -> None:
         """As after the warm-up, the system prompt in the cache and no question; then `on`."""
         answerer = app.state.answerer
         answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
         await answerer.answer([NEITHER], time.monotonic() + 60, 2)
         if on:
-            clocks.start()
+            clocks.start(kernels, slots)
 
     @app.post("/bench/clocked")
     def stop() -> dict[str, Any]:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.kernels import KernelWindows
+
 # Stages of a step, and where vLLM does them: object under the engine or its core, and methods.
 PARTS = {
     "schedule": ("core", "scheduler", ("schedule",)),
@@ -32,12 +34,26 @@ class Step:
     prompt_tokens: int = 0
 
 
+FULL, TAIL = 0.9, 0.1
+PHASES = ("prefill", "decode, full", "decode, between", "decode, tail")
+
+
+def phase_of(running: int, prompt_tokens: int, slots: int) -> str:
+    """The phase of a step: what it computed, and how many of `slots` answers ran."""
+    if prompt_tokens:
+        return PHASES[0]
+    share = running / slots
+    return PHASES[1] if share >= FULL else PHASES[3] if share <= TAIL else PHASES[2]
+
+
 class Timers:
     """Clocks that run between `start` and `stop`."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []
         self.async_scheduling = False
+        self.kernels: KernelWindows | None = None
+        self.slots = 1
         self._on = False
         self._reset()
 
@@ -49,15 +65,21 @@ class Timers:
         self._prompt: dict[str, int] = {}
         self._scheduled: dict[int, tuple[int, int]] = {}
 
-    def start(self) -> None:
-        """From now on; what was recorded before is forgotten."""
+    def start(self, kernels: bool = False, slots: int = 1) -> None:
+        """From now on; what was recorded before is forgotten. kernels: the device's, too, by
+        phases of a batch of `slots` answers."""
         self._reset()
+        self.kernels = KernelWindows() if kernels else None
+        self.slots = slots
         self._on = True
 
     def stop(self) -> dict[str, Any]:
         """What was recorded, as plain JSON values."""
         self._on = False
+        if self.kernels is not None:
+            self.kernels.close()
         return {
+            "kernels": self.kernels.found if self.kernels is not None else {},
             "seconds": dict(self.seconds),
             "calls": dict(self.calls),
             "steps": [asdict(step) for step in self.steps],
@@ -113,9 +135,11 @@ class Timers:
             try:
                 return step()
             finally:
-                self._step.seconds = time.perf_counter() - began
-                self.steps.append(self._step)
-                self._step = None
+                done, self._step = self._step, None
+                done.seconds = time.perf_counter() - began
+                self.steps.append(done)
+                if self.kernels is not None and done.running:
+                    self.kernels.after(phase_of(done.running, done.prompt_tokens, self.slots))
 
         engine.step = timed_step
 
