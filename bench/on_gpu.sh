@@ -22,7 +22,7 @@ fi
 export PYTHONPATH="$at/site-packages" VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1
 shared=("$at/models/shape" --workload "$at/workload.json" --dummy --runs 3)
 if [ "${ONLY:-serve}" = serve ]; then
-  python3 -m bench.serve "${shared[@]}" --at-once 4 ${ONLY_CANDIDATES+--only "$ONLY_CANDIDATES"} \
+  python3 -m bench.serve "${shared[@]}" --at-once 4 --first-alone ${ONLY_CANDIDATES+--only "$ONLY_CANDIDATES"} \
     --variants "${VARIANTS:-bench/variants_gpu.json}" --out "$results/serve.json" | tee "$results/serve.log"
 fi
 if [ "${ONLY:-breakdown}" = breakdown ]; then

@@ -2,7 +2,7 @@
 
     python -m bench.serve model/demo                                    on this machine
     python -m bench.serve DIR --workload FILE --dummy --only service    random weights of a shape
-    python -m bench.serve DIR --variants bench/variants_gpu.json --at-once 4
+    python -m bench.serve DIR --dummy --variants bench/variants_gpu.json --at-once 4
 
 Every candidate answers the same questions with the same number of tokens each:
 - service: this kit's service, one batch call; and in the same process, in turn, raw `LLM.generate`;
@@ -13,7 +13,7 @@ Every candidate answers the same questions with the same number of tokens each:
 `--set KEY=VALUE` (repeatable) are settings of the service. `--variants` names a JSON list of
 services with settings of their own: name, settings, and what was predicted of it before.
 `--at-once` loads so many candidates together, which takes most of the time, and measures them one
-after another; the first one starts alone, so that its start is a cold one where caches are empty.
+after another; `--first-alone` starts the first one alone: a cold start where caches are empty.
 Prints medians and ratios, writes JSON.
 """
 
@@ -54,6 +54,7 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
     variants: Annotated[Path | None, typer.Option(help="JSON list of services")] = None,
     at_once: Annotated[int, typer.Option(help="candidates loaded together")] = 1,
+    first_alone: Annotated[bool, typer.Option(help="the first one not with others")] = False,
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
 ) -> None:
     """Time the service and its peers."""
@@ -89,7 +90,7 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = figures["candidates"]
     predictions = {row["name"]: row.get("prediction", "") for row in listed}
-    for group in in_groups(list(jobs), at_once):
+    for group in in_groups(list(jobs), at_once, first_alone):
         for name, row in measure_together({name: jobs[name] for name in group}):
             rows[name] = row
             if "serial" in row:
@@ -119,11 +120,11 @@ def load_variants(path: Path | None, model: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def in_groups(names: list[str], at_once: int) -> list[list[str]]:
-    """The first alone when several are loaded at once, then groups of that size."""
-    first = 1 if at_once > 1 else 0
-    rest = [names[i : i + at_once] for i in range(first, len(names), at_once)]
-    return [names[:first], *rest] if first else rest
+def in_groups(names: list[str], at_once: int, first_alone: bool = False) -> list[list[str]]:
+    """Groups of at most that size, in order."""
+    cut = 1 if first_alone else 0
+    rest = [names[i : i + at_once] for i in range(cut, len(names), at_once)]
+    return [names[:1], *rest] if first_alone and names else rest
 
 
 def measure_together(jobs: Jobs) -> list[tuple[str, dict[str, Any]]]:
