@@ -14,12 +14,14 @@ STEPS = 10
 SETTLE = 5
 # What a kernel's name tells of its work, first match; what matches nothing is "other".
 KINDS = {
+    # First, because their names list what they were fused around.
+    "norms, activations, rope, quantizing": r"^triton",
     "KV cache write": r"reshape_and_cache",
     "attention": r"flash|attn|attention|paged",
     "matrix products": r"nvjet|gemm|cutlass|splitK|marlin|machete|cublas|Cijk",
     "sampling": r"gumbel|argmax|ArgMax|sampl|direct_copy",
     "copies": r"Memcpy|Memset",
-    "norms, activations, rope, quantizing": r"triton|norm|silu|rotary|quant",
+    "other norms and activations": r"norm|silu|rotary|quant",
 }
 
 

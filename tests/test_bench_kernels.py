@@ -29,6 +29,8 @@ def test_overlapping_kernels_are_busy_once_and_counted_by_kind() -> None:
 def test_kernels_are_known_by_their_names() -> None:
     assert kind_of("void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16>") == "KV cache write"
     assert kind_of("void marlin::Marlin<...>") == "matrix products"
+    fused = "triton_red_fused_abs_clamp_cutlass_scaled_mm_div_max"
+    assert kind_of(fused) == "norms, activations, rope, quantizing"
     assert kind_of("nobody_knows") == "other"
 
 

@@ -1,0 +1,37 @@
+"""README's speed tables are those of the recorded results."""
+
+import pytest
+
+from bench.tables import README, candidates_table, filled, steps_table
+
+
+def test_readme_holds_what_was_measured() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert filled(text) == text, "run: python -m bench.tables"
+
+
+def test_a_candidate_is_compared_by_its_median() -> None:
+    table = candidates_table(
+        {
+            "candidates": {
+                "raw defaults": {"seconds": [2.0, 9.0, 1.0], "floor_seconds": 1.0},
+                "new": {"seconds": [1.0, 1.0, 3.0], "floor_seconds": 0.5},
+                "serial": {"seconds": [4.0], "questions": 20},
+                "openai": {"failed": "no such module"},
+            }
+        }
+    )
+    assert "| new | 1.00 | 0.50 | 2.00 |" in table
+    assert "前 20 题 | 4.00 | | |" in table
+    assert "openai" not in table
+
+
+def test_a_step_is_told_by_kind_of_kernel() -> None:
+    kernels = {"decode, tail": {"busy_ms": 4.0, "kinds_ms": {"matrix products": 3.0}}}
+    table = steps_table({"breakdowns": {"awq": {"kernels": kernels}}})
+    assert "| awq | 不到 36 题 | 4.00 | 3.00 | 0.00 | 0.00 | 0.00 |" in table
+
+
+def test_a_missing_mark_is_named() -> None:
+    with pytest.raises(ValueError, match="gpu-candidates"):
+        filled("nothing")
