@@ -21,8 +21,9 @@ COPY download_model.py ./
 RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
     --out model/served
 
-# serve.env, where `run.sh tune` has written one: settings, over which ENV below wins.
-COPY serve.py serve.env* ./
+# serve.env, where `run.sh tune` has written one: settings, over which ENV below wins. And what an
+# earlier start on the same device has compiled, where you have kept it (README: COMPILE_CACHE_DIR).
+COPY serve.py serve.env* compile_cache.tar* ./
 COPY answering/ answering/
 
 # No network in the run: nothing may look for a newer file or report usage. VLLM_PLUGINS stays as

@@ -1,9 +1,9 @@
 """What vLLM and Triton compile at a start, kept for the next one (COMPILE_CACHE_DIR).
 
-A fresh container has compiled nothing; a directory made by an earlier start on the same kind of
-device spares it that. vLLM finds its part by a key of its own version, the device, the settings
-that shape the graph, and MODEL_DIR as it was written: another of these compiles again, and no
-answer depends on it. The directory holds programs: take it from nobody but yourself.
+A fresh container has compiled nothing; what an earlier start on the same kind of device left
+spares it that. vLLM finds its part by a key of its own version, the device, the settings that shape
+the graph, and MODEL_DIR as it was written: another of these compiles again, and no answer depends
+on it. It holds programs: take it from nobody but yourself.
 """
 
 import logging
@@ -18,20 +18,26 @@ log = logging.getLogger("answering.compile_cache")
 FOLDERS = {"VLLM_CACHE_ROOT": "vllm", "TRITON_CACHE_DIR": "triton"}
 
 
-def use_compile_cache(directory: Path) -> Path:
-    """Point vLLM and Triton at `directory`; call it before either is imported. Returns the folder
-    in use: a copy when `directory` cannot be written, since both also write where they read.
+def use_compile_cache(place: Path) -> Path:
+    """Point vLLM and Triton at `place`; call it before either is imported. Returns the folder in
+    use.
 
-    A variable that is set already stays. Raises OSError when there is no room for the copy.
+    place: a directory, made when it is missing; or an archive of one (.tar, .tar.gz, .zip). Of an
+    archive, and of a directory that cannot be written, a copy is used: both compilers also write
+    where they read. Raises OSError when there is no room for it, or no such archive.
     """
-    if directory.is_dir() and not os.access(directory, os.W_OK):
+    archive = bool(place.suffix) and not place.is_dir()
+    if archive or (place.is_dir() and not os.access(place, os.W_OK)):
         copy = Path(tempfile.mkdtemp(prefix="compile-cache-"))
-        shutil.copytree(directory, copy, dirs_exist_ok=True)
+        if archive:
+            shutil.unpack_archive(place, copy)
+        else:
+            shutil.copytree(place, copy, dirs_exist_ok=True)
         for path in [copy, *copy.rglob("*")]:
             path.chmod(path.stat().st_mode | 0o200)
-        log.info("compile cache: %s is read-only, a copy is used", directory)
-        directory = copy
-    directory.mkdir(parents=True, exist_ok=True)
+        log.info("compile cache: a copy of %s is used", place)
+        place = copy
+    place.mkdir(parents=True, exist_ok=True)
     for variable, folder in FOLDERS.items():
-        os.environ.setdefault(variable, str((directory / folder).absolute()))
-    return directory
+        os.environ[variable] = str((place / folder).absolute())
+    return place

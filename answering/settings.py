@@ -120,9 +120,9 @@ class Settings(BaseSettings):
     )
     compile_cache_dir: Path | None = Field(
         None,
-        description="Directory in which vLLM and Triton keep what they compile; a copy of it from "
-        "an earlier start on the same kind of device makes a fresh start faster. It holds "
-        "programs: use only your own. Unset: their own places under HOME.",
+        description="Directory in which vLLM and Triton keep what they compile; one that an "
+        "earlier start on the same kind of device left, or a .tar of it, makes a fresh start "
+        "faster. It holds programs: use only your own. Unset: their own places.",
     )
     enable_prefix_caching: bool = Field(
         True, description="Keep the KV cache of the system prompt between questions."

@@ -1,6 +1,7 @@
 """COMPILE_CACHE_DIR: what one start compiles, the next one finds."""
 
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -24,10 +25,26 @@ def test_both_compilers_keep_theirs_in_it(tmp_path: Path) -> None:
     assert os.environ["TRITON_CACHE_DIR"] == str(tmp_path / "new/triton")
 
 
-def test_a_variable_that_is_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VLLM_CACHE_ROOT", "/elsewhere")
+def test_it_wins_over_the_image_s_own_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", "/elsewhere")
     use_compile_cache(tmp_path)
-    assert os.environ["VLLM_CACHE_ROOT"] == "/elsewhere"
+    assert os.environ["TRITON_CACHE_DIR"] == str(tmp_path / "triton")
+
+
+def test_an_archive_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "made/vllm").mkdir(parents=True)
+    (tmp_path / "made/vllm/graph").write_text("compiled")
+    archive = shutil.make_archive(str(tmp_path / "compile_cache"), "tar", tmp_path / "made")
+    used = use_compile_cache(Path(archive))
+    assert (used / "vllm/graph").read_text() == "compiled"
+    assert os.environ["VLLM_CACHE_ROOT"] == str(used / "vllm")
+
+
+def test_a_missing_archive_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises((OSError, shutil.ReadError), match="compile_cache.tar"):
+        use_compile_cache(tmp_path / "compile_cache.tar")
 
 
 def test_a_read_only_one_is_copied_and_the_copy_can_be_written(
