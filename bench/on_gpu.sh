@@ -5,8 +5,8 @@
 #   bash bench/on_gpu.sh PACK_DIR RESULTS_DIR      RESULTS_DIR/serve.json, breakdown.json, *.log
 #
 # UNPACKED (default /tmp/bench_gpu) holds what was unpacked; a second run finds it there.
-# ONLY=serve or ONLY=breakdown does one of the two. VARIANTS names another list than
-# bench/variants_gpu.json.
+# ONLY=serve or ONLY=breakdown does one of the two. VARIANTS=bench/variants_more.json measures what was
+# tried and did not pay, ONLY_CANDIDATES="" leaves the other candidates out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 2 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -22,7 +22,7 @@ fi
 export PYTHONPATH="$at/site-packages" VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1
 shared=("$at/models/shape" --workload "$at/workload.json" --dummy --runs 3)
 if [ "${ONLY:-serve}" = serve ]; then
-  python3 -m bench.serve "${shared[@]}" --at-once 4 --first-alone ${ONLY_CANDIDATES+--only "$ONLY_CANDIDATES"} \
+  python3 -m bench.serve "${shared[@]}" --at-once 4 ${ONLY_CANDIDATES+--only "$ONLY_CANDIDATES"} \
     --variants "${VARIANTS:-bench/variants_gpu.json}" --out "$results/serve.json" | tee "$results/serve.log"
 fi
 if [ "${ONLY:-breakdown}" = breakdown ]; then
