@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     engine_in_process: bool | None = Field(
         None,
         description="vLLM's engine core inside the service's process. Unset: the device's "
-        "default (answering/devices.py).",
+        "default (answering/devices.py), and never with several GPUs.",
     )
     max_model_len: int = Field(
         2048,
@@ -126,6 +126,20 @@ class Settings(BaseSettings):
     )
     enable_prefix_caching: bool = Field(
         True, description="Keep the KV cache of the system prompt between questions."
+    )
+    tensor_parallel_size: int = Field(
+        1, gt=0, description="GPUs that one copy of the model is spread over."
+    )
+    data_parallel_size: int = Field(
+        1,
+        gt=0,
+        description="Copies of the model side by side, each on TENSOR_PARALLEL_SIZE GPUs of its "
+        "own; MAX_NUM_SEQS counts for each. vLLM spreads the questions over them.",
+    )
+    distributed_executor_backend: Literal["mp", "ray"] | None = Field(
+        None,
+        description="What runs the GPUs of one copy: `mp` processes of this host, `ray` also other "
+        "hosts'. Unset: vLLM's choice.",
     )
     engine_args: dict[str, Any] = Field(
         {},

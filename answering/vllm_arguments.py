@@ -1,5 +1,6 @@
 """The arguments of vLLM's `LLM(...)`: device, settings and ENGINE_ARGS, in this order."""
 
+import importlib.util
 import json
 import logging
 from typing import Any
@@ -30,7 +31,12 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         "max_num_seqs": settings.max_num_seqs,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "distributed_executor_backend": settings.distributed_executor_backend,
     }
+    # One GPU is not named: every version's default, also where a plugin adds to it.
+    for name in ("tensor_parallel_size", "data_parallel_size"):
+        size = getattr(settings, name)
+        chosen[name] = size if size > 1 else None
     arguments = {
         "model": str(settings.model_dir),
         "max_model_len": min(settings.max_model_len, longest),
@@ -52,7 +58,36 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         arguments["enforce_eager"] = True
         asked = arguments.get("max_num_seqs", EAGER_MAX_NUM_SEQS)
         arguments["max_num_seqs"] = min(asked, EAGER_MAX_NUM_SEQS)
+    _check_scale(settings, arguments)
     return arguments
+
+
+def core_in_process(settings: Settings, device: devices.Device, arguments: dict[str, Any]) -> bool:
+    """Whether vLLM's engine core runs in this process.
+
+    Not with several GPUs unless told: their workers are processes, whose death vLLM notices in a
+    core of its own.
+    """
+    if settings.engine_in_process is not None:
+        return settings.engine_in_process
+    sizes = [arguments.get(f"{kind}_parallel_size", 1) for kind in ("tensor", "pipeline", "data")]
+    return device.in_process and max(sizes) == 1
+
+
+def _check_scale(settings: Settings, arguments: dict[str, Any]) -> None:
+    """Raises EngineError where several GPUs are asked for in a way that cannot be."""
+    copies = arguments.get("data_parallel_size", 1)
+    if copies > 1 and settings.engine_in_process:
+        raise EngineError(
+            f"ENGINE_IN_PROCESS=1 with DATA_PARALLEL_SIZE={copies}: each copy of the model needs a "
+            "process of its own; leave ENGINE_IN_PROCESS unset"
+        )
+    ray = arguments.get("distributed_executor_backend") == "ray"
+    if ray and importlib.util.find_spec("ray") is None:
+        raise EngineError(
+            "DISTRIBUTED_EXECUTOR_BACKEND=ray: Ray is not installed here; install the version that "
+            "vLLM's own requirements name, and start it on every host (`ray start`)"
+        )
 
 
 def import_model_class(architectures: list[str]) -> None:

@@ -19,17 +19,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 from . import devices
 from .compile_cache import use_compile_cache
 from .crash_report import spread, write_crash_report
+from .data_parallel import DataParallelEngine
 from .detokenize import answer_text
 from .engine import Batch, EngineError
 from .recovery import Fault, Recovery, fault_of
 from .settings import Settings
 from .step_loop import Request, StepLoop
-from .vllm_arguments import engine_arguments, import_model_class, read_config
+from .vllm_arguments import core_in_process, engine_arguments, import_model_class, read_config
 
 log = logging.getLogger("answering.vllm")
 
@@ -183,7 +185,7 @@ class VllmEngine:
             self._ready.set_exception(self._error)
             return
         engine = self._llm.llm_engine
-        slots = engine.vllm_config.scheduler_config.max_num_seqs
+        slots = engine.vllm_config.scheduler_config.max_num_seqs * getattr(engine, "cores", 1)
         decode = functools.partial(answer_text, self._llm.get_tokenizer())
         self._loop = StepLoop(engine, decode, self.settings.temperature, self.ignore_eos, slots)
         self._recovery = Recovery(self._loop, self)
@@ -249,14 +251,13 @@ class VllmEngine:
             use_compile_cache(self.settings.compile_cache_dir)
         device = devices.detect()
         environment = devices.apply_environment(device)
-        in_process = self.settings.engine_in_process
-        in_process = device.in_process if in_process is None else in_process
+        wanted = engine_arguments(self.settings, device)
+        in_process = core_in_process(self.settings, device, wanted)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0" if in_process else "1"
 
         import vllm
         from vllm.engine.arg_utils import EngineArgs
 
-        wanted = engine_arguments(self.settings, device)
         known = {f.name for f in dataclasses.fields(EngineArgs)}
         arguments = {name: value for name, value in wanted.items() if name in known}
         for name in wanted.keys() - known:
@@ -266,11 +267,16 @@ class VllmEngine:
             import_model_class(read_config(self.settings).get("architectures", []))
         self._core_died = threading.Event()
         before = set(multiprocessing.active_children())
-        llm = vllm.LLM(**arguments)
+        copies = arguments.get("data_parallel_size", 1)
+        if copies > 1:
+            llm: Any = SimpleNamespace(llm_engine=DataParallelEngine(arguments))
+        else:
+            llm = vllm.LLM(**arguments)
         _watch(set(multiprocessing.active_children()) - before, llm, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
         # On a processor a full batch takes long and warms nothing that a small one does not.
-        self.warmup_questions = 16 if device.kind == "cpu" else arguments.get("max_num_seqs", 256)
+        at_once = arguments.get("max_num_seqs", 256) * copies
+        self.warmup_questions = 16 if device.kind == "cpu" else at_once
         self._info |= {
             "version": vllm.__version__,
             "device": {"kind": device.kind, "name": device.name, "environment": environment},
@@ -287,22 +293,26 @@ def _watch(processes: set[Any], llm: Any, died: threading.Event) -> None:
     """Notice the death of the engine's own processes, and wake a step that waits for them.
 
     vLLM's client for synchronous use waits for its engine process without end when that is killed
-    (0.10.0 and 0.32.0 alike).
+    (0.10.0 and 0.32.0 alike). Steps of several engine cores end by themselves.
     """
     outputs = getattr(getattr(llm.llm_engine, "engine_core", None), "outputs_queue", None)
-    if not processes or outputs is None:
+    if not processes:
         return
 
     def wait() -> None:
         multiprocessing.connection.wait([process.sentinel for process in processes])
         died.set()
-        outputs.put_nowait(EngineError("vLLM's engine process is gone"))
+        if outputs is not None:
+            outputs.put_nowait(EngineError("vLLM's engine process is gone"))
 
     threading.Thread(target=wait, name="engine-watch", daemon=True).start()
 
 
 def _shut_down(llm: Any) -> None:
     """Free the device; newer versions have a method for it, 0.10.0 only its engine core's."""
-    core = getattr(llm.llm_engine, "engine_core", None)
+    engine = llm.llm_engine
+    core = (
+        engine if isinstance(engine, DataParallelEngine) else getattr(engine, "engine_core", None)
+    )
     if core is not None:
         core.shutdown()
