@@ -12,7 +12,7 @@ from answering.engine import EngineError
 from answering.settings import Settings
 from answering.vllm_arguments import core_in_process, engine_arguments
 from tests.conftest import running_service
-from tests.test_faults import MANY, RIGHT, ask, figures, kill_engine_process, wait_for
+from tests.test_faults import MANY, RIGHT, ask, figures, kill_engine_process, metric, wait_for
 
 BUDGET_S = 10
 
@@ -104,5 +104,6 @@ def test_two_copies_answer_as_one_keep_deadlines_and_survive_a_loss(
             wait_for(lambda: figures(service)["running"] > 0)
             kill_engine_process(service)
             assert len(pending.result()) == len(MANY) * 400
-        wait_for(lambda: figures(service)["remakes"] == 1, 200)
+        wait_for(lambda: figures(service)["remakes"] == 1)
+        wait_for(lambda: metric(service, "answering_engine_recovering") == 0, 200)
         assert ask(service, MANY) == RIGHT
