@@ -82,11 +82,10 @@ class DataParallelEngine:
         return self._loop.run_until_complete(work)
 
     async def _wait(self) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), STEP_S)
+        self._wake.clear()
         self._delivered = 0
-        if not self._finished and self._error is None:
-            self._wake.clear()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), STEP_S)
 
     async def _collect(self, request_id: str, queue: Any) -> None:
         try:
