@@ -157,6 +157,7 @@ def _dockerfile(checkout: Checkout) -> list[Line]:
         _port_of_command(commands, port),
         *_plugins(checkout),
         *_settings_file(checkout),
+        *_gpus(checkout),
     ]
 
 
@@ -183,6 +184,14 @@ def _settings_file(checkout: Checkout) -> list[Line]:
     over = [f"{name}={image[name]}" for name in told if name in image]
     why = f"{names}; the Dockerfile's ENV wins: {', '.join(over)}" if over else names
     return [Line("repository", "serve.env", "ok", f"{len(told)} settings", why=why)]
+
+
+def _gpus(checkout: Checkout) -> list[Line]:
+    sizes = [checkout.environment.get(f"{kind}_PARALLEL_SIZE", "1") for kind in ("TENSOR", "DATA")]
+    if set(sizes) == {"1"}:
+        return []
+    why = "TENSOR_PARALLEL_SIZE × DATA_PARALLEL_SIZE: vLLM does not start with fewer GPUs than that"
+    return [Line("repository", "GPUs", "fail", " × ".join(sizes), "1", "", why)]
 
 
 def _filled(text: str, arguments: dict[str, str]) -> str:

@@ -257,6 +257,14 @@ def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_
     assert code == (1 if state == "fail" else 0)
 
 
+def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
+    shutil.copytree(ROOT / "answering", repository.directory / "answering")
+    (repository.directory / "serve.env").write_text("DATA_PARALLEL_SIZE=2\n")
+    repository.commit()
+    _, lines = preflight("--offline", "--config", config(tmp_path))
+    assert failing(lines) == {"repository: GPUs"}
+
+
 def test_the_model_of_the_dockerfile_is_asked_of_the_hub(preflight, repository, model, tmp_path):
     repository.change("Dockerfile", "Qwen/Qwen3-4B", "me/book")
     with HubStandin(tmp_path / "hub") as hub:
