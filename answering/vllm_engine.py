@@ -63,6 +63,7 @@ class VllmEngine:
         self._recovery: Recovery | None = None
         self._core_died = threading.Event()
         self._load_seconds = 0.0
+        self._processes: set[Any] = set()
         self.max_model_len = settings.max_model_len
         self.warmup_questions = 1
 
@@ -130,6 +131,10 @@ class VllmEngine:
         """End the engine's thread; unfinished batches fail."""
         self._inbox.put(None)
         self._thread.join(timeout=STOP_S)
+        if self._thread.is_alive():
+            # The service may be gone before the thread is done, and nobody ends these then.
+            for process in self._processes:
+                process.kill()
 
     def remake(self) -> Any:
         """A new engine in place of the old one. Raises EngineError."""
@@ -272,7 +277,8 @@ class VllmEngine:
             llm: Any = SimpleNamespace(llm_engine=DataParallelEngine(arguments))
         else:
             llm = vllm.LLM(**arguments)
-        _watch(set(multiprocessing.active_children()) - before, llm, self._core_died)
+        self._processes = set(multiprocessing.active_children()) - before
+        _watch(self._processes, llm, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
         # On a processor a full batch takes long and warms nothing that a small one does not.
         at_once = arguments.get("max_num_seqs", 256) * copies

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from answering import devices
@@ -107,3 +108,8 @@ def test_two_copies_answer_as_one_keep_deadlines_and_survive_a_loss(
         wait_for(lambda: figures(service)["remakes"] == 1)
         wait_for(lambda: metric(service, "answering_engine_recovering") == 0, 200)
         assert ask(service, MANY) == RIGHT
+        family = psutil.Process(service.process.pid).children(recursive=True)
+        service.process.terminate()
+        service.process.wait(10)
+        _, left = psutil.wait_procs(family, timeout=20)
+        assert left == []
