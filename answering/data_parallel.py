@@ -9,6 +9,7 @@ the step loop reads partial answers between two steps, as with one core.
 import asyncio
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -39,6 +40,11 @@ class DataParallelEngine:
         self.output_processor = self._llm.output_processor
         self.cores = self.vllm_config.parallel_config.data_parallel_size
         self._count_deliveries(self._llm.engine_core)
+
+    def get_tokenizer(self) -> Any:
+        """vLLM's tokenizer of the model, as `LLM` has it."""
+        found = self._llm.get_tokenizer()
+        return self._run(found) if inspect.isawaitable(found) else found  # 0.10.0: to be awaited
 
     def add_request(self, request_id: str, prompt: dict[str, Any], params: Any) -> None:
         """Hand a request over. Raises what vLLM raises for a prompt that it refuses."""

@@ -274,7 +274,8 @@ class VllmEngine:
         before = set(multiprocessing.active_children())
         copies = arguments.get("data_parallel_size", 1)
         if copies > 1:
-            llm: Any = SimpleNamespace(llm_engine=DataParallelEngine(arguments))
+            engine = DataParallelEngine(arguments)
+            llm: Any = SimpleNamespace(llm_engine=engine, get_tokenizer=engine.get_tokenizer)
         else:
             llm = vllm.LLM(**arguments)
         self._processes = set(multiprocessing.active_children()) - before

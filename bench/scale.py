@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from answering.warmup import warm_up_questions
-from bench.serve import Bench, BenchError
+from bench.candidates import Candidates
+from bench.processes import BenchError
 from bench.workload import load_workload
 
 console = Console(width=110)
@@ -51,9 +52,10 @@ def main(
     settings = {"MAX_TOKENS": str(answer_tokens), **SETTINGS}
     settings |= dict(pair.split("=", 1) for pair in set_ or [])
     # No workload's lengths are set: every answer goes on to MAX_TOKENS.
-    bench = Bench(model, load_workload(None, 1), ["--questions", "1"], RUNS, dummy, settings)
+    one = load_workload(None, 1)
+    these = Candidates(model, one, ["--questions", "1"], RUNS, dummy, settings)
     try:
-        figures = measure(bench, counts, answer_tokens)
+        figures = measure(these, counts, answer_tokens)
     except BenchError as error:
         console.print(f"[red]not measured:[/] {error}", highlight=False)
         raise typer.Exit(1) from None
@@ -63,11 +65,11 @@ def main(
     show(figures)
 
 
-def measure(bench: Bench, counts: list[int], answer_tokens: int) -> dict[str, Any]:
+def measure(these: Candidates, counts: list[int], answer_tokens: int) -> dict[str, Any]:
     """One row a size. Raises BenchError when the service does not start or answer."""
     questions = iter(warm_up_questions(WARM_UP + sum(counts) * RUNS))
     rows = []
-    with bench.fixed_service({}) as (client, _):
+    with these.fixed_service({}) as (client, _, _):
         ask(client, [next(questions) for _ in range(WARM_UP)])  # pays for what is warm later
         before = memory(client)
         for count in counts:

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.serve import BenchError, free_port, server
+from bench.processes import BenchError, free_port, server
 from judging.questions import read_questions
 
 console = Console(width=110)
@@ -75,7 +75,7 @@ def measure(
         settings = settings | {"ENGINE_ARGS": json.dumps(given)}
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
-    with server(command, settings, port, "/") as (client, _):
+    with server(command, settings, port, "/") as (client, _, _):
         answers, _ = ask(client, questions)  # pays for what is warm later
         for question in questions[:2]:
             ask(client, question)
