@@ -66,9 +66,11 @@ def main(
             model, found = _model(checkout, model_dir, config, weights, offline)
             lines += found
             lines += budgets.build_lines(model, wheels, checkout.clone_bytes)
+            target = budgets.device(device)
+            lines += budgets.format_lines(model, target, checkout.environment)
             if model:
                 works = [budgets.workload_of(s) for s in sets] or budgets.recorded_workloads()
-                lines += _run_lines(model, checkout, budgets.device(device), works, startup_s)
+                lines += _run_lines(model, checkout, target, works, startup_s)
             if rehearsal and model_dir:
                 files = list(testsets or [])
                 lines += _rehearsal(checkout, model_dir, files, repository)
@@ -128,7 +130,7 @@ def _run_lines(
     eager = environment.get("ENFORCE_EAGER", "").lower() in ("1", "true")
     serial = environment.get("SERVE_MODE") == "serial"
     yield budgets.device_line(target)
-    yield budgets.health_line(model, target, startup_s, eager)
+    yield from budgets.health_lines(model, target, startup_s, eager, environment)
     for work in works:
         yield from budgets.predict_lines(model, target, work, serial)
     share = environment.get("GPU_MEMORY_UTILIZATION", FACTS["assumed"]["memory_share"]["value"])

@@ -5,8 +5,9 @@ start measured elsewhere plus reading the weights for health; the roofline (ever
 reads all weights and every answer's KV cache once) times what real vLLM took over it, for predict.
 """
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Device:
     flops_per_s: float | None
     max_num_seqs: int
     source: str
+    formats: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,32 @@ def device_line(target: Device) -> Line:
     arithmetic = f"{target.flops_per_s / 1e12:.3g} TFLOP/s" if target.flops_per_s else "unknown"
     figure = f"{target.bytes_per_s / 1e9:,.0f} GB/s, arithmetic {arithmetic}"
     return Line("device", target.name, "note", figure, why=target.source)
+
+
+def format_lines(model: Model | None, target: Device, environment: Mapping[str, str]) -> list[Line]:
+    """Whether the device takes the weights' format: the model's own, or the one that settings ask
+    vLLM to make of them."""
+    asked = environment.get("QUANTIZATION") or _engine_args(environment).get("quantization")
+    form = asked or (model.form if model else None)
+    if not target.formats or not form:
+        return []
+    told = target.formats.get(form)
+    what, figure = "weights' format", f"{form} (asked by a setting)" if asked else form
+    if told == "ok":
+        return [Line("model", what, "ok", figure, why=target.formats["source"])]
+    if told:
+        return [Line("model", what, "fail", figure, why=told)]
+    why = (
+        "nobody has tried it on this device; the `awq-gemm` export is the one that its plugin names"
+    )
+    return [Line("model", what, "unknown", figure, why=why)]
+
+
+def _engine_args(environment: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(environment.get("ENGINE_ARGS") or "{}"))
+    except (ValueError, TypeError):  # the line on serve.env has said so
+        return {}
 
 
 def recorded_workloads() -> list[Workload]:
@@ -127,12 +155,22 @@ def build_lines(model: Model | None, wheels: tuple[int, float] | None, clone: in
     return [*lines, line]
 
 
-def health_line(model: Model, target: Device, startup_s: float | None, eager: bool) -> Line:
-    """Start-up of 180 s. startup_s: a measured start of this very service, taken as it is."""
+def health_lines(
+    model: Model,
+    target: Device,
+    startup_s: float | None,
+    eager: bool,
+    environment: Mapping[str, str],
+) -> list[Line]:
+    """Start-up of 180 s, and whether its first rung would be let finish.
+
+    startup_s: a measured start of this very service, taken as it is. environment: of the image.
+    """
     limit = FACTS["judge"]["health_s"]
     if startup_s is not None:
         why = "start measured and given by you; ENFORCE_EAGER=1 and fewer graph sizes shorten it"
-        return at_most("health", "start", startup_s, limit, "s", why)
+        line = at_most("health", "start", startup_s, limit, "s", why)
+        return [line, *_rung_line(startup_s, eager, environment)]
     name = "startup_compiled_s"
     if target.key == "cpu" or eager:
         name = "startup_cpu_s" if target.key == "cpu" else "startup_eager_s"
@@ -144,7 +182,27 @@ def health_line(model: Model, target: Device, startup_s: float | None, eager: bo
     )
     if name == "startup_compiled_s":
         why += "; ENFORCE_EAGER=1 shortens it"
-    return at_most("health", "start", record["value"] + reading, limit, "s", why)
+    seconds = record["value"] + reading
+    line = at_most("health", "start", seconds, limit, "s", why)
+    return [line, *_rung_line(seconds, name != "startup_compiled_s", environment)]
+
+
+def _rung_line(seconds: float, eager: bool, environment: Mapping[str, str]) -> list[Line]:
+    """The service gives its tuned start up when the time for an eager one would run out."""
+    if eager:
+        return []
+    budget, reserve = (
+        float(environment.get(name.upper()) or FACTS["service"][name])
+        for name in ("health_budget_s", "startup_reserve_s")
+    )
+    cut = budget - reserve
+    why = (
+        f"HEALTH_BUDGET_S {budget:g} - STARTUP_RESERVE_S {reserve:g}: a tuned start that is not "
+        "ready then is given up for an eager one, which answers several times slower. What an "
+        "earlier start compiled makes it shorter (COMPILE_CACHE_DIR, README)"
+    )
+    line = at_most("health", "tuned start kept", seconds, cut, "s", why)
+    return [replace(line, state="note") if line.state == "fail" else line]
 
 
 def roofline_seconds(model: Model, target: Device, work: Workload, max_num_seqs: int) -> float:

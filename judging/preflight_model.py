@@ -19,7 +19,8 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """weight_bytes are what the device holds; total_bytes what the build fetches."""
+    """weight_bytes are what the device holds; total_bytes what the build fetches; form: the
+    weights' format ("plain", "awq", "fp8", "compressed-tensors int-quantized", …), where known."""
 
     name: str
     source: str
@@ -30,6 +31,7 @@ class Model:
     hidden_size: int | None = None
     intermediate_size: int | None = None
     vocab_size: int | None = None
+    form: str | None = None
 
 
 def from_directory(directory: Path) -> Model:
@@ -113,11 +115,20 @@ def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
         norms = 2 * hidden + (2 * head if str(config.get("model_type")).startswith("qwen3") else 0)
         embedding = _embedding(config)
     except (KeyError, TypeError, ZeroDivisionError):
-        return {"parameters": None, "kv_bytes_per_token": None}
+        return {"parameters": None, "kv_bytes_per_token": None, "form": _form(config)}
     return {
         "parameters": layers * (attention + mlp + norms) + embedding + hidden,
         "kv_bytes_per_token": 2 * layers * kv_heads * head * 2,  # K and V, 16 bit
         "hidden_size": hidden,
         "intermediate_size": config["intermediate_size"],
         "vocab_size": config["vocab_size"],
+        "form": _form(config),
     }
+
+
+def _form(config: Mapping[str, Any]) -> str:
+    quantization = config.get("quantization_config") or {}
+    method, layout = quantization.get("quant_method"), str(quantization.get("format") or "")
+    if "float" in layout or method == "fp8":
+        return "fp8"
+    return f"{method} {layout}".strip() if method else "plain"

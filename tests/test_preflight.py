@@ -257,6 +257,53 @@ def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_
     assert code == (1 if state == "fail" else 0)
 
 
+def test_settings_tuned_where_fp8_exists_do_not_go_to_a_device_without(
+    preflight, repository, tmp_path
+):
+    shutil.copytree(ROOT / "answering", repository.directory / "answering")
+    (repository.directory / "serve.env").write_text("QUANTIZATION=fp8\n")
+    repository.commit()
+    _, lines = preflight("--offline")
+    assert failing(lines) == {"model: weights' format"}
+    _, lines = preflight("--offline", "--device", "h100")
+    assert not failing(lines)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "state"),
+    [
+        (None, "ok"),
+        ({"quant_method": "awq"}, "ok"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "unknown"),
+        ({"quant_method": "compressed-tensors", "format": "float-quantized"}, "fail"),
+    ],
+)
+def test_the_weights_format_is_one_that_the_device_takes(preflight, model, quantization, state):
+    config = {**QWEN3_4B, **({"quantization_config": quantization} if quantization else {})}
+    (model / "config.json").write_text(json.dumps(config))
+    _, lines = preflight("--offline", "--no-rehearsal", "--model-dir", model)
+    assert lines["model: weights' format"]["state"] == state
+
+
+def test_a_start_that_the_ladder_would_give_up_is_told(preflight, repository, tmp_path):
+    _, lines = preflight("--offline", "--config", config(tmp_path))
+    line = lines["health: tuned start kept"]
+    assert (line["state"], line["limit"]) == ("note", "125 s")
+    assert "COMPILE_CACHE_DIR" in line["why"]
+    _, lines = preflight("--offline", "--config", config(tmp_path), "--startup-s", "60")
+    assert lines["health: tuned start kept"]["state"] == "ok"
+    repository.change("Dockerfile", "VLLM_USE_V1=1", "VLLM_USE_V1=1 STARTUP_RESERVE_S=30")
+    _, lines = preflight("--offline", "--config", config(tmp_path))
+    assert lines["health: tuned start kept"]["limit"] == "140 s"
+
+
+def test_the_ladders_budget_is_the_services_own():
+    from answering.settings import Settings
+
+    for name in ("health_budget_s", "startup_reserve_s"):
+        assert FACTS["service"][name] == Settings.model_fields[name].default
+
+
 def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
     shutil.copytree(ROOT / "answering", repository.directory / "answering")
     (repository.directory / "serve.env").write_text("DATA_PARALLEL_SIZE=2\n")
