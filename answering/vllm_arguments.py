@@ -51,6 +51,8 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         **{name: value for name, value in chosen.items() if value is not None},
         **settings.engine_args,
     }
+    if "compilation_config" not in arguments and not arguments.get("enforce_eager"):
+        arguments |= _graphs(device, arguments.get("max_num_seqs"))
     if settings.startup == "eager":  # wins over everything: what was asked for did not start
         for name in TUNING & arguments.keys():
             log.warning("eager start: %s is left out", name)
@@ -60,6 +62,14 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         arguments["max_num_seqs"] = min(asked, EAGER_MAX_NUM_SEQS)
     _check_scale(settings, arguments)
     return arguments
+
+
+def _graphs(device: devices.Device, at_once: int | None) -> dict[str, Any]:
+    """Graph sizes of the device, none above what runs at once, and that itself."""
+    if not device.graph_sizes or not at_once:
+        return {}
+    sizes = {size for size in device.graph_sizes if size <= at_once}
+    return {"compilation_config": {"cudagraph_capture_sizes": sorted(sizes | {at_once})}}
 
 
 def core_in_process(settings: Settings, device: devices.Device, arguments: dict[str, Any]) -> bool:

@@ -274,7 +274,8 @@ def test_settings_tuned_where_fp8_exists_do_not_go_to_a_device_without(
     [
         (None, "ok"),
         ({"quant_method": "awq"}, "ok"),
-        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "unknown"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "fail"),
+        ({"quant_method": "compressed-tensors", "format": "int-quantized"}, "unknown"),
         ({"quant_method": "compressed-tensors", "format": "float-quantized"}, "fail"),
     ],
 )

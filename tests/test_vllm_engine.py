@@ -149,6 +149,23 @@ def test_arguments_come_from_the_device_then_settings_then_engine_args(tmp_path:
     assert (arguments["enforce_eager"], arguments["max_num_seqs"]) == (True, 64)
 
 
+def test_graphs_are_captured_for_no_more_than_runs_at_once(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    def sizes(device: devices.Device, **settings: Any) -> list[int]:
+        arguments = engine_arguments(Settings(model_dir=tmp_path, **settings), device)
+        return arguments.get("compilation_config", {}).get("cudagraph_capture_sizes", [])
+
+    assert sizes(devices.cuda("H100"))[-5:] == [320, 358, 384, 448, 512]
+    assert max(sizes(devices.metax("C500"))) == 256
+    assert sizes(devices.cuda("H100"), max_num_seqs=100)[-2:] == [96, 100]
+    assert sizes(devices.cuda("H100"), enforce_eager=True) == []
+    assert sizes(devices.cuda("H100"), startup="eager") == []
+    assert sizes(devices.cpu("x")) == []
+    own = {"compilation_config": {"cudagraph_capture_sizes": [7]}}
+    assert sizes(devices.cuda("H100"), engine_args=own) == [7]
+
+
 def test_awq_weights_on_metax_need_its_layout_and_float16(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
     settings = Settings(model_dir=tmp_path)
