@@ -1,20 +1,20 @@
-"""README's speed tables, made from bench/results/.
+"""The speed tables of README.md and bench/README.md, made from bench/results/.
 
-    python -m bench.tables          writes them into README.md, between their marks
+    python -m bench.tables          writes them between their marks
 
-A test checks that README holds what the recorded results give.
+A test checks that both hold what the recorded results give.
 """
 
 import json
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench/results"
-README = ROOT / "README.md"
 
-# What the results call them, and README's words. A result without a name here keeps its own.
+# What the results call them, and the pages' words. A result without a name here keeps its own.
 NAMES = {
     "service": "本服务，bf16（默认设置）",
     "raw defaults": "vLLM 默认设置，一次 `LLM.generate`",
@@ -86,18 +86,24 @@ TABLES = {
 }
 
 
-def filled(text: str) -> str:
-    """README's text with every table as the results give it. Raises ValueError without a mark."""
-    for name, (file, table) in TABLES.items():
+# The tables of each page.
+PAGES = {ROOT / "README.md": ("gpu-candidates",), ROOT / "bench/README.md": tuple(TABLES)}
+
+
+def filled(text: str, names: Iterable[str]) -> str:
+    """A page's text with these tables as the results give them. Raises ValueError: no such mark."""
+    for name in names:
+        file, table = TABLES[name]
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, found, rest = text.partition(begin)
         _, also_found, after = rest.partition(end)
         if not (found and also_found):
-            raise ValueError(f"README.md lacks the marks {begin.strip()} … {end.strip()}")
+            raise ValueError(f"the page lacks the marks {begin.strip()} … {end.strip()}")
         results = json.loads((RESULTS / file).read_text(encoding="utf-8"))
         text = before + begin + table(results) + "\n" + end + after
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page, names in PAGES.items():
+        page.write_text(filled(page.read_text(encoding="utf-8"), names), encoding="utf-8")

@@ -1,13 +1,16 @@
-"""README's speed tables are those of the recorded results."""
+"""The speed tables of both pages are those of the recorded results."""
+
+from pathlib import Path
 
 import pytest
 
-from bench.tables import README, candidates_table, filled, steps_table
+from bench.tables import PAGES, candidates_table, filled, steps_table
 
 
-def test_readme_holds_what_was_measured() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert filled(text) == text, "run: python -m bench.tables"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_a_page_holds_what_was_measured(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert filled(text, PAGES[page]) == text, "run: python -m bench.tables"
 
 
 def test_a_candidate_is_compared_by_its_median() -> None:
@@ -34,4 +37,4 @@ def test_a_step_is_told_by_kind_of_kernel() -> None:
 
 def test_a_missing_mark_is_named() -> None:
     with pytest.raises(ValueError, match="gpu-candidates"):
-        filled("nothing")
+        filled("nothing", ["gpu-candidates"])
