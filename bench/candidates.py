@@ -40,7 +40,7 @@ class Candidates:
         dummy: bool,
         settings: dict[str, str],
         share: float | None = None,
-        kv_cache_gb: float = 9.5,
+        kv_cache_gb: float = 0.0,
     ):
         self.model, self.work, self.given, self.runs, self.dummy = model, work, given, runs, dummy
         self.settings = settings

@@ -54,6 +54,7 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
     variants: Annotated[Path | None, typer.Option(help="JSON list of services")] = None,
     at_once: Annotated[int, typer.Option(help="candidates loaded together")] = 1,
+    kv_cache_gb: Annotated[float, typer.Option(help="of each, when loaded together")] = 9.5,
     first_alone: Annotated[bool, typer.Option(help="the first one not with others")] = False,
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
 ) -> None:
@@ -66,7 +67,7 @@ def main(
         raise typer.BadParameter(f"--only: unknown {sorted(unknown)}; there are {ALL}")
     settings = dict(pair.split("=", 1) for pair in set_ or [])
     share = round(0.9 / at_once, 3) if at_once > 1 else None
-    these = Candidates(model, work, given, runs, dummy, settings, share)
+    these = Candidates(model, work, given, runs, dummy, settings, share, kv_cache_gb)
     listed = load_variants(variants, model)
     jobs: Jobs = {}
     if "service" in wanted:

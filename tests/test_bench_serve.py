@@ -1,0 +1,57 @@
+"""Candidates side by side: groups, variants, and one that fails among others."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.processes import BenchError
+from bench.serve import in_groups, load_variants, measure_together
+
+
+def test_groups_keep_the_order_and_the_first_may_stand_alone() -> None:
+    names = list("abcdef")
+    assert in_groups(names, 4) == [list("abcd"), list("ef")]
+    assert in_groups(names, 4, first_alone=True) == [["a"], list("bcde"), ["f"]]
+    assert in_groups([], 4, first_alone=True) == []
+
+
+def test_variants_settings_are_texts_and_know_the_models_place(tmp_path: Path) -> None:
+    path = tmp_path / "variants.json"
+    settings = {"MODEL_DIR": "{model}-awq", "ENGINE_ARGS": {"block_size": 64}}
+    path.write_text(json.dumps([{"name": "awq", "settings": settings, "prediction": "less"}]))
+    (row,) = load_variants(path, Path("/m/shape"))
+    assert row["settings"] == {"MODEL_DIR": "/m/shape-awq", "ENGINE_ARGS": '{"block_size": 64}'}
+
+
+def test_every_list_of_variants_can_be_read() -> None:
+    for path in Path("bench").glob("variants_*.json"):
+        rows = load_variants(path, Path("m"))
+        assert all(row["prediction"] and row["settings"] for row in rows)
+
+
+def test_one_that_does_not_start_or_measure_costs_only_its_own_row() -> None:
+    open_now: list[str] = []
+
+    @contextlib.contextmanager
+    def job(name: str, start: bool = True, measure: bool = True) -> Iterator[Any]:
+        if not start:
+            raise BenchError("no such model")
+        open_now.append(name)
+
+        def run() -> dict[str, Any]:
+            assert len(open_now) == 2, "measured before all had started"
+            if not measure:
+                raise BenchError("it died")
+            return {"seconds": [1.0]}
+
+        yield run
+        open_now.remove(name)
+
+    jobs = {"good": job("good"), "mute": job("mute", start=False), "ill": job("ill", measure=False)}
+    figures = dict(measure_together(jobs))
+    assert figures["good"] == {"seconds": [1.0]}
+    assert figures["mute"] == {"failed": "no such model"}
+    assert figures["ill"] == {"failed": "it died"}
+    assert open_now == []
