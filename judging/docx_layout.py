@@ -18,7 +18,8 @@ from docx.opc.exceptions import PackageNotFoundError
 from docx.oxml.exceptions import XmlchemyError
 from lxml.etree import LxmlError
 
-from judging.questions import Question, TestSetError, check_archive
+from judging.archives import check_archive
+from judging.testset import Question, TestSetError
 
 # \s covers full-width and no-break spaces, but not zero-width ones and byte-order marks.
 _LEAD = r"^[\s\u200b\ufeff]*"

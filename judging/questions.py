@@ -2,11 +2,13 @@
 
 import json
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from judging.archives import check_archive as check_archive  # data/ reads books behind it, too
+from judging.testset import Question as Question
+from judging.testset import TestSet as TestSet
+from judging.testset import TestSetError as TestSetError
 
 log = logging.getLogger(__name__)
 
@@ -18,38 +20,6 @@ _FIELD_PAIRS = [
     ("query", "response"),
     ("instruction", "output"),
 ]
-
-
-class TestSetError(ValueError):
-    """A test set that cannot be used; the message names the file, the place and what to do."""
-
-    __test__ = False  # not a test class, whatever pytest thinks of the name
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question, its reference answer, the section heading above it ("" if none), its place."""
-
-    question: str
-    reference: str
-    section: str = ""
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """A test set's questions in file order, and what is doubtful about the file."""
-
-    __test__ = False
-
-    path: Path
-    questions: list[Question]
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
 
 
 def read_questions(path: str | Path) -> list[Question]:
