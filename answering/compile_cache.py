@@ -18,14 +18,26 @@ log = logging.getLogger("answering.compile_cache")
 FOLDERS = {"VLLM_CACHE_ROOT": "vllm", "TRITON_CACHE_DIR": "triton"}
 
 
-def use_compile_cache(place: Path) -> Path:
+def use_compile_cache(place: Path) -> Path | None:
     """Point vLLM and Triton at `place`; call it before either is imported. Returns the folder in
     use.
 
     place: a directory, made when it is missing; or an archive of one (.tar, .tar.gz, .zip). Of an
     archive, and of a directory that cannot be written, a copy is used: both compilers also write
-    where they read. Raises OSError when there is no room for it, or no such archive.
+    where they read. One that cannot be used is logged as an error and None comes back: the start
+    is a cold one then, and every answer the same.
     """
+    try:
+        place = _writable(place)
+    except (OSError, shutil.ReadError) as error:
+        log.error("COMPILE_CACHE_DIR=%s cannot be used, everything is compiled: %s", place, error)
+        return None
+    for variable, folder in FOLDERS.items():
+        os.environ[variable] = str((place / folder).absolute())
+    return place
+
+
+def _writable(place: Path) -> Path:
     archive = bool(place.suffix) and not place.is_dir()
     if archive or (place.is_dir() and not os.access(place, os.W_OK)):
         copy = Path(tempfile.mkdtemp(prefix="compile-cache-"))
@@ -38,6 +50,4 @@ def use_compile_cache(place: Path) -> Path:
         log.info("compile cache: a copy of %s is used", place)
         place = copy
     place.mkdir(parents=True, exist_ok=True)
-    for variable, folder in FOLDERS.items():
-        os.environ[variable] = str((place / folder).absolute())
     return place

@@ -182,6 +182,8 @@ class VllmEngine:
     def _run(self) -> None:
         # vLLM 0.10.0 falls back to its old engine when built outside the main thread, unless told.
         os.environ.setdefault("VLLM_USE_V1", "1")
+        if self.settings.compile_cache_dir is not None:  # once: an engine made again finds it
+            use_compile_cache(self.settings.compile_cache_dir)
         try:
             self._llm = self._load()
         except Exception as error:  # noqa: BLE001 - whatever stops vLLM reaches start()'s caller
@@ -252,8 +254,6 @@ class VllmEngine:
 
     def _load(self) -> Any:
         began = time.monotonic()
-        if self.settings.compile_cache_dir is not None:
-            use_compile_cache(self.settings.compile_cache_dir)
         device = devices.detect()
         environment = devices.apply_environment(device)
         wanted = engine_arguments(self.settings, device)

@@ -181,6 +181,10 @@ def _settings_file(checkout: Checkout) -> list[Line]:
         # The exception's message is all that its class leads, however many lines.
         why = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()[-300:]
         return [Line("repository", "serve.env", "fail", "cannot be used", why=why)]
+    cache = told.get("COMPILE_CACHE_DIR", "")
+    if cache and not (checkout.directory / cache).exists():
+        why = f"COMPILE_CACHE_DIR={cache} is not committed: every start would compile again"
+        return [Line("repository", "serve.env", "fail", "names a missing file", why=why)]
     over = [f"{name}={image[name]}" for name in told if name in image]
     why = f"{names}; the Dockerfile's ENV wins: {', '.join(over)}" if over else names
     return [Line("repository", "serve.env", "ok", f"{len(told)} settings", why=why)]

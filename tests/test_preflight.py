@@ -245,7 +245,12 @@ def test_another_base_image(preflight, repository, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "state"), [("GPU_MEMORY_UTILIZATION=0.5\n", "ok"), ("MAX_NUM_SEQ=9\n", "fail")]
+    ("text", "state"),
+    [
+        ("GPU_MEMORY_UTILIZATION=0.5\n", "ok"),
+        ("MAX_NUM_SEQ=9\n", "fail"),
+        ("COMPILE_CACHE_DIR=compile_cache.tar\n", "fail"),
+    ],
 )
 def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_path, text, state):
     shutil.copytree(ROOT / "answering", repository.directory / "answering")
