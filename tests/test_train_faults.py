@@ -85,7 +85,7 @@ def test_memory_that_ends_while_the_model_loads_is_told_too(base, data, tmp_path
     def no_memory(*args, **kwargs):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 99 bytes")
 
-    monkeypatch.setattr("train.finetune.load_model", no_memory)
+    monkeypatch.setattr("train.trainer.load_model", no_memory)
     with pytest.raises(ModelError, match="out of memory .*gradient_checkpointing=true"):
         finetune(recipe(base, data, tmp_path))
 

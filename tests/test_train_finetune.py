@@ -15,12 +15,13 @@ from transformers import AutoModelForCausalLM, TrainerCallback  # noqa: E402
 
 from answering.manifest import read_manifest  # noqa: E402
 from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
-from train import finetune as finetune_module  # noqa: E402
+from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import DataError, encode_rows, load_rows  # noqa: E402
 from train.demo_model import SYSTEM_PROMPT  # noqa: E402
-from train.finetune import finetune, make_trainer  # noqa: E402
+from train.finetune import finetune  # noqa: E402
 from train.merge import merge, merged_model  # noqa: E402
+from train.trainer import make_trainer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def test_other_precisions_learn_and_merge(base, data, tmp_path, fields, layer, d
     """bitsandbytes has a CPU library, so that what a small GPU would do is tried here for real."""
     pytest.importorskip("bitsandbytes")
     given = recipe(base, data, tmp_path, num_train_epochs=4, **fields)
-    model = finetune_module._load(given, base)[0]
+    model = trainer_module._load(given, base)[0]
     linear = model.model.layers[0].mlp.up_proj
     assert type(linear).__name__ == layer and linear.weight.dtype == dtype
     adapter = finetune(given)

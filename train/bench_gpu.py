@@ -143,9 +143,9 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     from train.base import load_tokenizer
     from train.dataset import encode_rows
     from train.estimate import method_of, shape_of, training_bytes, training_flop
-    from train.finetune import make_trainer
     from train.pairs import read_pairs
     from train.recipe import load_recipe
+    from train.trainer import make_trainer
 
     whole = name.startswith("three epochs")
     chosen = {"torch_compile": True} if name == "three epochs, compiled" else SECTIONS.get(name, {})

@@ -1,4 +1,7 @@
-"""Fine-tuning on TRL's SFTTrainer and PEFT: LoRA, QLoRA or all weights, by one key.
+"""Fine-tuning, from a recipe to its result: LoRA, QLoRA or all weights, by one key.
+
+The trainer itself (TRL, PEFT) is made in trainer.py; here is what surrounds a run: its processes,
+its checkpoints, how it resumes, what it leaves behind, and advice when the machine is too small.
 
 Started by `python -m train lora RECIPE`; with several processes accelerate starts this module
 once in each: accelerate launch -m train.finetune RESOLVED.yaml [--resume]
@@ -28,18 +31,16 @@ from answering.prompting import system_prompt_for
 from train.base import (
     ModelError,
     fetch_base,
-    load_model,
     load_tokenizer,
     need_disk,
     save_full,
     weight_bytes,
 )
 from train.curves import plot_curves
-from train.dataset import DataError, Row, Rows, encode_rows, fitting_rows, load_rows
-from train.generate import greedy_answers
+from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
 from train.recipe import Recipe, load_recipe
+from train.trainer import import_unsloth, make_trainer, torch_sees_a_gpu
 
-SHARDING = ("FSDP", "DEEPSPEED")  # accelerate's launcher says so in the environment
 LIBRARIES = ["torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "liger-kernel"]
 
 
@@ -64,7 +65,7 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     if recipe.num_processes == 1:
         return run_training(recipe, base, rows, resume)
     processes = str(recipe.num_processes)
-    if recipe.accelerate_config or _cuda():
+    if recipe.accelerate_config or torch_sees_a_gpu():
         command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", processes]
         chosen = recipe.accelerate_config
         command += ["--config_file", str(chosen)] if chosen else ["--multi_gpu"]
@@ -104,7 +105,7 @@ def _unwanted(recipe: Recipe) -> Path:
 def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     """Train in this process (one of several, under accelerate)."""
     if recipe.backend == "unsloth":
-        _import_unsloth()  # first: it replaces parts of transformers, trl and peft
+        import_unsloth()  # first: it replaces parts of transformers, trl and peft
     from transformers import set_seed
 
     started = time.monotonic()
@@ -181,222 +182,6 @@ def _count_on(recipe: Recipe, trainer: Any, start: Path) -> None:
             ended = ended or seen >= callback.early_stopping_patience
     if ended:  # train() then only loads the best checkpoint
         trainer.args.max_steps, trainer.args.num_train_epochs = -1, 0
-
-
-def make_trainer(
-    recipe: Recipe,
-    base: Path,
-    tokenizer: Any,
-    train_rows: list[dict[str, list[int]]],
-    dev_rows: list[dict[str, list[int]]],
-    dev: list[Row],
-    system_prompt: str,
-) -> Any:
-    """TRL's SFTTrainer over encoded rows, choosing its best checkpoint by the judge's score."""
-    from datasets import Dataset
-    from transformers import EarlyStoppingCallback, TrainerCallback
-
-    class LogBeforeSaving(TrainerCallback):
-        """A checkpoint does not hold the losses since the last log: resumed, they would be lost."""
-
-        def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-            control.should_log = True
-            return control
-
-    model, peft_config = _load(recipe, base)
-    # Sharded weights cannot answer one process's questions: the dev loss chooses then.
-    sharded = any(os.environ.get(f"ACCELERATE_USE_{kind}") == "true" for kind in SHARDING)
-    judged = recipe.eval_samples > 0 and not sharded
-    callbacks: list[Any] = [LogBeforeSaving()]
-    if recipe.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(recipe.early_stopping_patience))
-    trainer = _judged_trainer_class()(
-        model=model,
-        args=training_arguments(recipe, judged),
-        train_dataset=Dataset.from_list(train_rows),
-        eval_dataset=Dataset.from_list(dev_rows),
-        processing_class=tokenizer,
-        peft_config=peft_config,
-        callbacks=callbacks,
-    )
-    if trainer.args.bf16:
-        _leave_casts_to_autocast(trainer.model)
-    if recipe.torch_compile:
-        _compile_layers(trainer.model)
-    trainer.judged_rows = dev[: recipe.eval_samples] if judged else []
-    trainer.recipe, trainer.system_prompt = recipe, system_prompt
-    return trainer
-
-
-def _leave_casts_to_autocast(model: Any) -> None:
-    """PEFT turns each input of a float32 adapter to float32, and autocast turns it back: the same
-    numbers, and gigabytes of memory traffic a step for nothing.
-    """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False
-
-
-def _compile_layers(model: Any) -> None:
-    """Compile the decoder's layer, once for all of its copies ("regional compilation"): the whole
-    model would take minutes, and with TRL's own loss around it gained nothing (measured)."""
-    for module in model.modules():
-        if type(module).__name__.endswith("DecoderLayer"):
-            module.compile(dynamic=True)  # packed sequences differ in length
-
-
-def training_arguments(recipe: Recipe, judged: bool) -> Any:
-    """The recipe in SFTConfig's words."""
-    from trl import SFTConfig
-
-    cuda = _cuda()
-    liger = recipe.use_liger_kernel
-    if liger is None:
-        # Compiled layers fuse what Liger fuses, and its own kernels would only cut them apart.
-        installed = "liger-kernel" in library_versions(["liger-kernel"])
-        liger = cuda and installed and not recipe.torch_compile
-    return SFTConfig(
-        output_dir=str(recipe.output_dir / "checkpoints"),
-        per_device_train_batch_size=recipe.per_device_train_batch_size,
-        per_device_eval_batch_size=recipe.per_device_train_batch_size,
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        learning_rate=recipe.learning_rate,
-        num_train_epochs=recipe.num_train_epochs,
-        max_steps=recipe.max_steps,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        warmup_steps=recipe.warmup_ratio,  # below 1: a share of all steps
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        optim=recipe.optim,
-        bf16=cuda if recipe.bf16 is None else recipe.bf16,
-        use_cpu=not cuda,
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        use_liger_kernel=liger,
-        packing=recipe.packing,
-        packing_strategy="bfd",  # whole rows only, attention kept inside each
-        eval_packing=False,
-        max_length=recipe.pack_len if recipe.packing else None,
-        train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=recipe.save_total_limit,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_judge" if judged else "eval_loss",
-        greater_is_better=judged,
-        logging_steps=recipe.logging_steps,
-        logging_first_step=True,
-        report_to=recipe.report_to,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        dataloader_pin_memory=cuda,
-        ddp_backend="gloo" if recipe.num_processes > 1 and not cuda else None,
-        ddp_find_unused_parameters=False if recipe.num_processes > 1 else None,
-    )
-
-
-def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
-    """The model and its PEFT configuration (None where all weights train or Unsloth added it)."""
-    from peft import LoraConfig
-
-    target = recipe.lora_target
-    modules = "all-linear" if target == "all" else target.split(",")
-    if recipe.backend == "unsloth":
-        unsloth = _import_unsloth().FastLanguageModel
-        model, _ = unsloth.from_pretrained(
-            str(base),
-            max_seq_length=recipe.pack_len if recipe.packing else recipe.cutoff_len,
-            load_in_4bit=recipe.quantization_bit == 4,
-            load_in_8bit=recipe.quantization_bit == 8,
-        )
-        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        return unsloth.get_peft_model(
-            model,
-            r=recipe.lora_rank,
-            lora_alpha=recipe.lora_alpha,
-            lora_dropout=recipe.lora_dropout,
-            target_modules=linear if target == "all" else modules,
-            use_gradient_checkpointing="unsloth" if recipe.gradient_checkpointing else False,
-            random_state=recipe.seed,
-        ), None
-    model = load_model(base, recipe)
-    if recipe.finetuning_type == "full":
-        return model, None
-    return model, LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules=modules,
-        task_type="CAUSAL_LM",
-    )
-
-
-def _import_unsloth() -> Any:
-    try:
-        import unsloth
-    except ImportError as error:
-        raise ModelError(
-            "backend: unsloth is not installed here (it needs a GPU of its list: pip install "
-            "unsloth in .venv-train); or use backend=trl, which takes the same recipe"
-        ) from error
-    return unsloth
-
-
-def _judged_trainer_class() -> type:
-    """SFTTrainer whose evaluation also answers dev questions and scores them as the judge does."""
-    import torch
-    from accelerate.utils import gather_object
-    from trl import SFTTrainer
-
-    from judging.scoring import accuracy
-
-    class JudgedTrainer(SFTTrainer):
-        judged_rows: list[Row] = []
-        recipe: Recipe
-        system_prompt: str
-
-        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-            # Compiled layers are for training steps: generation's shapes would compile for ever.
-            with torch.compiler.set_stance("force_eager"):
-                return super().evaluate(*args, **kwargs)
-
-        def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-            # Here, since evaluate() hands its metrics to the early stopping before it returns.
-            output = super().evaluation_loop(*args, **kwargs)
-            if self.judged_rows:
-                output.metrics["eval_judge"] = self._judged()
-            return output
-
-        def _judged(self) -> float:
-            answers = self._answers([question for question, _ in self.judged_rows])
-            if self.is_world_process_zero():
-                samples = self.recipe.output_dir / "samples"
-                samples.mkdir(exist_ok=True)
-                texts = [
-                    {"question": question, "reference": reference, "answer": answer}
-                    for (question, reference), answer in zip(self.judged_rows, answers, strict=True)
-                ]
-                lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
-                path = samples / f"step-{self.state.global_step}.jsonl"
-                path.write_text(lines, encoding="utf-8")
-            return accuracy([answer for _, answer in self.judged_rows], answers)
-
-        def _answers(self, questions: list[str]) -> list[str]:
-            """All answers in every process, so that all agree on the best checkpoint."""
-            world, rank = self.accelerator.num_processes, self.accelerator.process_index
-            own = greedy_answers(
-                self.accelerator.unwrap_model(self.model),
-                self.processing_class,
-                questions[rank::world],
-                self.system_prompt,
-                self.recipe.eval_max_new_tokens,
-            )
-            parts = gather_object([own]) if world > 1 else [own]
-            return [parts[i % world][i // world] for i in range(len(questions))]
-
-    return JudgedTrainer
 
 
 def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prompt: str) -> None:
@@ -489,12 +274,6 @@ def _memory_advice(recipe: Recipe, first_line: str) -> str:
         advice.append("quantization_bit=4")
     advice = advice or ["a smaller cutoff_len with drop_long_rows=true", "a smaller model"]
     return f"out of memory ({first_line}); try, in this order: {', '.join(advice)}"
-
-
-def _cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 if __name__ == "__main__":
