@@ -9,11 +9,23 @@ on it. It holds programs: take it from nobody but yourself.
 import logging
 import os
 import shutil
+import tarfile
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 
 log = logging.getLogger("answering.compile_cache")
 
+# What unpacking raises for a file that is missing, cut off, or no archive.
+BAD_ARCHIVE = (
+    OSError,
+    EOFError,
+    shutil.ReadError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 # Who reads which variable, and the folder for it; Inductor's goes where vLLM puts it.
 FOLDERS = {"VLLM_CACHE_ROOT": "vllm", "TRITON_CACHE_DIR": "triton"}
 
@@ -29,7 +41,7 @@ def use_compile_cache(place: Path) -> Path | None:
     """
     try:
         place = _writable(place)
-    except (OSError, shutil.ReadError) as error:
+    except BAD_ARCHIVE as error:
         log.error("COMPILE_CACHE_DIR=%s cannot be used, everything is compiled: %s", place, error)
         return None
     for variable, folder in FOLDERS.items():

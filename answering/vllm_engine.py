@@ -182,9 +182,9 @@ class VllmEngine:
     def _run(self) -> None:
         # vLLM 0.10.0 falls back to its old engine when built outside the main thread, unless told.
         os.environ.setdefault("VLLM_USE_V1", "1")
-        if self.settings.compile_cache_dir is not None:  # once: an engine made again finds it
-            use_compile_cache(self.settings.compile_cache_dir)
         try:
+            if self.settings.compile_cache_dir is not None:  # once: an engine made again finds it
+                use_compile_cache(self.settings.compile_cache_dir)
             self._llm = self._load()
         except Exception as error:  # noqa: BLE001 - whatever stops vLLM reaches start()'s caller
             log.error("vLLM failed to start", exc_info=True)

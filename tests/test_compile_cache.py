@@ -43,13 +43,18 @@ def test_an_archive_is_unpacked(tmp_path: Path) -> None:
     assert os.environ["VLLM_CACHE_ROOT"] == str(used / "vllm")
 
 
-@pytest.mark.parametrize("content", [None, b"not an archive"])
+@pytest.mark.parametrize(("kind", "kept"), [("tar", None), ("tar", 4), ("gztar", 2000)])
 def test_a_bad_one_is_named_in_the_log_and_costs_only_time(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, kept: int | None
 ) -> None:
-    archive = tmp_path / "compile_cache.tar"
-    if content:
-        archive.write_bytes(content)
+    """Missing, no archive, or cut off (of a .tar the whole files before the cut are kept)."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/graph").write_bytes(os.urandom(5000))
+    archive = Path(shutil.make_archive(str(tmp_path / "cache"), kind, tmp_path / "made"))
+    content = archive.read_bytes()
+    archive.unlink()
+    if kept:
+        archive.write_bytes(content[:kept])
     assert use_compile_cache(archive) is None
     assert f"COMPILE_CACHE_DIR={archive} cannot be used" in caplog.text
     assert not set(FOLDERS) & set(os.environ)
