@@ -18,14 +18,7 @@ from pathlib import Path
 log = logging.getLogger("answering.compile_cache")
 
 # What unpacking raises for a file that is missing, cut off, or no archive.
-BAD_ARCHIVE = (
-    OSError,
-    EOFError,
-    shutil.ReadError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+BAD_ARCHIVE = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 # Who reads which variable, and the folder for it; Inductor's goes where vLLM puts it.
 FOLDERS = {"VLLM_CACHE_ROOT": "vllm", "TRITON_CACHE_DIR": "triton"}
 
