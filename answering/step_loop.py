@@ -4,8 +4,10 @@ Uses what every version from 0.10.0 to the newest has: `add_request`, `step`, `a
 for partial answers one internal (`partial_tokens`). Runs on the engine's thread only. vLLM is asked
 for token ids: as text it would write every token by itself, once a step for each running answer.
 
-The engine gets as many requests as it can run, and a few more so that no slot stays empty; the
-others wait here, where they cost nothing, can be dropped at once, and calls take turns.
+The engine gets as many requests as it can run, or a few more; the others wait here, where they
+cost nothing, can be dropped at once, and calls take turns. With graphs, freed slots are filled
+several at a time: a step that computes a prompt beside answers may hold more tokens than there is
+a graph for, and then costs several others.
 """
 
 import logging
@@ -43,7 +45,8 @@ class Request:
 class StepLoop:
     """Batches in flight on one `llm_engine`: requests in, finished or partial answers out.
 
-    decode: the text of an answer's token ids.
+    decode: the text of an answer's token ids. slots: answers at once. refill: freed slots are
+    filled when there are so many, or one for each that waits.
     """
 
     # Only for measurements: first come, first served, whatever the deadline does to the last.
@@ -56,6 +59,7 @@ class StepLoop:
         temperature: float,
         ignore_eos: bool,
         slots: int,
+        refill: int = 1,
     ):
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -63,7 +67,9 @@ class StepLoop:
         self.engine = engine
         self.decode = decode
         self.slots = slots
-        self._ahead = max(8, slots // 8)
+        self.refill = refill
+        # Filled one by one, no slot stays empty for a step when vLLM's own queue holds some.
+        self._ahead = max(8, slots // 8) if refill == 1 else 0
         self._live: dict[str, Request] = {}
         # One line a call, so that calls take turns; a dict keeps their order.
         self._lines: dict[object, deque[Request]] = {}
@@ -174,6 +180,8 @@ class StepLoop:
 
     def _feed(self) -> None:
         room = self.slots + self._ahead - len(self._live)
+        if room < min(self.refill, self.slots, self.waiting):
+            return
         until = time.monotonic() + FEED_S
         while room > 0 and self._lines and time.monotonic() < until:
             room -= self._enter(_next_in_turn(self._lines))

@@ -65,10 +65,10 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
 
 
 def _graphs(device: devices.Device, at_once: int | None) -> dict[str, Any]:
-    """Graph sizes of the device, none above what runs at once, and that itself."""
+    """Graph sizes of the device up to twice what runs at once (as vLLM's own), and that itself."""
     if not device.graph_sizes or not at_once:
         return {}
-    sizes = {size for size in device.graph_sizes if size <= at_once}
+    sizes = {size for size in device.graph_sizes if size <= 2 * at_once}
     return {"compilation_config": {"cudagraph_capture_sizes": sorted(sizes | {at_once})}}
 
 
@@ -76,10 +76,13 @@ def core_in_process(settings: Settings, device: devices.Device, arguments: dict[
     """Whether vLLM's engine core runs in this process.
 
     Not with several GPUs unless told: their workers are processes, whose death vLLM notices in a
-    core of its own.
+    core of its own. Nor with asynchronous scheduling on MetaX, whose vLLM 0.10.0 does that between
+    processes only.
     """
     if settings.engine_in_process is not None:
         return settings.engine_in_process
+    if device.kind == "metax" and arguments.get("async_scheduling"):
+        return False
     sizes = [arguments.get(f"{kind}_parallel_size", 1) for kind in ("tensor", "pipeline", "data")]
     return device.in_process and max(sizes) == 1
 

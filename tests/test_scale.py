@@ -31,6 +31,12 @@ def test_one_gpu_says_nothing_and_keeps_the_core_in_the_process(model_dir: Path)
     assert core_in_process(settings, device, arguments)
 
 
+def test_asynchronous_scheduling_on_metax_needs_a_process_of_its_own(model_dir: Path) -> None:
+    settings = Settings(model_dir=model_dir, engine_args={"async_scheduling": True})
+    for device, in_process in ((devices.metax("C500"), False), (devices.cuda("H100"), True)):
+        assert core_in_process(settings, device, engine_arguments(settings, device)) == in_process
+
+
 @pytest.mark.parametrize("name", ["tensor_parallel_size", "data_parallel_size"])
 def test_several_gpus_are_vllms_own_arguments_with_the_core_outside(
     model_dir: Path, name: str

@@ -175,7 +175,9 @@ def test_the_space_fits_device_model_and_questions() -> None:
     assert gpu["MAX_TOKENS"] == [UNSET, "128", "112"]
     cpu = space_of(Facts(engine("cpu"), 100, [], quantized=False), ["MAX_NUM_SEQS"])
     assert not {"QUANTIZATION", "ENGINE_ARGS", "GPU_MEMORY_UTILIZATION", "MAX_NUM_SEQS"} & set(cpu)
-    assert "QUANTIZATION" not in space_of(Facts(engine("metax"), 9, [], quantized=False))
+    metax = space_of(Facts(engine("metax"), 9, [], quantized=False))
+    assert "QUANTIZATION" not in metax
+    assert "async_scheduling" in metax["ENGINE_ARGS"][2] and len(gpu["ENGINE_ARGS"]) == 2
     assert space_of(Facts({}, 9, [], quantized=False)) == {}
 
 

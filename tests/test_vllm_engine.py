@@ -107,6 +107,26 @@ def test_each_call_keeps_its_own_deadline(engine: VllmEngine) -> None:
 
 
 @pytest.mark.vllm
+def test_freed_slots_are_filled_several_at_a_time(engine: VllmEngine, monkeypatch: Any) -> None:
+    loop, entered = engine._loop, []
+    monkeypatch.setattr(loop, "slots", 32)
+    monkeypatch.setattr(loop, "refill", 4)  # as with graphs, which a processor has none of
+    monkeypatch.setattr(loop, "_ahead", 0)
+    enter = loop._enter
+
+    def watched(request: Any) -> int:
+        entered.append(loop._steps)
+        return enter(request)
+
+    monkeypatch.setattr(loop, "_enter", watched)
+    answers = generate(engine, prompts(90), [5 + i for i in range(90)], in_seconds(120))
+    assert all(answer.tokens for answer in answers)
+    sizes = [entered.count(step) for step in dict.fromkeys(entered)]
+    assert sizes[0] == 32 and sum(sizes) == 90
+    assert min(sizes[:-1]) >= 4  # the last ones enter as soon as there is a slot for each
+
+
+@pytest.mark.vllm
 def test_a_rejected_prompt_does_not_sink_the_others(engine: VllmEngine) -> None:
     answers = generate(engine, [PROMPT, [7] * 5000, PROMPT], [5] * 3, in_seconds(60))
     assert [(a.tokens, a.finish_reason) for a in answers] == [
@@ -149,7 +169,7 @@ def test_arguments_come_from_the_device_then_settings_then_engine_args(tmp_path:
     assert (arguments["enforce_eager"], arguments["max_num_seqs"]) == (True, 64)
 
 
-def test_graphs_are_captured_for_no_more_than_runs_at_once(tmp_path: Path) -> None:
+def test_graphs_are_captured_for_what_a_step_can_hold(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
 
     def sizes(device: devices.Device, **settings: Any) -> list[int]:
@@ -158,7 +178,8 @@ def test_graphs_are_captured_for_no_more_than_runs_at_once(tmp_path: Path) -> No
 
     assert sizes(devices.cuda("H100"))[-5:] == [320, 358, 384, 448, 512]
     assert max(sizes(devices.metax("C500"))) == 256
-    assert sizes(devices.cuda("H100"), max_num_seqs=100)[-2:] == [96, 100]
+    assert max(sizes(devices.wsl("4090"))) == 512  # 256 answers and the prompts beside them
+    assert sizes(devices.cuda("H100"), max_num_seqs=100)[-5:] == [100, 112, 128, 160, 192]
     assert sizes(devices.cuda("H100"), enforce_eager=True) == []
     assert sizes(devices.cuda("H100"), startup="eager") == []
     assert sizes(devices.cpu("x")) == []

@@ -49,7 +49,7 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         "MAX_NUM_BATCHED_TOKENS": {"cpu": ["512", "2048", "4096"], "": []}.get(
             facts.kind, ["8192", "16384", "32768"]
         ),
-        "ENGINE_ARGS": [_graphs(slots, facts.questions)] if graphs else [],
+        "ENGINE_ARGS": _engine_args(facts.kind, slots, facts.questions) if graphs else [],
         "GPU_MEMORY_UTILIZATION": ["0.8", "0.95"] if facts.kind in GPUS else [],
         "MAX_TOKENS": _caps(facts.answer_tokens),
         "ENABLE_PREFIX_CACHING": ["false"] if facts.kind else [],
@@ -88,13 +88,25 @@ def _slots(facts: Facts) -> list[str]:
     return [str(size) for size in sizes if size < facts.questions] if facts.kind else []
 
 
-def _graphs(slots: int, questions: int) -> str:
+def _engine_args(kind: str, slots: int, questions: int) -> list[str]:
+    tried = [{"compilation_config": {"cudagraph_capture_sizes": _graphs(kind, slots, questions)}}]
+    if kind == "metax":
+        # Newer versions schedule the next step while one runs by default; 0.10.0 calls it
+        # experimental, and starts a process more for it.
+        tried.append({"async_scheduling": True})
+    return [json.dumps(arguments) for arguments in tried]
+
+
+def _graphs(kind: str, slots: int, questions: int) -> list[int]:
     """Graph sizes for every batch that occurs: vLLM's own are up to 16 apart, and each step is
-    padded to the next."""
+    padded to the next. Above the slots for steps that compute a prompt beside them; MetaX drops
+    those (answering/devices.py)."""
     whole = min(slots, questions)
     sizes = {1, 2, 4, *range(8, 65, 8), *range(80, whole, 16), whole, slots}
-    fitting = sorted(size for size in sizes if size <= slots)
-    return json.dumps({"compilation_config": {"cudagraph_capture_sizes": fitting}})
+    largest = slots if kind == "metax" else min(2 * slots, 512)
+    return sorted(
+        size for size in sizes | set(range(slots + 32, largest + 1, 32)) if size <= largest
+    )
 
 
 def _caps(tokens: Sequence[int]) -> list[str]:
