@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -62,13 +63,17 @@ def main(
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
     settings = dict(pair.split("=", 1) for pair in set_ or []) | {"ENGINE_IN_PROCESS": "1"}
-    bench = Candidates(model, work, [*given, "--timers"], runs, dummy, settings)
+    bench = Candidates(model, work, given, runs, dummy, settings)
     try:
         figures = measure(bench)
     except BenchError as error:
         console.print(f"[red]not measured:[/] {error}", highlight=False)
         raise typer.Exit(1) from None
-    figures = {"model": model.name, "workload": work.name, **figures}
+    write(out, {"model": model.name, "workload": work.name, **figures})
+
+
+def write(out: Path, figures: dict[str, Any]) -> None:
+    """The figures as JSON, and on the screen."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     show(figures)
@@ -76,27 +81,34 @@ def main(
 
 def measure(bench: Candidates) -> dict[str, Any]:
     """The breakdown of a batch. Raises BenchError when the service does not start or answer."""
-    body = {"prompt": list(bench.work.questions)}
     with bench.fixed_service({}) as (client, start_seconds, log):
         client.post("/bench/fix").raise_for_status()
-        reply = client.post("/bench/clocks")
-        if reply.status_code == 409:
-            raise BenchError(reply.json()["error"])
-        reply.raise_for_status()
-
-        def run(clocks: bool, **more: Any) -> tuple[float, dict[str, Any]]:
-            client.post("/bench/clock", params={"on": clocks, **more}).raise_for_status()
-            began = time.perf_counter()
-            client.post("/predict", json=body).raise_for_status().json()
-            wall = time.perf_counter() - began
-            return wall, client.post("/bench/clocked").json()
-
-        run(False)  # pays for what is warm later
-        pairs = [(run(True), run(False)[0]) for _ in range(bench.runs)]
-        engine = client.get("/info").json()["engine"]
-        slots = min(len(body["prompt"]), engine.get("slots") or len(body["prompt"]))
-        kernels = {} if on_cpu() else run(True, kernels=True, slots=slots)[1]["kernels"]
+        figures = measure_in(client, bench)
         told = {"start_seconds": round(start_seconds, 1), "start_stages": stages(log)}
+    return {**figures, **told}
+
+
+def measure_in(client: httpx.Client, bench: Candidates) -> dict[str, Any]:
+    """The breakdown of a batch in a service (bench/fixed_service.py) that has the workload's
+    lengths. It keeps the clocks. Raises BenchError when its core is in another process."""
+    body = {"prompt": list(bench.work.questions)}
+    reply = client.post("/bench/clocks")
+    if reply.status_code == 409:
+        raise BenchError(reply.json()["error"])
+    reply.raise_for_status()
+
+    def run(clocks: bool, **more: Any) -> tuple[float, dict[str, Any]]:
+        client.post("/bench/clock", params={"on": clocks, **more}).raise_for_status()
+        began = time.perf_counter()
+        client.post("/predict", json=body).raise_for_status().json()
+        wall = time.perf_counter() - began
+        return wall, client.post("/bench/clocked").json()
+
+    run(False)  # pays for what is warm later
+    pairs = [(run(True), run(False)[0]) for _ in range(bench.runs)]
+    engine = client.get("/info").json()["engine"]
+    slots = min(len(body["prompt"]), engine.get("slots") or len(body["prompt"]))
+    kernels = {} if on_cpu() else run(True, kernels=True, slots=slots)[1]["kernels"]
     clocked = sorted((pair[0] for pair in pairs), key=lambda run: run[0])
     wall, clocks = clocked[(len(clocked) - 1) // 2]
     return {
@@ -111,7 +123,6 @@ def measure(bench: Candidates) -> dict[str, Any]:
         "kernels": kernels,
         "steps": clocks["steps"],
         "engine": engine,
-        **told,
     }
 
 

@@ -51,30 +51,46 @@ class Candidates:
 
     @contextlib.contextmanager
     def service(
-        self, settings: dict[str, str], beside: bool = False, serial: int = 0
+        self,
+        settings: dict[str, str],
+        beside: bool = False,
+        serial: int = 0,
+        then: Callable[[httpx.Client], None] | None = None,
     ) -> Iterator[Measure]:
         """`POST /predict` with all questions; beside: in turn with `LLM.generate` in its process;
-        serial: so many questions one by one, too."""
+        serial: so many questions one by one, too; then: whatever else is asked of it.
+
+        No run finds a question in the prefix cache, as the judge's only call does not.
+        """
         with self.fixed_service(settings) as (client, start_seconds, log):
             prompt_tokens = client.post("/bench/fix").raise_for_status().json()["prompt_tokens"]
             body = {"prompt": list(self.work.questions)}
-            client.post("/predict", json=body).raise_for_status()
+
+            def predict() -> tuple[float, int]:
+                client.post("/bench/fresh").raise_for_status()
+                began = time.monotonic()
+                answers = client.post("/predict", json=body).raise_for_status().json()["response"]
+                return time.monotonic() - began, sum(map(len, answers))
+
+            def generate() -> float:
+                client.post("/bench/fresh").raise_for_status()
+                return client.post("/bench/generate").raise_for_status().json()["seconds"]
+
+            first_seconds, characters = predict()
             if beside:
-                client.post("/bench/generate").raise_for_status()
+                generate()
 
             def measure() -> dict[str, Any]:
-                ours, raw, characters = [], [], 0
+                ours, raw = [], []
                 for _ in range(self.runs):
-                    began = time.monotonic()
-                    reply = client.post("/predict", json=body).raise_for_status()
-                    answers = reply.json()["response"]
-                    ours.append(time.monotonic() - began)
-                    characters = sum(map(len, answers))
+                    ours.append(predict()[0])
                     if beside:
-                        raw.append(client.post("/bench/generate").json()["seconds"])
+                        raw.append(generate())
                 info = client.get("/info").json()
                 figures = {
                     "seconds": [round(s, 4) for s in ours],
+                    # While others load beside it, when several are loaded together.
+                    "first_call_seconds": round(first_seconds, 4),
                     "characters": characters,
                     "start_seconds": round(start_seconds, 1),
                     "start_stages": stages(log),
@@ -89,6 +105,8 @@ class Candidates:
                     figures["ratio_to_raw"] = round(statistics.median(ratios), 4)
                 if serial:
                     figures["serial"] = self._one_by_one(client, serial)
+                if then:
+                    then(client)
                 return figures
 
             yield measure
@@ -106,9 +124,9 @@ class Candidates:
         more = ["--engine-args", json.dumps(self.memory)] if self.memory else []
         return self._script("bench.raw_vllm", more)
 
-    def transformers(self) -> contextlib.AbstractContextManager[Measure]:
-        """Batches of 64 rows of similar length, one run."""
-        return self._script("bench.raw_transformers", [])
+    def transformers(self, first: int = 0) -> contextlib.AbstractContextManager[Measure]:
+        """Batches of 64 rows of similar length, one run; first: so many questions only."""
+        return self._script("bench.raw_transformers", ["--first", str(first)])
 
     @contextlib.contextmanager
     def openai(self) -> Iterator[Measure]:
@@ -123,7 +141,8 @@ class Candidates:
         if on_cpu():
             command += ["--enforce-eager", "--max-num-seqs", "256"]
         prompts = _render(self.model, self.work)
-        with server(command, _cpu_environment(), port, "/health") as (_, start_seconds, _log):
+        environment = {**_cpu_environment(), "VLLM_SERVER_DEV_MODE": "1"}  # to reset the cache
+        with server(command, environment, port, "/health") as (_, start_seconds, _log):
             asyncio.run(_openai_runs(port, prompts, self.work.tokens, 1))
 
             def measure() -> dict[str, Any]:
@@ -157,16 +176,17 @@ class Candidates:
 
 async def _openai_runs(port: int, prompts: list[list[int]], tokens: Any, runs: int) -> list[float]:
     limits = httpx.Limits(max_connections=len(prompts), max_keepalive_connections=len(prompts))
-    url = f"http://127.0.0.1:{port}/v1/completions"
+    base = f"http://127.0.0.1:{port}"
     times = []
     async with httpx.AsyncClient(limits=limits, timeout=CALL_LIMIT_S, trust_env=False) as client:
 
         async def one(ids: list[int], count: int) -> None:
             body = {"model": "m", "prompt": ids, "max_tokens": count, "min_tokens": count}
             body |= {"temperature": 0, "ignore_eos": True}
-            (await client.post(url, json=body)).raise_for_status()
+            (await client.post(f"{base}/v1/completions", json=body)).raise_for_status()
 
         for _ in range(runs):
+            (await client.post(f"{base}/reset_prefix_cache")).raise_for_status()
             began = time.monotonic()
             await asyncio.gather(*map(one, prompts, tokens))
             times.append(round(time.monotonic() - began, 4))

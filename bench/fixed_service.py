@@ -4,8 +4,10 @@
 
 Started by bench/serve.py. `POST /predict` is the service's own route; `POST /bench/generate`
 answers the same token ids with the same lengths by one `LLM.generate` call on the same engine, so
-that both sides meet the same machine. With `--timers` (bench/breakdown.py) `POST /bench/clock`
-starts clocks around the stages of a batch, and `POST /bench/clocked` returns what they show.
+that both sides meet the same machine. `POST /bench/fresh` brings the prefix cache back to where the
+warm-up left it: the judge's only call finds no question there. `POST /bench/clocks` puts clocks
+around the stages of a batch (bench/breakdown.py), `/bench/clock` starts them, and `/bench/clocked`
+returns what they show.
 """
 
 import logging
@@ -32,7 +34,6 @@ def main(
     workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
     questions: Annotated[int, typer.Option(help="without --workload")] = 358,
     answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
-    timers: Annotated[bool, typer.Option(help="clocks around the stages")] = False,
 ) -> None:
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -48,6 +49,11 @@ def main(
         answerer.tokens_of = lambda question: table.get(question, 16)
         return {"prompt_tokens": [len(ids) for ids in _prompts(answerer, work)]}
 
+    @app.post("/bench/fresh")
+    async def fresh() -> None:
+        """As after the warm-up: the system prompt in the cache, and no question."""
+        await _fresh(app.state.answerer)
+
     @app.post("/bench/generate")
     def generate() -> dict[str, float]:
         """Seconds of one LLM.generate call."""
@@ -55,8 +61,7 @@ def main(
         ids = _prompts(answerer, work)
         return {"seconds": answerer.engine.call(lambda llm: _generate(llm, ids, work.tokens))}
 
-    if timers:
-        _add_clocks(app)
+    _add_clocks(app)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
@@ -76,10 +81,8 @@ def _add_clocks(app: Any) -> None:
 
     @app.post("/bench/clock")
     async def start(on: bool = True, kernels: bool = False, slots: int = 1) -> None:
-        """As after the warm-up, the system prompt in the cache and no question; then `on`."""
-        answerer = app.state.answerer
-        answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
-        await answerer.answer([NEITHER], time.monotonic() + 60, 2)
+        """As after the warm-up; then `on`."""
+        await _fresh(app.state.answerer)
         if on:
             clocks.start(kernels, slots)
 
@@ -87,6 +90,11 @@ def _add_clocks(app: Any) -> None:
     def stop() -> dict[str, Any]:
         """What the clocks show since they were started."""
         return clocks.stop()
+
+
+async def _fresh(answerer: Any) -> None:
+    answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
+    await answerer.answer([NEITHER], time.monotonic() + 60, 2)
 
 
 def _prompts(answerer: Any, work: Workload) -> list[list[int]]:

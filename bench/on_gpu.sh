@@ -5,28 +5,26 @@
 #   bash bench/on_gpu.sh PACK_DIR RESULTS_DIR      RESULTS_DIR/serve.json, breakdown.json, *.log
 #
 # UNPACKED (default /tmp/bench_gpu) holds what was unpacked; a second run finds it there.
-# ONLY=serve or ONLY=breakdown does one of the two. VARIANTS=bench/variants_more.json measures what was
-# tried and did not pay, ONLY_CANDIDATES="" leaves the other candidates out.
+# VARIANTS=bench/variants_more.json measures what was tried and did not pay, ONLY_CANDIDATES="" leaves
+# the other candidates out (and the stages, which the first of them tells).
 # KV_CACHE_GB is what each of the four gets (9.5 holds the whole batch of Qwen3-4B's shape in bf16).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -eq 2 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 mkdir -p "$2"
 results=$(cd "$2" && pwd)
 at=${UNPACKED:-/tmp/bench_gpu}
 if [ ! -f "$at/workload.json" ]; then
   mkdir -p "$at.new"
   cat "$1"/part_* | tar xJ -C "$at.new"
+  # As pip does when it installs: otherwise the first import pays for it, in a start's time. Some
+  # packages carry templates that are no Python; pip leaves those out without a word, too.
+  python3 -m compileall -q -j 0 "$at.new/site-packages" >/dev/null || true
   mv "$at.new" "$at"
 fi
 # FlashInfer's sampler is not packed. Nothing can be asked of a model hub.
 export PYTHONPATH="$at/site-packages" VLLM_USE_FLASHINFER_SAMPLER=0 HF_HUB_OFFLINE=1
-shared=("$at/models/shape" --workload "$at/workload.json" --dummy --runs 3)
-if [ "${ONLY:-serve}" = serve ]; then
-  python3 -m bench.serve "${shared[@]}" --at-once 4 --kv-cache-gb "${KV_CACHE_GB:-9.5}" \
-    ${ONLY_CANDIDATES+--only "$ONLY_CANDIDATES"} --variants "${VARIANTS:-bench/variants_gpu.json}" --out "$results/serve.json" | tee "$results/serve.log"
-fi
-if [ "${ONLY:-breakdown}" = breakdown ]; then
-  python3 -m bench.breakdown "${shared[@]}" --out "$results/breakdown.json" | tee "$results/breakdown.log"
-fi
-cp report/bench_*.log "$results/" 2>/dev/null || true
+python3 -m bench.serve "$at/models/shape" --workload "$at/workload.json" --dummy --runs 3 \
+  --at-once 4 --kv-cache-gb "${KV_CACHE_GB:-9.5}" --transformers-questions 64 \
+  ${ONLY_CANDIDATES+--only "$ONLY_CANDIDATES"} --variants "${VARIANTS:-bench/variants_gpu.json}" \
+  --breakdown "$results/breakdown.json" --out "$results/serve.json" | tee "$results/serve.log"

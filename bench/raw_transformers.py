@@ -20,6 +20,7 @@ def main(
     questions: Annotated[int, typer.Option()] = 358,
     answer_tokens: Annotated[int, typer.Option()] = 64,
     runs: Annotated[int, typer.Option(help="one is done, whatever is asked")] = 1,
+    first: Annotated[int, typer.Option(help="so many questions only; 0: all")] = 0,
     dummy: Annotated[bool, typer.Option()] = False,
 ) -> None:
     """Print RESULT and the seconds as JSON."""
@@ -35,7 +36,7 @@ def main(
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
     rendered = render_prompts(tokenizer, work.questions, system_prompt_for(model))
-    prompts = tokenize_prompts(tokenizer, rendered)
+    prompts = tokenize_prompts(tokenizer, rendered)[: first or None]
     began = time.monotonic()
     if dummy:
         with torch.device(device):
@@ -48,8 +49,8 @@ def main(
     wait_for_go()
     order = sorted(range(len(prompts)), key=lambda i: work.tokens[i])
     began = time.monotonic()
-    for first in range(0, len(order), BATCH):
-        rows = order[first : first + BATCH]
+    for begin in range(0, len(order), BATCH):
+        rows = order[begin : begin + BATCH]
         batch = tokenizer.pad({"input_ids": [prompts[i] for i in rows]}, return_tensors="pt")
         count = max(work.tokens[i] for i in rows)
         with torch.inference_mode():
@@ -59,7 +60,10 @@ def main(
     if device == "cuda":
         torch.cuda.synchronize()
     seconds = round(time.monotonic() - began, 4)
-    print("RESULT " + json.dumps({"seconds": [seconds], "start_seconds": round(start, 1)}))
+    figures = {"seconds": [seconds], "start_seconds": round(start, 1)}
+    if first:
+        figures |= {"questions": len(prompts), "answer_tokens": sum(work.tokens[: len(prompts)])}
+    print("RESULT " + json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@
     python -m bench.serve DIR --workload FILE --dummy --only service    random weights of a shape
     python -m bench.serve DIR --dummy --variants bench/variants_gpu.json --at-once 4
 
-Every candidate answers the same questions with the same number of tokens each:
+Every candidate answers the same questions with the same number of tokens each, and finds none of
+them in its prefix cache, as the judge's only call does not:
 - service: this kit's service, one batch call; and in the same process, in turn, raw `LLM.generate`;
 - raw defaults: vLLM with its own defaults, one `LLM.generate` call;
 - openai: `vllm serve`, one request a question, all at once;
-- transformers: `generate` in batches of rows of similar length;
+- transformers: `generate` in batches of rows of similar length (`--transformers-questions`: of the
+  first of the workload only; it takes minutes on a GPU);
 - serial: this kit's service, one question a call, the first of the workload only.
 `--set KEY=VALUE` (repeatable) are settings of the service. `--variants` names a JSON list of
 services with settings of their own: name, settings, and what was predicted of it before.
 `--at-once` loads so many candidates together, which takes most of the time, and measures them one
 after another; `--first-alone` starts the first one alone: a cold start where caches are empty.
+`--breakdown FILE` asks the first service for its stages, too (bench/breakdown.py).
 Prints medians and ratios, writes JSON.
 """
 
@@ -30,6 +33,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench import breakdown
 from bench.candidates import Candidates, Measure, give_up, on_cpu
 from bench.processes import BenchError
 from bench.roofline import CHIPS, floor_seconds
@@ -49,6 +53,7 @@ def main(
     answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
     runs: Annotated[int, typer.Option(help="timed runs of each candidate")] = 5,
     serial_questions: Annotated[int, typer.Option(help="questions of the serial client")] = 20,
+    transformers_questions: Annotated[int, typer.Option(help="0: all")] = 0,
     only: Annotated[str, typer.Option(help="candidates, separated by ','")] = ",".join(ALL),
     dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
@@ -56,6 +61,7 @@ def main(
     at_once: Annotated[int, typer.Option(help="candidates loaded together")] = 1,
     kv_cache_gb: Annotated[float, typer.Option(help="of each, when loaded together")] = 9.5,
     first_alone: Annotated[bool, typer.Option(help="the first one not with others")] = False,
+    breakdown_out: Annotated[Path | None, typer.Option("--breakdown", help="JSON")] = None,
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
 ) -> None:
     """Time the service and its peers."""
@@ -72,14 +78,23 @@ def main(
     jobs: Jobs = {}
     if "service" in wanted:
         serial = serial_questions if "serial" in wanted else 0
-        jobs["service"] = these.service({}, beside=True, serial=serial)
-    makers = {
-        "raw defaults": these.raw_defaults,
-        "openai": these.openai,
-        "transformers": these.transformers,
-    }
-    jobs |= {name: make() for name, make in makers.items() if name in wanted}
+
+        def then(client: httpx.Client) -> None:
+            if breakdown_out is not None:
+                stages = breakdown.measure_in(client, these)
+                breakdown.write(
+                    breakdown_out, {"model": model.name, "workload": work.name} | stages
+                )
+
+        jobs["service"] = these.service({}, beside=True, serial=serial, then=then)
+    if "raw defaults" in wanted:
+        jobs["raw defaults"] = these.raw_defaults()
+    if "transformers" in wanted:
+        jobs["transformers"] = these.transformers(transformers_questions)
     jobs |= {row["name"]: these.service(row["settings"]) for row in listed}
+    # Its start takes longest: beside the variants, which compile for long, it costs the least time.
+    if "openai" in wanted:
+        jobs["openai"] = these.openai()
     figures: dict[str, Any] = {
         "model": model.name,
         "workload": work.name,
