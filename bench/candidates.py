@@ -177,18 +177,23 @@ class Candidates:
 async def _openai_runs(port: int, prompts: list[list[int]], tokens: Any, runs: int) -> list[float]:
     limits = httpx.Limits(max_connections=len(prompts), max_keepalive_connections=len(prompts))
     base = f"http://127.0.0.1:{port}"
+
+    async def one(client: httpx.AsyncClient, ids: list[int], count: int) -> None:
+        body = {"model": "m", "prompt": ids, "max_tokens": count, "min_tokens": count}
+        body |= {"temperature": 0, "ignore_eos": True}
+        (await client.post(f"{base}/v1/completions", json=body)).raise_for_status()
+
     times = []
-    async with httpx.AsyncClient(limits=limits, timeout=CALL_LIMIT_S, trust_env=False) as client:
-
-        async def one(ids: list[int], count: int) -> None:
-            body = {"model": "m", "prompt": ids, "max_tokens": count, "min_tokens": count}
-            body |= {"temperature": 0, "ignore_eos": True}
-            (await client.post(f"{base}/v1/completions", json=body)).raise_for_status()
-
-        for _ in range(runs):
+    for _ in range(runs):
+        # A client each: the server closes connections that were idle for five seconds.
+        async with httpx.AsyncClient(
+            limits=limits, timeout=CALL_LIMIT_S, trust_env=False
+        ) as client:
             (await client.post(f"{base}/reset_prefix_cache")).raise_for_status()
             began = time.monotonic()
-            await asyncio.gather(*map(one, prompts, tokens))
+            await asyncio.gather(
+                *(one(client, *each) for each in zip(prompts, tokens, strict=True))
+            )
             times.append(round(time.monotonic() - began, 4))
     return times
 

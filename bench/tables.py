@@ -24,7 +24,15 @@ NAMES = {
     "core in its own process": "引擎在单独的进程",
     "no split of attention": "注意力不分段",
     "no prefix cache": "不缓存系统提示",
-    "256 at once": "`MAX_NUM_SEQS=256`（沐曦的上限），分两拨",
+    "256 at once": "`MAX_NUM_SEQS=256`，分两拨",
+    "256 at once, filled one by one": "`MAX_NUM_SEQS=256`，分两拨，空位逐个补（旧做法）",
+    "256 at once, no graphs above 256": "同上，没有 256 以上的图（沐曦的上限）",
+    "Triton attention": "Triton 注意力",
+    "q/k norm and rope fused": "q/k 归一化与旋转位置融合",
+    "not compiled, full graphs": "不编译，只用整图",
+    "not compiled, core in its own process": "不编译，引擎在单独的进程",
+    "fp8, core in its own process": "FP8，引擎在单独的进程",
+    "awq by Marlin": "AWQ，Marlin 核",
     "fp8": "FP8",
     "fp8, weights only": "FP8，只压权重（Marlin）",
     "int8": "W8A8 int8",
@@ -35,6 +43,28 @@ KINDS = {
     "attention": "注意力",
     "norms, activations, rope, quantizing": "归一化、激活、量化",
     "sampling": "采样",
+}
+STAGES = {
+    "HTTP and JSON": "HTTP 和 JSON",
+    "rendering": "套模板",
+    "tokenising": "分词",
+    "looking for control tokens": "找控制标记",
+    "adding requests": "交给 vLLM",
+    "prefill": "读提示",
+    "decode, full": "写，满批（九成以上）",
+    "decode, between": "写，中间",
+    "decode, tail": "写，尾部（一成以下）",
+    "post-processing": "整理回答",
+    "step loop and threads": "循环和线程",
+    "all steps together": "所有步合计",
+}
+# `waiting` is what is left of the device's time once the host has done its part.
+PARTS = {
+    "schedule": "调度",
+    "execute": "发射",
+    "update": "更新",
+    "output": "输出",
+    "waiting": "等 GPU",
 }
 WINDOWS = {
     "358 answers": "358 题",
@@ -64,6 +94,37 @@ def candidates_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def variants_table(results: dict[str, Any]) -> str:
+    """A row for every setting tried: median seconds, beside the default's on the same machine."""
+    lines = ["| 设置 | 秒（中位数） | 同一台机器的默认设置 | 比值 |", "| --- | --- | --- | --- |"]
+    for run in results["runs"]:
+        medians = {
+            name: statistics.median(row["seconds"]) for name, row in run["candidates"].items()
+        }
+        plain = medians.pop("service")
+        lines += [
+            f"| {NAMES.get(name, name)} | {seconds:.2f} | {plain:.2f} | {seconds / plain:.2f} |"
+            for name, seconds in medians.items()
+        ]
+    return "\n".join(lines)
+
+
+def stages_table(results: dict[str, Any]) -> str:
+    """Where one bf16 batch's time goes: seconds and, of steps, the host's parts in milliseconds."""
+    columns = ["阶段", "秒", "步数", "每步（毫秒）", *PARTS.values()]
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+    for row in results["breakdowns"]["bf16"]["rows"]:
+        label = STAGES.get(row["stage"], row["stage"])
+        cells = [label, f"{row['seconds']:.3f}"]
+        if steps := row.get("steps"):
+            each = [f"{1000 * row[part] / steps:.1f}" for part in PARTS]
+            cells += [str(steps), f"{row['mean_step_ms']:.1f}", *each]
+        else:
+            cells += [""] * (2 + len(PARTS))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def steps_table(results: dict[str, Any]) -> str:
     """A row for every format and phase: what the device does in one step."""
     columns = ["权重", "正在写", "GPU 忙（毫秒）", *KINDS.values()]
@@ -81,6 +142,8 @@ def steps_table(results: dict[str, Any]) -> str:
 # Name of README's mark, the results, and the table made of them.
 TABLES = {
     "gpu-candidates": ("serve_h100.json", candidates_table),
+    "gpu-stages": ("breakdown_h100.json", stages_table),
+    "gpu-variants": ("variants_h100.json", variants_table),
     "gpu-steps": ("breakdown_h100.json", steps_table),
     "cpu-candidates": ("serve_cpu.json", candidates_table),
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.tables import PAGES, candidates_table, filled, steps_table
+from bench.tables import PAGES, candidates_table, filled, steps_table, variants_table
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
@@ -27,6 +27,16 @@ def test_a_candidate_is_compared_by_its_median() -> None:
     assert "| new | 1.00 | 0.50 | 2.00 |" in table
     assert "前 20 题 | 4.00 | | |" in table
     assert "openai" not in table
+
+
+def test_a_variant_is_compared_with_the_default_of_its_own_machine() -> None:
+    fast = {"service": {"seconds": [2.0, 2.0, 8.0]}, "fp8": {"seconds": [1.0, 1.5, 1.6]}}
+    slow = {"service": {"seconds": [3.0]}, "fp8": {"seconds": [3.0]}}
+    table = variants_table({"runs": [{"candidates": fast}, {"candidates": slow}]})
+    assert table.splitlines()[2:] == [
+        "| FP8 | 1.50 | 2.00 | 0.75 |",
+        "| FP8 | 3.00 | 3.00 | 1.00 |",
+    ]
 
 
 def test_a_step_is_told_by_kind_of_kernel() -> None:
