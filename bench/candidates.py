@@ -1,16 +1,16 @@
 """The ways to answer a workload that bench/serve.py compares, each a process of its own.
 
 Every candidate is a context: entering starts it and answers the workload once, for what is warm
-later; what it yields answers it again, timed, and returns the figures.
+later; what it yields answers it again, timed, as often as asked.
 """
 
 import asyncio
 import contextlib
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,18 @@ from bench.processes import CALL_LIMIT_S, free_port, script, server
 from bench.startup import stages
 from bench.workload import Workload
 
-Measure = Callable[[], dict[str, Any]]
+
+@dataclass(frozen=True)
+class Ready:
+    """A candidate that is loaded and warm.
+
+    once: the seconds of one run, its own (`seconds`) and of what stands beside it (`raw_seconds`).
+    facts: its other figures, asked for once, after the runs. runs: no more than so many.
+    """
+
+    once: Callable[[], dict[str, float]]
+    facts: Callable[[], dict[str, Any]]
+    runs: int = sys.maxsize
 
 
 class Candidates:
@@ -56,7 +67,7 @@ class Candidates:
         beside: bool = False,
         serial: int = 0,
         then: Callable[[httpx.Client], None] | None = None,
-    ) -> Iterator[Measure]:
+    ) -> Iterator[Ready]:
         """`POST /predict` with all questions; beside: in turn with `LLM.generate` in its process;
         serial: so many questions one by one, too; then: whatever else is asked of it.
 
@@ -80,15 +91,13 @@ class Candidates:
             if beside:
                 generate()
 
-            def measure() -> dict[str, Any]:
-                ours, raw = [], []
-                for _ in range(self.runs):
-                    ours.append(predict()[0])
-                    if beside:
-                        raw.append(generate())
+            def once() -> dict[str, float]:
+                seconds = {"seconds": round(predict()[0], 4)}
+                return seconds | ({"raw_seconds": round(generate(), 4)} if beside else {})
+
+            def facts() -> dict[str, Any]:
                 info = client.get("/info").json()
                 figures = {
-                    "seconds": [round(s, 4) for s in ours],
                     # While others load beside it, when several are loaded together.
                     "first_call_seconds": round(first_seconds, 4),
                     "characters": characters,
@@ -99,17 +108,13 @@ class Candidates:
                     "settings": {**self.settings, **settings},
                     "prompt_tokens": prompt_tokens,
                 }
-                if beside:
-                    ratios = [o / r for o, r in zip(ours, raw, strict=True)]
-                    figures["raw_seconds"] = [round(s, 4) for s in raw]
-                    figures["ratio_to_raw"] = round(statistics.median(ratios), 4)
                 if serial:
                     figures["serial"] = self._one_by_one(client, serial)
                 if then:
                     then(client)
                 return figures
 
-            yield measure
+            yield Ready(once, facts)
 
     def _one_by_one(self, client: httpx.Client, count: int) -> dict[str, Any]:
         began = time.monotonic()
@@ -119,17 +124,17 @@ class Candidates:
         tokens = sum(self.work.tokens[:count])
         return {"seconds": [round(seconds, 4)], "questions": count, "answer_tokens": tokens}
 
-    def raw_defaults(self) -> contextlib.AbstractContextManager[Measure]:
+    def raw_defaults(self) -> contextlib.AbstractContextManager[Ready]:
         """vLLM as it comes: only model and context length are given."""
         more = ["--engine-args", json.dumps(self.memory)] if self.memory else []
         return self._script("bench.raw_vllm", more)
 
-    def transformers(self, first: int = 0) -> contextlib.AbstractContextManager[Measure]:
+    def transformers(self, first: int = 0) -> contextlib.AbstractContextManager[Ready]:
         """Batches of 64 rows of similar length, one run; first: so many questions only."""
-        return self._script("bench.raw_transformers", ["--first", str(first)])
+        return self._script("bench.raw_transformers", ["--first", str(first)], runs=1)
 
     @contextlib.contextmanager
-    def openai(self) -> Iterator[Measure]:
+    def openai(self) -> Iterator[Ready]:
         """`vllm serve`, every question a request of its own, all at once."""
         port = free_port()
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
@@ -143,13 +148,12 @@ class Candidates:
         prompts = _render(self.model, self.work)
         environment = {**_cpu_environment(), "VLLM_SERVER_DEV_MODE": "1"}  # to reset the cache
         with server(command, environment, port, "/health") as (_, start_seconds, _log):
-            asyncio.run(_openai_runs(port, prompts, self.work.tokens, 1))
 
-            def measure() -> dict[str, Any]:
-                times = asyncio.run(_openai_runs(port, prompts, self.work.tokens, self.runs))
-                return {"seconds": times, "start_seconds": round(start_seconds, 1)}
+            def once() -> dict[str, float]:
+                return {"seconds": asyncio.run(_openai_run(port, prompts, self.work.tokens))}
 
-            yield measure
+            once()
+            yield Ready(once, lambda: {"start_seconds": round(start_seconds, 1)})
 
     @contextlib.contextmanager
     def fixed_service(self, settings: dict[str, str]) -> Iterator[tuple[httpx.Client, float, Path]]:
@@ -169,33 +173,28 @@ class Candidates:
         with server(command, environment, port, "/") as running:
             yield running
 
-    def _script(self, module: str, more: list[str]) -> contextlib.AbstractContextManager[Measure]:
-        options = [str(self.model), *self.given, *more, "--runs", str(self.runs)]
-        return script(module, options + ["--dummy"] * self.dummy, _cpu_environment())
+    @contextlib.contextmanager
+    def _script(self, module: str, more: list[str], runs: int = sys.maxsize) -> Iterator[Ready]:
+        options = [str(self.model), *self.given, *more, *["--dummy"] * self.dummy]
+        with script(module, options, _cpu_environment()) as (told, once):
+            yield Ready(once, lambda: told, runs)
 
 
-async def _openai_runs(port: int, prompts: list[list[int]], tokens: Any, runs: int) -> list[float]:
+async def _openai_run(port: int, prompts: list[list[int]], tokens: Any) -> float:
     limits = httpx.Limits(max_connections=len(prompts), max_keepalive_connections=len(prompts))
     base = f"http://127.0.0.1:{port}"
 
-    async def one(client: httpx.AsyncClient, ids: list[int], count: int) -> None:
+    async def one(ids: list[int], count: int) -> None:
         body = {"model": "m", "prompt": ids, "max_tokens": count, "min_tokens": count}
         body |= {"temperature": 0, "ignore_eos": True}
         (await client.post(f"{base}/v1/completions", json=body)).raise_for_status()
 
-    times = []
-    for _ in range(runs):
-        # A client each: the server closes connections that were idle for five seconds.
-        async with httpx.AsyncClient(
-            limits=limits, timeout=CALL_LIMIT_S, trust_env=False
-        ) as client:
-            (await client.post(f"{base}/reset_prefix_cache")).raise_for_status()
-            began = time.monotonic()
-            await asyncio.gather(
-                *(one(client, *each) for each in zip(prompts, tokens, strict=True))
-            )
-            times.append(round(time.monotonic() - began, 4))
-    return times
+    # A client for each run: the server closes connections that were idle for five seconds.
+    async with httpx.AsyncClient(limits=limits, timeout=CALL_LIMIT_S, trust_env=False) as client:
+        (await client.post(f"{base}/reset_prefix_cache")).raise_for_status()
+        began = time.monotonic()
+        await asyncio.gather(*map(one, prompts, tokens))
+        return round(time.monotonic() - began, 4)
 
 
 def _render(model: Path, work: Workload) -> list[list[int]]:

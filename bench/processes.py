@@ -17,6 +17,8 @@ START_LIMIT_S = 300.0
 CALL_LIMIT_S = 900.0
 STOP_LIMIT_S = 20.0
 LAST_WORDS = 500
+# What a script's lines for us begin with.
+READY, RESULT = "READY ", "RESULT "
 
 
 class BenchError(RuntimeError):
@@ -55,35 +57,35 @@ def server(
 @contextlib.contextmanager
 def script(
     module: str, options: list[str], environment: dict[str, str]
-) -> Iterator[Callable[[], dict[str, Any]]]:
-    """A module of bench/ that loads, waits for its go, and tells its figures.
+) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
+    """A module of bench/ that loads, and measures once for every go (`measure_at_every_go`).
 
-    It prints READY, reads a line, and prints RESULT with JSON (`bench.processes.wait_for_go`).
-    Yields the function that gives the go and returns the figures. Raises BenchError.
+    Yields what it tells of itself, and the function that gives a go and returns what that one
+    measured. Raises BenchError.
     """
     log = Path("report") / f"{module}_{free_port()}.log"
     command = [sys.executable, "-u", "-m", module, *options]
     with process(command, environment, log, talk=True) as running:
 
-        def read(word: str) -> str:
+        def read(word: str) -> dict[str, Any]:
             for line in running.stdout:
                 if line.startswith(word):
-                    return line[len(word) :]
+                    return json.loads(line[len(word) :])
             raise BenchError(f"{module}: {_end(log)}")
 
-        def measure() -> dict[str, Any]:
+        def once() -> dict[str, Any]:
             running.stdin.write("go\n")
             running.stdin.flush()
-            return json.loads(read("RESULT "))
+            return read(RESULT)
 
-        read("READY")
-        yield measure
+        yield read(READY), once
 
 
-def wait_for_go() -> None:
-    """In a script's own process: everything is loaded, the other side may start the clock."""
-    print("READY", flush=True)
-    sys.stdin.readline()
+def measure_at_every_go(facts: dict[str, Any], once: Callable[[], dict[str, Any]]) -> None:
+    """In a script's own process, when everything is loaded: until nobody gives a go any more."""
+    print(READY + json.dumps(facts), flush=True)
+    for _ in sys.stdin:
+        print(RESULT + json.dumps(once()), flush=True)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ Started by bench/serve.py. A batch runs until its longest answer is done; answer
 count with their own length only, as they would be cut.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -19,16 +18,15 @@ def main(
     workload: Annotated[Path | None, typer.Option()] = None,
     questions: Annotated[int, typer.Option()] = 358,
     answer_tokens: Annotated[int, typer.Option()] = 64,
-    runs: Annotated[int, typer.Option(help="one is done, whatever is asked")] = 1,
     first: Annotated[int, typer.Option(help="so many questions only; 0: all")] = 0,
     dummy: Annotated[bool, typer.Option()] = False,
 ) -> None:
-    """Print RESULT and the seconds as JSON."""
+    """Measure once for every line of the input."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
-    from bench.processes import wait_for_go
+    from bench.processes import measure_at_every_go
     from bench.workload import load_workload
 
     work = load_workload(workload, questions, answer_tokens)
@@ -46,24 +44,26 @@ def main(
         network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).to(device)
     network.eval()
     start = time.monotonic() - began
-    wait_for_go()
     order = sorted(range(len(prompts)), key=lambda i: work.tokens[i])
-    began = time.monotonic()
-    for begin in range(0, len(order), BATCH):
-        rows = order[begin : begin + BATCH]
-        batch = tokenizer.pad({"input_ids": [prompts[i] for i in rows]}, return_tensors="pt")
-        count = max(work.tokens[i] for i in rows)
-        with torch.inference_mode():
-            network.generate(
-                **batch.to(device), max_new_tokens=count, min_new_tokens=count, do_sample=False
-            )
-    if device == "cuda":
-        torch.cuda.synchronize()
-    seconds = round(time.monotonic() - began, 4)
-    figures = {"seconds": [seconds], "start_seconds": round(start, 1)}
+
+    def once() -> dict[str, float]:
+        began = time.monotonic()
+        for begin in range(0, len(order), BATCH):
+            rows = order[begin : begin + BATCH]
+            batch = tokenizer.pad({"input_ids": [prompts[i] for i in rows]}, return_tensors="pt")
+            count = max(work.tokens[i] for i in rows)
+            with torch.inference_mode():
+                network.generate(
+                    **batch.to(device), max_new_tokens=count, min_new_tokens=count, do_sample=False
+                )
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return {"seconds": round(time.monotonic() - began, 4)}
+
+    facts = {"start_seconds": round(start, 1)}
     if first:
-        figures |= {"questions": len(prompts), "answer_tokens": sum(work.tokens[: len(prompts)])}
-    print("RESULT " + json.dumps(figures))
+        facts |= {"questions": len(prompts), "answer_tokens": sum(work.tokens[: len(prompts)])}
+    measure_at_every_go(facts, once)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,16 @@ def main(
     workload: Annotated[Path | None, typer.Option()] = None,
     questions: Annotated[int, typer.Option()] = 358,
     answer_tokens: Annotated[int, typer.Option()] = 64,
-    runs: Annotated[int, typer.Option()] = 5,
     dummy: Annotated[bool, typer.Option()] = False,
     engine_args: Annotated[str, typer.Option(help="JSON: further arguments of LLM")] = "{}",
 ) -> None:
-    """Print RESULT and the seconds of each run as JSON."""
+    """Measure once for every line of the input."""
     import torch
     from transformers import AutoTokenizer
     from vllm import LLM, SamplingParams
 
     from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
-    from bench.processes import wait_for_go
+    from bench.processes import measure_at_every_go
     from bench.workload import load_workload
 
     work = load_workload(workload, questions, answer_tokens)
@@ -38,15 +37,15 @@ def main(
     llm = LLM(str(model), max_model_len=2048, **options)
     start = time.monotonic() - began
     params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in work.tokens]
-    llm.generate(prompts, params, use_tqdm=False)  # pays for what is warm later
-    wait_for_go()
-    times = []
-    for _ in range(runs):
+
+    def once() -> dict[str, float]:
         llm.reset_prefix_cache()  # as for the service: a judge asks every question once
         began = time.monotonic()
         llm.generate(prompts, params, use_tqdm=False)
-        times.append(round(time.monotonic() - began, 4))
-    print("RESULT " + json.dumps({"seconds": times, "start_seconds": round(start, 1)}))
+        return {"seconds": round(time.monotonic() - began, 4)}
+
+    once()  # pays for what is warm later
+    measure_at_every_go({"start_seconds": round(start, 1)}, once)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ them in its prefix cache, as the judge's only call does not:
 - serial: this kit's service, one question a call, the first of the workload only.
 `--set KEY=VALUE` (repeatable) are settings of the service. `--variants` names a JSON list of
 services with settings of their own: name, settings, and what was predicted of it before.
-`--at-once` loads so many candidates together, which takes most of the time, and measures them one
-after another; `--first-alone` starts the first one alone: a cold start where caches are empty.
+`--at-once` loads so many candidates together, which takes most of the time, and measures them in
+turn, so that a machine that grows slower does so for all; `--first-alone` starts the first one
+alone: a cold start where caches are empty.
 `--breakdown FILE` asks the first service for its stages, too (bench/breakdown.py).
 Prints medians and ratios, writes JSON.
 """
@@ -34,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import breakdown
-from bench.candidates import Candidates, Measure, give_up, on_cpu
+from bench.candidates import Candidates, Ready, give_up, on_cpu
 from bench.processes import BenchError
 from bench.roofline import CHIPS, floor_seconds
 from bench.workload import Workload, load_workload
@@ -43,7 +44,7 @@ console = Console(width=150)
 ALL = ("service", "raw defaults", "openai", "transformers", "serial")
 # What the formats of a variant's weights leave of 16 bits, for the floor.
 WEIGHT_BITS = {"fp8": 8.0, "int8": 8.0, "awq": 4.16}
-Jobs = dict[str, contextlib.AbstractContextManager[Measure]]
+Jobs = dict[str, contextlib.AbstractContextManager[Ready]]
 
 
 def main(
@@ -107,7 +108,7 @@ def main(
     rows = figures["candidates"]
     predictions = {row["name"]: row.get("prediction", "") for row in listed}
     for group in in_groups(list(jobs), at_once, first_alone):
-        for name, row in measure_together({name: jobs[name] for name in group}):
+        for name, row in measure_together({name: jobs[name] for name in group}, runs):
             rows[name] = row
             if "serial" in row:
                 rows["serial"] = row.pop("serial")
@@ -143,34 +144,46 @@ def in_groups(names: list[str], at_once: int, first_alone: bool = False) -> list
     return [names[:1], *rest] if first_alone and names else rest
 
 
-def measure_together(jobs: Jobs) -> list[tuple[str, dict[str, Any]]]:
-    """Start all of them side by side, then measure one after another; name and figures of each.
+def measure_together(jobs: Jobs, runs: int) -> list[tuple[str, dict[str, Any]]]:
+    """Start all of them side by side, then measure them in turn; name and figures of each.
 
     Whatever one cannot do stands in its own row.
     """
-    done: list[tuple[str, dict[str, Any]]] = []
+    rows: dict[str, dict[str, Any]] = {name: {} for name in jobs}
     began = time.monotonic()
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(jobs)) as pool:
         starts = {name: pool.submit(job.__enter__) for name, job in jobs.items()}
-        ready = []
+        ready: dict[str, Ready] = {}
         for name, start in starts.items():
             try:
-                ready.append((name, start.result()))
+                ready[name] = start.result()
                 stack.callback(_leave, jobs[name])
             except BenchError as error:
-                done.append((name, give_up(error)))
+                rows[name] = give_up(error)
         console.print(
             f"{len(ready)} loaded after {time.monotonic() - began:.0f} s", highlight=False
         )
-        for name, measure in ready:
-            try:
-                done.append((name, measure()))
-            except (BenchError, httpx.HTTPError) as error:
-                done.append((name, give_up(error)))
-    return done
+        for turn in range(runs + 1):
+            for name, candidate in ready.items():
+                row = rows[name]
+                if "failed" in row or candidate.runs <= turn < runs:
+                    continue
+                try:
+                    if turn == runs:
+                        row |= candidate.facts()
+                    else:
+                        for what, seconds in candidate.once().items():
+                            row.setdefault(what, []).append(seconds)
+                except (BenchError, httpx.HTTPError) as error:
+                    rows[name] = give_up(error)
+    for row in rows.values():
+        if "raw_seconds" in row:
+            pairs = zip(row["seconds"], row["raw_seconds"], strict=True)
+            row["ratio_to_raw"] = round(statistics.median(ours / raw for ours, raw in pairs), 4)
+    return list(rows.items())
 
 
-def _leave(job: contextlib.AbstractContextManager[Measure]) -> None:
+def _leave(job: contextlib.AbstractContextManager[Ready]) -> None:
     job.__exit__(None, None, None)
 
 

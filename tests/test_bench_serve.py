@@ -4,8 +4,8 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from bench.candidates import Ready
 from bench.processes import BenchError
 from bench.serve import in_groups, load_variants, measure_together
 
@@ -33,25 +33,35 @@ def test_every_list_of_variants_can_be_read() -> None:
 
 def test_one_that_does_not_start_or_measure_costs_only_its_own_row() -> None:
     open_now: list[str] = []
+    asked: list[str] = []
 
     @contextlib.contextmanager
-    def job(name: str, start: bool = True, measure: bool = True) -> Iterator[Any]:
+    def job(name: str, start: bool = True, measure: bool = True, runs: int = 9) -> Iterator[Ready]:
         if not start:
             raise BenchError("no such model")
         open_now.append(name)
 
-        def run() -> dict[str, Any]:
-            assert len(open_now) == 2, "measured before all had started"
+        def once() -> dict[str, float]:
+            assert len(open_now) == 3, "measured before all had started"
+            asked.append(name)
             if not measure:
                 raise BenchError("it died")
-            return {"seconds": [1.0]}
+            return {"seconds": float(len(asked)), "raw_seconds": 1.0}
 
-        yield run
+        yield Ready(once, lambda: {"start_seconds": 5.0}, runs)
         open_now.remove(name)
 
-    jobs = {"good": job("good"), "mute": job("mute", start=False), "ill": job("ill", measure=False)}
-    figures = dict(measure_together(jobs))
-    assert figures["good"] == {"seconds": [1.0]}
+    jobs = {
+        "good": job("good"),
+        "mute": job("mute", start=False),
+        "ill": job("ill", measure=False),
+        "slow": job("slow", runs=1),
+    }
+    figures = dict(measure_together(jobs, 3))
+    assert asked == ["good", "ill", "slow", "good", "good"], "in turn"
+    assert figures["good"]["seconds"] == [1.0, 4.0, 5.0]
+    assert figures["good"]["ratio_to_raw"] == 4.0 and figures["good"]["start_seconds"] == 5.0
+    assert figures["slow"]["seconds"] == [3.0] and figures["slow"]["start_seconds"] == 5.0
     assert figures["mute"] == {"failed": "no such model"}
     assert figures["ill"] == {"failed": "it died"}
     assert open_now == []
