@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         description="vLLM's engine core inside the service's process. Unset: the device's "
         "default (answering/devices.py), and never with several GPUs.",
     )
+    block_shortcut: bool = Field(
+        True,
+        description="Answer vLLM's scheduler at once where an answer's last KV block has room "
+        "(answering/block_shortcut.py); only with the engine core inside the service's process.",
+    )
     max_model_len: int = Field(
         2048,
         gt=0,

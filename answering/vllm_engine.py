@@ -23,6 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from . import devices
+from .block_shortcut import shorten_block_requests
 from .compile_cache import use_compile_cache
 from .crash_report import spread, write_crash_report
 from .data_parallel import DataParallelEngine
@@ -287,6 +288,7 @@ class VllmEngine:
             llm: Any = SimpleNamespace(llm_engine=engine, get_tokenizer=engine.get_tokenizer)
         else:
             llm = vllm.LLM(**arguments)
+        shortcut = in_process and self.settings.block_shortcut and shorten_block_requests(llm)
         self._processes = set(multiprocessing.active_children()) - before
         _watch(self._processes, llm, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
@@ -297,6 +299,7 @@ class VllmEngine:
             "version": vllm.__version__,
             "device": {"kind": device.kind, "name": device.name, "environment": environment},
             "in_process": in_process,
+            "block_shortcut": shortcut,
             "arguments": arguments,
             "max_model_len": self.max_model_len,
             "load_seconds": round(time.monotonic() - began, 2),
