@@ -7,8 +7,12 @@ host is the slower of the two (358 answers on an H100).
 
 The shortcut answers those 14 by itself. Which they are follows from the request alone: one new
 token, and a place in its block that is neither the first (a block is needed) nor the last (a block
-is full and goes into the prefix cache). Everything else goes the usual way. The one place beside
-step_loop.py that reads vLLM's internals; where they are not as known it stays out.
+is full and goes into the prefix cache). Everything else goes the usual way. The scheduler's time in
+a step, measured on two cores: 3.4 to 1.55 ms with 358 answers on 0.32.0, 1.7 to 0.75 ms with 256 on
+0.10.0.
+
+With step_loop.py the only place that reads vLLM's internals; where they are not as known it stays
+out. MetaX's plugin leaves vllm/v1/core as it is (plugin source).
 """
 
 import logging

@@ -70,10 +70,17 @@ def _manager(llm: Any) -> Any:
 
 @pytest.mark.vllm
 @pytest.mark.parametrize("blocks", [None, 60], ids=["room", "tight"])
-def test_answers_are_the_same_with_and_without(untrained_model: Path, blocks: int | None) -> None:
-    """tight: so little room that vLLM takes blocks away from answers and begins them again."""
-    pytest.importorskip("vllm")
-    arguments = {"num_gpu_blocks_override": blocks} if blocks else {}
+@pytest.mark.parametrize("ahead", [False, True], ids=["one step", "a step ahead"])
+def test_answers_are_the_same_with_and_without(
+    untrained_model: Path, blocks: int | None, ahead: bool
+) -> None:
+    """tight: so little room that vLLM takes blocks away from answers and begins them again. ahead:
+    the next step is scheduled while one runs, as newer versions do on a GPU."""
+    vllm = pytest.importorskip("vllm")
+    if ahead and vllm.__version__.startswith("0.10."):
+        pytest.skip("0.10 does that between processes only, where there is no shortcut")
+    arguments: dict[str, Any] = {"async_scheduling": ahead}
+    arguments |= {"num_gpu_blocks_override": blocks} if blocks else {}
     with_it = run(untrained_model, arguments, shortcut=True)
     without = run(untrained_model, arguments, shortcut=False)
     assert with_it.texts == without.texts
