@@ -70,6 +70,8 @@ class StepLoop:
         self.refill = refill
         # Filled one by one, no slot stays empty for a step when vLLM's own queue holds some.
         self._ahead = max(8, slots // 8) if refill == 1 else 0
+        # Somebody has just made room for others: they enter whatever `refill` says.
+        self._room_made = False
         self._live: dict[str, Request] = {}
         # One line a call, so that calls take turns; a dict keeps their order.
         self._lines: dict[object, deque[Request]] = {}
@@ -180,8 +182,9 @@ class StepLoop:
 
     def _feed(self) -> None:
         room = self.slots + self._ahead - len(self._live)
-        if room < min(self.refill, self.slots, self.waiting):
+        if room < min(self.refill, self.slots, self.waiting) and not self._room_made:
             return
+        self._room_made = False
         until = time.monotonic() + FEED_S
         while room > 0 and self._lines and time.monotonic() < until:
             room -= self._enter(_next_in_turn(self._lines))
@@ -256,6 +259,7 @@ class StepLoop:
             for request_id in over:
                 self._keep(self._live[request_id], tokens[request_id])
             self.engine.abort_request(over)
+            self._room_made = True
             again = self._again.setdefault(call, deque())
             again.extend(self._live.pop(request_id) for request_id in over)
 

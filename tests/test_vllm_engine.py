@@ -264,10 +264,13 @@ def test_a_dead_engine_fails_its_batches_instead_of_hanging(
 
 
 @pytest.mark.vllm
-def test_when_time_is_short_everyone_gets_a_share(untrained_model: Path) -> None:
+@pytest.mark.parametrize("refill", [1, 4])
+def test_when_time_is_short_everyone_gets_a_share(untrained_model: Path, refill: int) -> None:
     pytest.importorskip("vllm")
     it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, max_num_seqs=4))
     it.start()
+    if refill > 1:  # as with graphs
+        it._loop.refill, it._loop._ahead = refill, 0
     try:
         generate(it, prompts(4), [20] * 4, in_seconds(60))  # the first steps are slow ones
         answers = generate(it, prompts(24), [900] * 24, in_seconds(3))
