@@ -1,7 +1,7 @@
 """A shortcut in vLLM's scheduler: an answer that grows inside its last KV block needs no new one.
 
 For every running answer, in every step, vLLM asks its KV cache manager for blocks. With blocks of
-16 tokens the answer is "none, and nothing to cache" 14 times of 16, and finding that out is most of
+16 tokens the answer is "none, and nothing to cache" 14 times of 16, and finding that out is half of
 the scheduler's work: time in which the device waits when nothing runs ahead (0.10.0), or when the
 host is the slower of the two (358 answers on an H100).
 

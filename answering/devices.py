@@ -27,7 +27,7 @@ GRAPH_SIZES = (
 @dataclass(frozen=True)
 class Device:
     """A device's defaults: arguments of `LLM(...)`, environment, where the core runs, and for how
-    many answers at once graphs are captured (empty: vLLM's own choice)."""
+    many tokens in a step graphs are captured (empty: vLLM's own choice)."""
 
     kind: DeviceKind
     name: str

@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     engine_in_process: bool | None = Field(
         None,
         description="vLLM's engine core inside the service's process. Unset: the device's "
-        "default (answering/devices.py), and never with several GPUs.",
+        "default (answering/devices.py), and never with several GPUs or asked-for "
+        "async_scheduling.",
     )
     block_shortcut: bool = Field(
         True,

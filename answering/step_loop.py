@@ -182,7 +182,8 @@ class StepLoop:
 
     def _feed(self) -> None:
         room = self.slots + self._ahead - len(self._live)
-        if room < min(self.refill, self.slots, self.waiting) and not self._room_made:
+        few = room < self.refill and room < min(self.slots, self.waiting)
+        if few and not self._room_made:
             return
         self._room_made = False
         until = time.monotonic() + FEED_S

@@ -76,12 +76,12 @@ def core_in_process(settings: Settings, device: devices.Device, arguments: dict[
     """Whether vLLM's engine core runs in this process.
 
     Not with several GPUs unless told: their workers are processes, whose death vLLM notices in a
-    core of its own. Nor with asynchronous scheduling on MetaX, whose vLLM 0.10.0 does that between
-    processes only.
+    core of its own. Nor when asynchronous scheduling is asked for by name: 0.10.0 does that between
+    processes only, and newer versions, which do it by default, lose nothing.
     """
     if settings.engine_in_process is not None:
         return settings.engine_in_process
-    if device.kind == "metax" and arguments.get("async_scheduling"):
+    if arguments.get("async_scheduling"):
         return False
     sizes = [arguments.get(f"{kind}_parallel_size", 1) for kind in ("tensor", "pipeline", "data")]
     return device.in_process and max(sizes) == 1

@@ -277,6 +277,11 @@ class VllmEngine:
         arguments = {name: value for name, value in wanted.items() if name in known}
         for name in wanted.keys() - known:
             log.warning("vLLM %s does not know %s: dropped", vllm.__version__, name)
+        if in_process and wanted.get("async_scheduling") and vllm.__version__.startswith("0.10."):
+            raise EngineError(
+                f"ENGINE_ARGS async_scheduling with ENGINE_IN_PROCESS=1: vLLM {vllm.__version__} "
+                "does that between processes only; leave ENGINE_IN_PROCESS unset"
+            )
         log.info("vLLM %s on %s (%s): %s", vllm.__version__, device.name, device.kind, arguments)
         if in_process and arguments.get("tensor_parallel_size", 1) == 1:
             import_model_class(read_config(self.settings).get("architectures", []))

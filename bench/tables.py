@@ -26,7 +26,7 @@ NAMES = {
     "no prefix cache": "不缓存系统提示",
     "256 at once": "`MAX_NUM_SEQS=256`，分两拨",
     "256 at once, filled one by one": "`MAX_NUM_SEQS=256`，分两拨，空位逐个补（旧做法）",
-    "256 at once, no graphs above 256": "同上，没有 256 以上的图（沐曦的上限）",
+    "256 at once, no graphs above 256": "`MAX_NUM_SEQS=256`，没有 256 以上的图（沐曦的上限）",
     "Triton attention": "Triton 注意力",
     "q/k norm and rope fused": "q/k 归一化与旋转位置融合",
     "not compiled, full graphs": "不编译，只用整图",

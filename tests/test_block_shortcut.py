@@ -35,6 +35,7 @@ def run(model: Path, arguments: dict[str, Any], shortcut: bool) -> Run:
         Settings(
             model_dir=model,
             max_model_len=256,
+            engine_in_process=True,
             engine_args={"block_size": BLOCK, **arguments},
             block_shortcut=False,
         )

@@ -127,6 +127,33 @@ def test_freed_slots_are_filled_several_at_a_time(engine: VllmEngine, monkeypatc
 
 
 @pytest.mark.vllm
+def test_who_was_made_room_for_enters_at_once(engine: VllmEngine, monkeypatch: Any) -> None:
+    loop, fed = engine._loop, []
+    monkeypatch.setattr(loop, "slots", 4)
+    monkeypatch.setattr(loop, "_ahead", 0)
+    feed = loop._feed
+
+    def watched() -> None:
+        made, free = loop._room_made, loop.slots - loop.running
+        feed()
+        if made:
+            fed.append((free, loop.running == loop.slots or not loop.waiting))
+
+    monkeypatch.setattr(loop, "_feed", watched)
+    call, deadline = object(), in_seconds(4)
+    # Two begin before the others, so that the two have had their share while the others have not.
+    first = Batch(prompts(2), [900] * 2, deadline, call)
+    engine.submit(first)
+    time.sleep(0.3)
+    engine.submit(Batch(prompts(14)[2:], [900] * 12, deadline, call))
+    time.sleep(0.1)
+    monkeypatch.setattr(loop, "refill", 4)
+    first.done.result(30)
+    assert any(free < 4 for free, _ in fed), "nothing to see: all four slots were freed at once"
+    assert all(filled for _, filled in fed)
+
+
+@pytest.mark.vllm
 def test_a_rejected_prompt_does_not_sink_the_others(engine: VllmEngine) -> None:
     answers = generate(engine, [PROMPT, [7] * 5000, PROMPT], [5] * 3, in_seconds(60))
     assert [(a.tokens, a.finish_reason) for a in answers] == [
@@ -193,6 +220,16 @@ def test_awq_weights_on_metax_need_its_layout_and_float16(tmp_path: Path) -> Non
     on_metax = engine_arguments(settings, devices.metax("C500"))
     assert (on_metax["quantization"], on_metax["dtype"]) == ("awq", "float16")
     assert "quantization" not in engine_arguments(settings, devices.cuda("H100"))
+
+
+def test_what_0_10_cannot_do_in_one_process_is_said(untrained_model: Path) -> None:
+    vllm = pytest.importorskip("vllm")
+    if not vllm.__version__.startswith("0.10."):
+        pytest.skip("newer versions can")
+    ahead = {"async_scheduling": True}
+    it = VllmEngine(Settings(model_dir=untrained_model, engine_args=ahead, engine_in_process=True))
+    with pytest.raises(EngineError, match="leave ENGINE_IN_PROCESS unset"):
+        it.start()
 
 
 def test_a_batch_ends_once_and_keeps_what_was_finished() -> None:
