@@ -1,7 +1,8 @@
 """The ways to answer a workload that bench/serve.py compares, each a process of its own.
 
-Every candidate is a context: entering starts it and answers the workload once, for what is warm
-later; what it yields answers it again, timed, as often as asked.
+Every candidate is a context: entering starts it; what it yields answers the workload, timed, as
+often as asked. Before that it has answered it once, for what is warm later: the service as its
+first call, whose seconds are recorded, since the judge makes no other; the others when entered.
 """
 
 import asyncio
@@ -23,15 +24,18 @@ from bench.workload import Workload
 
 @dataclass(frozen=True)
 class Ready:
-    """A candidate that is loaded and warm.
+    """A candidate that is loaded.
 
     once: the seconds of one run, its own (`seconds`) and of what stands beside it (`raw_seconds`).
     facts: its other figures, asked for once, after the runs. runs: no more than so many.
+    first: its first call since its start, in turn with the others' and before all runs; its
+    figures. None: it was made when the candidate was entered.
     """
 
     once: Callable[[], dict[str, float]]
     facts: Callable[[], dict[str, Any]]
     runs: int = sys.maxsize
+    first: Callable[[], dict[str, float]] | None = None
 
 
 class Candidates:
@@ -87,9 +91,14 @@ class Candidates:
                 client.post("/bench/fresh").raise_for_status()
                 return client.post("/bench/generate").raise_for_status().json()["seconds"]
 
-            first_seconds, characters = predict()
-            if beside:
-                generate()
+            characters = 0
+
+            def first() -> dict[str, float]:
+                nonlocal characters
+                seconds, characters = predict()
+                if beside:
+                    generate()
+                return {"first_call_seconds": round(seconds, 4)}
 
             def once() -> dict[str, float]:
                 seconds = {"seconds": round(predict()[0], 4)}
@@ -98,8 +107,6 @@ class Candidates:
             def facts() -> dict[str, Any]:
                 info = client.get("/info").json()
                 figures = {
-                    # While others load beside it, when several are loaded together.
-                    "first_call_seconds": round(first_seconds, 4),
                     "characters": characters,
                     "start_seconds": round(start_seconds, 1),
                     "start_stages": stages(log),
@@ -114,7 +121,7 @@ class Candidates:
                     then(client)
                 return figures
 
-            yield Ready(once, facts)
+            yield Ready(once, facts, first=first)
 
     def _one_by_one(self, client: httpx.Client, count: int) -> dict[str, Any]:
         began = time.monotonic()

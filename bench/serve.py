@@ -22,9 +22,11 @@ Prints medians and ratios, writes JSON.
 """
 
 import contextlib
+import functools
 import json
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
@@ -114,7 +116,8 @@ def main(
                 rows["serial"] = row.pop("serial")
             if predictions.get(name):
                 row["prediction"] = predictions[name]
-            told = {key: row[key] for key in ("seconds", "start_seconds", "failed") if key in row}
+            keys = ("first_call_seconds", "seconds", "start_seconds", "failed")
+            told = {key: row[key] for key in keys if key in row}
             console.print(f"{name}: {told}", highlight=False)
             _floors(figures, model, work)
             text = json.dumps(figures, ensure_ascii=False, indent=1)
@@ -163,24 +166,36 @@ def measure_together(jobs: Jobs, runs: int) -> list[tuple[str, dict[str, Any]]]:
         console.print(
             f"{len(ready)} loaded after {time.monotonic() - began:.0f} s", highlight=False
         )
-        for turn in range(runs + 1):
+
+        def each(measure: Callable[[dict[str, Any], Ready], None]) -> None:
             for name, candidate in ready.items():
-                row = rows[name]
-                if "failed" in row or candidate.runs <= turn < runs:
+                if "failed" in rows[name]:
                     continue
                 try:
-                    if turn == runs:
-                        row |= candidate.facts()
-                    else:
-                        for what, seconds in candidate.once().items():
-                            row.setdefault(what, []).append(seconds)
+                    measure(rows[name], candidate)
                 except (BenchError, httpx.HTTPError) as error:
                     rows[name] = give_up(error)
+
+        each(_first_call)
+        for turn in range(runs):
+            each(functools.partial(_timed_run, turn))
+        each(lambda row, candidate: row.update(candidate.facts()))
     for row in rows.values():
         if "raw_seconds" in row:
             pairs = zip(row["seconds"], row["raw_seconds"], strict=True)
             row["ratio_to_raw"] = round(statistics.median(ours / raw for ours, raw in pairs), 4)
     return list(rows.items())
+
+
+def _first_call(row: dict[str, Any], candidate: Ready) -> None:
+    if candidate.first is not None:
+        row |= candidate.first()
+
+
+def _timed_run(turn: int, row: dict[str, Any], candidate: Ready) -> None:
+    if turn < candidate.runs:
+        for what, seconds in candidate.once().items():
+            row.setdefault(what, []).append(seconds)
 
 
 def _leave(job: contextlib.AbstractContextManager[Ready]) -> None:

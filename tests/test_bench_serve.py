@@ -48,7 +48,11 @@ def test_one_that_does_not_start_or_measure_costs_only_its_own_row() -> None:
                 raise BenchError("it died")
             return {"seconds": float(len(asked)), "raw_seconds": 1.0}
 
-        yield Ready(once, lambda: {"start_seconds": 5.0}, runs)
+        def first() -> dict[str, float]:
+            assert len(open_now) == 3 and not asked, "the first call is measured like the others"
+            return {"first_call_seconds": 9.0}
+
+        yield Ready(once, lambda: {"start_seconds": 5.0}, runs, first if name == "good" else None)
         open_now.remove(name)
 
     jobs = {
@@ -61,6 +65,7 @@ def test_one_that_does_not_start_or_measure_costs_only_its_own_row() -> None:
     assert asked == ["good", "ill", "slow", "good", "good"], "in turn"
     assert figures["good"]["seconds"] == [1.0, 4.0, 5.0]
     assert figures["good"]["ratio_to_raw"] == 4.0 and figures["good"]["start_seconds"] == 5.0
+    assert figures["good"]["first_call_seconds"] == 9.0
     assert figures["slow"]["seconds"] == [3.0] and figures["slow"]["start_seconds"] == 5.0
     assert figures["mute"] == {"failed": "no such model"}
     assert figures["ill"] == {"failed": "it died"}
