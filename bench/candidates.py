@@ -229,4 +229,4 @@ def on_cpu() -> bool:
 
 def give_up(error: Exception) -> dict[str, str]:
     """The figures of a candidate that does not run here: it costs only its own row."""
-    return {"failed": str(error)[-600:]}
+    return {"failed": str(error)[-1200:]}

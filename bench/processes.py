@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +19,8 @@ START_LIMIT_S = 300.0
 CALL_LIMIT_S = 900.0
 STOP_LIMIT_S = 20.0
 LAST_WORDS = 500
+# A line that names an error, but not vLLM's pointer to the one above it.
+CAUSE = re.compile(r"\b\w*Error: (?!.*root cause above)")
 # What a script's lines for us begin with.
 READY, RESULT = "READY ", "RESULT "
 
@@ -92,8 +96,8 @@ def measure_at_every_go(facts: dict[str, Any], once: Callable[[], dict[str, Any]
 def process(
     command: list[str], environment: dict[str, str], log: Path, talk: bool = False
 ) -> Iterator[Any]:
-    """A process that writes to `log` and ends with the block; talk: with pipes for its input and
-    its output, as text."""
+    """A process that writes to `log` and ends with the block, and so do those that it started;
+    talk: with pipes for its input and its output, as text."""
     log.parent.mkdir(exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
         running = subprocess.Popen(
@@ -103,6 +107,7 @@ def process(
             stderr=file,
             text=True,
             env={**os.environ, **environment},
+            start_new_session=True,
         )
         try:
             yield running
@@ -113,6 +118,9 @@ def process(
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait()
+            # vLLM's engine process outlives a script that is told to end, with all its memory.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 def free_port() -> int:
@@ -123,4 +131,8 @@ def free_port() -> int:
 
 
 def _end(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
+    """A log's last words, after the last error that it names: what follows one in a log of several
+    processes only says that there was one."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    causes = [line for line in text.splitlines() if CAUSE.search(line)]
+    return "\n".join([line[-LAST_WORDS:] for line in causes[-1:]] + [text[-LAST_WORDS:]])
