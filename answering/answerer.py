@@ -27,6 +27,8 @@ from .settings import Settings
 
 log = logging.getLogger("answering.answers")
 
+TokensOf = Callable[[str], int]
+
 # Questions, and characters, that are made into token ids in one go: calls take turns between.
 CHUNK_QUESTIONS = 512
 CHUNK_CHARACTERS = 200_000
@@ -39,6 +41,9 @@ LOOK_EVERY_S = 0.5
 class Answerer:
     """Answers questions with one engine and the model directory's own tokenizer."""
 
+    # For measurements: the exact tokens of a question's answer, whatever the model would do.
+    tokens_of: TokensOf | None = None
+
     def __init__(self, engine: Engine, settings: Settings):
         self.engine = engine
         self.settings = settings
@@ -48,8 +53,6 @@ class Answerer:
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
         self._running: set[Batch] = set()
         self._end = float("inf")
-        # Only for measurements: the longest answer of a question, in tokens.
-        self.tokens_of: Callable[[str], int] | None = None
         # Told of every answered call, beside the log.
         self.observer: Callable[[BatchRecord], None] | None = None
 
@@ -70,11 +73,12 @@ class Answerer:
         self._tokenizing.shutdown()
 
     async def answer(
-        self, questions: Sequence[str], deadline: float, max_tokens: int | None = None
+        self, questions: Sequence[str], deadline: float, tokens_of: TokensOf | None = None
     ) -> list[str]:
         """One text a question, in order, by `deadline` (a `time.monotonic()` value).
 
-        max_tokens: longest answer, the settings' when None.
+        tokens_of: the exact tokens of a question's answer, for warm-up and measurements; None:
+        answers end by themselves or at the settings' max_tokens.
 
         Blank questions answer "" without the model; a question cut off at the deadline answers
         what there is. Raises EngineError when the engine is dead and nothing was answered.
@@ -83,12 +87,12 @@ class Answerer:
         asked = [index for index, question in enumerate(questions) if question.strip()]
         texts = [""] * len(questions)
         call = object()
-        longest = max_tokens or self.settings.max_tokens
+        tokens_of = tokens_of or self.tokens_of
         deadline = min(deadline, self._end)
         batches: list[Batch] = []
         try:
             for part in _chunks([questions[index] for index in asked]):
-                batch = await self._in_time(deadline, part, longest, call)
+                batch = await self._in_time(deadline, part, call, tokens_of)
                 if batch is None:
                     log.warning("deadline: not even all questions were read")
                     break
@@ -116,14 +120,14 @@ class Answerer:
             batch.hurry(self._end)
 
     async def _in_time(
-        self, deadline: float, questions: Sequence[str], max_tokens: int, call: object
+        self, deadline: float, questions: Sequence[str], call: object, tokens_of: TokensOf | None
     ) -> Batch | None:
         """A batch of these questions, or None when the deadline comes first."""
         left = deadline - time.monotonic()
         if left <= 0:
             return None
         made = asyncio.get_running_loop().run_in_executor(
-            self._tokenizing, self._batch, questions, deadline, max_tokens, call
+            self._tokenizing, self._batch, questions, deadline, call, tokens_of
         )
         await asyncio.wait([made], timeout=left + LATE_S)
         if made.done():
@@ -152,13 +156,14 @@ class Answerer:
         return AutoTokenizer.from_pretrained(self.settings.model_dir)
 
     def _batch(
-        self, questions: Sequence[str], deadline: float, max_tokens: int, call: object
+        self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
     ) -> Batch:
         prompts = self._prepare(questions)
         room = [self.engine.max_model_len - len(prompt) for prompt in prompts]
-        wanted = map(self.tokens_of, questions) if self.tokens_of else [max_tokens] * len(room)
-        longest = [min(w, r) for w, r in zip(wanted, room, strict=True)]
-        return Batch(prompts, longest, deadline, call)
+        longest = self.settings.max_tokens
+        wanted = map(tokens_of, questions) if tokens_of else [longest] * len(room)
+        tokens = [min(w, r) for w, r in zip(wanted, room, strict=True)]
+        return Batch(prompts, tokens, deadline, call, ignore_eos=tokens_of is not None)
 
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()

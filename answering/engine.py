@@ -39,6 +39,7 @@ class Batch:
     prompts: token ids, one list a prompt. max_tokens: longest answer, one number a prompt.
     deadline: `time.monotonic()` value; any thread may bring it forward (`hurry`, `cancel`).
     call: what the batches of one call share, when a call is handed over in several.
+    ignore_eos: answers go on to their max_tokens, on vLLM; for warm-up and measurements.
     The engine's thread calls `keep`, `finish` and `fail`; any thread may wait for `done`.
     """
 
@@ -46,6 +47,7 @@ class Batch:
     max_tokens: Sequence[int]
     deadline: float
     call: object = field(default_factory=object)
+    ignore_eos: bool = False
     cancelled: bool = field(init=False, default=False)
     _answers: list[Answer | None] = field(init=False)
     _kept: dict[int, Answer] = field(init=False, default_factory=dict)
@@ -156,9 +158,10 @@ def generate(
     prompts: Sequence[list[int]],
     max_tokens: Sequence[int],
     deadline: float,
+    ignore_eos: bool = False,
 ) -> list[Answer]:
     """Answers of one batch, in order, by `deadline` (a `time.monotonic()` value)."""
-    batch = Batch(prompts, max_tokens, deadline)
+    batch = Batch(prompts, max_tokens, deadline, ignore_eos=ignore_eos)
     engine.submit(batch)
     wait(batch)
     return batch.answers()

@@ -57,7 +57,6 @@ class StepLoop:
         engine: Any,
         decode: Callable[[list[int]], str],
         temperature: float,
-        ignore_eos: bool,
         slots: int,
         refill: int = 1,
     ):
@@ -78,7 +77,7 @@ class StepLoop:
         # Who has had a share and made room for others; what they had is kept.
         self._again: dict[object, deque[Request]] = {}
         self._next_id = 0
-        self._params = lambda max_tokens: SamplingParams(
+        self._params = lambda max_tokens, ignore_eos=False: SamplingParams(
             temperature=temperature,
             max_tokens=max_tokens,
             ignore_eos=ignore_eos,
@@ -198,11 +197,10 @@ class StepLoop:
         request_id = f"q{self._next_id}"
         self._next_id += 1
         prompt = batch.prompts[index]
+        params = self._params(batch.max_tokens[index], batch.ignore_eos)
         self._live[request_id] = request  # before the call: whatever it raises, it is not lost
         try:
-            self.engine.add_request(
-                request_id, {"prompt_token_ids": prompt}, self._params(batch.max_tokens[index])
-            )
+            self.engine.add_request(request_id, {"prompt_token_ids": prompt}, params)
         except self._rejections as error:
             # One bad prompt must not sink the others; it answers "" and the log says why.
             del self._live[request_id]

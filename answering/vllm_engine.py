@@ -53,9 +53,6 @@ class VllmEngine:
 
     name = "vllm"
 
-    # Only for measurements: answers go on to their max_tokens, so that the work is the same.
-    ignore_eos = False
-
     def __init__(self, settings: Settings):
         self.settings = settings
         self._inbox: queue.SimpleQueue[Batch | Callable[[Any], None] | None] = queue.SimpleQueue()
@@ -202,9 +199,7 @@ class VllmEngine:
         # Without graphs all steps cost alike, and an empty slot is only lost.
         graphs = not engine.vllm_config.model_config.enforce_eager
         refill = max(1, slots // REFILL_PART) if graphs else 1
-        self._loop = StepLoop(
-            engine, decode, self.settings.temperature, self.ignore_eos, slots, refill
-        )
+        self._loop = StepLoop(engine, decode, self.settings.temperature, slots, refill)
         self._recovery = Recovery(self._loop, self)
         del engine
         self._ready.set_result(None)

@@ -21,7 +21,6 @@ from fastapi.responses import JSONResponse
 
 from answering.app import create_app
 from answering.settings import load_settings
-from answering.vllm_engine import VllmEngine
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
 
@@ -38,7 +37,6 @@ def main(
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     work = load_workload(workload, questions, answer_tokens)
-    VllmEngine.ignore_eos = True
     app = create_app(load_settings())
     table = dict(zip(work.questions, work.tokens, strict=True))
 
@@ -94,7 +92,7 @@ def _add_clocks(app: Any) -> None:
 
 async def _fresh(answerer: Any) -> None:
     answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
-    await answerer.answer([NEITHER], time.monotonic() + 60, 2)
+    await answerer.answer([NEITHER], time.monotonic() + 60, lambda question: 2)
 
 
 def _prompts(answerer: Any, work: Workload) -> list[list[int]]:

@@ -44,7 +44,6 @@ def main(
     tokens = [row["answer_tokens"] for row in rows] if rows else [answer_tokens] * questions
 
     engine = VllmEngine(load_settings(model_dir=model))
-    engine.ignore_eos = True
     answerer = Answerer(engine, engine.settings)
     began = time.monotonic()
     answerer.start()
@@ -56,7 +55,7 @@ def main(
 
     def loop() -> float:
         began = time.monotonic()
-        generate(engine, ids, tokens, time.monotonic() + 600)
+        generate(engine, ids, tokens, time.monotonic() + 600, ignore_eos=True)
         return time.monotonic() - began
 
     def plain() -> float:
@@ -103,7 +102,7 @@ def _lateness(
     engine: VllmEngine, ids: list[list[int]], tokens: list[int], seconds: float
 ) -> dict[str, float]:
     """Cut a batch in its middle: seconds past the deadline, share of prompts with some text."""
-    batch = Batch(ids, tokens, time.monotonic() + seconds)
+    batch = Batch(ids, tokens, time.monotonic() + seconds, ignore_eos=True)
     engine.submit(batch)
     wait(batch)
     late = time.monotonic() - batch.deadline

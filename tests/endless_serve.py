@@ -1,7 +1,9 @@
 """The service with answers that never end by themselves, for tests/test_deadlines.py."""
 
-from answering.vllm_engine import VllmEngine
+from answering.answerer import Answerer
+from answering.settings import load_settings
 
-VllmEngine.ignore_eos = True
+LONGEST = load_settings().max_tokens
+Answerer.tokens_of = staticmethod(lambda question: LONGEST)
 
-from serve import app  # noqa: E402, F401 - the real application, on that engine
+from serve import app  # noqa: E402, F401 - the real application, with those answers

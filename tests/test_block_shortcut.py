@@ -40,7 +40,6 @@ def run(model: Path, arguments: dict[str, Any], shortcut: bool) -> Run:
             block_shortcut=False,
         )
     )
-    engine.ignore_eos = True
     engine.start()
     try:
         manager = engine.call(_manager)
@@ -56,7 +55,7 @@ def run(model: Path, arguments: dict[str, Any], shortcut: bool) -> Run:
             assert engine.call(shorten_block_requests)
         texts: list[str] = []
         for _ in range(2):
-            answers = generate(engine, PROMPTS, LENGTHS, time.monotonic() + 120)
+            answers = generate(engine, PROMPTS, LENGTHS, time.monotonic() + 120, ignore_eos=True)
             assert [answer.tokens for answer in answers] == LENGTHS
             texts += [answer.text for answer in answers]
         free = manager.block_pool.get_num_free_blocks()

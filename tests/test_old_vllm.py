@@ -45,7 +45,7 @@ def test_engine_and_contract_hold_on_the_judges_version(
         f"tests/test_{name}.py"
         for name in (
             *("vllm_engine", "block_shortcut", "data_parallel", "scale"),
-            *("service", "startup", "faults"),
+            *("service", "startup", "faults", "warmup"),
         )
     ]
     done = subprocess.run(

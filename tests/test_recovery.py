@@ -120,7 +120,7 @@ def drive(loop: StepLoop, recovery: Recovery, limit: int = 20_000) -> None:
 
 
 def made(engine: FailingEngine, slots: int, lives: int = 0) -> tuple[StepLoop, Recovery]:
-    loop = StepLoop(engine, decode, 0.0, False, slots)
+    loop = StepLoop(engine, decode, 0.0, slots)
     return loop, Recovery(loop, Mender(engine, lives))
 
 
