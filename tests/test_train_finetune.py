@@ -14,6 +14,7 @@ import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, TrainerCallback  # noqa: E402
 
 from answering.manifest import read_manifest  # noqa: E402
+from answering.prompting import system_prompt_for  # noqa: E402
 from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
 from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
@@ -75,6 +76,20 @@ def test_merged_weights_answer_as_base_and_adapter_do(adapter, base, tmp_path):
     assert (got - wanted).abs().max() < 0.02 * wanted.abs().max()
     assert torch.equal(got.argmax(-1), wanted.argmax(-1))
     assert read_manifest(merged).parents[0].stage == "lora"
+
+
+def test_the_recipes_system_prompt_is_trained_with_and_goes_along(base, data, tmp_path):
+    """Shorter prompts make faster answers, but only in the words that were trained."""
+    told = {}
+    for name, prompt in {"none": "", "short": "简短回答。"}.items():
+        made = recipe(base, data, tmp_path / name, default_system=prompt, max_steps=1)
+        trained = finetune(made)
+        assert system_prompt_for(trained) == prompt
+        merged = merge(base, [trained], tmp_path / f"{name}-merged")
+        assert system_prompt_for(merged) == prompt
+        told[name] = losses(trained.parent)[0]
+    assert told["none"] != told["short"], "both were trained with the same prompts"
+    assert system_prompt_for(base) == SYSTEM_PROMPT
 
 
 def test_two_adapters_add_up(adapter, base, tmp_path):

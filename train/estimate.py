@@ -14,6 +14,8 @@ from train.recipe import Recipe
 
 NETWORK_BITS = 100e6  # the judge's build, bits a second
 SERVING_SHARE = 0.9  # vLLM's gpu_memory_utilization by default
+TEMPLATE_TOKENS = 18  # of Qwen3's chat template around system prompt, question and answer
+PROMPT_CHARACTERS_A_TOKEN = 1.55  # the built-in system prompt: 79 characters, 51 tokens of Qwen3
 CHARACTERS_A_TOKEN = 1.96  # Qwen's tokenizer on a Chinese textbook's answers (design.md)
 LOSS_TILE = (4096, 32768)  # tokens x vocabulary whose logits TRL 1.16's loss holds at once
 GROUP = 128
@@ -237,14 +239,14 @@ def print_recipe_plan(recipe: Recipe, console: Any) -> None:
 
     rows = load_rows(recipe)
     directory = Path(recipe.model_name_or_path)
+    system_prompt = recipe.system_prompt(directory)
     if (directory / "tokenizer.json").is_file():
-        from answering.prompting import system_prompt_for
-
-        encoded = encode_rows(load_tokenizer(directory), rows.train, system_prompt_for(directory))
+        encoded = encode_rows(load_tokenizer(directory), rows.train, system_prompt)
         tokens, how = sum(len(row["input_ids"]) for row in encoded), "counted"
     else:
         characters = sum(len(q) + len(a) for q, a in rows.train)
-        tokens, how = int(characters / CHARACTERS_A_TOKEN) + 70 * len(rows.train), "estimated"
+        around = TEMPLATE_TOKENS + round(len(system_prompt) / PROMPT_CHARACTERS_A_TOKEN)
+        tokens, how = int(characters / CHARACTERS_A_TOKEN) + around * len(rows.train), "estimated"
     console.print(f"{len(rows.train)} train, {len(rows.dev)} dev, {len(rows.calibration)} "
                   f"calibration rows; {tokens:,} train tokens ({how})")  # fmt: skip
     mean = tokens / max(1, len(rows.train))

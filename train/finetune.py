@@ -27,7 +27,7 @@ from answering.manifest import (
     read_manifest,
 )
 from answering.manifest import write_manifest as write
-from answering.prompting import system_prompt_for
+from answering.prompting import SYSTEM_PROMPT_FILE
 from train.base import (
     ModelError,
     fetch_base,
@@ -110,7 +110,7 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
 
     started = time.monotonic()
     set_seed(recipe.seed)
-    system_prompt = system_prompt_for(base)
+    system_prompt = recipe.system_prompt(base)
     tokenizer = load_tokenizer(base)
     train_rows, skipped = fitting_rows(
         encode_rows(tokenizer, rows.train, system_prompt), rows.train, recipe
@@ -199,6 +199,7 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
             if isinstance(config.target_modules, set):  # its order is another in each process
                 config.target_modules = sorted(config.target_modules)
         model.save_pretrained(str(out), state_dict=state)
+        (out / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
     else:
         save_full(model, base, out, system_prompt, recipe.export_size, state)
 

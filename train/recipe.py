@@ -11,6 +11,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from answering.prompting import system_prompt_for
+
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
@@ -42,6 +44,11 @@ class Recipe(BaseModel):
     cutoff_len: int = Field(1024, ge=16, description="longest row in tokens; longer is an error")
     drop_long_rows: bool = Field(False, description="leave longer rows out instead of stopping")
     max_samples: int | None = Field(None, ge=1, description="use the first rows only")
+    default_system: str | None = Field(
+        None,
+        description="system prompt to train and serve with, '' for none; null: the base's own file "
+        "system_prompt.txt, else the built-in one",
+    )
 
     # method
     finetuning_type: Literal["lora", "full"] = "lora"
@@ -100,6 +107,10 @@ class Recipe(BaseModel):
     check_samples: int = Field(100, ge=1, description="dev questions asked of each export")
     check_base: bool = Field(True, description="ask the base too: did training help?")
     max_score_drop: float = Field(0.02, ge=0, le=1, description="below the merged model's score")
+
+    def system_prompt(self, base: Path) -> str:
+        """What the model is trained with, and served with afterwards; base: its directory."""
+        return system_prompt_for(base) if self.default_system is None else self.default_system
 
     @model_validator(mode="after")
     def _choices_fit(self) -> "Recipe":
