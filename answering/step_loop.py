@@ -77,6 +77,9 @@ class StepLoop:
         # Who has had a share and made room for others; what they had is kept.
         self._again: dict[object, deque[Request]] = {}
         self._next_id = 0
+        # Each request has its own: without vLLM's deep copy of them, and as an input of vLLM's own
+        # kind (`_engine_input`), adding one takes 0.06 ms instead of 0.10 (0.32.0, 2 cores).
+        own = {"skip_clone": True} if "skip_clone" in SamplingParams.__struct_fields__ else {}
         self._params = lambda max_tokens, ignore_eos=False: SamplingParams(
             temperature=temperature,
             max_tokens=max_tokens,
@@ -84,6 +87,7 @@ class StepLoop:
             # One output an answer, not one a token.
             output_kind=RequestOutputKind.FINAL_ONLY,
             detokenize=False,
+            **own,
         )
         self._rejections = _rejection_types()
         # When the step that runs now began (`time.monotonic()`); None between steps.
@@ -173,7 +177,7 @@ class StepLoop:
         EngineError when no answer comes."""
         request_id = f"try{self._next_id}"
         self._next_id += 1
-        self.engine.add_request(request_id, {"prompt_token_ids": prompt}, self._params(1))
+        self.engine.add_request(request_id, _engine_input(prompt), self._params(1))
         for _ in range(steps):
             if any(output.finished for output in self.engine.step()):
                 return
@@ -200,7 +204,7 @@ class StepLoop:
         params = self._params(batch.max_tokens[index], batch.ignore_eos)
         self._live[request_id] = request  # before the call: whatever it raises, it is not lost
         try:
-            self.engine.add_request(request_id, {"prompt_token_ids": prompt}, params)
+            self.engine.add_request(request_id, _engine_input(prompt), params)
         except self._rejections as error:
             # One bad prompt must not sink the others; it answers "" and the log says why.
             del self._live[request_id]
@@ -267,6 +271,11 @@ class StepLoop:
 
     def _keep(self, request: Request, tokens: Sequence[int]) -> None:
         request.batch.keep(request.index, self._answer(tokens, "deadline"))
+
+
+def _engine_input(prompt: list[int]) -> dict[str, Any]:
+    # The type makes it vLLM's own kind of input, which newer versions want; 0.10.0 ignores it.
+    return {"type": "token", "prompt_token_ids": prompt}
 
 
 def _next_in_turn(lines: dict[object, deque[Request]]) -> Request:

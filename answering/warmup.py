@@ -1,10 +1,10 @@
 """Made-up questions answered before the port opens, so that the first real call meets no surprise.
 
-Kernels compile, and the system prompt's KV cache is filled. The answers end a few at a time, so
-that each CUDA graph runs once: its first run costs 5 to 10 ms more than the others. Without it the
-first call after a start, the judge's only one, took 3.44 and 3.45 s on an H100, with it 3.32 and
-3.30, as all calls after it (358 questions; prediction: 4 % of the first call). The questions are
-nobody's test questions.
+Kernels compile, and the system prompt's KV cache is filled. The answers end a few at a time, since
+the first step with another number of answers costs more than later ones: 4 to 12 ms in 24 steps of
+the first call after a start, the judge's only one (measured, H100, vLLM 0.25.1: the same steps in
+two starts). That call of 358 questions took 3.44 and 3.45 s, with such a warm-up 3.32 and 3.30, as
+all calls after it. The questions are nobody's test questions.
 """
 
 import logging
@@ -18,7 +18,7 @@ TOPICS = ("春天的花", "山里的雨", "河边的桥", "城市的夜", "海�
 
 # Steps with all answers running: enough for all prompts to be computed before the first one ends.
 ANSWER_TOKENS = 16
-# Answers that end together: the distance of the graph sizes that vLLM chooses by itself.
+# Answers that end together: the distance of vLLM's own graph sizes, and of those slow first steps.
 END_TOGETHER = 8
 
 
