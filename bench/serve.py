@@ -212,7 +212,8 @@ def _floors(figures: dict[str, Any], model: Path, work: Workload) -> None:
     for name, row in rows.items():
         bits = next((b for key, b in WEIGHT_BITS.items() if key in name.lower()), 16.0)
         if row.get("questions", len(work.tokens)) == len(work.tokens):
-            prompts = service["prompt_tokens"]
+            # A variant may have another system prompt.
+            prompts = row.get("prompt_tokens", service["prompt_tokens"])
             row["floor_seconds"] = round(
                 floor_seconds(model / "config.json", prompts, work.tokens, chip, bits), 4
             )
@@ -233,7 +234,7 @@ def show(figures: dict[str, Any]) -> None:
     table = Table(title=f"{title} ({figures['workload']}), {figures['device']}")
     for column in ("candidate", "s", "tokens/s", "÷ LLM.generate beside it", "÷ raw defaults"):
         table.add_column(column)
-    for column in ("floor s", "× floor", "start s"):
+    for column in ("floor s", "× floor", "first call s", "start s"):
         table.add_column(column)
     plain = statistics.median(rows.get("raw defaults", {}).get("seconds", [0]))
     for name, row in rows.items():
@@ -252,6 +253,7 @@ def show(figures: dict[str, Any]) -> None:
             f"{seconds / plain:.3f}" if plain and whole else "",
             f"{floor:.3f}" if floor else "",
             f"{seconds / floor:.2f}" if floor else "",
+            f"{row['first_call_seconds']:.3f}" if "first_call_seconds" in row else "",
             f"{row['start_seconds']:.0f}" if "start_seconds" in row else "",
         )
     console.print(table)
