@@ -295,9 +295,9 @@ def _why(request: Request) -> FinishReason:
 def partial_tokens(engine: Any, request_ids: Iterable[str]) -> dict[str, list[int]]:
     """Token ids so far of unfinished requests; call it before aborting them.
 
-    It and `_states` read vLLM's internals, as block_shortcut.py does and nothing else:
-    `output_processor.request_states` is the same in 0.10.0 and 0.32.0, but newer versions keep the
-    caller's id as `external_req_id`. A test runs it on each version.
+    It and `_states` read vLLM's internals: `output_processor.request_states` is the same in 0.10.0
+    and 0.32.0, but newer versions keep the caller's id as `external_req_id`. A test runs it on each
+    version.
     """
     return {
         request_id: state.detokenizer.output_token_ids

@@ -2,9 +2,9 @@
 
 Kernels compile, and the system prompt's KV cache is filled. The answers end a few at a time, since
 the first step with another number of answers costs more than later ones: 4 to 12 ms in 24 steps of
-the first call after a start, the judge's only one (measured, H100, vLLM 0.25.1: the same steps in
-two starts). That call of 358 questions took 3.44 and 3.45 s, with such a warm-up 3.32 and 3.30, as
-all calls after it. The questions are nobody's test questions.
+the first call after a start, the judge's only one (measured, H100, vLLM 0.25.1, Qwen3-4B's shape in
+bf16: almost the same steps in two starts). That call of 358 questions took 3.44 and 3.45 s, with
+such a warm-up 3.32 and 3.30, as all calls after it. The questions are nobody's test questions.
 """
 
 import logging
@@ -31,8 +31,8 @@ def warm_up_questions(count: int) -> list[str]:
 
 
 def warm_up_lengths(count: int) -> list[int]:
-    """Longest answer of each of `count` questions, in tokens: with each step END_TOGETHER fewer
-    run, of the last ones half, so that all graph sizes down to 1 occur."""
+    """Tokens of each of `count` answers: each step END_TOGETHER fewer run, towards the end half as
+    many, so that every graph size down to 1 occurs."""
     lengths: list[int] = []
     tokens = ANSWER_TOKENS
     while (running := count - len(lengths)) > 0:

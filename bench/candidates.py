@@ -78,7 +78,7 @@ class Candidates:
         No run finds a question in the prefix cache, as the judge's only call does not.
         """
         with self.fixed_service(settings) as (client, start_seconds, log):
-            prompt_tokens = client.post("/bench/fix").raise_for_status().json()["prompt_tokens"]
+            prompts = client.post("/bench/fix").raise_for_status().json()
             body = {"prompt": list(self.work.questions)}
 
             def predict() -> tuple[float, int]:
@@ -113,7 +113,7 @@ class Candidates:
                     "startup": info["startup"],
                     "engine": info["engine"],
                     "settings": {**self.settings, **settings},
-                    "prompt_tokens": prompt_tokens,
+                    **prompts,
                 }
                 if serial:
                     figures["serial"] = self._one_by_one(client, serial)

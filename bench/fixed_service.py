@@ -11,6 +11,7 @@ returns what they show.
 """
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +46,9 @@ def main(
         """From now on the workload's lengths; warm-up had its own."""
         answerer = app.state.answerer
         answerer.tokens_of = lambda question: table.get(question, 16)
-        return {"prompt_tokens": [len(ids) for ids in _prompts(answerer, work)]}
+        prompts = _prompts(answerer, work)
+        shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
+        return {"prompt_tokens": [len(ids) for ids in prompts], "shared_tokens": shared}
 
     @app.post("/bench/fresh")
     async def fresh() -> None:

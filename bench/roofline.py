@@ -29,10 +29,13 @@ def floor_seconds(
     answer_tokens: Sequence[int],
     chip: Chip,
     weight_bits: float = 16,
+    shared: int = 0,
 ) -> float:
     """Seconds of one batch at the roofline; config: a dense decoder's config.json.
 
-    weight_bits: of the linear modules; embeddings and lm_head stay at 16.
+    weight_bits: of the linear modules; embeddings and lm_head stay at 16, and products at the
+    16-bit rate. shared: tokens that all prompts begin with and whose KV is there before the batch;
+    each answer still reads it in each step.
     """
     c = json.loads(config.read_text(encoding="utf-8"))
     hidden, layers = c["hidden_size"], c["num_hidden_layers"]
@@ -43,7 +46,8 @@ def floor_seconds(
     weights = linear * weight_bits / 8 + 2 * output
     kv_token = 2 * 2 * layers * kv
     flop_token = 2 * (linear + output)
-    prefill = max(weights / chip.bytes_s, 2 * linear * sum(prompt_tokens) / chip.flop_s)
+    computed = sum(prompt_tokens) - shared * len(prompt_tokens)
+    prefill = max(weights / chip.bytes_s, 2 * linear * computed / chip.flop_s)
     # The prefill gives each answer its first token.
     work = sorted(zip(answer_tokens, prompt_tokens, strict=True), reverse=True)
     seconds, running, context = prefill, len(work), 0

@@ -213,9 +213,10 @@ def _floors(figures: dict[str, Any], model: Path, work: Workload) -> None:
         bits = next((b for key, b in WEIGHT_BITS.items() if key in name.lower()), 16.0)
         if row.get("questions", len(work.tokens)) == len(work.tokens):
             # A variant may have another system prompt.
-            prompts = row.get("prompt_tokens", service["prompt_tokens"])
+            asked = row if "prompt_tokens" in row else service
+            prompts, shared = asked["prompt_tokens"], asked["shared_tokens"]
             row["floor_seconds"] = round(
-                floor_seconds(model / "config.json", prompts, work.tokens, chip, bits), 4
+                floor_seconds(model / "config.json", prompts, work.tokens, chip, bits, shared), 4
             )
 
 
