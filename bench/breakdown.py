@@ -88,9 +88,10 @@ def measure(bench: Candidates) -> dict[str, Any]:
     return {**figures, **told}
 
 
-def measure_in(client: httpx.Client, bench: Candidates) -> dict[str, Any]:
+def measure_in(client: httpx.Client, bench: Candidates, timed: bool = False) -> dict[str, Any]:
     """The breakdown of a batch in a service (bench/fixed_service.py) that has the workload's
-    lengths. It keeps the clocks. Raises BenchError when its core is in another process."""
+    lengths. It keeps the clocks. timed: it has been measured without clocks already. Raises
+    BenchError when its core is in another process."""
     body = {"prompt": list(bench.work.questions)}
     reply = client.post("/bench/clocks")
     if reply.status_code == 409:
@@ -104,8 +105,9 @@ def measure_in(client: httpx.Client, bench: Candidates) -> dict[str, Any]:
         wall = time.perf_counter() - began
         return wall, client.post("/bench/clocked").json()
 
-    run(False)  # pays for what is warm later
-    pairs = [(run(True), run(False)[0]) for _ in range(bench.runs)]
+    if not timed:
+        run(False)  # pays for what is warm later
+    pairs = [(run(True), None if timed else run(False)[0]) for _ in range(bench.runs)]
     engine = client.get("/info").json()["engine"]
     slots = min(len(body["prompt"]), engine.get("slots") or len(body["prompt"]))
     kernels = {} if on_cpu() else run(True, kernels=True, slots=slots)[1]["kernels"]
@@ -118,7 +120,7 @@ def measure_in(client: httpx.Client, bench: Candidates) -> dict[str, Any]:
         "async_scheduling": clocks["async_scheduling"],
         "missing": clocks["missing"],
         "seconds_with_clocks": [round(each, 4) for each, _ in clocked],
-        "seconds_without": [round(each, 4) for _, each in pairs],
+        "seconds_without": [round(each, 4) for _, each in pairs if each is not None],
         "rows": breakdown(wall, clocks, slots),
         "kernels": kernels,
         "steps": clocks["steps"],
@@ -195,9 +197,10 @@ def show(figures: dict[str, Any]) -> None:
     console.print(table)
     if figures["kernels"]:
         show_kernels(figures["kernels"])
+    beside = f", {statistics.median(without):.4f} s without" if without else ""
     console.print(
-        f"whole call, median of {len(without)}: {statistics.median(with_clocks):.4f} s with the "
-        f"clocks, {statistics.median(without):.4f} s without",
+        f"whole call, median of {len(with_clocks)}: {statistics.median(with_clocks):.4f} s with "
+        f"the clocks{beside}",
         highlight=False,
     )
     for line in figures["missing"]:

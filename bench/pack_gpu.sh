@@ -31,7 +31,7 @@ rm -rf "$work/pack/site-packages/pycountry/locales"
 mkdir "$work/pack/models"
 .venv/bin/python -m bench.quantized_shapes "$1" "$work/pack/models"
 ln -s "$(basename "$1")" "$work/pack/models/shape"
-for form in awq int8; do ln -s "$(basename "$1")-$form" "$work/pack/models/shape-$form"; done
+for form in awq int8 fp8; do ln -s "$(basename "$1")-$form" "$work/pack/models/shape-$form"; done
 cp "$2" "$work/pack/workload.json"
 rm -f "$out"/part_*
 tar c -C "$work/pack" . | xz -T0 -6 | split -b 46m -d - "$out/part_"

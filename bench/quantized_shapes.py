@@ -1,6 +1,6 @@
 """A model's shape in 4 and 8 bit, for random weights: config.json as llm-compressor writes it.
 
-python -m bench.quantized_shapes SHAPE_DIR OUT_DIR      OUT_DIR/NAME, NAME-awq, NAME-int8
+python -m bench.quantized_shapes SHAPE_DIR OUT_DIR      OUT_DIR/NAME, NAME-awq, NAME-int8, NAME-fp8
 """
 
 import json
@@ -10,8 +10,13 @@ from typing import Annotated
 
 import typer
 
-# Scheme and layout of train/quantize.py's `awq` and `int8` exports.
-SHAPES = {"awq": ("W4A16", "pack-quantized"), "int8": ("W8A8", "int-quantized")}
+# Scheme and layout of train/quantize.py's `awq` and `int8` exports; fp8 here with the activations'
+# scales fixed beforehand, unlike its `fp8` (and QUANTIZATION=fp8), which finds them for each token.
+SHAPES = {
+    "awq": ("W4A16", "pack-quantized"),
+    "int8": ("W8A8", "int-quantized"),
+    "fp8": ("FP8", "float-quantized"),
+}
 
 
 def main(

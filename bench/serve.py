@@ -84,7 +84,7 @@ def main(
 
         def then(client: httpx.Client) -> None:
             if breakdown_out is not None:
-                stages = breakdown.measure_in(client, these)
+                stages = breakdown.measure_in(client, these, timed=True)
                 breakdown.write(
                     breakdown_out, {"model": model.name, "workload": work.name} | stages
                 )
