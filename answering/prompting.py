@@ -32,6 +32,11 @@ def system_prompt_for(model_dir: Path | None, override: Path | None = None) -> s
     return SYSTEM_PROMPT
 
 
+def write_system_prompt(model_dir: Path, system_prompt: str) -> None:
+    """Let a model directory carry the system prompt that it was trained with. Raises OSError."""
+    (model_dir / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
+
+
 def messages_for(question: str, system_prompt: str = SYSTEM_PROMPT) -> list[dict[str, str]]:
     """Chat messages of one question: system (left out when empty), then user."""
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []

@@ -14,7 +14,7 @@ import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, TrainerCallback  # noqa: E402
 
 from answering.manifest import read_manifest  # noqa: E402
-from answering.prompting import system_prompt_for  # noqa: E402
+from answering.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
 from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
 from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
@@ -82,7 +82,9 @@ def test_the_recipes_system_prompt_is_trained_with_and_goes_along(base, data, tm
     """Shorter prompts make faster answers, but only in the words that were trained."""
     told = {}
     for name, prompt in {"none": "", "short": "简短回答。"}.items():
-        made = recipe(base, data, tmp_path / name, default_system=prompt, max_steps=1)
+        written = prompt + "\n"  # as YAML's block text ends, and as no file is read
+        made = recipe(base, data, tmp_path / name, default_system=written, max_steps=1)
+        assert made.system_prompt(base) == prompt
         trained = finetune(made)
         assert system_prompt_for(trained) == prompt
         merged = merge(base, [trained], tmp_path / f"{name}-merged")
@@ -90,6 +92,8 @@ def test_the_recipes_system_prompt_is_trained_with_and_goes_along(base, data, tm
         told[name] = losses(trained.parent)[0]
     assert told["none"] != told["short"], "both were trained with the same prompts"
     assert system_prompt_for(base) == SYSTEM_PROMPT
+    (trained / SYSTEM_PROMPT_FILE).unlink()  # as adapters were before
+    assert system_prompt_for(merge(base, [trained], tmp_path / "old")) == SYSTEM_PROMPT
 
 
 def test_two_adapters_add_up(adapter, base, tmp_path):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from answering.prompting import SYSTEM_PROMPT_FILE
+from answering.prompting import write_system_prompt
 from train import packed_attention
 from train.recipe import Recipe
 
@@ -128,7 +128,7 @@ def copy_base_files(base: Path, out: Path, system_prompt: str) -> None:
     for name in COPIED:
         if (base / name).is_file():
             shutil.copyfile(base / name, out / name)
-    (out / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
+    write_system_prompt(out, system_prompt)
 
 
 def save_full(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from answering.prompting import SYSTEM_PROMPT_FILE
+from answering.prompting import write_system_prompt
 
 # Short, because every training row carries it and a toy has no use for instructions.
 SYSTEM_PROMPT = "你是教材答疑助手。"
@@ -162,4 +162,4 @@ def save_model(directory: Path, model: Any, tokenizer: Any, config: dict[str, An
         },
     )
     (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-    (directory / SYSTEM_PROMPT_FILE).write_text(SYSTEM_PROMPT + "\n", encoding="utf-8")
+    write_system_prompt(directory, SYSTEM_PROMPT)

@@ -27,7 +27,7 @@ from answering.manifest import (
     read_manifest,
 )
 from answering.manifest import write_manifest as write
-from answering.prompting import SYSTEM_PROMPT_FILE
+from answering.prompting import write_system_prompt
 from train.base import (
     ModelError,
     fetch_base,
@@ -199,7 +199,7 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
             if isinstance(config.target_modules, set):  # its order is another in each process
                 config.target_modules = sorted(config.target_modules)
         model.save_pretrained(str(out), state_dict=state)
-        (out / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
+        write_system_prompt(out, system_prompt)
     else:
         save_full(model, base, out, system_prompt, recipe.export_size, state)
 

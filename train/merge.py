@@ -21,8 +21,8 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     """Write base + adapters as full weights (float32 sums, saved in the base's data type).
 
     Several adapters are added in the order given: W + s1·B1·A1 + s2·B2·A2; the system prompt is
-    the one that the last of them was trained with. Raises ModelError when
-    an adapter is missing or was trained on weights of another shape.
+    the one that the last of them was trained with. Raises ModelError when an adapter is missing or
+    was trained on weights of another shape.
     """
     started = time.monotonic()
     for adapter in adapters:
@@ -33,8 +33,9 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     need_disk(out, weight_bytes(base) * 1.05, "the merged model")
     load_tokenizer(base)  # a base that serving cannot use is not worth merging
     model = merged_model(base, adapters)
-    told = [adapter for adapter in adapters if (adapter / SYSTEM_PROMPT_FILE).is_file()]
-    system_prompt = system_prompt_for(told[-1] if told else base)
+    # An adapter without the file was trained before recipes could choose: with its base's.
+    told = (adapters[-1] / SYSTEM_PROMPT_FILE).is_file()
+    system_prompt = system_prompt_for(adapters[-1] if told else base)
     save_full(model, base, out, system_prompt, shard_gb)
     parents = [m for m in map(read_manifest, adapters) if m]
     base_manifest = read_manifest(base)

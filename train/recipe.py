@@ -110,7 +110,11 @@ class Recipe(BaseModel):
 
     def system_prompt(self, base: Path) -> str:
         """What the model is trained with, and served with afterwards; base: its directory."""
-        return system_prompt_for(base) if self.default_system is None else self.default_system
+        if self.default_system is None:
+            return system_prompt_for(base)
+        return (
+            self.default_system.strip()
+        )  # as it is read from its file; YAML's `|` ends with a line
 
     @model_validator(mode="after")
     def _choices_fit(self) -> "Recipe":
