@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.candidates import Candidates, on_cpu
-from bench.processes import BenchError
+from bench.processes import BenchError, end_all_when_told
 from bench.startup import stages
 from bench.timers import PARTS, PHASES, phase_of
 from bench.workload import load_workload
@@ -59,6 +59,7 @@ def main(
     ),
 ) -> None:
     """Time the stages of one batch."""
+    end_all_when_told()
     work = load_workload(workload, questions, answer_tokens)
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]

@@ -20,8 +20,10 @@ import typer
 import uvicorn
 from fastapi.responses import JSONResponse
 
+from answering import vllm_engine
 from answering.app import create_app
 from answering.settings import load_settings
+from bench.random_weights import use_random_weights
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
 
@@ -37,6 +39,7 @@ def main(
 ) -> None:
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _make_weights_up_when_loaded()
     work = load_workload(workload, questions, answer_tokens)
     app = create_app(load_settings())
     table = dict(zip(work.questions, work.tokens, strict=True))
@@ -64,6 +67,19 @@ def main(
 
     _add_clocks(app)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+def _make_weights_up_when_loaded() -> None:
+    """With `--dummy`: not before the engine has set its environment and imported vLLM itself."""
+    if "dummy" not in os.environ.get("ENGINE_ARGS", ""):
+        return
+    load_class = vllm_engine.import_model_class
+
+    def then(names: list[str]) -> None:
+        use_random_weights()
+        load_class(names)
+
+    vllm_engine.import_model_class = then
 
 
 def _add_clocks(app: Any) -> None:

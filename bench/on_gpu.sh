@@ -18,6 +18,7 @@ if [ ! -f "$at/workload.json" ]; then
   # On a fresh host nobody has read torch's libraries from the disk yet: meanwhile it costs nothing.
   packages=$(python3 -c 'import importlib.util as u; print(u.find_spec("torch").submodule_search_locations[0])')/..
   find "$packages/torch/lib" "$packages"/nvidia* -name '*.so*' -exec cat {} + >/dev/null 2>&1 &
+  rm -rf "$at.new"
   mkdir -p "$at.new"
   cat "$1"/part_* | xz -dc -T0 | tar x -C "$at.new"
   # As pip does when it installs: otherwise the first import pays for it, in a start's time. Some

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ LAST_WORDS = 500
 CAUSE = re.compile(r"\b\w*Error: (?!.*root cause above)")
 # What a script's lines for us begin with.
 READY, RESULT = "READY ", "RESULT "
+# Groups of the processes that run now.
+_running: set[int] = set()
 
 
 class BenchError(RuntimeError):
@@ -71,18 +74,25 @@ def script(
     command = [sys.executable, "-u", "-m", module, *options]
     with process(command, environment, log, talk=True) as running:
 
-        def read(word: str) -> dict[str, Any]:
-            for line in running.stdout:
-                if line.startswith(word):
-                    return json.loads(line[len(word) :])
-            raise BenchError(f"{module}: {_end(log)}")
+        def read(word: str, limit: float) -> dict[str, Any]:
+            # What hangs is killed, which ends its lines: it costs its own row, not the whole table.
+            timer = threading.Timer(limit, running.kill)
+            timer.start()
+            try:
+                for line in running.stdout:
+                    if line.startswith(word):
+                        return json.loads(line[len(word) :])
+                why = "ended" if timer.is_alive() else f"took over {limit:.0f} s"
+            finally:
+                timer.cancel()
+            raise BenchError(f"{module} {why}: {_end(log)}")
 
         def once() -> dict[str, Any]:
             running.stdin.write("go\n")
             running.stdin.flush()
-            return read(RESULT)
+            return read(RESULT, CALL_LIMIT_S)
 
-        yield read(READY), once
+        yield read(READY, START_LIMIT_S), once
 
 
 def measure_at_every_go(facts: dict[str, Any], once: Callable[[], dict[str, Any]]) -> None:
@@ -90,6 +100,20 @@ def measure_at_every_go(facts: dict[str, Any], once: Callable[[], dict[str, Any]
     print(READY + json.dumps(facts), flush=True)
     for _ in sys.stdin:
         print(RESULT + json.dumps(once()), flush=True)
+
+
+def end_all_when_told() -> None:
+    """Let TERM and Ctrl-C end a measurement with all that it started, at any moment: an engine left
+    behind, while it loads or later, holds its part of a GPU's memory for good."""
+
+    def end(number: int, frame: Any) -> None:
+        for group in list(_running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 @contextlib.contextmanager
@@ -109,6 +133,7 @@ def process(
             env={**os.environ, **environment},
             start_new_session=True,
         )
+        _running.add(running.pid)
         try:
             yield running
         finally:
@@ -121,6 +146,7 @@ def process(
             # vLLM's engine process outlives a script that is told to end, with all its memory.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
+            _running.discard(running.pid)
 
 
 def free_port() -> int:

@@ -38,7 +38,7 @@ from rich.table import Table
 
 from bench import breakdown
 from bench.candidates import Candidates, Ready, give_up, on_cpu
-from bench.processes import BenchError
+from bench.processes import BenchError, end_all_when_told
 from bench.roofline import CHIPS, floor_seconds
 from bench.workload import Workload, load_workload
 
@@ -68,6 +68,7 @@ def main(
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
 ) -> None:
     """Time the service and its peers."""
+    end_all_when_told()
     work = load_workload(workload, questions, answer_tokens)
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
@@ -154,6 +155,7 @@ def measure_together(jobs: Jobs, runs: int) -> list[tuple[str, dict[str, Any]]]:
     """
     rows: dict[str, dict[str, Any]] = {name: {} for name in jobs}
     began = time.monotonic()
+    console.print(f"loading {', '.join(jobs)}", highlight=False)
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(jobs)) as pool:
         starts = {name: pool.submit(job.__enter__) for name, job in jobs.items()}
         ready: dict[str, Ready] = {}

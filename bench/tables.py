@@ -43,6 +43,12 @@ NAMES = {
     "one model on two GPUs": "两块 H200 合跑一份模型",
     "fp8": "FP8",
     "fp8, weights only": "FP8，只压权重（Marlin）",
+    "fp8, cuBLAS": "FP8，cuBLAS 核",
+    "fp8, fixed scales of activations": "FP8，激活用固定的比例",
+    "fp8, fixed scales, cuBLAS": "FP8，激活用固定的比例，cuBLAS 核",
+    "fp8, fixed scales of activations, weights of zeros": "FP8，激活用固定的比例（权重多是零）",
+    "fp8, fixed scales, cuBLAS, weights of zeros": "FP8，激活用固定的比例，cuBLAS 核（权重多是零）",
+    "no system prompt": "没有系统提示",
     "int8": "W8A8 int8",
     "awq": "AWQ W4A16",
 }
