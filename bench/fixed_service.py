@@ -12,7 +12,9 @@ returns what they show.
 
 import logging
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,10 +24,13 @@ from fastapi.responses import JSONResponse
 
 from answering import vllm_engine
 from answering.app import create_app
-from answering.settings import load_settings
+from answering.settings import Settings, load_settings
+from answering.vllm_arguments import read_config
 from bench.random_weights import use_random_weights
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
+
+log = logging.getLogger("bench.fixed_service")
 
 # A question of no workload: it fills the cache with the system prompt and nothing else.
 NEITHER = "请写一个字。"
@@ -39,16 +44,24 @@ def main(
 ) -> None:
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    _make_weights_up_when_loaded()
     work = load_workload(workload, questions, answer_tokens)
-    app = create_app(load_settings())
+    settings = load_settings()
+    weights_missing = _made_up_when_loaded(settings)
+    app = create_app(settings)
     table = dict(zip(work.questions, work.tokens, strict=True))
 
-    @app.post("/bench/fix")
-    def fix() -> dict[str, Any]:
-        """From now on the workload's lengths; warm-up had its own."""
+    @app.post("/bench/fix", response_model=None)
+    def fix() -> dict[str, Any] | JSONResponse:
+        """From now on the workload's lengths, for other questions `answer_tokens`; warm-up had its
+        own."""
+        if weights_missing():
+            log.error(
+                "ENGINE_ARGS load_format=dummy: an engine in other processes leaves the weights of "
+                "a quantized shape unwritten; measure this one with real weights"
+            )
+            return JSONResponse({"error": "no weights"}, status_code=409)
         answerer = app.state.answerer
-        answerer.tokens_of = lambda question: table.get(question, 16)
+        answerer.tokens_of = lambda question: table.get(question, answer_tokens)
         prompts = _prompts(answerer, work)
         shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
         return {"prompt_tokens": [len(ids) for ids in prompts], "shared_tokens": shared}
@@ -69,17 +82,21 @@ def main(
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
-def _make_weights_up_when_loaded() -> None:
-    """With `--dummy`: not before the engine has set its environment and imported vLLM itself."""
-    if "dummy" not in os.environ.get("ENGINE_ARGS", ""):
-        return
-    load_class = vllm_engine.import_model_class
+def _made_up_when_loaded(settings: Settings) -> Callable[[], bool]:
+    """Let a quantized shape's weights be made up, but not before the engine has set its environment
+    and imported vLLM itself. Returns whether they are missing all the same."""
+    quantized = "quantization_config" in read_config(settings)
+    if settings.engine_args.get("load_format") != "dummy" or not quantized:
+        return lambda: False
+    load_class, filled = vllm_engine.import_model_class, threading.Event()
 
     def then(names: list[str]) -> None:
-        use_random_weights()
+        nonlocal filled
+        filled = use_random_weights()
         load_class(names)
 
     vllm_engine.import_model_class = then
+    return lambda: not filled.is_set()
 
 
 def _add_clocks(app: Any) -> None:

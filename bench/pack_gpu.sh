@@ -28,10 +28,8 @@ for wheel in "$work"/wheels/*.whl; do unzip -q -o "$wheel" -d "$work/pack/site-p
 (cd "$work/pack/site-packages/vllm" && rm -rf vllm-rs vllm_flash_attn/_vllm_fa2_C.abi3.so \
   _moe_C_stable_libtorch.abi3.so third_party/fmha_sm100 third_party/deep_gemm/include _flashmla* _qutlass*)
 rm -rf "$work/pack/site-packages/pycountry/locales"
-mkdir "$work/pack/models"
-.venv/bin/python -m bench.quantized_shapes "$1" "$work/pack/models"
-ln -s "$(basename "$1")" "$work/pack/models/shape"
-for form in awq int8 fp8; do ln -s "$(basename "$1")-$form" "$work/pack/models/shape-$form"; done
+cp -rL "$1" "$work/shape"
+.venv/bin/python -m bench.quantized_shapes "$work/shape" "$work/pack/models"
 cp "$2" "$work/pack/workload.json"
 rm -f "$out"/part_*
 tar c -C "$work/pack" . | xz -T0 -6 | split -b 46m -d - "$out/part_"

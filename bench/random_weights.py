@@ -6,22 +6,23 @@ such a format could look faster than it is. `use_random_weights` fills them in f
 this process. What such a model says means nothing.
 """
 
+import threading
 from typing import Any
 
 # As spread out as the weights that training begins with. With norms of 1 the inputs of products are
 # about 1 then, and eight times that is hardly ever met.
 WEIGHT_SPREAD = 0.02
 LARGEST_INPUT = 8.0
-# The spread of what is stored: whole numbers of 8 and of 4 bit, each as likely as the next, and
-# normal 8-bit floats (of at most 448).
-INT8_SPREAD = 73.3
-INT4_SPREAD = 4.61
+# The spread of what is stored: n whole numbers, each as likely as the next, have
+# sqrt((n² - 1) / 12); 8-bit floats are normal, and at most 448.
+INT8_SPREAD = ((255**2 - 1) / 12) ** 0.5
+INT4_SPREAD = ((16**2 - 1) / 12) ** 0.5
 FP8_SPREAD = 100.0
 FP8_LARGEST = 448.0
 
 
-def use_random_weights() -> None:
-    """Make vLLM's `dummy` format of this process fill in what it leaves out.
+def use_random_weights() -> threading.Event:
+    """Make vLLM's `dummy` format of this process fill in what it leaves out; set once it has.
 
     Imports vLLM: what it reads from the environment is to be set before. Not for an engine in its
     own process. Only for shapes whose config.json has a quantization_config: what vLLM quantizes
@@ -30,13 +31,17 @@ def use_random_weights() -> None:
     from vllm.model_executor.model_loader import register_model_loader
     from vllm.model_executor.model_loader.dummy_loader import DummyModelLoader
 
+    filled = threading.Event()
+
     class RandomModelLoader(DummyModelLoader):
         def load_weights(self, model: Any, model_config: Any) -> None:
             super().load_weights(model, model_config)
             if getattr(model_config.hf_config, "quantization_config", None):
                 fill(model.state_dict())
+                filled.set()
 
     register_model_loader("dummy")(RandomModelLoader)
+    return filled
 
 
 def fill(tensors: dict[str, Any]) -> None:
@@ -44,6 +49,7 @@ def fill(tensors: dict[str, Any]) -> None:
 
     tensors: as compressed-tensors names them, `LAYER.weight` or `LAYER.weight_packed` (eight 4-bit
     weights in 32 bits), `LAYER.weight_scale`, `LAYER.input_scale`; a norm's `weight` is a vector.
+    Raises ValueError for integer weights of another layout.
     """
     import torch
 
@@ -66,3 +72,5 @@ def fill(tensors: dict[str, Any]) -> None:
             tensor.fill_(1.0)
         elif kind == "input_scale":
             tensor.fill_(LARGEST_INPUT / FP8_LARGEST)
+        elif tensor.dim() > 1 and not tensor.is_floating_point():
+            raise ValueError(f"{name}: no random values known for this layout ({tensor.dtype})")

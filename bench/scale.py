@@ -23,7 +23,7 @@ from rich.table import Table
 
 from answering.warmup import warm_up_questions
 from bench.candidates import Candidates
-from bench.processes import BenchError
+from bench.processes import BenchError, end_all_when_told
 from bench.workload import load_workload
 
 console = Console(width=110)
@@ -32,7 +32,8 @@ SIZES = "10,100,1000,5000,20000"
 RUNS = 5
 ENOUGH_S = 10.0
 WARM_UP = 256
-LOST = re.compile(r'^answering_answers_total\{reason="(?:cut|failed)"\} (\S+)', re.MULTILINE)
+# All answers have the same length, so whatever did not end by it was other work than told.
+OTHER = re.compile(r'^answering_answers_total\{reason="(?!length")[^"]*"\} (\S+)', re.MULTILINE)
 # Neither the deadline nor the size of the body is what is measured.
 SETTINGS = {"PREDICT_BUDGET_S": "3600", "MAX_BODY_BYTES": str(1 << 28)}
 
@@ -49,11 +50,11 @@ def main(
     counts = [int(size) for size in sizes.split(",")]
     if counts != sorted(set(counts)) or counts[0] < 1:
         raise typer.BadParameter("--sizes must ascend: peak memory never falls")
-    settings = {"MAX_TOKENS": str(answer_tokens), **SETTINGS}
-    settings |= dict(pair.split("=", 1) for pair in set_ or [])
-    # No workload's lengths are set: every answer goes on to MAX_TOKENS.
-    one = load_workload(None, 1)
-    these = Candidates(model, one, ["--questions", "1"], RUNS, dummy, settings)
+    end_all_when_told()
+    settings = SETTINGS | dict(pair.split("=", 1) for pair in set_ or [])
+    # The service knows the lengths of a workload; a question of none has the same.
+    given = ["--questions", "1", "--answer-tokens", str(answer_tokens)]
+    these = Candidates(model, load_workload(None, 1, answer_tokens), given, RUNS, dummy, settings)
     try:
         figures = measure(these, counts, answer_tokens)
     except BenchError as error:
@@ -70,6 +71,7 @@ def measure(these: Candidates, counts: list[int], answer_tokens: int) -> dict[st
     questions = iter(warm_up_questions(WARM_UP + sum(counts) * RUNS))
     rows = []
     with these.fixed_service({}) as (client, _, _):
+        client.post("/bench/fix").raise_for_status()
         ask(client, [next(questions) for _ in range(WARM_UP)])  # pays for what is warm later
         before = memory(client)
         for count in counts:
@@ -102,9 +104,11 @@ def ask(client: httpx.Client, questions: list[str]) -> float:
     reply = client.post("/predict", json={"prompt": questions}, timeout=3600)
     seconds = time.monotonic() - began
     answers = reply.raise_for_status().json()["response"]
-    lost = LOST.findall(client.get("/metrics").text)
-    if len(answers) != len(questions) or any(map(float, lost)):
-        raise BenchError(f"{len(answers)} answers to {len(questions)} questions; lost: {lost}")
+    other = OTHER.findall(client.get("/metrics").text)
+    if len(answers) != len(questions) or any(map(float, other)):
+        raise BenchError(
+            f"{len(answers)} answers to {len(questions)} questions; of another length: {other}"
+        )
     return seconds
 
 

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.processes import BenchError, free_port, server
+from bench.processes import BenchError, end_all_when_told, free_port, server
 
 console = Console()
 # Lines of vLLM's own log, from 0.10.0 to the newest, and the stage whose seconds they tell.
@@ -42,6 +42,7 @@ def main(
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_startup.json"),
 ) -> None:
     """Time one start."""
+    end_all_when_told()
     with tempfile.TemporaryDirectory() as caches:
         environment = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
         if cold:

@@ -1,38 +1,15 @@
 """Made-up weights of quantized shapes: none of them zero, as spread out as real ones."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from bench import quantized_shapes
+from bench.candidates import Candidates
+from bench.processes import BenchError
 from bench.random_weights import WEIGHT_SPREAD, fill
-
-ROOT = Path(__file__).parents[1]
-# vLLM loads the shape and answers; told are its 8-bit weights' zeros and its scales, as loaded.
-ASK = """
-import sys
-from vllm import LLM, SamplingParams
-from bench import random_weights
-
-made_up = random_weights.fill
-
-def fill(tensors):
-    made_up(tensors)
-    weights = [t for n, t in tensors.items() if n.endswith("weight") and t.dtype.itemsize == 1]
-    scales = [t for n, t in tensors.items() if n.endswith("weight_scale")]
-    print("ZEROS", max(float((t == 0).float().mean()) for t in weights))
-    print("SCALE", min(float(t.min()) for t in scales), len(scales) - len(weights))
-
-random_weights.fill = fill
-random_weights.use_random_weights()
-llm = LLM(sys.argv[1], load_format="dummy", enforce_eager=True, max_model_len=256)
-(said,) = llm.generate(["甲乙丙"], SamplingParams(max_tokens=24, temperature=0, ignore_eos=True))
-print("SAID", len(said.outputs[0].token_ids))
-"""
+from bench.workload import load_workload
 
 
 def unpacked(packed: torch.Tensor) -> torch.Tensor:
@@ -69,19 +46,25 @@ def test_each_kind_of_weight_is_random_and_as_large_as_real_ones() -> None:
     assert bool((tensors["plain.weight"] == torch.tensor(1e-3)).all())
 
 
+def test_a_layout_that_is_not_known_is_named() -> None:
+    with pytest.raises(ValueError, match="a.qweight"):
+        fill({"a.qweight": torch.zeros(4, 4, dtype=torch.int32)})
+
+
 @pytest.mark.vllm
 @pytest.mark.timeout(200)
-def test_vllm_computes_with_them(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_benchs_service_computes_with_them_or_does_not_measure(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     quantized_shapes.main(tiny_model, tmp_path)
     model = tmp_path / f"{tiny_model.name}-int8"
-    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1"}
-    environment |= {"VLLM_CPU_KVCACHE_SPACE": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, str(model)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line[:1].isupper())
-    assert float(told["ZEROS"]) < 0.05
-    smallest, more_scales_than_weights = told["SCALE"].split()
-    assert float(smallest) > 0 and more_scales_than_weights == "0"
-    assert told["SAID"] == "24"
+    work = load_workload(None, 2, 24)
+    these = Candidates(model, work, ["--questions", "2", "--answer-tokens", "24"], 1, True, {})
+    with these.fixed_service({"ENGINE_IN_PROCESS": "1"}) as (client, _, _):
+        client.post("/bench/fix").raise_for_status()
+        client.post("/predict", json={"prompt": list(work.questions)}).raise_for_status()
+    with (
+        pytest.raises(BenchError, match="weights of a quantized shape unwritten"),
+        these.fixed_service({"ENGINE_IN_PROCESS": "0"}) as (client, _, _),
+    ):
+        client.post("/bench/fix").raise_for_status()

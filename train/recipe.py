@@ -112,9 +112,8 @@ class Recipe(BaseModel):
         """What the model is trained with, and served with afterwards; base: its directory."""
         if self.default_system is None:
             return system_prompt_for(base)
-        return (
-            self.default_system.strip()
-        )  # as it is read from its file; YAML's `|` ends with a line
+        # As it will be read from its file; YAML's `|` ends with a line feed.
+        return self.default_system.strip()
 
     @model_validator(mode="after")
     def _choices_fit(self) -> "Recipe":
