@@ -85,8 +85,7 @@ def main(
 def _made_up_when_loaded(settings: Settings) -> Callable[[], bool]:
     """Let a quantized shape's weights be made up, but not before the engine has set its environment
     and imported vLLM itself. Returns whether they are missing all the same."""
-    quantized = "quantization_config" in read_config(settings)
-    if settings.engine_args.get("load_format") != "dummy" or not quantized:
+    if settings.engine_args.get("load_format") != "dummy":
         return lambda: False
     load_class, filled = vllm_engine.import_model_class, threading.Event()
 
@@ -96,7 +95,7 @@ def _made_up_when_loaded(settings: Settings) -> Callable[[], bool]:
         load_class(names)
 
     vllm_engine.import_model_class = then
-    return lambda: not filled.is_set()
+    return lambda: "quantization_config" in read_config(settings) and not filled.is_set()
 
 
 def _add_clocks(app: Any) -> None:

@@ -124,6 +124,8 @@ def main(
             text = json.dumps(figures, ensure_ascii=False, indent=1)
             out.write_text(text + "\n", encoding="utf-8")
     show(figures)
+    if not any("seconds" in row for row in rows.values()):
+        raise typer.Exit(1)
 
 
 def load_variants(path: Path | None, model: Path) -> list[dict[str, Any]]:

@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.candidates import Ready
 from bench.processes import BenchError
 from bench.serve import in_groups, load_variants, measure_together
+from tests.conftest import ROOT
 
 
 def test_groups_keep_the_order_and_the_first_may_stand_alone() -> None:
@@ -70,3 +74,17 @@ def test_one_that_does_not_start_or_measure_costs_only_its_own_row() -> None:
     assert figures["mute"] == {"failed": "no such model"}
     assert figures["ill"] == {"failed": "it died"}
     assert open_now == []
+
+
+def test_when_nothing_could_be_measured_the_bench_fails(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    options = ["nosuch", "--only", "service", "--questions", "2", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.serve", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+    )
+    assert done.returncode == 1
+    why = json.loads(out.read_text("utf-8"))["candidates"]["service"]["failed"]
+    assert "MODEL_DIR=nosuch: no config.json there" in why
