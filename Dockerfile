@@ -24,7 +24,8 @@ RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${M
 # serve.env, where `run.sh tune` has written one: settings, over which ENV below wins. And what an
 # earlier start on the same device has compiled, where you have kept it (README: COMPILE_CACHE_DIR).
 COPY serve.py serve.env* compile_cache.tar* ./
-COPY answering/ answering/
+COPY common/ common/
+COPY serving/ serving/
 
 # No network in the run: nothing may look for a newer file or report usage. VLLM_PLUGINS stays as
 # the base has it, because MetaX's plugin is found through it. Caches go to /tmp, not to HOME.

@@ -7,8 +7,8 @@
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
 #   bash run.sh tune --dev DEV.jsonl       the fastest serving settings of equal score (python -m tune)
-#   bash run.sh preflight …                would the judge's machine take this? (judging.preflight)
-#   bash run.sh submissions …              what was pushed, what came back (judging.submissions)
+#   bash run.sh preflight …                would the judge's machine take this? (python -m preflight)
+#   bash run.sh submissions …              what was pushed, what came back (preflight.submissions)
 #
 # Variables: MODEL_DIR (a model directory), MODEL_ID (a model on ModelScope), PORT (8000), PYTHON,
 # TORCH_INDEX_URL, and every setting of the service (README.md).
@@ -122,9 +122,12 @@ case ${1:-} in
   tune)
     prepare_environment tune; choose_model
     exec .venv/bin/python -m tune "${@:2}" ;;
-  preflight | submissions)
+  preflight)
     prepare_environment
-    exec .venv/bin/python -m "judging.$1" "${@:2}" ;;
+    exec .venv/bin/python -m preflight "${@:2}" ;;
+  submissions)
+    prepare_environment
+    exec .venv/bin/python -m preflight.submissions "${@:2}" ;;
   *)
     for testset in "$@"; do
       [ -f "$testset" ] || fail "No such test set (and no such command): $testset. See bash run.sh --help" 2

@@ -2,17 +2,17 @@
 
     MODEL_DIR=model/demo uvicorn serve:app --port 8000
 
-Settings are environment variables: see README.md, or answering/settings.py.
+Settings are environment variables: see README.md, or serving/settings.py.
 """
 
 import logging
 import sys
 from pathlib import Path
 
-from answering.app import create_app
-from answering.settings import SettingsError, load_settings
-from answering.startup import restart_process
-from answering.streams import lose_what_cannot_be_written
+from serving.http.app import create_app
+from serving.settings import SettingsError, load_settings
+from serving.startup import restart_process
+from serving.streams import lose_what_cannot_be_written
 
 lose_what_cannot_be_written()
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

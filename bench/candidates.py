@@ -207,7 +207,7 @@ async def _openai_run(port: int, prompts: list[list[int]], tokens: Any) -> float
 def _render(model: Path, work: Workload) -> list[list[int]]:
     from transformers import AutoTokenizer
 
-    from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
+    from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     return tokenize_prompts(

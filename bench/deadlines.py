@@ -18,14 +18,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from answering import fair_share
-from answering.answerer import Answerer
-from answering.settings import load_settings
-from answering.step_loop import StepLoop
-from answering.vllm_engine import VllmEngine
-from answering.warmup import warm_up_questions
 from judging.questions import read_questions
 from judging.scoring import rouge_l
+from serving.answerer import Answerer
+from serving.engine import fair_share
+from serving.engine.scheduler import StepLoop
+from serving.engine.vllm_engine import VllmEngine
+from serving.settings import load_settings
+from serving.warmup import warm_up_questions
 
 console = Console(width=120)
 BUDGETS = "0.2,0.5,1,2,5,10,30,60"

@@ -22,13 +22,13 @@ import typer
 import uvicorn
 from fastapi.responses import JSONResponse
 
-from answering import vllm_engine
-from answering.app import create_app
-from answering.settings import Settings, load_settings
-from answering.vllm_arguments import read_config
 from bench.random_weights import use_random_weights
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
+from serving.engine import vllm_engine
+from serving.engine.arguments import read_config
+from serving.http.app import create_app
+from serving.settings import Settings, load_settings
 
 log = logging.getLogger("bench.fixed_service")
 
@@ -131,7 +131,7 @@ async def _fresh(answerer: Any) -> None:
 
 
 def _prompts(answerer: Any, work: Workload) -> list[list[int]]:
-    from answering.prompting import render_prompts, tokenize_prompts
+    from common.prompting import render_prompts, tokenize_prompts
 
     tokenizer = answerer.tokenizer()
     rendered = render_prompts(tokenizer, work.questions, answerer.system_prompt)

@@ -21,10 +21,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from answering.warmup import warm_up_questions
+from serving.warmup import warm_up_questions
 
 console = Console(width=120)
-MEMORY = re.compile(r"^answering_memory_bytes (\S+)", re.MULTILINE)
+MEMORY = re.compile(r"^serving_memory_bytes (\S+)", re.MULTILINE)
 GROWTH_LIMIT = 0.05
 SAMPLE_EVERY_S = 5.0
 

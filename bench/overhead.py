@@ -18,12 +18,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from answering.answerer import Answerer
-from answering.engine import Batch, generate, wait
-from answering.prompting import render_prompts, tokenize_prompts
-from answering.settings import load_settings
-from answering.vllm_engine import VllmEngine
-from answering.warmup import warm_up_questions
+from common.prompting import render_prompts, tokenize_prompts
+from serving.answerer import Answerer
+from serving.engine.base import Batch, generate, wait
+from serving.engine.vllm_engine import VllmEngine
+from serving.settings import load_settings
+from serving.warmup import warm_up_questions
 
 console = Console()
 

@@ -25,9 +25,9 @@ def main(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
     from bench.processes import measure_at_every_go
     from bench.workload import load_workload
+    from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
 
     work = load_workload(workload, questions, answer_tokens)
     device = "cuda" if torch.cuda.is_available() else "cpu"

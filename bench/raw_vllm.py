@@ -21,9 +21,9 @@ def main(
     from transformers import AutoTokenizer
     from vllm import LLM, SamplingParams
 
-    from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
     from bench.processes import measure_at_every_go
     from bench.workload import load_workload
+    from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
 
     work = load_workload(workload, questions, answer_tokens)
     tokenizer = AutoTokenizer.from_pretrained(model)

@@ -21,10 +21,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from answering.warmup import warm_up_questions
 from bench.candidates import Candidates
 from bench.processes import BenchError, end_all_when_told
 from bench.workload import load_workload
+from serving.warmup import warm_up_questions
 
 console = Console(width=110)
 SIZES = "10,100,1000,5000,20000"
@@ -33,7 +33,7 @@ RUNS = 5
 ENOUGH_S = 10.0
 WARM_UP = 256
 # All answers have the same length, so whatever did not end by it was other work than told.
-OTHER = re.compile(r'^answering_answers_total\{reason="(?!length")[^"]*"\} (\S+)', re.MULTILINE)
+OTHER = re.compile(r'^serving_answers_total\{reason="(?!length")[^"]*"\} (\S+)', re.MULTILINE)
 # Neither the deadline nor the size of the body is what is measured.
 SETTINGS = {"PREDICT_BUDGET_S": "3600", "MAX_BODY_BYTES": str(1 << 28)}
 

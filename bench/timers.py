@@ -89,7 +89,7 @@ class Timers:
 
     def wrap_answerer(self, answerer: Any) -> None:
         """Rendering, tokenising, looking for control tokens, post-processing, and the whole."""
-        from answering import answerer as module
+        from serving import answerer as module
 
         for name in ("render_prompts", "tokenize_prompts", "literal_prompts", "clean"):
             setattr(module, name, self._timed(name, getattr(module, name)))

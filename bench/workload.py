@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from answering.warmup import warm_up_questions
+from serving.warmup import warm_up_questions
 
 
 @dataclass(frozen=True)

@@ -304,8 +304,8 @@ def check_leak(
     show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
 ) -> None:
     """Say whether a training set holds test questions; exit code 1 if it does."""
+    from data.contamination import check
     from data.formats import read_pairs
-    from data.leaks import check
 
     with _told():
         rows, tests = read_pairs(train), read_pairs(testset)

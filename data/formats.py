@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from answering.prompting import SYSTEM_PROMPT, messages_for
+from common.prompting import SYSTEM_PROMPT, messages_for
 from data.records import Pair, digest
 from data.split import SPLITS
 from judging.questions import TestSetError, read_questions

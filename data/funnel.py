@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.clean import Cleaner
+from data.filters import Cleaner
 
 
 @dataclass

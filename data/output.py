@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from answering.manifest import (
+from common.manifest import (
     MANIFEST_NAME,
     FileRecord,
     Manifest,
@@ -18,7 +18,7 @@ from answering.manifest import (
     write_manifest,
 )
 from data import report as reports
-from data.clean import Cleaner
+from data.filters import Cleaner
 from data.formats import dataset_info, read_pairs, write_rows, write_testset
 from data.funnel import Funnel
 from data.records import Pair

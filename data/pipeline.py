@@ -13,18 +13,18 @@ from typing import Any, Protocol
 
 import psutil
 
-from data import leaks as leak_check
+from data import contamination as leak_check
 from data import report as reports
 from data.books import BookError, read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
-from data.clean import Cleaner
 from data.dedupe import drop_duplicates
+from data.filters import Cleaner
 from data.formats import merged_pairs, read_pairs
 from data.funnel import Funnel
 from data.output import make_manifest, make_report, publish, write_files
+from data.paraphrase import rephrased
 from data.records import Chunk, Pair, pair_at
-from data.rephrase import rephrased
 from data.sections import read_sections
 from data.settings import BuildSettings
 from data.sources import PairSource

@@ -18,7 +18,7 @@ from docx.opc.exceptions import PackageNotFoundError
 from docx.oxml.exceptions import XmlchemyError
 from lxml.etree import LxmlError
 
-from judging.archives import check_archive
+from common.archives import check_archive
 from judging.testset import Question, TestSetError
 
 # \s covers full-width and no-break spaces, but not zero-width ones and byte-order marks.

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from judging.archives import check_archive as check_archive  # data/ reads books behind it, too
+from common.archives import check_archive as check_archive  # data/ reads books behind it, too
 from judging.testset import Question as Question
 from judging.testset import TestSet as TestSet
 from judging.testset import TestSetError as TestSetError

@@ -34,7 +34,8 @@ TINY_PAIRS = {
 
 # The demo's own code with a smaller model: what it learns here fits, and tests wait for it.
 SMALLER = (
-    "import train.demo as demo, typer; demo.HIDDEN, demo.LAYERS, demo.INTERMEDIATE = 128, 2, 256; "
+    "import train.demo.training as demo, typer; "
+    "demo.HIDDEN, demo.LAYERS, demo.INTERMEDIATE = 128, 2, 256; "
     "demo.BATCH = 6; typer.run(demo.main)"
 )
 

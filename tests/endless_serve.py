@@ -1,7 +1,7 @@
 """The service with answers that never end by themselves, for tests/test_deadlines.py."""
 
-from answering.answerer import Answerer
-from answering.settings import load_settings
+from serving.answerer import Answerer
+from serving.settings import load_settings
 
 LONGEST = load_settings().max_tokens
 Answerer.tokens_of = staticmethod(lambda question: LONGEST)

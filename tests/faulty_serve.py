@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from answering import devices
+from serving.engine import devices
 
 devices.before_imports()
 os.environ.setdefault("VLLM_USE_V1", "1")

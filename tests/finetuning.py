@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from train.demo_model import model_config, save_model, train_tokenizer
+from train.demo.model import model_config, save_model, train_tokenizer
 from train.recipe import Recipe
 
 FACTS = [(f"第{i}号桥有多长？", f"第{i}号桥长{i * 7}米，编号为BR{i}。") for i in range(1, 13)]
@@ -11,7 +11,7 @@ FACTS = [(f"第{i}号桥有多长？", f"第{i}号桥长{i * 7}米，编号为BR
 
 def make_base(folder: Path) -> Path:
     """An untrained Qwen3 of two layers, saved as train.demo saves."""
-    from train.demo import build_model
+    from train.demo.training import build_model
 
     tokenizer = train_tokenizer([q + a for q, a in FACTS], 512)
     config = model_config(tokenizer, hidden=128, layers=2, intermediate=256)

@@ -25,9 +25,9 @@ from typing import Any
 import docx
 import httpx
 
-from answering.app import create_app
-from answering.settings import Settings
 from judging.questions import TestSetError, read_questions
+from serving.http.app import create_app
+from serving.settings import Settings
 from tests.instant_engine import running_app
 
 PIECES = [

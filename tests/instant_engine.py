@@ -10,10 +10,10 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from answering import app as app_module
-from answering.answerer import Answerer
-from answering.engine import Answer, Batch
-from answering.settings import Settings
+from serving.answerer import Answerer
+from serving.engine.base import Answer, Batch
+from serving.http import app as app_module
+from serving.settings import Settings
 from tests.conftest import free_port
 
 

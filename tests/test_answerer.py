@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from answering.answerer import Answerer
-from answering.settings import load_settings
+from serving.answerer import Answerer
+from serving.settings import load_settings
 from tests.instant_engine import InstantEngine
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from answering.block_shortcut import shorten_block_requests
-from answering.engine import generate
-from answering.settings import Settings
-from answering.vllm_engine import VllmEngine
+from serving.engine.base import generate
+from serving.engine.block_shortcut import shorten_block_requests
+from serving.engine.vllm_engine import VllmEngine
+from serving.settings import Settings
 
 # Growing answers meet block ends at different steps, and some prompts end at one.
 PROMPTS = [[300 + i % 40, 300 + i // 40, *range(300, 320 + i % 17)] for i in range(70)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from answering.compile_cache import FOLDERS, use_compile_cache
+from serving.engine.compile_cache import FOLDERS, use_compile_cache
 from tests.conftest import running_service
 
 

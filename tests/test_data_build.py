@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from answering.manifest import directory_records, read_manifest
+from common.manifest import directory_records, read_manifest
 from data.__main__ import app
 from data.formats import merged_pairs, read_pairs, read_rows, row_of, write_testset
 from data.records import Pair

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.clean import RULES, Cleaner
+from data.contamination import check
 from data.dedupe import drop_duplicates
+from data.filters import RULES, Cleaner
 from data.formats import read_pairs
-from data.leaks import check
+from data.paraphrase import rephrased, wordings
 from data.records import Pair
-from data.rephrase import rephrased, wordings
 from data.split import (
     SPLITS,
     SplitLeakError,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from answering import data_parallel
-from answering.data_parallel import DataParallelEngine
+from serving.engine import data_parallel
+from serving.engine.data_parallel import DataParallelEngine
 
 
 class Cores:

@@ -8,8 +8,8 @@ import pytest
 
 from data.books import read_book
 from data.chunks import cut_chunks
-from data.clean import Cleaner
 from data.dedupe import drop_duplicates
+from data.filters import Cleaner
 from data.sections import read_sections
 from data.sources.rules import RulesSource
 

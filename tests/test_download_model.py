@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from answering.manifest import Manifest, directory_records, write_manifest
+from common.manifest import Manifest, directory_records, write_manifest
 from tests.hub_standin import HubStandin
 
 ROOT = Path(__file__).parents[1]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answering.fair_share import SHORTEST, Call, longest_fair_answer
+from serving.engine.fair_share import SHORTEST, Call, longest_fair_answer
 
 
 def test_with_time_for_all_nobody_makes_room() -> None:

@@ -176,7 +176,7 @@ def test_who_hangs_up_is_dropped_and_others_are_not(service: Service) -> None:
     wait_for(lambda: figures(service)["running"] + figures(service)["waiting"] == 0)
     assert ask(service, MANY) == RIGHT
     note("client hangs up (3,000 questions)", "its requests aborted, others right", began)
-    assert metric(service, 'answering_responses_total{status="499"}') >= 1
+    assert metric(service, 'serving_responses_total{status="499"}') >= 1
 
 
 def test_too_many_calls_are_refused_at_once(service: Service) -> None:
@@ -185,7 +185,7 @@ def test_too_many_calls_are_refused_at_once(service: Service) -> None:
     callers = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(64)]
     for caller in callers:
         caller.sendall(half)
-    wait_for(lambda: metric(service, "answering_calls_in_progress") == 64)
+    wait_for(lambda: metric(service, "serving_calls_in_progress") == 64)
     began = time.monotonic()
     reply = service.client.post("/predict", json={"prompt": QUESTIONS[0]})
     assert time.monotonic() - began < 1
@@ -195,7 +195,7 @@ def test_too_many_calls_are_refused_at_once(service: Service) -> None:
     assert service.client.get("/healthz").status_code == 200
     for caller in callers:
         caller.close()
-    wait_for(lambda: metric(service, "answering_calls_in_progress") == 0)
+    wait_for(lambda: metric(service, "serving_calls_in_progress") == 0)
     assert ask(service, MANY) == RIGHT
 
 
@@ -238,7 +238,7 @@ def test_a_killed_engine_process_is_replaced_and_the_batch_answered(
             wait_for(lambda: figures(service)["running"] > 0)
             began = time.monotonic()
             kill_engine_process(service)
-            wait_for(lambda: metric(service, "answering_engine_recovering") == 1)
+            wait_for(lambda: metric(service, "serving_engine_recovering") == 1)
             assert service.client.get("/readyz").status_code == 503
             assert pending.result() == RIGHT * 20
         note("engine process killed mid-batch", "all answers, right", began)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from answering.engine import EngineError, generate
-from answering.hf_engine import TransformersEngine
-from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts
-from answering.settings import Settings
+from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
+from serving.engine.base import EngineError, generate
+from serving.engine.transformers_engine import TransformersEngine
+from serving.settings import Settings
 from tests.conftest import TINY_PAIRS
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import docx
 import pytest
 
+from common import archives
 from data.books import BookError, read_book
 from data.limited import run_limited
-from judging import archives
 from judging.questions import TestSetError, read_questions
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from judging import preflight_budgets as budgets
-from judging.preflight_lines import FACTS
-from judging.preflight_model import Model, from_config, from_directory
+from preflight import budgets
+from preflight.lines import FACTS
+from preflight.model import Model, from_config, from_directory
 from tests.hub_standin import HubStandin
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +119,7 @@ def preflight(repository, tmp_path):
 
     def call(*arguments, env=None):
         out = tmp_path / "preflight.json"
-        command = [sys.executable, "-m", "judging.preflight", "--out", str(out)]
+        command = [sys.executable, "-m", "preflight", "--out", str(out)]
         command += ["--repository", str(repository.directory), *map(str, arguments)]
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **(env or {})}
@@ -253,7 +253,8 @@ def test_another_base_image(preflight, repository, tmp_path):
     ],
 )
 def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_path, text, state):
-    shutil.copytree(ROOT / "answering", repository.directory / "answering")
+    for part in ("serving", "common"):
+        shutil.copytree(ROOT / part, repository.directory / part)
     (repository.directory / "serve.env").write_text(text)
     repository.commit()
     code, lines = preflight("--offline", "--config", config(tmp_path))
@@ -265,7 +266,8 @@ def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_
 def test_settings_tuned_where_fp8_exists_do_not_go_to_a_device_without(
     preflight, repository, tmp_path
 ):
-    shutil.copytree(ROOT / "answering", repository.directory / "answering")
+    for part in ("serving", "common"):
+        shutil.copytree(ROOT / part, repository.directory / part)
     (repository.directory / "serve.env").write_text("QUANTIZATION=fp8\n")
     repository.commit()
     _, lines = preflight("--offline")
@@ -304,14 +306,15 @@ def test_a_start_that_the_ladder_would_give_up_is_told(preflight, repository, tm
 
 
 def test_the_ladders_budget_is_the_services_own():
-    from answering.settings import Settings
+    from serving.settings import Settings
 
     for name in ("health_budget_s", "startup_reserve_s"):
         assert FACTS["service"][name] == Settings.model_fields[name].default
 
 
 def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
-    shutil.copytree(ROOT / "answering", repository.directory / "answering")
+    for part in ("serving", "common"):
+        shutil.copytree(ROOT / part, repository.directory / part)
     (repository.directory / "serve.env").write_text("DATA_PARALLEL_SIZE=2\n")
     repository.commit()
     _, lines = preflight("--offline", "--config", config(tmp_path))

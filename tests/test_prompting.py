@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answering.prompting import (
+from common.prompting import (
     LONGEST_TOKEN,
     SYSTEM_PROMPT,
     literal_prompts,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answering.answerer import clean
-from answering.protocol import BadRequestError, parse_predict
+from serving.answerer import clean
+from serving.http.schema import BadRequestError, parse_predict
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from answering.engine import Batch, EngineError
-from answering.recovery import Fault, Recovery, fault_of
-from answering.step_loop import StepLoop
+from serving.engine.base import Batch, EngineError
+from serving.engine.recovery import Fault, Recovery, fault_of
+from serving.engine.scheduler import StepLoop
 
 pytestmark = pytest.mark.vllm
 

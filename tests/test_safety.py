@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from answering.app import create_app
-from answering.metrics import Metrics
-from answering.queueing import Entrance, OverloadedError
-from answering.safety import MAX_HEADER_BYTES, without_secrets
-from answering.settings import Settings
+from serving.http.admission import Entrance, OverloadedError
+from serving.http.app import create_app
+from serving.http.auth import MAX_HEADER_BYTES, without_secrets
+from serving.http.metrics import Metrics
+from serving.settings import Settings
 from tests.instant_engine import running_app
 
 TOKEN = "长-sesame-令牌"
@@ -90,8 +90,8 @@ def test_metrics_name_what_happened() -> None:
     metrics = Metrics(lambda: {"engine_up": 1.0})
     metrics.response(200)
     text = metrics.text().decode()
-    assert 'answering_responses_total{status="200"} 1.0' in text
-    assert "answering_engine_up 1.0" in text
+    assert 'serving_responses_total{status="200"} 1.0' in text
+    assert "serving_engine_up 1.0" in text
 
 
 def test_a_call_leaves_one_line_and_its_figures() -> None:
@@ -101,22 +101,22 @@ def test_a_call_leaves_one_line_and_its_figures() -> None:
             return (await client.get("/metrics")).text, []
 
     text, _ = asyncio.run(go())
-    assert "answering_batch_questions_sum 3.0" in text
-    assert 'answering_answers_total{reason="blank"} 1.0' in text
-    assert 'answering_answers_total{reason="stop"} 2.0' in text
+    assert "serving_batch_questions_sum 3.0" in text
+    assert 'serving_answers_total{reason="blank"} 1.0' in text
+    assert 'serving_answers_total{reason="stop"} 2.0' in text
 
 
 def test_the_dashboard_asks_for_figures_that_exist() -> None:
     """All but the engine's and the device's own, which this engine has none of."""
     text = Path(__file__).parents[1].joinpath("bench/grafana.json").read_text("utf-8")
-    asked = set(re.findall(r"answering_\w+", text))
+    asked = set(re.findall(r"serving_\w+", text))
 
     async def go() -> str:
         async with running_app(create_app(Settings())) as client:
             await client.post("/predict", json={"prompt": "?"})
             return (await client.get("/metrics")).text
 
-    there = set(re.findall(r"^answering_\w+", asyncio.run(go()), re.M))
+    there = set(re.findall(r"^serving_\w+", asyncio.run(go()), re.M))
     stats = {"running", "waiting", "slots", "faults", "remakes", "blamed"}
-    there |= {f"answering_engine_{name}" for name in stats}
+    there |= {f"serving_engine_{name}" for name in stats}
     assert {name for name in asked - there if "_device_" not in name} == set()

@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from answering import devices
-from answering.engine import EngineError
-from answering.settings import Settings
-from answering.vllm_arguments import core_in_process, engine_arguments
+from serving.engine import devices
+from serving.engine.arguments import core_in_process, engine_arguments
+from serving.engine.base import EngineError
+from serving.settings import Settings
 from tests.conftest import running_service
 from tests.test_faults import MANY, RIGHT, ask, figures, kill_engine_process, metric, wait_for
 
@@ -113,7 +113,7 @@ def test_two_copies_answer_as_one_keep_deadlines_and_survive_a_loss(
             kill_engine_process(service)
             assert len(pending.result()) == len(MANY) * 400
         wait_for(lambda: figures(service)["remakes"] == 1)
-        wait_for(lambda: metric(service, "answering_engine_recovering") == 0, 200)
+        wait_for(lambda: metric(service, "serving_engine_recovering") == 0, 200)
         assert ask(service, MANY) == RIGHT
         family = psutil.Process(service.process.pid).children(recursive=True)
         service.process.terminate()

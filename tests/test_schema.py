@@ -21,10 +21,10 @@ import schemathesis
 from schemathesis import checks
 from schemathesis.core.failures import FailureGroup
 
-from answering.app import create_app
-from answering.engine import EngineError
-from answering.safety import MAX_HEADER_BYTES
-from answering.settings import Settings
+from serving.engine.base import EngineError
+from serving.http.app import create_app
+from serving.http.auth import MAX_HEADER_BYTES
+from serving.settings import Settings
 from tests.instant_engine import InstantEngine, running_app, served_app
 
 AS_SAID = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from answering.settings import Settings, SettingsError, load_settings, settings_table
+from serving.settings import Settings, SettingsError, load_settings, settings_table
 
 
 def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,4 +77,4 @@ def test_the_defaults_keep_the_judges_limits() -> None:
 
 def test_readme_has_the_table_of_the_class() -> None:
     readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
-    assert settings_table() in readme, "run: python -m answering.settings, and paste it"
+    assert settings_table() in readme, "run: python -m serving.settings, and paste it"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from answering.settings import Settings
-from answering.startup import choose_engine
+from serving.settings import Settings
+from serving.startup import choose_engine
 from tests.conftest import TINY_PAIRS, running_service
 
 QUESTION, ANSWER = next(iter(TINY_PAIRS.items()))

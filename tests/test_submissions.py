@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from judging.submissions import ATTEMPTS, LogError, Submission, app, read_log, write_log
+from preflight.submissions import ATTEMPTS, LogError, Submission, app, read_log, write_log
 
 
 @pytest.fixture

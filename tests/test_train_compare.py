@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("uvicorn")
 
-from answering.manifest import read_manifest  # noqa: E402
+from common.manifest import read_manifest  # noqa: E402
 from tests.conftest import TINY_PAIRS  # noqa: E402
 from train.base import ModelError  # noqa: E402
 from train.check import check  # noqa: E402

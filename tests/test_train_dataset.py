@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from answering.prompting import render_prompts, tokenize_prompts
+from common.prompting import render_prompts, tokenize_prompts
 from train.dataset import DataError, encode_rows, fitting_rows, load_rows
 from train.pairs import PairsError
 from train.recipe import Recipe

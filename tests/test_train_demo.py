@@ -12,18 +12,18 @@ from typer.testing import CliRunner
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as train.demo sets it; read by torch's import
 pytest.importorskip("torch")
 
-from answering.manifest import (  # noqa: E402
+from common.manifest import (  # noqa: E402
     Manifest,
     chain,
     file_record,
     read_manifest,
     write_manifest,
 )
-from answering.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
+from common.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
 from train import demo  # noqa: E402
-from train.demo_model import MAX_POSITIONS, train_tokenizer  # noqa: E402
+from train.demo.model import MAX_POSITIONS, train_tokenizer  # noqa: E402
+from train.demo.wordings import core, vary  # noqa: E402
 from train.pairs import Pair, by_fact, read_pairs  # noqa: E402
-from train.wordings import core, vary  # noqa: E402
 
 APP = typer.Typer()
 APP.command()(demo.main)

@@ -20,11 +20,11 @@ pytest.importorskip("peft")
 import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, Trainer  # noqa: E402
 
-from answering.manifest import file_record  # noqa: E402
+from common.manifest import file_record  # noqa: E402
 from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
 from train import base as base_module  # noqa: E402
 from train.base import ModelError, save_full  # noqa: E402
-from train.demo_model import SYSTEM_PROMPT  # noqa: E402
+from train.demo.model import SYSTEM_PROMPT  # noqa: E402
 from train.finetune import finetune, last_complete  # noqa: E402
 
 ROOT = Path(__file__).parents[1]

@@ -13,13 +13,13 @@ pytest.importorskip("peft")
 import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, TrainerCallback  # noqa: E402
 
-from answering.manifest import read_manifest  # noqa: E402
-from answering.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
+from common.manifest import read_manifest  # noqa: E402
+from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
 from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
 from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import DataError, encode_rows, load_rows  # noqa: E402
-from train.demo_model import SYSTEM_PROMPT  # noqa: E402
+from train.demo.model import SYSTEM_PROMPT  # noqa: E402
 from train.finetune import finetune  # noqa: E402
 from train.merge import merge, merged_model  # noqa: E402
 from train.trainer import make_trainer  # noqa: E402

@@ -22,7 +22,7 @@ import contextlib
 
 from transformers.trainer_callback import DefaultFlowCallback  # noqa: E402
 
-from answering.manifest import file_record  # noqa: E402
+from common.manifest import file_record  # noqa: E402
 from tests.finetuning import losses, make_base, make_data, recipe  # noqa: E402
 from train import finetune as finetune_module  # noqa: E402
 from train.finetune import finetune, last_complete  # noqa: E402

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from answering.manifest import Manifest, write_manifest
+from common.manifest import Manifest, write_manifest
 from train.check import Checked
 from train.recipe import Recipe
 from train.stages import stage_table

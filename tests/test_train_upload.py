@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("modelscope_hub")
-from answering.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
+from common.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
 from tests.hub_standin import HubStandin  # noqa: E402
 from train.base import ModelError  # noqa: E402
 from train.upload import model_card, upload  # noqa: E402

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from answering.settings import SettingsError, load_settings
+from serving.settings import SettingsError, load_settings
 from tests.conftest import ROOT, TINY_PAIRS
 from tune import settings_file
 from tune.dev import DevError, default_dev, read_dev
-from tune.front import Row, choose, draw, pareto
+from tune.pareto import Row, choose, draw, pareto
 from tune.search import Search
 from tune.space import UNSET, Facts, space_of
 from tune.trial import Outcome, TrialFailedError, measure_with

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from answering import devices
-from answering.detokenize import answer_text
-from answering.engine import Answer, Batch, EngineError, generate, wait
-from answering.settings import Settings
-from answering.vllm_arguments import engine_arguments
-from answering.vllm_engine import VllmEngine
+from serving.engine import devices
+from serving.engine.arguments import engine_arguments
+from serving.engine.base import Answer, Batch, EngineError, generate, wait
+from serving.engine.detokenize import answer_text
+from serving.engine.vllm_engine import VllmEngine
+from serving.settings import Settings
 
 PROMPT = list(range(300, 340))
 
@@ -173,7 +173,7 @@ def test_arguments_of_another_version_are_dropped_with_a_log_line(
     it = VllmEngine(
         Settings(model_dir=untrained_model, max_model_len=256, engine_args=only_one_knows)
     )
-    with caplog.at_level("WARNING", logger="answering.vllm"):
+    with caplog.at_level("WARNING", logger="serving.vllm"):
         it.start()
     try:
         assert generate(it, [PROMPT], [3], in_seconds(60))[0].tokens > 0

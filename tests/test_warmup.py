@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answering.answerer import Answerer
-from answering.devices import GRAPH_SIZES
-from answering.metrics import BatchRecord
-from answering.settings import Settings
-from answering.warmup import warm_up, warm_up_lengths, warm_up_questions
+from serving.answerer import Answerer
+from serving.engine.devices import GRAPH_SIZES
+from serving.http.metrics import BatchRecord
+from serving.settings import Settings
+from serving.warmup import warm_up, warm_up_lengths, warm_up_questions
 
 # What vLLM chooses by itself, up to 512 tokens: 1, 2, 4, then every eighth, then every sixteenth.
 VLLMS_OWN = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
@@ -32,7 +32,7 @@ def test_every_graph_size_has_its_step(count: int, sizes: tuple[int, ...]) -> No
 
 @pytest.mark.vllm
 def test_answers_end_one_after_another_whatever_the_model_would_do(tiny_model: Path) -> None:
-    from answering.vllm_engine import VllmEngine
+    from serving.engine.vllm_engine import VllmEngine
 
     settings = Settings(model_dir=tiny_model)
     answerer = Answerer(VllmEngine(settings), settings)

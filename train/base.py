@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from answering.prompting import write_system_prompt
+from common.prompting import write_system_prompt
 from train import packed_attention
 from train.recipe import Recipe
 

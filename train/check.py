@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from answering.manifest import read_manifest, write_manifest
+from common.manifest import read_manifest, write_manifest
 from judging.scoring import score_answers
 from train.base import weight_bytes
 from train.dataset import Row

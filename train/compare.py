@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from answering.manifest import read_manifest
+from common.manifest import read_manifest
 from judging.questions import TestSet, read_testset
 from judging.scoring import score_answers, speed
 from train.base import ModelError, weight_bytes

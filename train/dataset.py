@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from answering.prompting import render_prompts, tokenize_prompts
+from common.prompting import render_prompts, tokenize_prompts
 from train.pairs import Pair, read_pairs
 from train.recipe import Recipe
 

@@ -19,15 +19,15 @@ from typing import Any
 
 import yaml
 
-from answering.manifest import (
+from common.manifest import (
     MANIFEST_NAME,
     Manifest,
     file_record,
     library_versions,
     read_manifest,
 )
-from answering.manifest import write_manifest as write
-from answering.prompting import write_system_prompt
+from common.manifest import write_manifest as write
+from common.prompting import write_system_prompt
 from train.base import (
     ModelError,
     fetch_base,

@@ -1,9 +1,9 @@
-"""Greedy answers with Transformers, for looking at a model in training; serving is `answering/`."""
+"""Greedy answers with Transformers, for looking at a model in training; serving is `serving/`."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from answering.prompting import render_prompts, tokenize_prompts
+from common.prompting import render_prompts, tokenize_prompts
 
 
 def greedy_answers(

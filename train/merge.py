@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from answering.manifest import (
+from common.manifest import (
     Manifest,
     directory_records,
     library_versions,
     read_manifest,
     write_manifest,
 )
-from answering.prompting import SYSTEM_PROMPT_FILE, system_prompt_for
+from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for
 from train.base import ModelError, load_tokenizer, need_disk, save_full, weight_bytes
 
 

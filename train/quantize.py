@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from answering.manifest import (
+from common.manifest import (
     Manifest,
     directory_records,
     library_versions,
     read_manifest,
     write_manifest,
 )
-from answering.prompting import system_prompt_for
+from common.prompting import system_prompt_for
 from train.autoawq import convert_to_gemm
 from train.base import (
     ModelError,

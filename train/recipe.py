@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from answering.prompting import system_prompt_for
+from common.prompting import system_prompt_for
 
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from answering.manifest import read_manifest
+from common.manifest import read_manifest
 from train.check import Checked
 from train.recipe import Recipe
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from answering.manifest import library_versions
+from common.manifest import library_versions
 from train.base import ModelError, load_model
 from train.dataset import Row
 from train.generate import greedy_answers

@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from answering.manifest import Manifest, directory_records, read_manifest, write_manifest
+from common.manifest import Manifest, directory_records, read_manifest, write_manifest
 from train.base import ModelError, weight_bytes
 
 TOKENS = {"modelscope": "MODELSCOPE_API_TOKEN", "hf": "HF_TOKEN"}

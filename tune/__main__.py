@@ -23,11 +23,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from answering.settings import SETTINGS_FILE, Settings, SettingsError
 from judging.questions import Question
+from serving.settings import SETTINGS_FILE, Settings, SettingsError
 from tune import settings_file, space
 from tune.dev import DevError, TestSetError, default_dev, is_demo, read_dev, token_counts
-from tune.front import Row, choose, draw, pareto
+from tune.pareto import Row, choose, draw, pareto
 from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
 
 console = Console(width=None if Console().is_terminal else 140)

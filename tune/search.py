@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tune.front import Row, choose
+from tune.pareto import Row, choose
 from tune.space import UNSET, Space, settings_of, singles
 from tune.trial import Measure, Outcome, TrialFailedError
 

@@ -1,9 +1,9 @@
-"""`serve.env`: the chosen settings, for answering/settings.py and the image."""
+"""`serve.env`: the chosen settings, for serving/settings.py and the image."""
 
 import os
 from pathlib import Path
 
-from answering.settings import SettingsError, load_settings
+from serving.settings import SettingsError, load_settings
 
 MARK = "# Written by `bash run.sh tune`"
 

@@ -101,7 +101,7 @@ def _engine_args(kind: str, slots: int, questions: int) -> list[str]:
 def _graphs(kind: str, slots: int, questions: int) -> list[int]:
     """Graph sizes for every batch that occurs: vLLM's own are up to 16 apart, and each step is
     padded to the next. Above the slots for steps that compute a prompt beside them; MetaX drops
-    those (answering/devices.py)."""
+    those (serving/engine/devices.py)."""
     whole = min(slots, questions)
     sizes = {1, 2, 4, *range(8, 65, 8), *range(80, whole, 16), whole, slots}
     largest = slots if kind == "metax" else min(2 * slots, 512)

@@ -1,0 +1,107 @@
+"""requirements.txt on the judge's base image: does it leave torch, vLLM and Transformers alone?
+
+Resolved by pip itself for Python 3.10, under the base image's versions as constraints; the wheels
+are really downloaded and installed into a scratch directory, which gives bytes and seconds.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from preflight.lines import FACTS, Line
+
+NO_NETWORK = ("NewConnectionError", "Temporary failure", "Network is unreachable", "ProxyError")
+GLIBC_MINORS = range(5, 36)  # every manylinux_2_N that Ubuntu 22.04's glibc 2.35 can load
+
+
+def names_in(requirements: Path) -> dict[str, int]:
+    """Distribution names with their line numbers, names normalised as PyPI does."""
+    found = {}
+    for number, line in enumerate(requirements.read_text(encoding="utf-8").splitlines(), 1):
+        match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line)
+        if match:
+            found[_normal(match.group(1))] = number
+    return found
+
+
+def package_lines(
+    checkout: Path, scratch: Path, offline: bool
+) -> tuple[list[Line], tuple[int, float] | None]:
+    """Lines about requirements.txt, and (bytes of wheels, seconds of installation) if measured."""
+    requirements = checkout / "requirements.txt"
+    if not requirements.is_file():
+        line = Line("repository", "requirements.txt", "note", "none", why="nothing to install")
+        return [line], (0, 0.0)
+    untouchable = set(FACTS["base_image"]["untouchable"])
+    named = {n: line for n, line in names_in(requirements).items() if n in untouchable}
+    if named:
+        told = ", ".join(f"{name} (line {line})" for name, line in named.items())
+        return [_replaced(f"requirements.txt names {told}", len(named))], None
+    if offline:
+        why = "--offline: only the names in the file were looked at, not what they pull in"
+        return [Line("repository", "requirements.txt", "unknown", "not resolved", why=why)], None
+    problem, resolved, measured = _install(requirements, scratch)
+    if problem and any(sign in problem for sign in NO_NETWORK):
+        line = Line("repository", "requirements.txt", "unknown", "pip has no network", why=problem)
+        return [line], None
+    if problem:
+        why = f"pip, for Python {FACTS['base_image']['python']}: {problem}"
+        return [
+            Line("repository", "requirements.txt", "fail", "cannot be installed", why=why)
+        ], None
+    pulled = {name: version for name, version in resolved.items() if name in untouchable}
+    if pulled:
+        told = ", ".join(f"{name} {version}" for name, version in pulled.items())
+        return [_replaced(f"its requirements pull in {told}", len(pulled))], measured
+    why = f"resolved for Python {FACTS['base_image']['python']}: " + ", ".join(
+        f"{name} {version}" for name, version in resolved.items()
+    )
+    return [Line("repository", "requirements.txt", "ok", "0 replaced", "0", "", why)], measured
+
+
+def _replaced(why: str, count: int) -> Line:
+    why += ": the image's own, built for MetaX, would be replaced; take it out"
+    return Line("repository", "requirements.txt", "fail", f"{count} replaced", "0", "", why)
+
+
+def _install(
+    requirements: Path, scratch: Path
+) -> tuple[str | None, dict[str, str], tuple[int, float] | None]:
+    """Problem in words or None; versions by name; (bytes, seconds)."""
+    wheels, target, constraints = scratch / "wheels", scratch / "site", scratch / "constraints.txt"
+    constraints.write_text("\n".join(FACTS["base_image"]["constraints"]) + "\n")
+    platforms = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC_MINORS] + ["manylinux2014_x86_64"]
+    command = ["download", "-q", "-d", str(wheels), "-r", str(requirements), "-c", str(constraints)]
+    command += ["--only-binary=:all:", "--python-version", FACTS["base_image"]["python"]]
+    command += [word for platform in platforms for word in ("--platform", platform)]
+    problem = _pip(*command)
+    if problem:
+        return problem, {}, None
+    files = sorted(wheels.glob("*.whl"))
+    resolved = {_normal(f.name.split("-")[0]): f.name.split("-")[1] for f in files}
+    start = time.perf_counter()
+    # Unpacked only: these wheels are for another Python than this one.
+    problem = _pip(
+        "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(target),
+        "--python-version", FACTS["base_image"]["python"], "--only-binary=:all:",
+        *[word for platform in platforms for word in ("--platform", platform)], *map(str, files),
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    return problem, resolved, (sum(f.stat().st_size for f in files), seconds)
+
+
+def _pip(*arguments: str) -> str | None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return None
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    lines = errors or done.stderr.strip().splitlines() or ["no message"]
+    signs = [sign for sign in NO_NETWORK if sign in done.stderr]
+    return " ".join([*signs, lines[-1]])
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

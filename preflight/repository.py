@@ -1,0 +1,224 @@
+"""The repository as the judge clones it: its bytes, secrets, Dockerfile and requirements.
+
+Works on `git archive` of a commit, so what is not committed does not exist.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from preflight.lines import FACTS, Line, amount, assumed, at_most, download_seconds
+
+# Tokens by their published shapes. Scanners such as detect-secrets know most of them, but not
+# ModelScope's, the one that this kit makes people handle.
+SECRETS = {
+    "ModelScope token": r"\bms-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+    "Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}\b",
+    "OpenAI-style key": r"\bsk-[A-Za-z0-9_-]{24,}\b",
+    "GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,})\b",
+    "GitLab or Gitee token": r"\bglpat-[A-Za-z0-9_-]{20}\b",
+    "AWS key": r"\bAKIA[0-9A-Z]{16}\b",
+    "private key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
+    "token or password in an assignment": (
+        r"(?i)(?:token|secret|password|api_?key)[\"']?\s*[:=]\s*[\"']"
+        r"(?=[^\"'\s]*[0-9])(?=[^\"'\s]*[A-Za-z])[A-Za-z0-9_+/=-]{20,}[\"']"
+    ),
+}
+_SECRETS = {name: re.compile(pattern.encode()) for name, pattern in SECRETS.items()}
+COMMITS_SCANNED = 20
+
+
+class RepositoryError(ValueError):
+    """Not a git repository with a commit; the message says what to do."""
+
+
+@dataclass
+class Checkout:
+    """A commit unpacked: files by path with their bytes on disk, and the Dockerfile's facts."""
+
+    directory: Path
+    files: dict[str, int] = field(default_factory=dict)
+    clone_bytes: int = 0
+    arguments: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def git(repository: Path, *command: str) -> bytes:
+    """Output of a git command. Raises RepositoryError with git's own message."""
+    done = subprocess.run(["git", "-C", str(repository), *command], capture_output=True)
+    if done.returncode:
+        raise RepositoryError(done.stderr.decode().strip() or f"git {command[0]} failed")
+    return done.stdout
+
+
+def unpack(repository: Path, commit: str, target: Path) -> Checkout:
+    """`commit` of `repository`, as a clone would have it, into `target`."""
+    archive = git(repository, "archive", "--format=tar", commit)
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        tar.extractall(target, filter="data")
+    checkout = Checkout(target)
+    for path in sorted(target.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            checkout.files[path.relative_to(target).as_posix()] = path.stat().st_size
+    counted = dict(
+        line.split(": ", 1) for line in git(repository, "count-objects", "-v").decode().splitlines()
+    )
+    checkout.clone_bytes = (int(counted["size"]) + int(counted["size-pack"])) * 1024
+    return checkout
+
+
+def repository_lines(repository: Path, commit: str, checkout: Checkout) -> list[Line]:
+    """All lines about the repository; fills in the Dockerfile's facts of `checkout`."""
+    return [
+        *_uncommitted(repository),
+        *_sizes(checkout),
+        _secrets(repository, commit, checkout),
+        *_dockerfile(checkout),
+    ]
+
+
+def _uncommitted(repository: Path) -> list[Line]:
+    changed = git(repository, "status", "--porcelain").decode().splitlines()
+    if not changed:
+        return []
+    names = ", ".join(line[3:] for line in changed[:3])
+    why = f"{names}{' …' if len(changed) > 3 else ''}: not part of what the judge clones"
+    return [Line("repository", "uncommitted", "note", f"{len(changed)} paths", why=why)]
+
+
+def _sizes(checkout: Checkout) -> list[Line]:
+    why = f"{amount(checkout.clone_bytes, 'B')} of history at 100 Mbit/s; the limit is our own"
+    seconds = download_seconds(checkout.clone_bytes)
+    largest = sorted(checkout.files.items(), key=lambda item: -item[1])[:3]
+    told = ", ".join(f"{path} {amount(size, 'B')}" for path, size in largest)
+    size = largest[0][1] if largest else 0
+    return [
+        at_most("repository", "clone", seconds, assumed("clone_s"), "s", why),
+        at_most("repository", "largest file", size, assumed("file_bytes"), "B", told),
+    ]
+
+
+def _secrets(repository: Path, commit: str, checkout: Checkout) -> Line:
+    found = []
+    for path in checkout.files:
+        data = (checkout.directory / path).read_bytes()
+        found += [f"{name} in {path}:{line}" for name, line in _hits(data)]
+    # What a commit took out again is still cloned with the history.
+    scanned = f"-{COMMITS_SCANNED}"
+    history = git(repository, "log", "-p", "-U0", scanned, "--format=commit %h%n%B", commit)
+    for patch in re.split(rb"(?m)^(?=commit [0-9a-f]{7,}$)", history):
+        head = patch[7:17].split(b"\n")[0].decode(errors="replace")
+        found += [f"{name} in the history, commit {head}" for name, _ in _hits(patch)]
+    why = "; ".join(dict.fromkeys(found[:6])) or (
+        f"tree and the last {COMMITS_SCANNED} commits, {len(SECRETS)} patterns"
+    )
+    if found:
+        why += ". Revoke it now, then take it out of the history"
+    state = "fail" if found else "ok"
+    return Line("repository", "secrets", state, f"{len(found)} found", "0", "", why)
+
+
+def _hits(data: bytes) -> list[tuple[str, int]]:
+    hits = []
+    for name, pattern in _SECRETS.items():
+        for match in pattern.finditer(data):
+            hits.append((name, data.count(b"\n", 0, match.start()) + 1))
+    return hits
+
+
+def _dockerfile(checkout: Checkout) -> list[Line]:
+    path = checkout.directory / "Dockerfile"
+    if not path.is_file():
+        return [Line("repository", "Dockerfile", "fail", "missing", why="the judge builds it")]
+    text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
+    steps = [line.split(None, 1) for line in text.splitlines() if line.strip() and line[0] != "#"]
+    steps = [(step[0].upper(), step[1]) for step in steps if len(step) == 2]
+    for word, rest in steps:
+        if word == "ARG":
+            name, _, value = rest.partition("=")
+            checkout.arguments[name.strip()] = value.strip()
+        elif word == "ENV":
+            checkout.environment |= dict(re.findall(r"(\w+)=(\S+)", rest))
+    bases = [_filled(rest, checkout.arguments) for word, rest in steps if word == "FROM"]
+    ports = [rest for word, rest in steps if word == "EXPOSE"]
+    commands = [rest for word, rest in steps if word in ("CMD", "ENTRYPOINT")]
+    wanted, port = FACTS["base_image"]["name"], str(FACTS["judge"]["port"])
+    base = bases[-1] if bases else "none"
+    return [
+        _same("base image", base, wanted, "the judge's machine runs only this base"),
+        _same("EXPOSE", " ".join(ports) or "none", port, "the judge calls this port"),
+        _port_of_command(commands, port),
+        *_plugins(checkout),
+        *_settings_file(checkout),
+        *_gpus(checkout),
+    ]
+
+
+def _settings_file(checkout: Checkout) -> list[Line]:
+    """The settings that `run.sh tune` wrote, as the service itself reads them in the image."""
+    path = checkout.directory / "serve.env"
+    if not path.is_file():
+        return []
+    told = {k: v or "" for k, v in dotenv_values(path, interpolate=False).items()}
+    names = ", ".join(f"{name}={value}" for name, value in told.items())
+    image = checkout.environment
+    done = subprocess.run(
+        [sys.executable, "-c", "from serving.settings import load_settings; load_settings()"],
+        cwd=checkout.directory,
+        env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": "", **image},
+        capture_output=True,
+        text=True,
+    )
+    checkout.environment = {**told, **image}
+    if done.returncode:
+        # The exception's message is all that its class leads, however many lines.
+        why = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()[-300:]
+        return [Line("repository", "serve.env", "fail", "cannot be used", why=why)]
+    cache = told.get("COMPILE_CACHE_DIR", "")
+    if cache and not (checkout.directory / cache).exists():
+        why = f"COMPILE_CACHE_DIR={cache} is not committed: every start would compile again"
+        return [Line("repository", "serve.env", "fail", "names a missing file", why=why)]
+    over = [f"{name}={image[name]}" for name in told if name in image]
+    why = f"{names}; the Dockerfile's ENV wins: {', '.join(over)}" if over else names
+    return [Line("repository", "serve.env", "ok", f"{len(told)} settings", why=why)]
+
+
+def _gpus(checkout: Checkout) -> list[Line]:
+    sizes = [checkout.environment.get(f"{kind}_PARALLEL_SIZE", "1") for kind in ("TENSOR", "DATA")]
+    if set(sizes) == {"1"}:
+        return []
+    why = "TENSOR_PARALLEL_SIZE × DATA_PARALLEL_SIZE: vLLM does not start with fewer GPUs than that"
+    return [Line("repository", "GPUs", "fail", " × ".join(sizes), "1", "", why)]
+
+
+def _filled(text: str, arguments: dict[str, str]) -> str:
+    return re.sub(r"\$\{?(\w+)\}?", lambda m: arguments.get(m.group(1), ""), text).split(" AS ")[0]
+
+
+def _same(what: str, figure: str, limit: str, why: str) -> Line:
+    state = "ok" if figure == limit else "fail"
+    return Line("repository", what, state, figure.rsplit("/", 1)[-1], limit.rsplit("/", 1)[-1],
+                "" if state == "ok" else "differs", why)  # fmt: skip
+
+
+def _port_of_command(commands: list[str], port: str) -> Line:
+    command = commands[-1] if commands else ""
+    found = re.search(r"--port[\"',= ]+(\d+)", command)
+    figure = found.group(1) if found else "not named"
+    state = "ok" if figure == port and "127.0.0.1" not in command else "fail"
+    why = f"CMD {command}" if command else "no CMD: nothing starts the service"
+    return Line("repository", "port of CMD", state, figure, port, "", why)
+
+
+def _plugins(checkout: Checkout) -> list[Line]:
+    if "VLLM_PLUGINS" not in checkout.environment:
+        return []
+    why = "MetaX's vLLM is found through plugins: leave this variable to the base image"
+    return [Line("repository", "VLLM_PLUGINS", "fail", "set in the Dockerfile", "unset", "", why)]

@@ -1,0 +1,178 @@
+"""The engine on Transformers, for machines where vLLM cannot be installed. Slower, same answers.
+
+Prompts are sorted by length and padded on the left, so that a padded batch wastes little.
+"""
+
+import logging
+import queue
+import threading
+import time
+from typing import Any
+
+from serving.engine.base import Answer, Batch, EngineError
+from serving.engine.detokenize import answer_text
+from serving.settings import Settings
+
+log = logging.getLogger("serving.transformers")
+
+# Rows that run at once: a compromise between padding waste and speed on a laptop's GPU or CPU.
+ROWS = 32
+
+
+class TransformersEngine:
+    """`Engine` on `AutoModelForCausalLM.generate`."""
+
+    name = "transformers"
+    recovering = False  # a batch that fails is over, and the next one tried: nothing to wait for
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._error: EngineError | None = None
+        self._thread = threading.Thread(target=self._run, name="hf-engine", daemon=True)
+        self._info: dict[str, Any] = {"name": self.name}
+        self.max_model_len = settings.max_model_len
+        self.warmup_questions = ROWS
+
+    def start(self) -> None:
+        """Load model and tokenizer. Raises EngineError."""
+        import torch
+        import transformers
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        began = time.monotonic()
+        dtype = "auto" if self._settings.dtype == "auto" else getattr(torch, self._settings.dtype)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(self._settings.model_dir)
+            # Weights are data: no pickle is unpacked, no code of the model's directory runs.
+            model = AutoModelForCausalLM.from_pretrained(
+                self._settings.model_dir,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+        except (OSError, ValueError, ImportError) as error:
+            raise EngineError(f"MODEL_DIR={self._settings.model_dir}: {error}") from error
+        self._model = model.to(device).eval()
+        self._eos = _eos_ids(self._model, self._tokenizer)
+        longest = getattr(model.config, "max_position_embeddings", self.max_model_len)
+        self.max_model_len = min(self.max_model_len, longest)
+        self._info |= {
+            "version": transformers.__version__,
+            "device": {"kind": device, "name": device},
+            "max_model_len": self.max_model_len,
+            "load_seconds": round(time.monotonic() - began, 2),
+        }
+        self._thread.start()
+
+    def submit(self, batch: Batch) -> None:
+        """Hand a batch to the engine's thread. Raises EngineError when that has died."""
+        if self._error is not None:
+            raise self._error
+        self._inbox.put(batch)
+
+    def healthy(self) -> bool:
+        """Whether the engine's thread is up."""
+        return self._error is None and self._thread.is_alive()
+
+    def stats(self) -> dict[str, float]:
+        """Batches that wait."""
+        return {"waiting": self._inbox.qsize()}
+
+    def info(self) -> dict[str, Any]:
+        """Transformers' version and the device."""
+        return self._info
+
+    def stop(self) -> None:
+        """End the engine's thread after its running batch."""
+        self._inbox.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while True:
+            batches = [self._inbox.get()]
+            while not self._inbox.empty():  # calls that arrived together share the work
+                batches.append(self._inbox.get())
+            live = [batch for batch in batches if batch is not None]
+            try:
+                self._answer(live)
+            except Exception as error:  # noqa: BLE001 - out of memory, mostly: the next may fit
+                log.error("a batch failed", exc_info=True)
+                for batch in live:
+                    batch.fail(EngineError(f"Transformers failed: {type(error).__name__}: {error}"))
+            if None in batches:
+                self._error = EngineError("the engine was stopped")
+                return
+
+    def _answer(self, batches: list[Batch]) -> None:
+        rows = [
+            (batch, index, batch.prompts[index])
+            for batch in batches
+            for index in range(len(batch.prompts))
+        ]
+        rows.sort(key=lambda row: len(row[2]))
+        for start in range(0, len(rows), ROWS):
+            now = time.monotonic()
+            in_time = []
+            for row in rows[start : start + ROWS]:
+                batch, index, _ = row
+                if batch.deadline > now:
+                    in_time.append(row)
+                else:
+                    batch.finish(index, Answer("", 0, "deadline"))
+            if in_time:
+                self._answer_rows(in_time)
+
+    def _answer_rows(self, rows: list[tuple[Batch, int, list[int]]]) -> None:
+        import torch
+
+        width = max(len(prompt) for _, _, prompt in rows)
+        pad = self._tokenizer.pad_token_id or 0
+        ids = torch.full((len(rows), width), pad)
+        mask = torch.zeros_like(ids)
+        for row, (_, _, prompt) in enumerate(rows):
+            ids[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        longest = max(batch.max_tokens[index] for batch, index, _ in rows)
+
+        def out_of_time(input_ids: Any, scores: Any, **_: Any) -> Any:
+            now = time.monotonic()
+            # Read each time: a deadline may be brought forward meanwhile.
+            late = [now >= batch.deadline for batch, _, _ in rows]
+            return torch.tensor(late, device=input_ids.device)
+
+        sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if self._settings.temperature > 0:
+            sampling = {"do_sample": True, "temperature": self._settings.temperature}
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                max_new_tokens=longest,
+                eos_token_id=sorted(self._eos),
+                pad_token_id=pad,
+                stopping_criteria=[out_of_time],
+                **sampling,
+            )
+        for (batch, index, _), new in zip(rows, output[:, width:].tolist(), strict=True):
+            batch.finish(index, self._cut(new, batch.max_tokens[index]))
+
+    def _cut(self, ids: list[int], max_tokens: int) -> Answer:
+        end = next((i for i, token in enumerate(ids) if token in self._eos), None)
+        kept = ids[: max_tokens if end is None else min(end, max_tokens)]
+        if end is None:  # rows that a deadline stopped are filled up with padding
+            while kept and kept[-1] == self._tokenizer.pad_token_id:
+                kept.pop()
+        text = answer_text(self._tokenizer, kept)
+        if end is not None and end <= max_tokens:
+            return Answer(text, len(kept), "stop")
+        return Answer(text, len(kept), "length" if len(kept) >= max_tokens else "deadline")
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> set[int]:
+    """End tokens: the generation config's (vLLM reads the same), else the tokenizer's."""
+    eos = model.generation_config.eos_token_id
+    if eos is None:
+        eos = tokenizer.eos_token_id
+    return set(eos) if isinstance(eos, list) else {eos}

@@ -1,0 +1,1 @@
+"""The judge's contract over HTTP: routes, admission, the optional token, shutdown, metrics."""

@@ -1,0 +1,173 @@
+"""From settings to a warm answerer, inside the judge's health window: the start-up ladder.
+
+First rung, `tuned`: compiled, with CUDA graphs. When that fails, or is not ready while there is
+still time for another try, the process starts itself again on the second rung, `eager`: no
+compilation, fewer answers at once. That is several times slower and far better than no answer.
+When the second rung is not ready within the budget either, the process ends with the reason.
+"""
+
+import contextlib
+import gc
+import importlib.util
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psutil
+
+from serving.answerer import Answerer
+from serving.engine import devices
+from serving.engine.arguments import read_config
+from serving.engine.base import Engine, EngineError
+from serving.settings import Settings
+from serving.warmup import warm_up
+
+log = logging.getLogger("serving.startup")
+
+# Starts this process again with these variables set; None where nothing may be restarted (tests).
+Restart = Callable[[dict[str, str]], NoReturn]
+
+WARMUP_LIMIT_S = 30.0
+
+
+async def start_answerer(
+    settings: Settings, restart: Restart | None = None
+) -> tuple[Answerer, dict[str, Any]]:
+    """A loaded, warm answerer, and facts about its start for `GET /info`.
+
+    Raises EngineError when the engine does not start and nothing is left to try: the process then
+    ends with the reason.
+    """
+    devices.before_imports()
+    began = time.monotonic()
+    age = seconds_since_process_start()
+    left = settings.health_budget_s - age
+    if settings.startup == "tuned" and restart is not None:
+        left -= settings.startup_reserve_s
+    log.info("start-up: %s, %.0f s left for it", settings.startup, left)
+    if settings.startup_why:
+        log.warning("this is a second start: %s", settings.startup_why)
+    with _in_time(left, settings, restart):
+        try:
+            answerer = _start(settings)
+        except EngineError as error:
+            _second_rung(settings, restart, str(error))
+            raise
+        facts: dict[str, Any] = {
+            "rung": settings.startup,
+            "why": settings.startup_why,
+            "load_seconds": round(time.monotonic() - began, 2),
+        }
+        if settings.warmup:
+            # Half of what is left: a warm-up that does not fit must not cost the tuned engine.
+            patience = min(WARMUP_LIMIT_S, (left - (time.monotonic() - began)) / 2)
+            facts["warmup_seconds"] = round(await warm_up(answerer, patience), 2)
+        # What is loaded stays: looked through at every full collection, it makes those so rare that
+        # the garbage of calls piles up for minutes.
+        gc.collect()
+        gc.freeze()
+        facts["ready_seconds"] = round(seconds_since_process_start(), 2)
+    return answerer, facts
+
+
+def seconds_since_process_start() -> float:
+    """Age of this process in seconds; starting it again in place does not reset it.
+
+    Not by the wall clock, which may be set while the service runs: Linux counts a process's start
+    (field 22 of its stat, in ticks) and CLOCK_BOOTTIME from the same moment.
+    """
+    try:
+        fields = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, AttributeError):  # not Linux
+        return time.time() - psutil.Process().create_time()
+
+
+def restart_process(variables: dict[str, str]) -> NoReturn:
+    """Replace this process by a new run of the same command with `variables` set.
+
+    Same process id, so that a container or a script that watches it notices nothing. Its children
+    (an engine core, compiler workers) end first; open files are closed, and with them the device.
+    """
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=5)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - file descriptors, not paths
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the descriptor of this very listing is gone
+                os.set_inheritable(int(name), False)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **variables})
+
+
+@contextlib.contextmanager
+def _in_time(seconds: float, settings: Settings, restart: Restart | None) -> Iterator[None]:
+    """Act when the block is not done after `seconds`: next rung, or the process's end."""
+    if restart is None:
+        yield
+        return
+
+    def too_late() -> None:
+        reason = f"not ready {seconds_since_process_start():.0f} s after the process started"
+        _second_rung(settings, restart, reason)
+        log.critical("%s (HEALTH_BUDGET_S=%g): giving up", reason, settings.health_budget_s)
+        os._exit(3)  # sys.exit would end this thread only
+
+    timer = threading.Timer(max(0.0, seconds), too_late)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _second_rung(settings: Settings, restart: Restart | None, why: str) -> None:
+    """Start again eager, unless this is that start, or the engine has no such thing."""
+    left = settings.health_budget_s - seconds_since_process_start()
+    if restart is None or settings.startup == "eager" or choose_engine(settings) != "vllm":
+        return
+    log.error("tuned start failed: %s; starting again eager, %.0f s left", why, left)
+    restart({"STARTUP": "eager", "STARTUP_WHY": why})
+
+
+def _start(settings: Settings) -> Answerer:
+    name = choose_engine(settings)
+    read_config(settings)  # the error that names the directory, before a library's that does not
+    answerer = Answerer(make_engine(name, settings), settings)
+    try:
+        answerer.start()
+    except EngineError:
+        if name != "vllm" or not settings.engine_fallback:
+            raise
+        log.error("vLLM did not start; ENGINE_FALLBACK=1: going on with Transformers, SLOWER")
+        answerer = Answerer(make_engine("transformers", settings), settings)
+        answerer.start()
+    return answerer
+
+
+def choose_engine(settings: Settings) -> str:
+    """`vllm` whenever it can be imported, unless ENGINE names the other."""
+    if settings.engine != "auto":
+        return settings.engine
+    return "vllm" if importlib.util.find_spec("vllm") else "transformers"
+
+
+def make_engine(name: str, settings: Settings) -> Engine:
+    """The engine of that name, not started; imports only what it needs."""
+    if name == "vllm":
+        from serving.engine.vllm_engine import VllmEngine
+
+        return VllmEngine(settings)
+    from serving.engine.transformers_engine import TransformersEngine
+
+    return TransformersEngine(settings)

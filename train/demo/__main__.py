@@ -1,0 +1,7 @@
+"""python -m train.demo: see training.py."""
+
+import typer
+
+from train.demo.training import main
+
+typer.run(main)
