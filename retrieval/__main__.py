@@ -1,0 +1,125 @@
+"""The index of a book: python -m retrieval build BOOK… --out DIR
+
+Also: search DIR QUESTION, evaluate DIR TESTSET; `python -m retrieval COMMAND --help`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
+)
+console = Console()
+errors = Console(stderr=True)
+
+EncoderOption = Annotated[
+    Path | None, typer.Option(help="bi-encoder's directory (bge-small-zh, e5 …): search by meaning")
+]
+RerankerOption = Annotated[Path | None, typer.Option(help="cross-encoder's directory")]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Known errors end the program with their message and exit code 1."""
+    try:
+        yield
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # BookError, IndexFileError, TestSetError are ValueErrors
+        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def build(
+    books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
+    out: Annotated[Path, typer.Option(help="folder of the index")],
+    encoder: EncoderOption = None,
+    min_chars: Annotated[int | None, typer.Option(min=1, help="of a passage")] = None,
+    max_chars: Annotated[int | None, typer.Option(min=50, help="of a passage")] = None,
+    cache: Annotated[Path, typer.Option(help="what was made before")] = Path(".cache/data"),
+) -> None:
+    """Make the index that RETRIEVAL_DIR names."""
+    from data.books import find_books
+    from data.cache import Cache
+    from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
+
+    with _told():
+        settings = IndexSettings(min_chars or MIN_CHARS, max_chars or MAX_CHARS)
+        if settings.min_chars > settings.max_chars:
+            raise ValueError(f"--min-chars {settings.min_chars} is above --max-chars")
+        with errors.status("index") as status:
+            manifest, changed = build_index(
+                find_books(books), out, settings, Cache(cache), encoder, status.update
+            )
+    counts = manifest.counts
+    console.print(
+        f"{out}: {counts['passages']:,.0f} passages, {counts['characters']:,.0f} characters, "
+        f"{manifest.seconds:.1f} s" + ("" if changed else "; nothing changed"),
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def search(
+    directory: Annotated[Path, typer.Argument(help="folder of the index")],
+    question: Annotated[str, typer.Argument(help="what to look for")],
+    count: Annotated[int, typer.Option(min=1, help="passages to show")] = 3,
+    encoder: EncoderOption = None,
+    reranker: RerankerOption = None,
+) -> None:
+    """Show the passages found for a question, with scores and their place in the book."""
+    from retrieval.search import Retriever
+
+    with _told():
+        retriever = Retriever.load(directory, encoder, reranker)
+        (hits,) = retriever.search([question], count)
+    if not hits:
+        errors.print("no passage shares a word with the question", style="yellow")
+        raise typer.Exit(1)
+    for number, hit in enumerate(hits, 1):
+        place = f"{hit.passage.book} › {' › '.join(hit.passage.path)} [{hit.passage.start}]"
+        console.rule(
+            escape(f"{number}. {retriever.method} {hit.score:.3f} · {place}"), align="left"
+        )
+        console.print(hit.passage.text, markup=False, highlight=False)
+
+
+@app.command()
+def evaluate(
+    directory: Annotated[Path, typer.Argument(help="folder of the index")],
+    testset: Annotated[Path, typer.Argument(help="questions, with `evidence` where it is known")],
+    encoder: EncoderOption = None,
+    reranker: RerankerOption = None,
+    misses: Annotated[int, typer.Option(min=0, help="missed questions to explain")] = 5,
+) -> None:
+    """Recall, MRR and nDCG of each method, with 95 % intervals, and why passages were missed."""
+    from retrieval.evaluate import CUTS, evaluate_methods, read_evaluation_set
+    from retrieval.search import Retriever
+
+    with _told():
+        retriever = Retriever.load(directory, encoder, reranker)
+        asked = read_evaluation_set(testset, retriever.passages)
+        outcomes = evaluate_methods(retriever, asked)
+    known = sum(item.how == "evidence" for item in asked)
+    title = f"{testset.name}: {len(asked)} questions, evidence known of {known}"
+    table = Table("method", *(f"recall@{cut}" for cut in CUTS), "MRR", "nDCG@10", "ms", title=title)
+    for outcome in outcomes:
+        cells = [f"{v.mean:.2f} ({v.low:.2f}–{v.high:.2f})" for v in outcome.values]
+        table.add_row(outcome.method, *cells, f"{outcome.milliseconds:.2f}")
+    console.print(table)
+    for line in outcomes[-1].missed[:misses]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

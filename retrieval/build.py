@@ -1,0 +1,128 @@
+"""Books → passages → index, published as a whole: a build that fails leaves the old index."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.manifest import (
+    Manifest,
+    directory_records,
+    file_record,
+    library_versions,
+    read_manifest,
+    write_manifest,
+)
+from data.books import read_book
+from data.cache import Cache
+from data.chunks import cut_chunks
+from data.sections import read_sections
+from retrieval.dense import DenseIndex, Encoder
+from retrieval.passages import Passage, write_passages
+from retrieval.search import SPARSE_DIR
+from retrieval.sparse import SparseIndex
+
+LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pdfplumber")
+# Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
+MIN_CHARS, MAX_CHARS = 150, 500
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What besides the books shapes an index. Passages are whole paragraphs, list items and code
+    blocks of `min_chars` to `max_chars` characters; one block alone may be longer."""
+
+    min_chars: int = MIN_CHARS
+    max_chars: int = MAX_CHARS
+
+
+def book_passages(path: Path, cache: Cache | None, settings: IndexSettings) -> list[Passage]:
+    """The passages of one book in order. Raises BookError."""
+    book = read_book(path, cache)
+    chunks = cut_chunks(book.name, read_sections(book.text), settings.min_chars, settings.max_chars)
+    return [Passage(c.id, c.book, c.path, c.start, c.end, c.text) for c in chunks]
+
+
+def build_index(
+    books: Sequence[Path],
+    out: Path,
+    settings: IndexSettings,
+    cache: Cache | None = None,
+    encoder: Path | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> tuple[Manifest, bool]:
+    """Make the index of these books in `out`; says whether anything changed.
+
+    encoder: a bi-encoder's directory, for search by meaning as well; vectors of passages that it
+    has encoded before come from the cache, so a changed chapter is encoded alone.
+    Raises BookError, ValueError, OSError.
+    """
+    started = time.monotonic()
+    passages: list[Passage] = []
+    for path in books:
+        on_step(f"reading {path.name}")
+        passages += book_passages(path, cache, settings)
+    if not passages:
+        raise ValueError("no passage in these books: there is nothing to search")
+    texts = [passage.indexed_text for passage in passages]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        write_passages(work, passages)
+        on_step("BM25")
+        SparseIndex.build(texts).save(work / SPARSE_DIR)
+        if encoder:
+            on_step(f"vectors by {encoder.name}")
+            DenseIndex.build(_vectors(encoder, texts, cache)).save(work)
+        manifest = Manifest(
+            stage="index",
+            name=", ".join(path.name for path in books[:5]) + (" …" if len(books) > 5 else ""),
+            inputs=[file_record(path) for path in books],
+            outputs=directory_records(work),
+            settings=asdict(settings) | {"encoder": encoder.name if encoder else None},
+            counts={
+                "passages": len(passages),
+                "characters": sum(len(passage.text) for passage in passages),
+            },
+            versions=library_versions(LIBRARIES),
+            seconds=round(time.monotonic() - started, 2),
+        )
+        changed = _publish(work, out, manifest)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return manifest, changed
+
+
+def _vectors(directory: Path, texts: Sequence[str], cache: Cache | None) -> np.ndarray:
+    """Vectors of the texts, float32 [texts, width]; those made before come from the cache."""
+    from data.records import digest
+
+    weights = sorted(directory.glob("*.safetensors"))
+    model = digest(directory.name, *(file_record(path).sha256 for path in weights))
+    keys = [f"vector-1/{model}/{digest(text)}" for text in texts]
+    known = {key: row for key in keys if cache and (row := cache.get(key)) is not None}
+    new = [i for i, key in enumerate(keys) if key not in known]
+    if new:
+        made = Encoder(directory).documents([texts[i] for i in new])
+        for i, vector in zip(new, made, strict=True):
+            known[keys[i]] = vector.tolist()
+            if cache:
+                cache.put(keys[i], known[keys[i]])
+    return np.array([known[key] for key in keys], dtype=np.float32)
+
+
+def _publish(work: Path, out: Path, manifest: Manifest) -> bool:
+    """Put a finished index in place of the old one; an equal one stays as it is."""
+    old = read_manifest(out) if out.is_dir() else None
+    if old and (old.outputs, old.settings) == (manifest.outputs, manifest.settings):
+        return False
+    write_manifest(work, manifest)
+    work.chmod(0o755)  # mkdtemp's own is for one user; the image's may be another
+    if out.exists():
+        shutil.rmtree(out)
+    work.replace(out)
+    return True

@@ -1,0 +1,117 @@
+"""Passages by meaning: sentence embeddings of a bi-encoder (sentence-transformers), kept in FAISS.
+
+A bi-encoder writes question and passage as vectors of length 1; how alike they are is their inner
+product (Reimers and Gurevych 2019, arXiv:1908.10084).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INDEX_NAME = "dense.faiss"
+# Words that a family of encoders was trained to find before a text, where its own files do not
+# say so (config_sentence_transformers.json: prompts). By the model cards.
+KNOWN_PROMPTS = {
+    "e5": {"query": "query: ", "document": "passage: "},
+    "bge-small-zh": {"query": "为这个句子生成表示以用于检索相关文章：", "document": ""},
+    "bge-base-zh": {"query": "为这个句子生成表示以用于检索相关文章：", "document": ""},
+    "bge-large-zh": {"query": "为这个句子生成表示以用于检索相关文章：", "document": ""},
+}
+LONGEST_TOKENS = 512
+BATCH = 32
+
+
+class Encoder:
+    """A sentence-transformers model, or a plain Transformers encoder with mean pooling."""
+
+    def __init__(self, directory: Path, device: str | None = None):
+        """Loads it. Raises OSError or ValueError when the directory holds no encoder."""
+        from sentence_transformers import SentenceTransformer
+
+        if not (directory / "config.json").is_file() and not (directory / "modules.json").is_file():
+            raise ValueError(f"{directory}: neither modules.json nor config.json: no encoder")
+        self._model: Any = SentenceTransformer(str(directory), device=device)
+        if self._model.device.type == "cpu":
+            self._model.float()  # half precision is several times slower there
+        self._model.max_seq_length = min(
+            self._model.max_seq_length or LONGEST_TOKENS, LONGEST_TOKENS
+        )
+        self._prompts = _prompts(directory, self._model)
+
+    def queries(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of questions, float32 [questions, width], each of length 1."""
+        return self._encode(texts, "query")
+
+    def documents(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of passages, float32 [passages, width], each of length 1."""
+        return self._encode(texts, "document")
+
+    def _encode(self, texts: Sequence[str], kind: str) -> np.ndarray:
+        return self._model.encode(
+            list(texts),
+            prompt=self._prompts.get(kind) or None,
+            batch_size=BATCH,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        ).astype(np.float32)
+
+
+class DenseIndex:
+    """Exact search over passage vectors: a book has thousands, no approximation is needed."""
+
+    def __init__(self, index: Any):
+        self._index = index
+
+    @classmethod
+    def build(cls, vectors: np.ndarray) -> "DenseIndex":
+        """An index of float32 vectors [passages, width] of length 1."""
+        import faiss
+
+        index = faiss.IndexFlatIP(vectors.shape[1])
+        index.add(vectors)
+        return cls(index)
+
+    def save(self, directory: Path) -> None:
+        """Write `dense.faiss`."""
+        import faiss
+
+        faiss.write_index(self._index, str(directory / INDEX_NAME))
+
+    @classmethod
+    def load(cls, directory: Path) -> "DenseIndex":
+        """Read `dense.faiss`. Raises RuntimeError (FAISS's) when it is damaged."""
+        import faiss
+
+        return cls(faiss.read_index(str(directory / INDEX_NAME)))
+
+    def search(self, queries: np.ndarray, count: int) -> list[list[tuple[int, float]]]:
+        """For each query vector (place, similarity) of the nearest passages, nearest first."""
+        scores, places = self._index.search(queries, min(count, self._index.ntotal))
+        return [
+            [(int(place), float(score)) for place, score in zip(*row, strict=True) if place >= 0]
+            for row in zip(places, scores, strict=True)
+        ]
+
+
+def _prompts(directory: Path, model: Any) -> dict[str, str]:
+    """The model's own prompts; of a known family's where its files name none."""
+    own = {name: text for name, text in (getattr(model, "prompts", None) or {}).items() if text}
+    if own:
+        return {
+            "query": own.get("query", ""),
+            "document": own.get("document") or own.get("passage", ""),
+        }
+    names = [directory.name.lower()]
+    config = directory / "config.json"
+    if config.is_file():
+        names.append(
+            str(json.loads(config.read_text(encoding="utf-8")).get("_name_or_path", "")).lower()
+        )
+    for family, prompts in KNOWN_PROMPTS.items():
+        if any(family in name for name in names):
+            return prompts
+    return {}

@@ -1,0 +1,145 @@
+"""How well the right passages are found: recall@k, MRR and nDCG@10, each with its interval.
+
+recall@k: share of questions with a right passage among the first k. MRR: mean of 1 / place of the
+first right one. nDCG@10: Järvelin and Kekäläinen 2002, with a passage right or not. Intervals are
+95 %, by resampling the questions (Efron 1979, percentile method).
+
+A passage is right when it holds the question's `evidence`, a quotation of the book. Where a test
+set names none, the passage that shares most of the reference answer's terms is taken for right:
+good enough to compare two indexes, not to say how good one is.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from data.text import normalise
+from retrieval.passages import Passage
+from retrieval.search import Method, Retriever
+from retrieval.terms import index_terms
+
+CUTS = (1, 3, 5, 10)
+DEPTH = 100
+RESAMPLES = 2000
+# Characters at either end of a quotation that a passage must hold.
+QUOTED = 24
+# Share of the reference's terms that a passage must hold to be taken for right.
+OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and the places of its right passages; none: the index does not hold them."""
+
+    question: str
+    right: frozenset[int]
+    how: Literal["evidence", "overlap"]
+    split: bool = False
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method: recall at CUTS, MRR, nDCG@10, milliseconds a question, and a line a miss."""
+
+    method: Method
+    values: list[Interval]
+    milliseconds: float
+    missed: list[str]
+
+
+def read_evaluation_set(path: Path, passages: Sequence[Passage]) -> list[Asked]:
+    """The questions of a test set with their right passages. Raises TestSetError."""
+    from judging.questions import read_testset
+
+    texts = [normalise(passage.text) for passage in passages]
+    terms = [set(index_terms(passage.text)) for passage in passages]
+    return [
+        by_evidence(question.question, question.evidence, texts)
+        if question.evidence
+        else by_overlap(question.question, question.reference, terms)
+        for question in read_testset(path).questions
+    ]
+
+
+def by_evidence(question: str, evidence: str, texts: Sequence[str]) -> Asked:
+    """Right passages by a quotation. texts: the passages, normalised."""
+    quote = normalise(evidence)
+    head, tail = quote[:QUOTED], quote[-QUOTED:]
+    with_head = {i for i, text in enumerate(texts) if head in text}
+    with_tail = {i for i, text in enumerate(texts) if tail in text}
+    return Asked(question, frozenset(with_head | with_tail), "evidence", not with_head & with_tail)
+
+
+def by_overlap(question: str, reference: str, terms: Sequence[set[str]]) -> Asked:
+    """Right passages by the reference answer. terms: of each passage."""
+    wanted = set(index_terms(reference))
+    shares = [len(wanted & found) / max(1, len(wanted)) for found in terms]
+    best = max(shares, default=0.0)
+    right = frozenset(i for i, share in enumerate(shares) if share == best and best >= OVERLAP)
+    return Asked(question, right, "overlap")
+
+
+def evaluate_methods(retriever: Retriever, asked: Sequence[Asked]) -> list[Outcome]:
+    """Every method that the retriever has, BM25 first. Questions whose right passage is not in
+    the index count as missed."""
+    methods: list[Method] = ["bm25"]
+    if retriever.method in ("fused", "reranked"):
+        methods += ["dense", "fused"] if retriever.has_encoder else []
+    if retriever.method == "reranked":
+        methods.append("reranked")
+    return [_outcome(retriever, asked, method) for method in methods]
+
+
+def _outcome(retriever: Retriever, asked: Sequence[Asked], method: Method) -> Outcome:
+    questions = [item.question for item in asked]
+    began = time.perf_counter()
+    ranked = retriever.rank(questions, DEPTH, method)
+    milliseconds = 1000 * (time.perf_counter() - began) / max(1, len(questions))
+    places = [
+        next((n for n, (p, _) in enumerate(row, 1) if p in item.right), None)
+        for row, item in zip(ranked, asked, strict=True)
+    ]
+    columns = [[float(place is not None and place <= cut) for place in places] for cut in CUTS]
+    columns.append([1 / place if place else 0.0 for place in places])
+    columns.append([_ndcg(row, item.right) for row, item in zip(ranked, asked, strict=True)])
+    missed = [
+        f"missed at {CUTS[1]}: {item.question} — {_why(item, place)}"
+        for item, place in zip(asked, places, strict=True)
+        if place is None or place > CUTS[1]
+    ]
+    return Outcome(method, [interval(column) for column in columns], milliseconds, missed)
+
+
+def _ndcg(row: Sequence[tuple[int, float]], right: frozenset[int], cut: int = 10) -> float:
+    gain = sum(1 / math.log2(n + 1) for n, (p, _) in enumerate(row[:cut], 1) if p in right)
+    ideal = sum(1 / math.log2(n + 1) for n in range(1, min(len(right), cut) + 1))
+    return gain / ideal if ideal else 0.0
+
+
+def _why(item: Asked, place: int | None) -> str:
+    if not item.right:
+        return "no passage of the index holds it"
+    told = f"ranked {place}" if place else f"not among the first {DEPTH}"
+    return told + ("; its text is split between two passages" if item.split else "")
+
+
+def interval(values: Sequence[float], seed: int = 0) -> Interval:
+    """Mean and 95 % interval by resampling."""
+    array = np.asarray(values, dtype=float)
+    drawn = np.random.default_rng(seed).choice(array, (RESAMPLES, len(array))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(float(array.mean()), float(low), float(high))

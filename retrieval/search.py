@@ -1,0 +1,193 @@
+"""Questions in, passages out: recall by BM25 and a bi-encoder, fused, and a cross-encoder's order.
+
+retriever = Retriever.load(Path("out/index"))
+for hits in retriever.search(["什么是线程块？"], count=3): ...
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from retrieval.dense import DenseIndex, Encoder
+from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.passages import PASSAGES_NAME, Passage, read_passages
+from retrieval.rerank import Reranker
+from retrieval.sparse import SparseIndex
+
+Method = Literal["bm25", "dense", "fused", "reranked"]
+SPARSE_DIR = "bm25"
+# What each method recalls before fusion, and what of the fused list a cross-encoder reads.
+RECALLED = 100
+RERANKED = 30
+
+
+class IndexFileError(ValueError):
+    """An index that cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage found for a question. place: its number in the index; score: the method's own."""
+
+    passage: Passage
+    score: float
+    place: int
+
+
+class Retriever:
+    """Searches one index. Without encoder it knows BM25 only, without reranker no fourth method."""
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        sparse: SparseIndex,
+        dense: DenseIndex | None = None,
+        encoder: Encoder | None = None,
+        reranker: Reranker | None = None,
+    ):
+        self.passages = passages
+        self._sparse = sparse
+        self._dense = dense
+        self._encoder = encoder
+        self._reranker = reranker
+
+    @classmethod
+    def load(
+        cls,
+        directory: Path,
+        encoder: Path | None = None,
+        reranker: Path | None = None,
+        device: str | None = None,
+    ) -> "Retriever":
+        """Read an index of `python -m retrieval build`.
+
+        encoder: the directory of the bi-encoder that the index was built with; None: BM25 alone.
+        Raises IndexFileError or OSError.
+        """
+        if not (directory / PASSAGES_NAME).is_file():
+            raise IndexFileError(f"{directory}: no {PASSAGES_NAME}: make it with `retrieval build`")
+        try:
+            passages = read_passages(directory)
+            sparse = SparseIndex.load(directory / SPARSE_DIR)
+            dense = DenseIndex.load(directory) if encoder else None
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise IndexFileError(f"{directory}: damaged ({error}); build it again") from error
+        if sparse.size != len(passages):
+            raise IndexFileError(
+                f"{directory}: {len(passages)} passages, but BM25 knows {sparse.size}: "
+                "files of two builds; build it again"
+            )
+        return cls(
+            passages,
+            sparse,
+            dense,
+            Encoder(encoder, device) if encoder else None,
+            Reranker(reranker, device) if reranker else None,
+        )
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it can search by meaning."""
+        return self._encoder is not None
+
+    @property
+    def method(self) -> Method:
+        """The best of what this retriever has."""
+        if self._reranker is not None:
+            return "reranked"
+        return "fused" if self._dense is not None else "bm25"
+
+    def rank(
+        self, questions: Sequence[str], count: int, method: Method | None = None
+    ) -> list[list[tuple[int, float]]]:
+        """(place, score) of the best passages of each question, best first, at most `count`.
+
+        Raises ValueError for a method that this retriever has no model for.
+        """
+        method = method or self.method
+        if method == "bm25":
+            return self._sparse.search(questions, count)
+        if method in ("dense", "fused") or self._dense is not None:
+            if self._dense is None or self._encoder is None:
+                raise ValueError(f"{method}: the retriever was loaded without an encoder")
+            nearest = self._dense.search(self._encoder.queries(questions), RECALLED)
+            if method == "dense":
+                return [row[:count] for row in nearest]
+            matched = self._sparse.search(questions, RECALLED)
+            fused = [
+                reciprocal_rank_fusion([[p for p, _ in a], [p for p, _ in b]])
+                for a, b in zip(matched, nearest, strict=True)
+            ]
+        else:
+            fused = self._sparse.search(questions, RECALLED)
+        if method == "fused":
+            return [row[:count] for row in fused]
+        return self._reranked(questions, fused, count)
+
+    def search(
+        self, questions: Sequence[str], count: int = 3, method: Method | None = None
+    ) -> list[list[Hit]]:
+        """The best passages of each question, best first, at most `count`."""
+        return [
+            [Hit(self.passages[place], score, place) for place, score in row]
+            for row in self.rank(questions, count, method)
+        ]
+
+    def _reranked(
+        self, questions: Sequence[str], rows: list[list[tuple[int, float]]], count: int
+    ) -> list[list[tuple[int, float]]]:
+        if self._reranker is None:
+            raise ValueError("reranked: the retriever was loaded without a reranker")
+        candidates = [[place for place, _ in row[:RERANKED]] for row in rows]
+        scores = iter(
+            self._reranker.scores(
+                [
+                    (question, self.passages[place].indexed_text)
+                    for question, places in zip(questions, candidates, strict=True)
+                    for place in places
+                ]
+            )
+        )
+        return [
+            sorted(((place, next(scores)) for place in places), key=lambda item: -item[1])[:count]
+            for places in candidates
+        ]
+
+
+def with_neighbours(
+    passages: Sequence[Passage], hits: Sequence[Hit], characters: int
+) -> list[Passage]:
+    """Small to big: what was found, with its neighbours of the same section, best hit first.
+
+    Each hit grows by the passage after it, then the one before it, and so on, until it has
+    `characters` or its section ends. A passage is shown once: a hit that lies in an earlier one's
+    stretch is left out.
+    """
+    shown: set[int] = set()
+    grown = []
+    for hit in hits:
+        if hit.place in shown:
+            continue
+        first = last = hit.place
+        size = len(hit.passage.text)
+        shown.add(hit.place)
+        sides = [True, False]  # after, before
+        while sides:
+            after = sides.pop(0)
+            near = last + 1 if after else first - 1
+            if not (0 <= near < len(passages)) or near in shown:
+                continue
+            passage = passages[near]
+            same = (passage.book, passage.path) == (hit.passage.book, hit.passage.path)
+            if not same or size + len(passage.text) > characters:
+                continue
+            shown.add(near)
+            size += len(passage.text)
+            first, last = (first, near) if after else (near, last)
+            sides.append(after)
+        text = "\n\n".join(passages[place].text for place in range(first, last + 1))
+        grown.append(
+            replace(hit.passage, start=passages[first].start, end=passages[last].end, text=text)
+        )
+    return grown

@@ -1,0 +1,209 @@
+"""The index of a book: what is found, that it repeats itself, and what is said of bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("bm25s")
+
+from data.cache import Cache  # noqa: E402
+from retrieval.build import IndexSettings, build_index  # noqa: E402
+from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, interval  # noqa: E402
+from retrieval.fusion import reciprocal_rank_fusion  # noqa: E402
+from retrieval.passages import Passage  # noqa: E402
+from retrieval.prompt import fitting, with_passages  # noqa: E402
+from retrieval.search import Hit, IndexFileError, Retriever, with_neighbours  # noqa: E402
+from retrieval.terms import index_terms  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+BOOK = """# 城市的桥
+
+## 白鹭桥
+
+白鹭桥横跨清水河，全长 120 米，由石匠陈默在 1837 年主持修建，桥面用 granite_block 铺成。
+
+它的桥墩共有 5 座，每座高 9 米。
+
+## 青石塔
+
+青石塔高 45 米，塔顶的灯每 8 秒闪 2 次，控制它的程序叫 blinkLampAsync。
+
+```c
+void blinkLampAsync(int seconds) {
+    schedule(seconds);
+}
+```
+
+## 北港
+
+北港的渡船每天开 16 班，末班船在 22:30 离港。
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    path = tmp_path / "bridges.md"
+    path.write_text(BOOK, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def index(book: Path, tmp_path: Path) -> Path:
+    build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    return tmp_path / "index"
+
+
+def place(name: str, number: int, path: tuple[str, ...] = ("章", "节")) -> Passage:
+    return Passage(f"{number}", "book.md", path, number * 100, number * 100 + 90, name)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("白鹭桥有多长？", "120"),
+        ("blink lamp 的程序叫什么", "blinkLampAsync"),  # a part of an identifier
+        ("末班船什么时候离港？", "22:30"),
+    ],
+)
+def test_a_question_finds_its_passage(index: Path, question: str, words: str) -> None:
+    (hits,) = Retriever.load(index).search([question], 1)
+    assert words in hits[0].passage.text
+
+
+def test_code_and_sentences_stay_whole(index: Path) -> None:
+    texts = [passage.text for passage in Retriever.load(index).passages]
+    assert any(
+        "```c\nvoid blinkLampAsync(int seconds) {\n    schedule(seconds);\n}\n```" in t
+        for t in texts
+    )
+    assert all(text.rstrip()[-1] in "。`" for text in texts)
+
+
+def test_the_same_book_gives_the_same_bytes(book: Path, tmp_path: Path) -> None:
+    def bytes_of(out: Path) -> dict[str, bytes]:
+        build_index([book], out, IndexSettings(20, 80), Cache(tmp_path / "cache"))
+        return {
+            p.relative_to(out).as_posix(): p.read_bytes()
+            for p in out.rglob("*")
+            if p.is_file() and p.name != "manifest.json"
+        }
+
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+    _, changed = build_index([book], tmp_path / "a", IndexSettings(20, 80))
+    assert not changed
+    book.write_text(BOOK.replace("120", "130"), encoding="utf-8")
+    _, changed = build_index([book], tmp_path / "a", IndexSettings(20, 80))
+    assert changed
+    (hits,) = Retriever.load(tmp_path / "a").search(["白鹭桥有多长？"], 1)
+    assert "130" in hits[0].passage.text
+
+
+def test_a_question_without_a_shared_word_finds_nothing(index: Path) -> None:
+    assert Retriever.load(index).search(["zzz", "？？？", ""]) == [[], [], []]
+
+
+def test_a_damaged_or_missing_index_is_named(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(IndexFileError, match="no passages.jsonl"):
+        Retriever.load(tmp_path / "nowhere")
+    lines = (index / "passages.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (index / "passages.jsonl").write_text("".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(IndexFileError, match="files of two builds"):
+        Retriever.load(index)
+    (index / "passages.jsonl").write_text('{"id": 1}\n', encoding="utf-8")
+    with pytest.raises(IndexFileError, match="line 1"):
+        Retriever.load(index)
+
+
+def test_a_failed_build_leaves_the_old_index(index: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.md"
+    empty.write_text("# 目录\n", encoding="utf-8")
+    before = (index / "passages.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="nothing to search|no passage"):
+        build_index([empty], index, IndexSettings())
+    assert (index / "passages.jsonl").read_bytes() == before
+    assert not list(tmp_path.glob(".index.*"))
+
+
+@given(st.text())
+def test_any_text_has_terms_and_they_are_lower_case(text: str) -> None:
+    assert all(term and term == term.lower() for term in index_terms(text))
+
+
+def test_a_passage_high_in_both_lists_beats_one_high_in_one() -> None:
+    fused = reciprocal_rank_fusion([[1, 2, 3], [4, 2, 5]])
+    assert fused[0][0] == 2
+    assert {passage for passage, _ in fused} == {1, 2, 3, 4, 5}
+
+
+def test_a_hit_grows_within_its_section_and_its_budget(index: Path) -> None:
+    passages = [
+        place("一" * 50, 0),
+        place("二" * 50, 1),
+        place("三" * 50, 2),
+        place("四" * 50, 3, ("章", "别")),
+    ]
+
+    hits = [Hit(passages[1], 2.0, 1), Hit(passages[0], 1.0, 0), Hit(passages[3], 0.5, 3)]
+    grown = with_neighbours(passages, hits, 120)
+    assert grown[0].text == "二" * 50 + "\n\n" + "三" * 50
+    assert grown[1].text == "一" * 50  # its neighbour is shown already
+    assert grown[2].text == "四" * 50  # another section is never joined
+    whole = with_neighbours(passages, hits, 1000)
+    assert [p.text.count("\n\n") for p in whole] == [2, 0]
+
+
+def test_passages_stand_before_the_question_best_last() -> None:
+    asked = with_passages("{question} 是什么？", [place("甲 {x}", 0), place("乙", 1)])
+    assert asked.index("乙") < asked.index("甲 {x}") < asked.index("{question} 是什么？")
+    assert with_passages("问", []) == "问"
+
+
+def test_the_budget_leaves_out_what_does_not_fit() -> None:
+    passages = [place("甲" * 40, 0), place("乙" * 400, 1), place("丙" * 40, 2)]
+    assert [p.text[0] for p in fitting(passages, len, 120)] == ["甲", "丙"]
+
+
+def test_recall_and_reasons(index: Path) -> None:
+    retriever = Retriever.load(index)
+    from data.text import normalise
+
+    texts = [normalise(passage.text) for passage in retriever.passages]
+    terms = [set(index_terms(passage.text)) for passage in retriever.passages]
+    asked = [
+        by_evidence("白鹭桥有多长？", "白鹭桥横跨清水河，全长 120 米", texts),
+        by_overlap("渡船几班？", "北港的渡船每天开 16 班。", terms),
+        by_evidence("火星上有什么？", "火星上有一座红色的山，从来没有人去过那里", texts),
+    ]
+    (outcome,) = evaluate_methods(retriever, asked)
+    assert outcome.values[0].mean == pytest.approx(2 / 3)
+    assert outcome.missed == ["missed at 3: 火星上有什么？ — no passage of the index holds it"]
+    assert interval([1.0] * 9).low == 1.0
+
+
+def test_the_command_line(book: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "retrieval", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    out = tmp_path / "cli"
+    built = run("build", str(book), "--out", str(out), "--cache", str(tmp_path / "cache"))
+    assert built.returncode == 0, built.stderr
+    assert "passages" in built.stdout
+    found = run("search", str(out), "白鹭桥有多长？", "--count", "1")
+    assert "120 米" in found.stdout and "白鹭桥" in found.stdout
+    assert run("search", str(tmp_path), "问").returncode == 1
+    test = tmp_path / "test.jsonl"
+    row = {
+        "question": "白鹭桥有多长？",
+        "reference": "白鹭桥全长 120 米。",
+        "evidence": "全长 120 米",
+    }
+    test.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    told = run("evaluate", str(out), str(test))
+    assert told.returncode == 0, told.stderr
+    assert "recall@1" in told.stdout and "bm25" in told.stdout
