@@ -1,4 +1,4 @@
-"""The start-up ladder, on the real service: a second, eager start, and an end with a reason."""
+"""Start-up on the real service: an eager start after a failed one, and an end with a reason."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +16,12 @@ QUESTION, ANSWER = next(iter(TINY_PAIRS.items()))
 def test_a_tuned_start_that_fails_is_followed_by_an_eager_one(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    # Every version refuses this draft model; the second rung leaves tuning out.
+    # Every version refuses this draft model; the eager start leaves tuning out.
     bad = '{"speculative_config": {"model": "/no/such/draft", "num_speculative_tokens": 1}}'
     with running_service(tmp_path, MODEL_DIR=str(tiny_model), ENGINE_ARGS=bad) as service:
         service.wait_until_ready()
         startup = service.client.get("/info").json()["startup"]
-        assert startup["rung"] == "eager"
+        assert startup["mode"] == "eager"
         assert startup["why"].startswith("vLLM failed to start")
         reply = service.client.post("/predict", json={"prompt": QUESTION})
         assert reply.json() == {"response": ANSWER}
@@ -37,7 +37,7 @@ def test_a_tuned_start_that_takes_too_long_is_followed_by_an_eager_one(
         service.wait_until_ready()
         assert service.process.pid == pid
         startup = service.client.get("/info").json()["startup"]
-        assert startup["rung"] == "eager"
+        assert startup["mode"] == "eager"
         assert "not ready" in startup["why"]
         assert service.client.post("/predict", json={"prompt": [QUESTION]}).json() == {
             "response": [ANSWER]

@@ -63,7 +63,7 @@ def measure_with(model: Path, dev: TestSet, limit: int | None, out: Path) -> Mea
         engine, startup = info.get("engine") or {}, info.get("startup") or {}
         # What was measured then are not the settings of this trial.
         if startup.get("why"):
-            raise TrialFailedError(f"it started on its second rung only: {startup['why']}")
+            raise TrialFailedError(f"it started eager only: {startup['why']}")
         if engine.get("faults"):
             raise TrialFailedError(f"{engine['faults']} faults of the engine while answering")
         (result,) = judgement.results
