@@ -1,5 +1,7 @@
 """Start-up on the real service: an eager start after a failed one, and an end with a reason."""
 
+import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,6 +54,23 @@ def test_when_nothing_is_ready_in_time_the_process_says_so_and_ends(
     with running_service(tmp_path, MODEL_DIR=str(tiny_model), **variables) as service:
         assert service.process.wait(60) == 3
         assert "HEALTH_BUDGET_S=3" in service.log()
+
+
+def test_a_missing_chat_template_ends_the_process_with_a_sentence(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((model / "tokenizer_config.json").read_text("utf-8"))
+    config.pop("chat_template", None)
+    (model / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    with running_service(tmp_path, MODEL_DIR=str(model)) as service:
+        assert service.process.wait(120) == 1
+        (line,) = [line for line in service.log().splitlines() if "cannot start" in line]
+        assert "no chat template: copy" in line and str(model) in line
+        assert "Traceback" not in service.log()
+        assert "eager" not in service.log(), "another start would not help"
 
 
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")

@@ -1,8 +1,8 @@
 """Continuous batching on vLLM's `llm_engine`: which requests run, wait, are cut or tried again.
 
-Uses what every version from 0.10.0 to the newest has: `add_request`, `step`, `abort_request`, and
-for partial answers one internal (`partial_tokens`). Runs on the engine's thread only. vLLM returns
-token ids only: with `detokenize=True` it would decode every token of every answer as it comes.
+Uses `add_request`, `step` and `abort_request`, which every version has, and vllm_versions.py. Runs
+on the engine's thread only. vLLM returns token ids: with `detokenize=True` it would decode every
+token of every answer as it comes.
 
 The engine gets as many requests as it can run, or a few more. The others wait here: they can be
 dropped at no cost, and calls take turns. With CUDA graphs, freed slots are refilled several at a
@@ -16,12 +16,18 @@ until the last group has ended, new batches are held in a group of their own.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from serving.engine.base import Answer, Batch, EngineError, FinishReason
 from serving.engine.fair_share import CallLoad, fair_token_limit
+from serving.engine.vllm_versions import (
+    engine_input,
+    partial_tokens,
+    rejection_types,
+    sampling_params,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +78,6 @@ class Scheduler:
         slots: int,
         refill: int = 1,
     ):
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
         self.engine = engine
         self.decode = decode
         self.slots = slots
@@ -93,18 +96,8 @@ class Scheduler:
         self.held: deque[RetryGroup] = deque()
         self._slots_before: int | None = None
         self._next_id = 0
-        # Parameters are not shared, so vLLM need not copy them for each request.
-        own = {"skip_clone": True} if "skip_clone" in SamplingParams.__struct_fields__ else {}
-        self._params = lambda max_tokens, ignore_eos=False: SamplingParams(
-            temperature=temperature,
-            max_tokens=max_tokens,
-            ignore_eos=ignore_eos,
-            # One output an answer, not one a token.
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            detokenize=False,
-            **own,
-        )
-        self._rejections = _rejection_types()
+        self._params = sampling_params(temperature)
+        self._rejections = rejection_types()
         # When the current step began (`time.monotonic()`); None between steps.
         self.in_step_since: float | None = None
         self._steps = 0
@@ -235,7 +228,7 @@ class Scheduler:
         raises, EngineError when no answer comes."""
         request_id = f"probe{self._next_id}"
         self._next_id += 1
-        self.engine.add_request(request_id, _engine_input(prompt), self._params(1))
+        self.engine.add_request(request_id, engine_input(prompt), self._params(1))
         for _ in range(steps):
             if any(output.finished for output in self.engine.step()):
                 return
@@ -282,7 +275,7 @@ class Scheduler:
         params = self._params(batch.max_tokens[index], batch.ignore_eos)
         self._running[request_id] = request  # before the call: whatever it raises, it is not lost
         try:
-            self.engine.add_request(request_id, _engine_input(prompt), params)
+            self.engine.add_request(request_id, engine_input(prompt), params)
         except self._rejections as error:
             # One bad prompt must not fail the others; it answers "" and the log says why.
             del self._running[request_id]
@@ -353,11 +346,6 @@ class Scheduler:
         request.batch.keep_partial(request.index, self._answer(tokens, "deadline"))
 
 
-def _engine_input(prompt: list[int]) -> dict[str, Any]:
-    # With `type` newer versions take it as it is, without conversion; 0.10.0 ignores the key.
-    return {"type": "token", "prompt_token_ids": prompt}
-
-
 def _pop_round_robin(queues: dict[object, deque[Request]]) -> Request:
     """The head of the first call's queue; that call then goes to the end."""
     call = next(iter(queues))
@@ -366,28 +354,3 @@ def _pop_round_robin(queues: dict[object, deque[Request]]) -> Request:
     if queue:
         queues[call] = queue
     return request
-
-
-def partial_tokens(engine: Any, request_ids: Iterable[str]) -> dict[str, list[int]]:
-    """Token ids so far of unfinished requests; call it before aborting them.
-
-    It reads vLLM's internals: `output_processor.request_states` is the same from 0.10.0 to the
-    newest, but newer versions keep the caller's id as `external_req_id`. A test runs it on each
-    version.
-    """
-    wanted = set(request_ids)
-    found = {}
-    for state in list(engine.output_processor.request_states.values()):
-        request_id = getattr(state, "external_req_id", None) or state.request_id
-        if request_id in wanted and state.detokenizer is not None:
-            found[request_id] = state.detokenizer.output_token_ids
-    return found
-
-
-def _rejection_types() -> tuple[type[Exception], ...]:
-    """What `add_request` raises for a prompt it refuses: newer versions have their own class."""
-    try:
-        from vllm.exceptions import VLLMValidationError
-    except ImportError:
-        return (ValueError,)
-    return (ValueError, VLLMValidationError)

@@ -33,6 +33,7 @@ from serving.engine.crash_report import spread, write_crash_report
 from serving.engine.detokenize import answer_text
 from serving.engine.recovery import Fault, Recovery, fault_of
 from serving.engine.scheduler import Request, Scheduler
+from serving.engine.vllm_versions import shut_down, step_waker
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class VllmEngine:
         old, self._llm = self._llm, None
         if old is not None:
             try:
-                _shut_down(old)
+                shut_down(old.llm_engine)
             except Exception as error:  # noqa: BLE001 - it is lost either way
                 log.warning("the old engine does not shut down: %s", error)
         del old
@@ -201,7 +202,7 @@ class VllmEngine:
                 if (batch := self._inbox.get()) is not None:
                     batch.fail(stopped)
             if self._llm is not None:
-                _shut_down(self._llm)
+                shut_down(self._llm.llm_engine)
 
     def _serve(self, scheduler: Scheduler, recovery: Recovery) -> None:
         """Take batches and step until told to stop. Raises EngineError when the engine is lost."""
@@ -262,7 +263,7 @@ class VllmEngine:
         before = set(multiprocessing.active_children())
         llm = vllm.LLM(**arguments)
         self._processes = set(multiprocessing.active_children()) - before
-        _watch(self._processes, llm, self._core_died)
+        _watch(self._processes, llm.llm_engine, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
         # Without graphs a full batch warms up nothing that a small one does not.
         at_once = arguments.get("max_num_seqs", 256)
@@ -279,27 +280,15 @@ class VllmEngine:
         return llm
 
 
-def _watch(processes: set[Any], llm: Any, died: threading.Event) -> None:
-    """Notice the death of the engine's own processes, and wake a step that waits for them.
-
-    vLLM's synchronous client waits for its engine process without end when that is killed (0.10.0
-    and 0.32.0 alike).
-    """
-    outputs = getattr(getattr(llm.llm_engine, "engine_core", None), "outputs_queue", None)
+def _watch(processes: set[Any], engine: Any, died: threading.Event) -> None:
+    """Notice the death of the engine's own processes, and wake a step that waits for them."""
     if not processes:
         return
+    wake_step = step_waker(engine)
 
     def wait() -> None:
         multiprocessing.connection.wait([process.sentinel for process in processes])
         died.set()
-        if outputs is not None:
-            outputs.put_nowait(EngineError("vLLM's engine process is gone"))
+        wake_step(EngineError("vLLM's engine process is gone"))
 
     threading.Thread(target=wait, name="engine-watch", daemon=True).start()
-
-
-def _shut_down(llm: Any) -> None:
-    """Free the device; newer versions have a method for it, 0.10.0 only its engine core's."""
-    core = getattr(llm.llm_engine, "engine_core", None)
-    if core is not None:
-        core.shutdown()
