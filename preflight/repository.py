@@ -188,11 +188,11 @@ def _settings_file(checkout: Checkout) -> list[Line]:
 
 
 def _gpus(checkout: Checkout) -> list[Line]:
-    sizes = [checkout.environment.get(f"{kind}_PARALLEL_SIZE", "1") for kind in ("TENSOR", "DATA")]
-    if set(sizes) == {"1"}:
+    size = checkout.environment.get("TENSOR_PARALLEL_SIZE", "1")
+    if size == "1":
         return []
-    why = "TENSOR_PARALLEL_SIZE × DATA_PARALLEL_SIZE: vLLM does not start with fewer GPUs than that"
-    return [Line("repository", "GPUs", "fail", " × ".join(sizes), "1", "", why)]
+    why = "TENSOR_PARALLEL_SIZE: vLLM does not start with fewer GPUs than that"
+    return [Line("repository", "GPUs", "fail", size, "1", "", why)]
 
 
 def _same(what: str, figure: str, limit: str, why: str) -> Line:

@@ -317,7 +317,7 @@ def test_the_start_ups_budget_is_the_services_own():
 def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
     for part in ("serving", "common"):
         shutil.copytree(ROOT / part, repository.directory / part)
-    (repository.directory / "serve.env").write_text("DATA_PARALLEL_SIZE=2\n")
+    (repository.directory / "serve.env").write_text("TENSOR_PARALLEL_SIZE=2\n")
     repository.commit()
     _, lines = preflight("--offline", "--config", config(tmp_path))
     assert failing(lines) == {"repository: GPUs"}
