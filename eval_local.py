@@ -21,7 +21,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from judging.client import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError, check_url
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from judging.client import ServiceNotReadyError, check_url
 from judging.judge import Conditions, Judgement, judge
 from judging.questions import TestSet, read_testset
 from judging.report import answer_rows, summary, table, write_report

@@ -55,7 +55,7 @@ def main(
         table.add_row(name, f"{value:.2f}")
     console.print(table)
     if why := figures["startup"].get("why"):
-        console.print(f"second rung: {why}")
+        console.print(f"the tuned start was aborted, this is the eager fallback: {why}")
 
 
 def measure(environment: dict[str, str]) -> dict[str, Any]:

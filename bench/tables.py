@@ -1,8 +1,8 @@
-"""The speed tables of README.md and bench/README.md, made from bench/results/.
+"""The speed tables of README.md and bench/README.md, generated from bench/results/.
 
-    python -m bench.tables          writes them between their marks
+    python -m bench.tables          rewrites each table between its marks
 
-A test checks that both hold what the recorded results give.
+A test checks that both pages show what the results say.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench/results"
 
-# What the results call them, and the pages' words. A result without a name here keeps its own.
+# Labels of the pages by the names in the results; a name that is not here is shown as it is.
 NAMES = {
     "service": "本服务，bf16（默认设置）",
     "raw defaults": "vLLM 默认设置，一次 `LLM.generate`",
@@ -72,7 +72,7 @@ STAGES = {
     "step loop and threads": "循环和线程",
     "all steps together": "所有步合计",
 }
-# `waiting` is what is left of the device's time once the host has done its part.
+# `waiting`: the part of a step in which the host waits for the device.
 PARTS = {
     "schedule": "调度",
     "execute": "发射",
@@ -90,7 +90,7 @@ WINDOWS = {
 
 
 def candidates_table(results: dict[str, Any]) -> str:
-    """A row for every candidate: median seconds, beside raw defaults and beside its floor."""
+    """A row for each candidate: median seconds, their ratio to vLLM's defaults and to the floor."""
     rows = results["candidates"]
     plain = statistics.median(rows["raw defaults"]["seconds"])
     lines = ["| 方式 | 秒（中位数） | ÷ vLLM 默认 | ÷ 下限 |", "| --- | --- | --- | --- |"]
@@ -99,7 +99,7 @@ def candidates_table(results: dict[str, Any]) -> str:
             continue
         seconds = statistics.median(row["seconds"])
         label = NAMES.get(name, name)
-        if "questions" in row:  # another amount of work: its seconds stand alone
+        if "questions" in row:  # it answered fewer questions: a ratio would mislead
             lines.append(f"| {label}，前 {row['questions']} 题 | {seconds:.2f} | | |")
             continue
         floor = row.get("floor_seconds")
@@ -109,7 +109,8 @@ def candidates_table(results: dict[str, Any]) -> str:
 
 
 def variants_table(results: dict[str, Any]) -> str:
-    """A row for every setting tried: median seconds, beside the default's on the same machine."""
+    """A row for each setting tried: median seconds, and their ratio to the defaults' on the same
+    machine."""
     lines = ["| 设置 | 秒（中位数） | 同一台机器的默认设置 | 比值 |", "| --- | --- | --- | --- |"]
     for run in results["runs"]:
         medians = {
@@ -124,7 +125,7 @@ def variants_table(results: dict[str, Any]) -> str:
 
 
 def stages_table(results: dict[str, Any]) -> str:
-    """Where one bf16 batch's time goes: seconds and, of steps, the host's parts in milliseconds."""
+    """A row for each stage of one bf16 batch: seconds; of steps, their parts in milliseconds."""
     columns = ["阶段", "秒", "步数", "每步（毫秒）", *PARTS.values()]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for row in results["breakdowns"]["bf16"]["rows"]:
@@ -140,7 +141,7 @@ def stages_table(results: dict[str, Any]) -> str:
 
 
 def steps_table(results: dict[str, Any]) -> str:
-    """A row for every format and phase: what the device does in one step."""
+    """A row for each weights' form and phase: milliseconds of the device in one step, by kernel."""
     columns = ["权重", "正在写", "GPU 忙（毫秒）", *KINDS.values()]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for form, breakdown in results["breakdowns"].items():
@@ -153,7 +154,7 @@ def steps_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# Name of README's mark, the results, and the table made of them.
+# By the name of the page's marks: the results, and the function that makes the table.
 TABLES = {
     "gpu-candidates": ("serve_h100.json", candidates_table),
     "gpu-stages": ("breakdown_h100.json", stages_table),
@@ -161,14 +162,12 @@ TABLES = {
     "gpu-steps": ("breakdown_h100.json", steps_table),
     "cpu-candidates": ("serve_cpu.json", candidates_table),
 }
-
-
 # The tables of each page.
 PAGES = {ROOT / "README.md": ("gpu-candidates",), ROOT / "bench/README.md": tuple(TABLES)}
 
 
 def filled(text: str, names: Iterable[str]) -> str:
-    """A page's text with these tables as the results give them. Raises ValueError: no such mark."""
+    """A page's text with these tables generated anew. Raises ValueError when a mark is missing."""
     for name in names:
         file, table = TABLES[name]
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"

@@ -24,12 +24,11 @@ from typing import Any, Literal
 
 import httpx
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from judging.scoring import padded
 
 Mode = Literal["batch", "serial"]
 
-HEALTH_LIMIT_S = 180.0
-PREDICT_LIMIT_S = 360.0
 _POLL_EVERY_S = 1.0
 _POLL_LIMIT_S = 10.0
 _INFO_LIMIT_S = 5.0

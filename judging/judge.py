@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from judging import client, scoring
 from judging.client import Health, Mode, Replies
 from judging.questions import Question, TestSet
@@ -24,8 +25,8 @@ class Conditions:
     """
 
     mode: Literal["auto", "batch", "serial"] = "auto"
-    timeout: float = client.PREDICT_LIMIT_S
-    health_timeout: float = client.HEALTH_LIMIT_S
+    timeout: float = PREDICT_LIMIT_S
+    health_timeout: float = HEALTH_LIMIT_S
     limit: int | None = None
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from serving.settings import Settings, SettingsError, load_settings, settings_table
 
 
@@ -70,8 +71,8 @@ def test_a_file_that_was_named_must_be_there(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_defaults_keep_the_judges_limits() -> None:
     settings = Settings()
-    assert settings.predict_budget_s < 360
-    assert settings.health_budget_s < 180
+    assert settings.predict_budget_s < PREDICT_LIMIT_S
+    assert settings.health_budget_s < HEALTH_LIMIT_S
     assert settings.serve_mode == "batch"
 
 

@@ -4,7 +4,6 @@ The service is started afresh for each call that is judged, as the judge's is: a
 find its prompts in the cache.
 """
 
-import json
 import os
 import re
 import signal
@@ -18,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from judging.client import HEALTH_LIMIT_S, ServiceNotReadyError
+from common.facts import HEALTH_LIMIT_S
+from common.model_shape import read_config, weights_format
+from judging.client import ServiceNotReadyError
 from judging.judge import Conditions, judge
 from judging.questions import TestSet
 from judging.scoring import speed
@@ -61,9 +62,9 @@ def measure_with(model: Path, dev: TestSet, limit: int | None, out: Path) -> Mea
             raise TrialFailedError("; ".join(judgement.failures))
         info = judgement.info or {}
         engine, startup = info.get("engine") or {}, info.get("startup") or {}
-        # What was measured then are not the settings of this trial.
+        # The fallback overrides settings of this trial, so its figures would not be the trial's.
         if startup.get("why"):
-            raise TrialFailedError(f"it started on its second rung only: {startup['why']}")
+            raise TrialFailedError(f"only its eager fallback started: {startup['why']}")
         if engine.get("faults"):
             raise TrialFailedError(f"{engine['faults']} faults of the engine while answering")
         (result,) = judgement.results
@@ -140,6 +141,5 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def is_quantized(model: Path) -> bool:
-    """Whether config.json says that the weights are quantized. Raises OSError or ValueError."""
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    return bool(config.get("quantization_config"))
+    """Whether config.json says that the weights are quantized. Raises ShapeError."""
+    return weights_format(read_config(model / "config.json")) != "plain"

@@ -1,7 +1,7 @@
 """The OpenAPI schema tells the truth: schemathesis asks the running service what the schema allows
 and what it forbids, and every answer in the schema is provoked.
 
-    SCHEMA_EXAMPLES=20000 bash test.sh tests/test_schema.py -m slow
+    SCHEMA_EXAMPLES=20000 bash test.sh tests/test_openapi.py -m slow
 
 SCHEMA_EXAMPLES: inputs a route, 2,000 if unset.
 """
@@ -22,10 +22,9 @@ from schemathesis import checks
 from schemathesis.core.failures import FailureGroup
 
 from serving.engine.base import EngineError
-from serving.http.app import create_app
-from serving.http.auth import MAX_HEADER_BYTES
+from serving.http.middleware import MAX_HEADER_BYTES
 from serving.settings import Settings
-from tests.instant_engine import InstantEngine, running_app, served_app
+from tests.instant_engine import InstantEngine, instant_app, running_app, served_app
 
 AS_SAID = [
     checks.status_code_conformance,
@@ -50,7 +49,7 @@ def test_schemathesis_finds_nothing(examples: int, token: str, tmp_path: Path) -
     if token:
         options += ["--header", f"Authorization: Bearer {token}"]
     tool = Path(sys.executable).with_name("schemathesis")
-    with served_app(create_app(Settings(api_token=token))) as url:
+    with served_app(instant_app(Settings(api_token=token))) as url:
         done = subprocess.run(
             [tool, "run", f"{url}/openapi.json", *options],
             cwd=tmp_path,
@@ -76,7 +75,7 @@ class FailingEngine(InstantEngine):
 
 def test_every_answer_in_the_schema_is_given_and_looks_as_it_says() -> None:
     settings = Settings(api_token=TOKEN, max_queue=1, max_body_bytes=1000, predict_budget_s=1)
-    app = create_app(settings)
+    app = instant_app(settings)
     given: set[tuple[str, str, int]] = set()
 
     async def never_ending() -> AsyncIterator[bytes]:
@@ -112,9 +111,9 @@ def test_every_answer_in_the_schema_is_given_and_looks_as_it_says() -> None:
             assert (await ask("GET", "/readyz", headers=KNOWN)).json() == {"ready": False}
             assert (await endless).status_code == 408
 
-            app.state.answerer.engine.__class__ = FailingEngine
+            app.state.service.answerer.engine.__class__ = FailingEngine
             assert (await ask("POST", "/predict", json={"prompt": "?"})).status_code == 503
-            app.state.answerer.engine.lost = True
+            app.state.service.answerer.engine.lost = True
             await ask_all()
             return raw
 
@@ -131,7 +130,7 @@ def test_what_is_not_in_the_schema_is_noticed() -> None:
     """The doubt about the test above: would validate_response complain?"""
 
     async def schema() -> Any:
-        async with running_app(create_app(Settings(api_token=TOKEN))) as client:
+        async with running_app(instant_app(Settings(api_token=TOKEN))) as client:
             return schemathesis.openapi.from_dict(
                 (await client.get("/openapi.json", headers=KNOWN)).json()
             )

@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-from serving.memory import memory
+from serving.resource_usage import memory
 
 
 def test_the_peak_stays_when_the_memory_is_gone():

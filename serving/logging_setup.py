@@ -1,4 +1,4 @@
-"""Standard output and error that a full disk, or a reader that went away, cannot turn into a fault.
+"""Log lines and standard output that a full disk, or a closed pipe, cannot turn into a fault.
 
 Logging survives a refused write by itself; progress bars and prints of libraries do not, and a
 service that cannot log must still answer.
@@ -8,6 +8,14 @@ import io
 import logging
 import sys
 from typing import Any
+
+
+def set_up_logging() -> None:
+    """The service's log format, on streams that never raise."""
+    make_output_lossy()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
 
 
 class LossyFile(io.FileIO):
@@ -21,8 +29,8 @@ class LossyFile(io.FileIO):
             return len(data)
 
 
-def lose_what_cannot_be_written() -> None:
-    """Put such files under `sys.stdout` and `sys.stderr`, and under the log handlers there are."""
+def make_output_lossy() -> None:
+    """Put lossy files under `sys.stdout` and `sys.stderr`, and under the existing log handlers."""
     new = {}
     for name in ("stdout", "stderr"):
         old = getattr(sys, name)

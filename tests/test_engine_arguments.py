@@ -1,11 +1,9 @@
-"""More than one GPU by vLLM's own settings; on a processor, several processes stand in for them."""
+"""vLLM's arguments, of one GPU and of several; on a processor, processes stand in for GPUs."""
 
 import importlib.util
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 
 from serving.engine import devices
@@ -13,9 +11,7 @@ from serving.engine.arguments import core_in_process, engine_arguments
 from serving.engine.base import EngineError
 from serving.settings import Settings
 from tests.conftest import running_service
-from tests.test_faults import MANY, RIGHT, ask, figures, kill_engine_process, metric, wait_for
-
-BUDGET_S = 10
+from tests.test_faults import MANY, RIGHT, ask
 
 
 @pytest.fixture
@@ -38,22 +34,13 @@ def test_asynchronous_scheduling_by_name_gets_a_process_of_its_own(model_dir: Pa
         assert core_in_process(settings, device, engine_arguments(settings, device)) == in_process
 
 
-@pytest.mark.parametrize("name", ["tensor_parallel_size", "data_parallel_size"])
-def test_several_gpus_are_vllms_own_arguments_with_the_core_outside(
-    model_dir: Path, name: str
-) -> None:
-    settings, device = Settings(model_dir=model_dir, **{name: 2}), devices.cuda("H100")
+def test_several_gpus_are_vllms_own_arguments_with_the_core_outside(model_dir: Path) -> None:
+    settings, device = Settings(model_dir=model_dir, tensor_parallel_size=2), devices.cuda("H100")
     arguments = engine_arguments(settings, device)
-    assert arguments[name] == 2
+    assert arguments["tensor_parallel_size"] == 2
     assert not core_in_process(settings, device, arguments)
     by_hand = Settings(model_dir=model_dir, engine_args={"pipeline_parallel_size": 2})
     assert not core_in_process(by_hand, device, engine_arguments(by_hand, device))
-
-
-def test_copies_in_one_process_are_refused_with_what_to_do(model_dir: Path) -> None:
-    settings = Settings(model_dir=model_dir, data_parallel_size=2, engine_in_process=True)
-    with pytest.raises(EngineError, match="leave ENGINE_IN_PROCESS unset"):
-        engine_arguments(settings, devices.cuda("H100"))
 
 
 def test_ray_must_be_installed(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +51,45 @@ def test_ray_must_be_installed(model_dir: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     arguments = engine_arguments(settings, devices.cuda("H100"))
     assert arguments["distributed_executor_backend"] == "ray"
+
+
+def test_arguments_come_from_the_device_then_settings_then_engine_args(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 1000}')
+    device = devices.metax("C500")
+    arguments = engine_arguments(Settings(model_dir=tmp_path), device)
+    assert arguments["max_num_seqs"] == 256
+    assert arguments["max_model_len"] == 1000
+    chosen = Settings(model_dir=tmp_path, max_num_seqs=99, engine_args={"max_num_seqs": 7})
+    assert engine_arguments(chosen, device)["max_num_seqs"] == 7
+    eager = Settings(model_dir=tmp_path, startup="eager", max_num_seqs=64)
+    arguments = engine_arguments(eager, device)
+    assert (arguments["enforce_eager"], arguments["max_num_seqs"]) == (True, 64)
+
+
+def test_graphs_are_captured_for_what_a_step_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    def sizes(device: devices.Device, **settings: Any) -> list[int]:
+        arguments = engine_arguments(Settings(model_dir=tmp_path, **settings), device)
+        return arguments.get("compilation_config", {}).get("cudagraph_capture_sizes", [])
+
+    assert sizes(devices.cuda("H100"))[-5:] == [320, 358, 384, 448, 512]
+    assert max(sizes(devices.metax("C500"))) == 256
+    assert max(sizes(devices.wsl("4090"))) == 512  # 256 answers and the prompts beside them
+    assert sizes(devices.cuda("H100"), max_num_seqs=100)[-5:] == [100, 112, 128, 160, 192]
+    assert sizes(devices.cuda("H100"), enforce_eager=True) == []
+    assert sizes(devices.cuda("H100"), startup="eager") == []
+    assert sizes(devices.cpu("x")) == []
+    own = {"compilation_config": {"cudagraph_capture_sizes": [7]}}
+    assert sizes(devices.cuda("H100"), engine_args=own) == [7]
+
+
+def test_awq_weights_on_metax_need_its_layout_and_float16(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
+    settings = Settings(model_dir=tmp_path)
+    on_metax = engine_arguments(settings, devices.metax("C500"))
+    assert (on_metax["quantization"], on_metax["dtype"]) == ("awq", "float16")
+    assert "quantization" not in engine_arguments(settings, devices.cuda("H100"))
 
 
 # On a processor vLLM wants a NUMA node for each process, unless it is told not to bind them; the
@@ -78,45 +104,3 @@ def test_a_model_over_two_workers_answers_as_over_one(tiny_model: Path, tmp_path
     with running_service(tmp_path, **variables) as service:
         service.wait_until_ready(400)
         assert ask(service, MANY) == RIGHT
-
-
-@pytest.mark.slow
-@pytest.mark.vllm
-@pytest.mark.timeout(1200)
-def test_two_copies_answer_as_one_keep_deadlines_and_survive_a_loss(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    variables = {
-        "MODEL_DIR": str(tiny_model),
-        "DATA_PARALLEL_SIZE": "2",
-        "MAX_NUM_SEQS": "16",
-        "PREDICT_BUDGET_S": str(BUDGET_S),
-        **ON_A_PROCESSOR,
-    }
-    with running_service(tmp_path, **variables) as service:
-        service.wait_until_ready(400)
-        assert figures(service)["slots"] == 32
-        assert ask(service, MANY) == RIGHT
-        began = time.monotonic()
-        many = ask(service, MANY * 400)  # more than there is time for
-        assert time.monotonic() - began < BUDGET_S + 3
-        assert len(many) == len(MANY) * 400
-        assert sum(map(bool, many)) > 100
-        assert all(
-            right.startswith(answer.rstrip("\ufffd"))
-            for answer, right in zip(many, RIGHT * 400, strict=True)
-        )
-        assert ask(service, MANY) == RIGHT
-        with ThreadPoolExecutor(1) as pool:
-            pending = pool.submit(ask, service, MANY * 400)
-            wait_for(lambda: figures(service)["running"] > 0)
-            kill_engine_process(service)
-            assert len(pending.result()) == len(MANY) * 400
-        wait_for(lambda: figures(service)["remakes"] == 1)
-        wait_for(lambda: metric(service, "serving_engine_recovering") == 0, 200)
-        assert ask(service, MANY) == RIGHT
-        family = psutil.Process(service.process.pid).children(recursive=True)
-        service.process.terminate()
-        service.process.wait(10)
-        _, left = psutil.wait_procs(family, timeout=20)
-        assert left == []
