@@ -25,6 +25,9 @@ RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${M
 # earlier start on the same device has compiled, where you have kept it (README: COMPILE_CACHE_DIR).
 COPY serve.py serve.env* compile_cache.tar* ./
 COPY common/ common/
+COPY retrieval/ retrieval/
+# The book's index, where `python -m retrieval build … --out index` has made one: it is small.
+COPY index/ index/
 COPY serving/ serving/
 
 # No network in the run: nothing may look for a newer file or report usage. VLLM_PLUGINS stays as

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from common.manifest import (
+    MANIFEST_NAME,
     Manifest,
     directory_records,
     file_record,
@@ -21,8 +22,9 @@ from data.books import read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
 from data.sections import read_sections
+from retrieval.dense import INDEX_NAME as DENSE_NAME
 from retrieval.dense import DenseIndex, Encoder
-from retrieval.passages import Passage, write_passages
+from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import SparseIndex
 
@@ -116,13 +118,16 @@ def _vectors(directory: Path, texts: Sequence[str], cache: Cache | None) -> np.n
 
 
 def _publish(work: Path, out: Path, manifest: Manifest) -> bool:
-    """Put a finished index in place of the old one; an equal one stays as it is."""
+    """Put a finished index in place of the old one, other files of the folder stay; an equal one
+    stays as it is."""
     old = read_manifest(out) if out.is_dir() else None
     if old and (old.outputs, old.settings) == (manifest.outputs, manifest.settings):
         return False
     write_manifest(work, manifest)
-    work.chmod(0o755)  # mkdtemp's own is for one user; the image's may be another
-    if out.exists():
-        shutil.rmtree(out)
-    work.replace(out)
+    out.mkdir(exist_ok=True)
+    shutil.rmtree(out / SPARSE_DIR, ignore_errors=True)
+    for name in (MANIFEST_NAME, PASSAGES_NAME, DENSE_NAME):
+        (out / name).unlink(missing_ok=True)
+    for path in work.iterdir():
+        path.replace(out / path.name)
     return True

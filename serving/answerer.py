@@ -21,6 +21,7 @@ from common.prompting import (
     tokenize_prompts,
 )
 from serving.batch_record import BatchRecord, log_batch
+from serving.book_context import book_context
 from serving.clean_answer import clean
 from serving.engine.base import HANG_GRACE_S, Answer, Batch, Engine, EngineError, ModelError
 from serving.resource_usage import resident_bytes
@@ -49,6 +50,7 @@ class Answerer:
         # A tokenizer object is not thread-safe (the engine has its own): only this thread uses it.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
+        self.book = book_context(settings)
         self._running: set[Batch] = set()
         self._last_deadline = float("inf")
         # Called with the record of every answered call.
@@ -176,6 +178,8 @@ class Answerer:
         limit = max(context - self.settings.max_tokens, context // 2)
         # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
         questions = [shorten_text(question, limit) for question in questions]
+        if self.book is not None:
+            questions = self._with_passages(questions, limit)
         prompts = tokenize_prompts(
             tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
         )
@@ -195,6 +199,18 @@ class Answerer:
         for index in long:
             prompts[index] = shorten_middle(prompts[index], limit)
         return prompts
+
+    def _with_passages(self, questions: Sequence[str], limit: int) -> list[str]:
+        """Each question with passages of the book; the whole prompt stays within `limit` tokens."""
+        tokenizer = self._tokenizer.result()
+        alone = tokenize_prompts(
+            tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
+        )
+        return self.book.prompts(
+            questions,
+            [limit - len(prompt) for prompt in alone],
+            lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
+        )
 
     def _record(
         self,

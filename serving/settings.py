@@ -87,6 +87,28 @@ class Settings(BaseSettings):
         "default (serving/engine/devices.py), and never with several GPUs or asked-for "
         "async_scheduling.",
     )
+    retrieval_dir: Path | None = Field(
+        Path("index"),
+        description="Index of the book (`python -m retrieval build`), whose passages then stand "
+        "before each question. The default folder may be empty: questions are asked alone.",
+    )
+    retrieval_passages: int = Field(
+        3, ge=0, le=20, description="Passages before a question. 0: none, whatever the index."
+    )
+    retrieval_tokens: int = Field(
+        1024,
+        ge=0,
+        description="Tokens of all passages before a question together; fewer where the question "
+        "leaves less room in the context.",
+    )
+    retrieval_encoder: Path | None = Field(
+        None,
+        description="Directory of the bi-encoder that the index was built with: searched by "
+        "meaning, too. Unset: BM25 alone.",
+    )
+    retrieval_reranker: Path | None = Field(
+        None, description="Directory of a cross-encoder that orders what was found. Unset: none."
+    )
     max_model_len: int = Field(
         2048,
         gt=0,

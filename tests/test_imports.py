@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 # them and so may know all.
 MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
-    "serving": {"common.manifest", "common.prompting"},  # what of `common` is in the image
+    # What of these is in the image.
+    "serving": {"common.manifest", "common.prompting", "retrieval.prompt", "retrieval.search"},
+    "retrieval": {"common", "data", "judging.questions"},
     "judging": {"common"},
     "preflight": {"common", "judging"},
     "data": {"common", "judging.questions", "judging.scoring"},

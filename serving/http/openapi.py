@@ -59,9 +59,26 @@ class Info(BaseModel):
     version: str
     model: Model
     engine: dict[str, Any]
+    retrieval: dict[str, Any] | None = Field(description="the index in use; null: none")
     startup: dict[str, Any]
     memory: dict[str, int | None] = Field(description="bytes")
     settings: dict[str, Any]
+
+
+class FoundPassage(BaseModel):
+    """A passage that stands before a question, and where the book has it."""
+
+    book: str
+    path: list[str] = Field(description="headings, outermost first")
+    start: int = Field(description="character in the book's text")
+    score: float
+    text: str
+
+
+class Passages(BaseModel):
+    """For each question its passages, best first."""
+
+    passages: list[list[FoundPassage]]
 
 
 def _refusal(description: str, **headers: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +129,14 @@ METRICS: dict[str, Any] = {
     "responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 }
 INFO: dict[str, Any] = {"response_model": Info}
+PASSAGES: dict[str, Any] = {
+    "response_model": Passages,
+    "responses": {
+        **PREDICT["responses"],
+        404: _refusal("The service answers without an index."),
+    },
+    "openapi_extra": PREDICT["openapi_extra"],
+}
 
 NEEDS_TOKEN: Responses = {
     401: _refusal("API_TOKEN is missing or wrong.", **{"WWW-Authenticate": _WWW_AUTHENTICATE})

@@ -1,9 +1,11 @@
 """What operators ask: health probes, metrics, facts and the API's description. Behind API_TOKEN,
 where that is set."""
 
+import asyncio
+import time
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from serving import __version__
@@ -11,7 +13,9 @@ from serving.http import openapi
 from serving.http.auth import TokenAuth
 from serving.http.docs_page import docs_page
 from serving.http.metrics import CONTENT_TYPE
+from serving.http.predict import read_body
 from serving.http.redaction import without_secrets
+from serving.http.schema import parse_predict
 from serving.http.state import state_of
 from serving.resource_usage import memory
 
@@ -25,6 +29,7 @@ def operators_router(auth: TokenAuth | None) -> APIRouter:
     router.get("/readyz", **openapi.READY)(ready)
     router.get("/metrics", **openapi.METRICS)(metrics)
     router.get("/info", **openapi.INFO)(info)
+    router.post("/passages", **openapi.PASSAGES)(passages)
     router.get("/openapi.json", include_in_schema=False)(schema)
     router.get("/docs", include_in_schema=False)(docs)
     return router
@@ -61,10 +66,44 @@ async def info(request: Request) -> dict[str, Any]:
             "manifest": manifest.model_dump() if manifest else None,
         },
         "engine": without_secrets(service.answerer.engine.info()),
+        "retrieval": book.info() if (book := service.answerer.book) else None,
         "startup": service.startup,
         "memory": memory(),
         "settings": without_secrets(settings.model_dump(mode="json")),
     }
+
+
+async def passages(request: Request) -> JSONResponse:
+    """What stands before these questions: the same body as POST /predict, nothing is answered."""
+    service = state_of(request)
+    book = service.answerer.book
+    if book is None:
+        raise HTTPException(404, "no index: RETRIEVAL_DIR names none")
+    settings, admission = service.settings, service.admission
+    deadline = time.monotonic() + settings.predict_budget_s
+    with admission.admit():
+        body = await read_body(request, settings.max_body_bytes, deadline, admission)
+        with admission.reserve(len(body)):
+            prompt = parse_predict(body).prompt
+            questions = [prompt] if isinstance(prompt, str) else prompt
+            found = await asyncio.to_thread(book.search, questions)
+    return JSONResponse(
+        {
+            "passages": [
+                [
+                    {
+                        "book": hit.passage.book,
+                        "path": list(hit.passage.path),
+                        "start": hit.passage.start,
+                        "score": hit.score,
+                        "text": hit.passage.text,
+                    }
+                    for hit in hits
+                ]
+                for hits in found
+            ]
+        }
+    )
 
 
 async def schema(request: Request) -> JSONResponse:

@@ -41,7 +41,7 @@ async def predict(request: Request) -> JSONResponse:
     began = time.monotonic()
     deadline = began + settings.predict_budget_s
     with admission.admit():
-        body = await _read_body(request, settings.max_body_bytes, deadline, admission)
+        body = await read_body(request, settings.max_body_bytes, deadline, admission)
         with admission.reserve(len(body)):
             prompt = parse_predict(body).prompt
             questions = [prompt] if isinstance(prompt, str) else prompt
@@ -52,7 +52,7 @@ async def predict(request: Request) -> JSONResponse:
     return JSONResponse({"response": answers[0] if isinstance(prompt, str) else answers})
 
 
-async def _read_body(request: Request, limit: int, deadline: float, admission: Admission) -> bytes:
+async def read_body(request: Request, limit: int, deadline: float, admission: Admission) -> bytes:
     """The body. Raises BadRequestError: 413 when it is too large, 408 when it does not end in
     time or before the service does; ClientGoneError when the caller hangs up."""
 

@@ -1,0 +1,104 @@
+"""The book at hand: passages of the index before each question (RETRIEVAL_DIR)."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from common.manifest import chain, read_manifest
+from serving.engine.base import ModelError
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Characters of a question that are searched for: what a person asks is shorter.
+SEARCHED_CHARACTERS = 2000
+
+
+class BookContext:
+    """Finds passages for questions, as many as the settings and the context allow."""
+
+    def __init__(self, settings: Settings):
+        """Load the index. Raises ModelError naming what is wrong with it."""
+        # Here, not above: a service without an index needs none of these packages.
+        try:
+            from retrieval.prompt import FORM, fitting, with_passages
+            from retrieval.search import Retriever
+
+            began = time.monotonic()
+            self._retriever = Retriever.load(
+                settings.retrieval_dir, settings.retrieval_encoder, settings.retrieval_reranker
+            )
+            self._manifest = read_manifest(settings.retrieval_dir)
+        except (ImportError, ValueError, OSError) as error:
+            raise ModelError(f"RETRIEVAL_DIR={settings.retrieval_dir}: {error}") from error
+        self._count = settings.retrieval_passages
+        self._budget = settings.retrieval_tokens
+        self._form, self._fitting, self._with_passages = FORM, fitting, with_passages
+        self._sizes: dict[str, int] = {}
+        self._searching = threading.Lock()  # an encoder is one thread's at a time
+        for line in chain(self._manifest) if self._manifest else []:
+            log.info("retrieval: %s", line)
+        log.info(
+            "retrieval: %d passages, %s, loaded in %.1f s",
+            *(len(self._retriever.passages), self._retriever.method, time.monotonic() - began),
+        )
+
+    def prompts(
+        self, questions: Sequence[str], rooms: Sequence[int], tokens: Callable[[str], int]
+    ) -> list[str]:
+        """Each question with its passages before it.
+
+        rooms: tokens that each question's prompt leaves free in the context; where not even the
+        shortest passage fits, the question stands alone. tokens: counts those of a text.
+        """
+        began = time.monotonic()
+        form = self._size(self._form, tokens)
+        found = self.search(questions)
+        asked = []
+        for question, hits, room in zip(questions, found, rooms, strict=True):
+            passages = self._fitting(
+                [hit.passage for hit in hits],
+                lambda text: self._size(text, tokens),
+                min(room - form, self._budget),
+            )
+            asked.append(self._with_passages(question, passages))
+        log.info("retrieval: %d questions in %.3f s", len(asked), time.monotonic() - began)
+        return asked
+
+    def search(self, questions: Sequence[str]) -> list[list[Any]]:
+        """The passages found for each question (retrieval.search.Hit), best first."""
+        searched = [question[:SEARCHED_CHARACTERS] for question in questions]
+        with self._searching:
+            return self._retriever.search(searched, self._count)
+
+    def info(self) -> dict[str, Any]:
+        """Facts for `GET /info`."""
+        return {
+            "books": self._manifest.name if self._manifest else None,
+            "passages": len(self._retriever.passages),
+            "method": self._retriever.method,
+            "passages_a_question": self._count,
+            "tokens_a_question": self._budget,
+            "manifest": self._manifest.model_dump() if self._manifest else None,
+        }
+
+    def _size(self, text: str, tokens: Callable[[str], int]) -> int:
+        """Tokens of a passage; it may stand before many questions."""
+        if text not in self._sizes:
+            self._sizes[text] = tokens(text)
+        return self._sizes[text]
+
+
+def book_context(settings: Settings) -> BookContext | None:
+    """The index that the settings name; None: questions are asked alone.
+
+    Raises ModelError when RETRIEVAL_DIR is set and holds none. The default folder may be empty.
+    """
+    if settings.retrieval_passages == 0 or settings.retrieval_dir is None:
+        return None
+    named = "retrieval_dir" in settings.model_fields_set
+    if not named and not (settings.retrieval_dir / "passages.jsonl").is_file():
+        return None
+    return BookContext(settings)
