@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.filters import Cleaner
+from data.filters import Filters
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Funnel:
     leaked: int = 0
     duplicates: Counter[str] = field(default_factory=Counter)
 
-    def steps(self, cleaner: Cleaner) -> list[dict[str, Any]]:
+    def steps(self, filters: Filters) -> list[dict[str, Any]]:
         """The funnel as rows: name, count, and what was lost there by reason."""
         rows: list[tuple[str, int, dict[str, int]]] = [
             ("books", len(self.books), {"unreadable": len(self.skipped)}),
@@ -36,7 +36,7 @@ class Funnel:
             ("chunks", self.chunks, {"the source gave no answer": self.unanswered}),
             ("pairs made", self.made, {}),
             ("pairs merged in", self.merged, {}),
-            ("after cleaning", self.cleaned, dict(sorted(cleaner.dropped.items()))),
+            ("after cleaning", self.cleaned, dict(sorted(filters.dropped.items()))),
             ("after near-duplicates", self.distinct, dict(sorted(self.duplicates.items()))),
             ("after leaks", self.distinct - self.leaked, {"near a test pair": self.leaked}),
         ]

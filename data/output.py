@@ -18,7 +18,7 @@ from common.manifest import (
     write_manifest,
 )
 from data import report as reports
-from data.filters import Cleaner
+from data.filters import Filters
 from data.formats import dataset_info, read_pairs, write_rows, write_testset
 from data.funnel import Funnel
 from data.records import Pair
@@ -42,7 +42,7 @@ def make_report(
     splits: dict[str, list[Pair]],
     pairs: list[Pair],
     funnel: Funnel,
-    cleaner: Cleaner,
+    filters: Filters,
     found_leaks: list[dict[str, Any]],
     compare: Path | None,
     tokens: Any,
@@ -60,7 +60,7 @@ def make_report(
         "skipped": funnel.skipped,
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
-        "funnel": funnel.steps(cleaner),
+        "funnel": funnel.steps(filters),
         "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
         "kinds_max": max(kinds.values(), default=1),

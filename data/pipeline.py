@@ -19,11 +19,11 @@ from data.books import BookError, read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
 from data.dedupe import drop_duplicates
-from data.filters import Cleaner
+from data.filters import Filters
 from data.formats import merged_pairs, read_pairs
 from data.funnel import Funnel
 from data.output import make_manifest, make_report, publish, write_files
-from data.paraphrase import rephrased
+from data.paraphrase import paraphrased
 from data.records import Chunk, Pair, pair_at
 from data.sections import read_sections
 from data.settings import BuildSettings
@@ -78,19 +78,19 @@ def build(
     started = time.monotonic()
     tests = [(path, read_pairs(path)) for path in excludes]  # a typo must show before the work
     tokens = reports.token_counter(settings.tokenizer)
-    cleaner = Cleaner(settings.rules_off)
+    filters = Filters(settings.rules_off)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = _work_directory(out)
     try:
         funnel = Funnel()
-        pairs = _from_books(books, work, source, cache, settings, cleaner, funnel, progress)
+        pairs = _from_books(books, work, source, cache, settings, filters, funnel, progress)
         for note in source.notes:
             progress.warn(note)
         given: list[Pair] = []
         for path in merges:
             merged = _placed(merged_pairs(path), funnel)
             funnel.merged += len(merged)
-            given += cleaner.keep(merged, "")
+            given += filters.keep(merged, "")
         pairs = given + pairs  # of two that say the same, the one that somebody chose stays
         funnel.cleaned = len(pairs)
         progress.step("near-duplicates, leaks, split")
@@ -99,14 +99,14 @@ def build(
         pairs, found_leaks = _without_leaks(pairs, tests)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            raise NothingLeftError(f"no pair is left: {json.dumps(funnel.steps(cleaner))}")
+            raise NothingLeftError(f"no pair is left: {json.dumps(funnel.steps(filters))}")
         splits = split_pairs(pairs, settings.split)
-        train = rephrased(splits["train"], settings.wordings)
+        train = paraphrased(splits["train"], settings.wordings)
         train = without_near(train, [*splits["dev"], *splits["calibration"]])
         splits["train"], reworded_leaks = _without_leaks(train, tests)
         for before, after in zip(found_leaks, reworded_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
-        report = make_report(source, splits, pairs, funnel, cleaner, found_leaks, compare, tokens)
+        report = make_report(source, splits, pairs, funnel, filters, found_leaks, compare, tokens)
         report["warnings"] += write_files(work, splits, report, settings)
         manifest = make_manifest(work, source, settings, funnel, books, excludes, merges)
         manifest.seconds = round(time.monotonic() - started, 2)
@@ -172,7 +172,7 @@ def _from_books(
     source: PairSource,
     cache: Cache,
     settings: BuildSettings,
-    cleaner: Cleaner,
+    filters: Filters,
     funnel: Funnel,
     progress: Progress,
 ) -> list[Pair]:
@@ -194,7 +194,7 @@ def _from_books(
                     funnel.unanswered += 1
                     continue
                 funnel.made += len(made[chunk.id])
-                pairs += cleaner.keep(made[chunk.id], chunk.text)
+                pairs += filters.keep(made[chunk.id], chunk.text)
     return pairs
 
 

@@ -9,7 +9,7 @@ import pytest
 from data.books import read_book
 from data.chunks import cut_chunks
 from data.dedupe import drop_duplicates
-from data.filters import Cleaner
+from data.filters import Filters
 from data.sections import read_sections
 from data.sources.rules import RulesSource
 
@@ -26,10 +26,10 @@ def pairs_of(text: str) -> dict[str, str]:
 
 def kept_pairs(path: Path) -> list:
     chunks = list(cut_chunks(path.name, read_sections(read_book(path).text)))
-    cleaner = Cleaner()
+    filters = Filters()
     kept = []
     for chunk, pairs in RulesSource().pairs(chunks):
-        kept += cleaner.keep(pairs, chunk.text)
+        kept += filters.keep(pairs, chunk.text)
     return drop_duplicates(kept, Counter())
 
 
