@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from data.records import CODE, Pair
+from data.records import CODE, VERBATIM, Pair
 from data.sources.sentence import points_elsewhere
 from data.text import ascii_terms, cjk_share, normalise, sentences
 
@@ -92,9 +92,7 @@ def _language(pair: Pair, chunk: str) -> bool:
     if chunk and cjk_share(chunk) < 0.1 and pair.kind != CODE:
         return True
     asked = cjk_share(pair.question) > 0.1
-    return asked and (
-        pair.kind in (CODE, "command") or bool(re.search("[\u4e00-\u9fff]", pair.answer))
-    )
+    return asked and (pair.kind in VERBATIM or bool(re.search("[\u4e00-\u9fff]", pair.answer)))
 
 
 @filter_(
@@ -125,7 +123,7 @@ def _length(pair: Pair, chunk: str) -> bool:
     ),
 )
 def _elsewhere(pair: Pair, chunk: str) -> bool:
-    answer = "" if pair.kind in (CODE, "command") else pair.answer
+    answer = "" if pair.kind in VERBATIM else pair.answer
     return not (points_elsewhere(pair.question) or points_elsewhere(answer))
 
 
@@ -142,7 +140,7 @@ def _elsewhere(pair: Pair, chunk: str) -> bool:
 )
 def _truncated(pair: Pair, chunk: str) -> bool:
     answer = pair.answer.rstrip()
-    if pair.kind in (CODE, "command"):
+    if pair.kind in VERBATIM:
         return answer.count("{") == answer.count("}")
     if answer.count("```") % 2:
         return False
@@ -165,7 +163,7 @@ def _truncated(pair: Pair, chunk: str) -> bool:
     kept=Example("什么是线程束？", "线程束是调度的基本单位。线程束包含 32 个线程。"),
 )
 def _repeating(pair: Pair, chunk: str) -> bool:
-    if pair.kind in (CODE, "command"):
+    if pair.kind in VERBATIM:
         return True
     said = [normalise(s) for s in sentences(pair.answer) if len(s) > 6]
     if len(said) != len(set(said)):

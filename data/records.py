@@ -4,7 +4,9 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-PARAGRAPH, ITEM, CODE, TABLE, QUOTE = "paragraph", "item", "code", "table", "quote"
+PARAGRAPH, ITEM, CODE, TABLE, QUOTE = "paragraph", "item", "code", "table", "quote"  # blocks
+COMMAND = "command"
+VERBATIM = (CODE, COMMAND)  # kinds of pairs whose answer is code, kept as it is printed
 
 
 def digest(*parts: str) -> str:

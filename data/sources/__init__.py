@@ -4,11 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pydantic import BaseModel, ConfigDict
+
 from data.records import Chunk, Pair
 
 
 class SourceError(RuntimeError):
     """A source that cannot go on; what it made before is kept. The message says what to do."""
+
+
+class SourceSettings(BaseModel):
+    """What a source can be told; each source has a model of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)

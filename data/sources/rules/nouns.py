@@ -4,7 +4,7 @@ import logging
 import re
 from functools import lru_cache
 
-from data.sources.vocabulary import WORDS
+from data.sources.rules.vocabulary import WORDS
 from data.text import tidy
 
 _POINTING = re.compile(
