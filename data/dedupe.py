@@ -77,17 +77,18 @@ def _terms(text: str) -> tuple[str, ...]:
     return tuple(sorted(term.lower() for term in ascii_terms(text)))
 
 
-def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
+def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
     """Pairs in order without those whose question, or whose answer, was there before.
 
-    Counted in `dropped`: `same_question` (nearly the same question and answer), `conflict` (the
-    very same question with another answer: a model cannot learn both), `same_answer` (an answer
-    that enough questions have already). Nearly the same question with another answer asks for
-    another fact (尾数位, 指数位) and stays.
+    Also how many went for which reason: `same_question` (nearly the same question and answer),
+    `conflict` (the very same question with another answer: a model cannot learn both),
+    `same_answer` (an answer that enough questions have already). Nearly the same question with
+    another answer asks for another fact (尾数位, 指数位) and stays.
     """
     questions, answers = NearIndex(QUESTION_RATIO), NearIndex(ANSWER_RATIO)
     exact: dict[str, int] = {}
     uses: Counter[int] = Counter()
+    dropped: Counter[str] = Counter()
     kept: list[Pair] = []
     for pair in pairs:
         asked = normalise(pair.question)
@@ -111,7 +112,7 @@ def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
         exact[asked] = number
         questions.add(number, pair.question)
         kept.append(pair)
-    return kept
+    return kept, dropped
 
 
 def _alike(first: Pair, second: Pair) -> bool:

@@ -3,9 +3,11 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
 
 from data.dedupe import NearIndex
+from data.options import option
 from data.records import Pair
 
 SPLITS = ("train", "dev", "calibration")
@@ -16,13 +18,14 @@ class SplitLeakError(RuntimeError):
     """A fact is on both sides of a split: a bug, never to be ignored."""
 
 
-@dataclass(frozen=True)
-class SplitSettings:
+class SplitSettings(BaseModel):
     """Shares are of pairs; sections are never cut, so the outcome is near them."""
 
-    seed: int = 0
-    dev: float = 0.1
-    calibration: float = 0.05
+    model_config = ConfigDict(frozen=True)
+
+    seed: int = option(0, "of the split")
+    dev: float = option(0.1, "share of pairs", ge=0, le=0.5)
+    calibration: float = option(0.05, "share of pairs", ge=0, le=0.5)
 
 
 def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, list[Pair]]:

@@ -1,7 +1,6 @@
 """Rules: each one's examples, then texts where several meet, then the verdicts of readers."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def kept_pairs(path: Path) -> list:
     kept = []
     for chunk, pairs in RulesSource().pairs(chunks):
         kept += filters.keep(pairs, chunk.text)
-    return drop_duplicates(kept, Counter())
+    return drop_duplicates(kept)[0]
 
 
 def markdown_of(example: Good | Bad) -> str:

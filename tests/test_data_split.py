@@ -46,7 +46,7 @@ def test_sections_that_tell_the_same_fact_stay_together():
     fact = "共享内存位于芯片上，由同一线程块的线程共用，访问延迟很低，大小有限。"
     pairs += [Pair(f"问{n}：共享内存怎么样？", fact, path=(f"节{n}",)) for n in (0, 5, 9)]
     for seed in range(8):
-        splits = split_pairs(pairs, SplitSettings(seed, 0.3, 0.2))
+        splits = split_pairs(pairs, SplitSettings(seed=seed, dev=0.3, calibration=0.2))
         home = {name for name, rows in splits.items() if any(p.answer == fact for p in rows)}
         assert len(home) == 1
 
@@ -85,5 +85,6 @@ def test_a_wording_near_a_held_out_question_goes():
 )
 def test_any_pairs_split_without_a_leak(rows, seed):
     pairs = [Pair(f"{text}？", f"{text}的答案", path=(str(section),)) for section, text in rows]
-    splits = split_pairs(pairs, SplitSettings(seed, 0.3, 0.2))  # asserts by itself
+    # split_pairs raises on a leak by itself.
+    splits = split_pairs(pairs, SplitSettings(seed=seed, dev=0.3, calibration=0.2))
     assert sorted(p.id for name in SPLITS for p in splits[name]) == sorted(p.id for p in pairs)

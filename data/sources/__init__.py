@@ -1,4 +1,4 @@
-"""Where pairs come from: one protocol, three sources (rules, teacher, vllm)."""
+"""Where pairs come from: what every source is and can do; `registry.py` lists them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,13 @@ class SourceError(RuntimeError):
 
 
 class SourceSettings(BaseModel):
-    """What a source can be told; each source has a model of its own."""
+    """What a source can be told; each source has a model of its own, which checks it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def unused(self) -> dict[str, str]:
+        """Fields that change nothing as the others are set, and why ("without --ray")."""
+        return {}
 
 
 @dataclass(frozen=True)
