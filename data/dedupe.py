@@ -1,6 +1,7 @@
-"""Near-duplicates among questions and answers: rapidfuzz decides.
+"""Near-duplicates among questions and answers, by rapidfuzz's similarity.
 
-Few texts are compared all with all; among many, datasketch proposes (MinHash).
+Up to `COMPARE_ALL` texts are compared each with each; beyond, MinHash (datasketch) proposes the
+candidates to compare with.
 """
 
 from collections import Counter
@@ -14,10 +15,10 @@ from data.text import ascii_terms, normalise
 
 QUESTION_RATIO = 0.9
 ANSWER_RATIO = 0.9
-SAME_ANSWER = 80  # percent: two answers to nearly one question that say the same
-ANSWERS_SHARED = 2  # questions that may have (nearly) the same answer
+SAME_ANSWER = 80  # percent similarity above which two answers say the same
+ANSWERS_SHARED = 2  # so many questions may share (nearly) one answer
 _PERMUTATIONS = 64
-COMPARE_ALL = 500  # texts; so many cost a second in all, and a small book needs no datasketch
+COMPARE_ALL = 500  # texts; up to here MinHash would cost more than it saves
 
 
 class NearIndex:
@@ -78,7 +79,7 @@ def _terms(text: str) -> tuple[str, ...]:
 
 
 def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
-    """Pairs in order without those whose question, or whose answer, was there before.
+    """Pairs in order without those whose question or answer came earlier.
 
     Also how many went for which reason: `same_question` (nearly the same question and answer),
     `conflict` (the very same question with another answer: a model cannot learn both),

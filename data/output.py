@@ -1,4 +1,4 @@
-"""What a build leaves behind: report, rows, test set, manifest, moved into place as a whole."""
+"""What a build writes: report, rows, test set and manifest, moved into place together."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""train / dev / calibration by section, so that no fact is on two sides."""
+"""Pairs → train, dev and calibration by section, so that no fact is in two of them."""
 
 import hashlib
 from collections import defaultdict
@@ -15,7 +15,7 @@ SAME_QUESTION, SAME_ANSWER = 0.9, 0.85
 
 
 class SplitLeakError(RuntimeError):
-    """A fact is on both sides of a split: a bug, never to be ignored."""
+    """A fact is in two splits: a bug, never to be ignored."""
 
 
 class SplitSettings(BaseModel):
@@ -32,7 +32,7 @@ def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, lis
     """Pairs by split, in their order. The same pairs and seed give the same split.
 
     Sections that hold near-duplicates of each other's questions or answers go together.
-    Raises SplitLeakError if a near-duplicate is still on two sides.
+    Raises SplitLeakError if a near-duplicate is still in two splits.
     """
     clusters = _clusters(pairs)
     sizes: dict[str, int] = defaultdict(int)
@@ -86,7 +86,7 @@ def _clusters(pairs: Sequence[Pair]) -> dict[str, str]:
 
 
 def _union(parent: dict[str, str], first: str, second: str) -> None:
-    # The smaller name leads, so that the outcome does not depend on the order of pairs.
+    # The smaller name becomes the root: the outcome does not depend on the order of pairs.
     low, high = sorted((first, second))
     parent[high] = low
 

@@ -10,7 +10,7 @@ from data.records import Chunk, Pair
 
 
 class SourceError(RuntimeError):
-    """A source that cannot go on; what it made before is kept. The message says what to do."""
+    """A source cannot go on; its pairs so far are kept. The message says what to do."""
 
 
 class SourceSettings(BaseModel):

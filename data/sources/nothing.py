@@ -1,4 +1,4 @@
-"""No pairs of its own: the build then cleans, deduplicates and splits what is merged in."""
+"""The source "none": the build filters, deduplicates and splits merged pairs only."""
 
 from collections.abc import Iterator, Sequence
 

@@ -44,7 +44,7 @@ class _Worker:
 
 
 class RaySource(VllmSource):
-    """Same name, fingerprint and pairs as VllmSource: what one made, the other finds cached."""
+    """Has VllmSource's name, fingerprint and pairs, so each uses what the other cached."""
 
     settings: RaySettings
 

@@ -25,7 +25,7 @@ from data.sources.prompts import (
 )
 
 ASSUMED_TOKENS_PER_SECOND = 50  # of one call; only for the estimate
-ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: the endpoint is gone
+ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: then the source stops
 
 
 class TeacherSettings(ModelSettings):

@@ -34,7 +34,7 @@ def spaced(text: str) -> str:
 
 
 def refers_to_unseen(sentence: str) -> bool:
-    """Does a sentence hold 这种, 我们, 它, 其中一 and the like, whose meaning stands elsewhere?"""
+    """Does a sentence hold 这种, 我们, 它, 其中一 and the like, which refer to another sentence?"""
     return bool(
         re.search(r"这[个种样些里]|那[个种样些]|我们|咱们|它们?|其中[一之]|同样的", sentence)
     )

@@ -8,7 +8,7 @@ from data.sources.rules.phrases import gap, title_term
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.text import normalise, tidy
 
-# A column that describes its row as a whole, instead of naming one side of it.
+# A column that describes its row as a whole, instead of naming one attribute.
 _DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|动作")
 _TABLE = "# 9.4 浮点格式\n\n| 类型 | 位数 | 说明 |\n|---|---|---|\n| FP16 | 16 | {} |\n"
 
