@@ -1,6 +1,7 @@
 """Sentences as answers: what can stand alone, and what has to be trimmed first."""
 
 import re
+from collections.abc import Sequence
 
 from data.text import sentences, tidy
 
@@ -92,7 +93,7 @@ def strip_lead(sentence: str) -> str:
 _CONTINUES = re.compile(r"^(?:它|其|该|这(?!里|个图)|此(?!处|图)|也就是说|例如|比如|即)")
 
 
-def with_continuation(all_sentences: list[str], index: int, limit: int = 220) -> str:
+def with_continuation(all_sentences: Sequence[str], index: int, limit: int = 220) -> str:
     """Sentence `index` and the following ones that continue it ("它…", "例如…"), up to a limit."""
     answer = all_sentences[index]
     for following in all_sentences[index + 1 :]:
