@@ -41,6 +41,10 @@ class ServiceNotReadyError(RuntimeError):
     """The service did not answer `GET /` in time: the judge would fail the submission."""
 
 
+class NothingListensError(ServiceNotReadyError):
+    """No connection could be made, and nobody asked to wait for the port to open."""
+
+
 @dataclass(frozen=True)
 class Health:
     """The first HTTP 200 of `GET /`: its `status` field, the mode that follows, seconds waited."""
@@ -79,6 +83,7 @@ class _Exchange:
     body: bytes = b""
     problem: str | None = None
     late: bool = False
+    unconnected: bool = False
 
 
 def check_url(url: str) -> str:
@@ -92,12 +97,14 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S) -> Health:
+def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S, wait_for_port: bool = True) -> Health:
     """Ask `GET /` until it answers HTTP 200, at most `limit` seconds.
 
-    Raises ServiceNotReadyError with the last problem seen.
+    wait_for_port: as the judge does, who has just started the container; False gives up at once
+    with NothingListensError when no connection can be made. Raises ServiceNotReadyError with the
+    last problem seen.
     """
-    return asyncio.run(_wait_for_service(url, limit))
+    return asyncio.run(_wait_for_service(url, limit, wait_for_port))
 
 
 def fetch_info(url: str) -> dict[str, Any] | None:
@@ -126,7 +133,7 @@ def ask(
     return asyncio.run(send(url, list(questions), limit, on_reply or (lambda done: None)))
 
 
-async def _wait_for_service(url: str, limit: float) -> Health:
+async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Health:
     problem = ""
     async with _client(url) as client:
         start = time.perf_counter()
@@ -134,6 +141,8 @@ async def _wait_for_service(url: str, limit: float) -> Health:
             exchange = await _exchange(client, "GET", "/", None, min(left, _POLL_LIMIT_S))
             if exchange.problem is None:
                 return _health(exchange.body, time.perf_counter() - start)
+            if exchange.unconnected and not wait_for_port:
+                raise NothingListensError(f"nothing listens at {url} ({exchange.problem})")
             # The last poll has little time: its lateness must not hide what is really wrong.
             problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))
@@ -255,7 +264,10 @@ async def _exchange(
         return _Exchange(seconds, problem=f"no reply within {limit:.3g} s", late=True)
     except httpx.HTTPError as error:
         seconds = time.perf_counter() - start
-        return _Exchange(seconds, problem=f"{type(error).__name__}: {error}".rstrip(": "))
+        problem = f"{type(error).__name__}: {error}".rstrip(": ")
+        return _Exchange(
+            seconds, problem=problem, unconnected=isinstance(error, httpx.ConnectError)
+        )
     if response.status_code != 200:
         detail = " ".join(response.content[:200].decode("utf-8", "replace").split())
         return _Exchange(seconds, problem=f"HTTP {response.status_code} {detail}".rstrip())

@@ -20,13 +20,15 @@ from judging.scoring import Scores
 class Conditions:
     """How to judge; the defaults are the judge's own. Times are seconds.
 
-    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only.
+    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only;
+    `wait_for_port`: see client.wait_for_service.
     """
 
     mode: Literal["auto", "batch", "serial"] = "auto"
     timeout: float = client.PREDICT_LIMIT_S
     health_timeout: float = client.HEALTH_LIMIT_S
     limit: int | None = None
+    wait_for_port: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,13 @@ def judge(
 ) -> Judgement:
     """Judge a service. `on_progress` gets test set name, questions done, questions in all.
 
-    Raises ServiceNotReadyError when `GET /` does not answer in time.
+    Raises ServiceNotReadyError when `GET /` does not answer in time, or nothing listens.
     """
     conditions = conditions or Conditions()
     report = on_progress or (lambda name, done, total: None)
     started = datetime.now().astimezone()
     report("GET /", 0, 1)
-    health = client.wait_for_service(url, conditions.health_timeout)
+    health = client.wait_for_service(url, conditions.health_timeout, conditions.wait_for_port)
     report("GET /", 1, 1)
     mode = health.mode if conditions.mode == "auto" else conditions.mode
     results = []

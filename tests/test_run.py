@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, free_port
+from common.service_process import free_port
+from tests.conftest import ROOT
 
 pytestmark = [
     pytest.mark.slow,
