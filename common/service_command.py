@@ -94,13 +94,14 @@ def _run(command: list[str]) -> int:
     try:
         code = process.wait()
     except SignalReceived as received:
-        _end(psutil.Process(process.pid), received.number)
+        _end(process.pid, received.number)
         raise
     return code if code >= 0 else 128 - code
 
 
-def _end(process: psutil.Process, number: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
+def _end(pid: int, number: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):  # Ctrl-C has ended it already
+        process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
         if number != signal.SIGINT:  # Ctrl-C has reached them from the terminal
             _send(family, signal.SIGTERM)

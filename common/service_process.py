@@ -26,6 +26,7 @@ import httpx
 import psutil
 
 STOP_GRACE_S = 20.0  # for the service to answer what it has and to end its children
+LOADING_GRACE_S = 3.0  # for one that is not ready: it has nothing to answer yet
 ORPHAN_GRACE_S = 3.0  # for what is left once the service itself has ended
 KILL_LIMIT_S = 5.0
 POLL_EVERY_S = 0.1
@@ -144,12 +145,14 @@ class ServiceProcess:
         return "\n".join((tail or [error]) if seen else [error, "…", *tail])
 
     def stop(self, grace: float = STOP_GRACE_S) -> None:
-        """End the service and what it started: TERM and `grace` seconds for the service, which may
-        end its children in order, TERM for what it left, then KILL for whatever is still there."""
+        """End the service and what it started: TERM and `grace` seconds (less while it loads) for
+        the service alone, since it needs its children to answer what it has; TERM for those that it
+        left; KILL for whatever is still there."""
         try:
             self._family()  # while its children can still be told from others'
             self.process.terminate()
-            _wait_until_gone([self._root], grace)
+            loading = self.ready_seconds is None
+            _wait_until_gone([self._root], min(grace, LOADING_GRACE_S) if loading else grace)
             if not _alive(self._root):
                 for member in (left := self._family()):
                     with contextlib.suppress(psutil.Error):

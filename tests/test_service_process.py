@@ -252,7 +252,12 @@ def test_a_signal_to_the_parent_ends_what_it_started(
 ) -> None:
     log = tmp_path / "log"
     command = python(PROGRAM, thread, str(log), PARENT + "time.sleep(600)", "own", SLEEP)
-    parent = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background
+    )
     started = [read_number(log)]
     started += psutil.Process(parent.pid).children(recursive=True)
     assert len(started) == 3  # the service, its child twice
