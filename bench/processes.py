@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from common.service_process import ServiceError, ServiceProcess, free_port, running
+from common.ports import free_port
+from common.service_process import ServiceError, ServiceProcess, running
 
 START_LIMIT_S = 300.0
 CALL_LIMIT_S = 900.0

@@ -19,11 +19,10 @@ from typing import Annotated
 import psutil
 import typer
 
+from common.ports import PortTakenError, check_port
 from common.service_process import (
-    PortTakenError,
     ServiceError,
     SignalReceived,
-    check_port,
     ended_with,
     running,
     stop_on_signals,

@@ -8,7 +8,6 @@ Any command and any path will do; several services may run at once, in threads t
 """
 
 import contextlib
-import errno
 import os
 import re
 import signal
@@ -24,6 +23,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from common.ports import check_port, free_port
 
 STOP_GRACE_S = 20.0  # for the service to answer what it has and to end its children
 LOADING_GRACE_S = 3.0  # for one that is not ready: it has nothing to answer yet
@@ -48,15 +49,6 @@ class ServiceError(RuntimeError):
         self.reason, self.error = reason, error
 
 
-class PortTakenError(ServiceError):
-    """A port that cannot be used; the message says who holds it."""
-
-    def __init__(self, port: int, error: OSError):
-        held = f"; held by {_holders(port)}" if error.errno == errno.EADDRINUSE else ""
-        message = f"Port {port} cannot be used: {error.strerror}{held}"
-        super().__init__(message, f"port {port} cannot be used", f"{error.strerror}{held}")
-
-
 class SignalReceived(KeyboardInterrupt):
     """TERM, HUP or INT as an exception; `exit_code` is what a shell reports for the signal."""
 
@@ -66,31 +58,34 @@ class SignalReceived(KeyboardInterrupt):
 
 
 class ServiceProcess:
-    """A process in a session of its own. `running` makes it and stops it.
+    """A process in a session of its own; `running` makes and stops it, and tells the parameters.
 
-    url: its address on this machine; log: where its output goes; ready_seconds: from its start
-    until it was ready, None before; process: the Popen, its stdin and stdout as text with `pipes`.
+    url: its address on this machine; ready_seconds: from its start until it was ready, None before;
+    process: the Popen, whose stdin and stdout are text where `pipes` was asked for.
     """
 
     def __init__(
         self,
         command: Sequence[str],
         port: int,
-        log: Path,
+        log: Path | None,
+        folder: Path,
         environment: Mapping[str, str],
         cwd: Path | None,
         pipes: bool,
     ):
-        self.port, self.log = port, log
+        self.port = port
+        self.log = log or folder / "service.log"
+        self._where = f" ({log})" if log else ""
         self.url = f"http://127.0.0.1:{port}"
         self.ready_seconds: float | None = None
         self.thread = threading.current_thread()
-        # A variable that all of its descendants inherit: finds one that left the session after its
-        # parents had ended.
+        # A variable that all descendants inherit. It finds those that left the session and whose
+        # parents have ended.
         self._mark = f"SERVICE_PROCESS_{uuid.uuid4().hex}"
         self._known: set[psutil.Process] = set()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as stream:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as stream:
             self._began = time.monotonic()
             self.process: subprocess.Popen[Any] = subprocess.Popen(
                 [word.replace("{port}", str(port)) for word in command],
@@ -182,11 +177,10 @@ class ServiceProcess:
         pid = self.process.pid
         with contextlib.suppress(psutil.NoSuchProcess):
             self._known |= {self._root, *self._root.children(recursive=True)}
-        # The number of a process that ended may have gone to a stranger.
+        # Once the service has ended, its number may belong to a process of somebody else.
         session = pid if self._root.is_running() or not psutil.pid_exists(pid) else None
         for other in psutil.process_iter():
-            # It ended meanwhile, or is another user's.
-            with contextlib.suppress(psutil.Error, OSError):
+            with contextlib.suppress(psutil.Error, OSError):  # ended meanwhile, or another user's
                 if os.getsid(other.pid) == session or self._mark in other.environ():
                     self._known.add(other)
         return {member for member in self._known if _alive(member)}
@@ -203,7 +197,7 @@ class ServiceProcess:
         return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
 
     def _error(self, reason: str) -> ServiceError:
-        message = f"The service {reason}; its last words (of {self.log}):\n{self.last_words()}"
+        message = f"The service {reason}; its last words{self._where}:\n{self.last_words()}"
         return ServiceError(message, reason, self.last_error())
 
 
@@ -218,12 +212,13 @@ def running(
     pipes: bool = False,
     grace: float = STOP_GRACE_S,
 ) -> Iterator[ServiceProcess]:
-    """Start a service, and stop it and all that it started when the block ends, by a signal too.
+    """Start a service; stop it and all that it started when the block ends, by a signal too.
 
-    command: its words, `{port}` in them replaced. port: None chooses a free one. log: None keeps
-    none. environment: all of its variables; None: this process's. pipes: its stdin and stdout are
-    the caller's. Does not wait for it: `wait_until_ready` does. Raises PortTakenError, or OSError
-    when there is no such command.
+    command: `{port}` in its words is replaced; port: None chooses a free one; log: the file for its
+    output, None for a temporary one; environment: all of its variables, None for this process's;
+    pipes: stdin and stdout are pipes for the caller; grace: see `stop`. To wait for it is the
+    caller's part (`wait_until_ready`). Raises PortTakenError, or OSError when there is no such
+    command.
     """
     if port is None:
         port = free_port()
@@ -231,8 +226,7 @@ def running(
         check_port(port)
     variables = os.environ if environment is None else environment
     with tempfile.TemporaryDirectory(prefix="service_") as folder, _unwinding():
-        kept = log or Path(folder) / "service.log"
-        service = ServiceProcess(command, port, kept, variables, cwd, pipes)
+        service = ServiceProcess(command, port, log, Path(folder), variables, cwd, pipes)
         try:
             yield service
         finally:
@@ -240,46 +234,18 @@ def running(
 
 
 def stop_on_signals() -> None:
-    """Let TERM, HUP and INT end this program and every service that any of its threads started.
+    """Let TERM, HUP and INT raise SignalReceived, and end the services of other threads at once.
 
-    For programs that start services in threads, once, in the main thread. In the main thread
-    `running` sees to it by itself.
+    For programs that start services in threads or tell the signals apart: call it once, in the main
+    thread. Others need not: in the main thread `running` takes care of TERM and HUP.
     """
     for number in (*SIGNALS, signal.SIGINT):
         signal.signal(number, _unwind)
 
 
-def free_port() -> int:
-    """A port that nobody uses, on any address of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
-
-
-def check_port(port: int) -> None:
-    """Raises PortTakenError, with the name and number of the process that holds the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise PortTakenError(port, error) from error
-
-
 def ended_with(code: int) -> str:
     """An exit code of Popen in words."""
     return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-
-
-def _holders(port: int) -> str:
-    names = set()
-    with contextlib.suppress(psutil.AccessDenied):  # macOS tells only its administrator
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    name = psutil.Process(connection.pid).name()
-                    names.add(f"{name} (pid {connection.pid})")
-    return ", ".join(sorted(names)) or "a process that this user may not see"
 
 
 def _get(client: httpx.Client, path: str) -> str | None:
@@ -306,7 +272,7 @@ def _wait_until_gone(processes: Iterable[psutil.Process], seconds: float) -> Non
 
 
 def _unwind(number: int, frame: Any) -> None:
-    # The exception unwinds the main thread only.
+    # The exception unwinds the main thread only, not the `running` blocks of others.
     for service in list(_started):
         if service.thread is not threading.main_thread():
             service.kill()
@@ -315,7 +281,7 @@ def _unwind(number: int, frame: Any) -> None:
 
 @contextlib.contextmanager
 def _unwinding() -> Iterator[None]:
-    """Inside, signals that would end the program without a word to its services unwind it."""
+    """Signals that would end the program at once, and leave its services running, unwind it."""
     ours: list[signal.Signals] = []
     if threading.current_thread() is threading.main_thread():
         ours = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_DFL]

@@ -69,7 +69,7 @@ class Judgement:
 
     @property
     def deviations(self) -> list[str]:
-        """Where the conditions differ from the judge's, so that no score passes for its own."""
+        """The options that differ from the judge's conditions, to be shown beside the score."""
         given, judges = self.conditions, Conditions()
         found = [f"--mode {self.mode}"] if self.mode != self.health.mode else []
         for option, name in (("--timeout", "timeout"), ("--health-timeout", "health_timeout")):
@@ -107,7 +107,7 @@ def judge(
             partial(_report_done, report, testset.name, len(questions)),
         )
         results.append(Result(testset, questions, replies, score(questions, replies.answers)))
-    # Asked last: the judge does not ask it, so it must not warm anything up.
+    # After the questions: the judge makes no such call, so nothing may be warm because of it.
     info = client.fetch_info(url)
     return Judgement(url, started, conditions, health, mode, info, results)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from common.service_process import ServiceProcess, free_port, running
+from common.ports import free_port
+from common.service_process import ServiceProcess, running
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from common.service_process import free_port
+from common.ports import free_port
 from serving.answerer import Answerer
 from serving.engine.base import Answer, Batch
 from serving.http import app as app_module

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.service_process import free_port
+from common.ports import free_port
 from judging import client
 from judging.client import (
     NothingListensError,

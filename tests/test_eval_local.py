@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import eval_local
-from common.service_process import free_port
+from common.ports import free_port
 from tests.faulty_service import Service, dumped, replying, slowly
 
 ROOT = Path(__file__).parents[1]

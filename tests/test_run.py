@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.service_process import free_port
+from common.ports import free_port
 from tests.conftest import ROOT
 
 pytestmark = [

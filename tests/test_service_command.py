@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.service_process import free_port
+from common.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 SERVER = f"{sys.executable} -m http.server {{port}} --bind 127.0.0.1"

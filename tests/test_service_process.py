@@ -15,13 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from common.service_process import (
-    PortTakenError,
-    ServiceError,
-    check_port,
-    free_port,
-    running,
-)
+from common.ports import PortTakenError, check_port, free_port
+from common.service_process import ServiceError, running
 
 ROOT = Path(__file__).parents[1]
 # Serves the folder it runs in; `{port}` is filled in by the starter.
