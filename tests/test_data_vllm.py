@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
-import httpx
 import pytest
 
+from common.service_process import running
 from data.cache import Cache
 from data.chunks import cut_chunks
 from data.making import make_pairs
@@ -18,7 +16,6 @@ from data.sections import read_sections
 from data.sources.prompts import ModelSettings, schema
 from data.sources.teacher import TeacherSettings, TeacherSource
 from data.sources.vllm_source import VllmSettings, VllmSource, structured
-from tests.conftest import free_port
 from tests.test_data_teacher import book_text
 
 # A random model writes noise: short strings keep it inside the token limit.
@@ -102,31 +99,17 @@ def test_every_reply_of_a_real_engine_fits_the_schema(tiny_model, chunks, tmp_pa
 @pytest.mark.slow
 def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monkeypatch):
     """The OpenAI-compatible server that comes with vLLM, held to the schema."""
-    port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    options = ["--model", str(tiny_model), "--port", str(port), "--host", "127.0.0.1"]
+    options = ["--model", str(tiny_model), "--port", "{port}", "--host", "127.0.0.1"]
     options += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096"]
     compact_json = '{"backend": "xgrammar", "disable_any_whitespace": true}'
     options += ["--structured-outputs-config", compact_json, "--served-model-name", "tiny"]
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
-    log = tmp_path / "server.log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            [*command, *options], env=environment, stdout=stream, stderr=stream
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            assert server.poll() is None, log.read_text()[-3000:]
-            try:
-                if httpx.get(f"{url}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(1)
+    with running([*command, *options], environment=environment) as server:
+        server.wait_until_ready(240, "/health")
         monkeypatch.setenv("TEACHER_KEY", "any")
         settings = TeacherSettings(
-            base_url=f"{url}/v1", model="tiny", key_env="TEACHER_KEY", **SHORT
+            base_url=f"{server.url}/v1", model="tiny", key_env="TEACHER_KEY", **SHORT
         )
         teacher = TeacherSource(settings)
         replies: list[str] = []
@@ -140,9 +123,6 @@ def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monke
         assert len(replies) >= len(chunks) and teacher.tokens > 0
         for reply in replies:
             assert set(json.loads(reply, strict=False)) == {"pairs"}
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.mark.vllm
