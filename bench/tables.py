@@ -1,13 +1,14 @@
-"""The speed tables of README.md and bench/README.md, made from bench/results/.
+"""The tables of README.md, README.en.md and bench/*.md, made from bench/results/.
 
     python -m bench.tables          writes them between their marks
 
-A test checks that both hold what the recorded results give.
+A test checks that the pages hold what the recorded results give.
 """
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ NAMES = {
     "not compiled, core in its own process": "不编译，引擎在单独的进程",
     "fp8, core in its own process": "FP8，引擎在单独的进程",
     "awq by Marlin": "AWQ，Marlin 核",
-    "no block shortcut": "不走 KV 块的捷径",
+    "no block shortcut": "不走 KV 块的捷径（已删去的一项）",
     "vLLM's first model runner": "vLLM 的第一代 model runner",
     "no asynchronous scheduling": "不异步调度",
     "no asynchronous scheduling, no block shortcut": "不异步调度，不走捷径",
@@ -86,6 +87,38 @@ WINDOWS = {
     "about 43 answers": "约 43 题",
     "decode, tail": "不到 36 题",
     "about 6 answers": "约 6 题",
+}
+# The sections of bench/train_gpu.py that the page shows.
+TRAINING = {
+    "lora packed 8k": "LoRA，装箱 8,192（`qwen3-4b-lora.yaml` 的取值）",
+    "lora packed 8k, compiled": "同上，`torch_compile=true`",
+    "lora packed 16k": "LoRA，装箱 16,384",
+    "lora packed 16k, compiled": "同上，`torch_compile=true`",
+    "lora packed": "LoRA，装箱 4,096",
+    "lora unpacked": "LoRA，不装箱，24 行一批",
+    "qlora packed": "QLoRA（NF4），装箱 4,096",
+    "full packed": "全参数，梯度检查点，装箱 4,096",
+    "plain TRL": "TRL 与 PEFT 的默认值（8 行一批，秩 8）",
+}
+SCORES = {
+    "zh": {
+        "columns": ["模型和题目", "准确率", "训练之前", "上限", "复述问题"],
+        "demo, sample basic": "演示模型，示例基础集 48 题（**演示，不代表质量**）",
+        "demo, sample bonus": "演示模型，示例加分集 39 题（**演示，不代表质量**）",
+        "demo, real basic": "演示模型，真实基础集 100 题（它没有学过那本书）",
+        "0.5B, untuned": "Qwen2.5-Coder-0.5B，未微调，真实教材的 64 道新题",
+        "1.5B, untuned": "Qwen2.5-Coder-1.5B，未微调，同样 64 题",
+        "0.5B, tuned": "Qwen2.5-Coder-0.5B，用本项目的 0.5B 配方微调，92 道新题",
+    },
+    "en": {
+        "columns": ["model and questions", "accuracy", "before training", "ceiling", "echo"],
+        "demo, sample basic": "demo model, 48 of the sample basic set (**a demo, not quality**)",
+        "demo, sample bonus": "demo model, 39 of the sample bonus set (**a demo, not quality**)",
+        "demo, real basic": "demo model, 100 of the real basic set (it never saw that book)",
+        "0.5B, untuned": "Qwen2.5-Coder-0.5B untuned, 64 held-out questions on the real book",
+        "1.5B, untuned": "Qwen2.5-Coder-1.5B untuned, the same 64",
+        "0.5B, tuned": "Qwen2.5-Coder-0.5B tuned by this kit's 0.5B recipe, 92 held-out questions",
+    },
 }
 
 
@@ -153,18 +186,54 @@ def steps_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# Name of README's mark, the results, and the table made of them.
-TABLES = {
+def training_table(results: dict[str, Any]) -> str:
+    """A row for every way to train: tokens a second, share of the matrix rate, peak memory."""
+    lines = ["| 方式 | token/秒 | 占比 | 显存峰值 |", "| --- | --- | --- | --- |"]
+    measured = {row["name"]: row for row in results["sections"]}
+    for name, label in TRAINING.items():
+        row = measured[name]
+        lines.append(
+            f"| {label} | {row['tokens_per_s']:,} | {row['mfu']:.0%} "
+            f"| {row['peak_bytes'] / 1e9:.1f} GB |"
+        )
+    return "\n".join(lines)
+
+
+def scores_table(language: str, results: dict[str, Any]) -> str:
+    """A row for every score: accuracy, beside ceiling, echoed questions and the untuned model."""
+    words = SCORES[language]
+    lines = [f"| {' | '.join(words['columns'])} |", "| --- " * 5 + "|"]
+    for row in results["rows"]:
+        before = row.get("base", row.get("untrained"))
+        cells = [
+            words[row["name"]],
+            f"{row['accuracy']:.3f}",
+            "" if before is None else f"{before:.3f}",
+            f"{row['ceiling']:.3f}",
+            f"{row['echo']:.3f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# A mark's name, the results, and the table made of them.
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "scores": ("scores.json", partial(scores_table, "zh")),
+    "scores-en": ("scores.json", partial(scores_table, "en")),
     "gpu-candidates": ("serve_h100.json", candidates_table),
-    "gpu-stages": ("breakdown_h100.json", stages_table),
-    "gpu-variants": ("variants_h100.json", variants_table),
-    "gpu-steps": ("breakdown_h100.json", steps_table),
     "cpu-candidates": ("serve_cpu.json", candidates_table),
+    "training": ("train_h100.json", training_table),
+    "gpu-stages": ("breakdown_h100.json", stages_table),
+    "gpu-steps": ("breakdown_h100.json", steps_table),
+    "gpu-variants": ("variants_h100.json", variants_table),
 }
-
-
 # The tables of each page.
-PAGES = {ROOT / "README.md": ("gpu-candidates",), ROOT / "bench/README.md": tuple(TABLES)}
+PAGES = {
+    ROOT / "README.md": ("scores",),
+    ROOT / "README.en.md": ("scores-en",),
+    ROOT / "bench/README.md": ("gpu-candidates", "cpu-candidates", "training"),
+    ROOT / "bench/LOG.md": ("gpu-stages", "gpu-steps", "gpu-variants"),
+}
 
 
 def filled(text: str, names: Iterable[str]) -> str:
