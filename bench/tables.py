@@ -82,11 +82,11 @@ PARTS = {
     "waiting": "等 GPU",
 }
 WINDOWS = {
-    "358 answers": "358 题",
-    "decode, full": "358 题",
-    "about 43 answers": "约 43 题",
-    "decode, tail": "不到 36 题",
-    "about 6 answers": "约 6 题",
+    "358 answers": "358",
+    "decode, full": "358",
+    "about 43 answers": "≈ 43",
+    "decode, tail": "< 36",
+    "about 6 answers": "≈ 6",
 }
 # The sections of bench/train_gpu.py that the page shows.
 TRAINING = {
@@ -122,35 +122,45 @@ SCORES = {
 }
 
 
+def both(words: dict[str, str], name: str, more: tuple[str, str] = ("", "")) -> str:
+    """The Chinese label of a result and its own name, which is English, each with more after it."""
+    label = words.get(name, name)
+    is_chinese = any("\u4e00" <= character <= "\u9fff" for character in label)
+    return f"{label}{more[0]} · {name}{more[1]}" if is_chinese else label + more[0]
+
+
 def candidates_table(results: dict[str, Any]) -> str:
     """A row for every candidate: median seconds, beside raw defaults and beside its floor."""
     rows = results["candidates"]
     plain = statistics.median(rows["raw defaults"]["seconds"])
-    lines = ["| 方式 | 秒（中位数） | ÷ vLLM 默认 | ÷ 下限 |", "| --- | --- | --- | --- |"]
+    columns = ["方式 way", "秒，中位数 seconds", "÷ vLLM 默认 defaults", "÷ 下限 floor"]
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
     for name, row in rows.items():
         if "seconds" not in row:
             continue
         seconds = statistics.median(row["seconds"])
-        label = NAMES.get(name, name)
-        if "questions" in row:  # another amount of work: its seconds stand alone
-            lines.append(f"| {label}，前 {row['questions']} 题 | {seconds:.2f} | | |")
+        if count := row.get("questions"):  # another amount of work: its seconds stand alone
+            label = both(NAMES, name, (f"，前 {count} 题", f", first {count}"))
+            lines.append(f"| {label} | {seconds:.2f} | | |")
             continue
         floor = row.get("floor_seconds")
         beside = f"{seconds / floor:.2f}" if floor else ""
+        label = both(NAMES, name)
         lines.append(f"| {label} | {seconds:.2f} | {seconds / plain:.2f} | {beside} |")
     return "\n".join(lines)
 
 
 def variants_table(results: dict[str, Any]) -> str:
     """A row for every setting tried: median seconds, beside the default's on the same machine."""
-    lines = ["| 设置 | 秒（中位数） | 同一台机器的默认设置 | 比值 |", "| --- | --- | --- | --- |"]
+    columns = ["设置 setting", "秒，中位数 seconds", "同一台机器的默认 default", "比值 ratio"]
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
     for run in results["runs"]:
         medians = {
             name: statistics.median(row["seconds"]) for name, row in run["candidates"].items()
         }
         plain = medians.pop("service")
         lines += [
-            f"| {NAMES.get(name, name)} | {seconds:.2f} | {plain:.2f} | {seconds / plain:.2f} |"
+            f"| {both(NAMES, name)} | {seconds:.2f} | {plain:.2f} | {seconds / plain:.2f} |"
             for name, seconds in medians.items()
         ]
     return "\n".join(lines)
@@ -158,11 +168,11 @@ def variants_table(results: dict[str, Any]) -> str:
 
 def stages_table(results: dict[str, Any]) -> str:
     """Where one bf16 batch's time goes: seconds and, of steps, the host's parts in milliseconds."""
-    columns = ["阶段", "秒", "步数", "每步（毫秒）", *PARTS.values()]
+    columns = ["阶段 stage", "秒 s", "步数 steps", "每步 ms a step"]
+    columns += [f"{label} {part}" for part, label in PARTS.items()]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for row in results["breakdowns"]["bf16"]["rows"]:
-        label = STAGES.get(row["stage"], row["stage"])
-        cells = [label, f"{row['seconds']:.3f}"]
+        cells = [both(STAGES, row["stage"]), f"{row['seconds']:.3f}"]
         if steps := row.get("steps"):
             each = [f"{1000 * row[part] / steps:.1f}" for part in PARTS]
             cells += [str(steps), f"{row['mean_step_ms']:.1f}", *each]
@@ -174,7 +184,8 @@ def stages_table(results: dict[str, Any]) -> str:
 
 def steps_table(results: dict[str, Any]) -> str:
     """A row for every format and phase: what the device does in one step."""
-    columns = ["权重", "正在写", "GPU 忙（毫秒）", *KINDS.values()]
+    columns = ["权重 weights", "正在写 running", "GPU 忙 busy, ms"]
+    columns += [f"{label} {kind}" for kind, label in KINDS.items()]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for form, breakdown in results["breakdowns"].items():
         for window, found in breakdown["kernels"].items():
@@ -188,12 +199,13 @@ def steps_table(results: dict[str, Any]) -> str:
 
 def training_table(results: dict[str, Any]) -> str:
     """A row for every way to train: tokens a second, share of the matrix rate, peak memory."""
-    lines = ["| 方式 | token/秒 | 占比 | 显存峰值 |", "| --- | --- | --- | --- |"]
+    columns = ["方式 way", "token/秒 a second", "占比 share", "显存峰值 peak memory"]
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
     measured = {row["name"]: row for row in results["sections"]}
-    for name, label in TRAINING.items():
+    for name in TRAINING:
         row = measured[name]
         lines.append(
-            f"| {label} | {row['tokens_per_s']:,} | {row['mfu']:.0%} "
+            f"| {both(TRAINING, name)} | {row['tokens_per_s']:,} | {100 * row['mfu']:.0f} % "
             f"| {row['peak_bytes'] / 1e9:.1f} GB |"
         )
     return "\n".join(lines)
