@@ -11,7 +11,7 @@
 #   bash run.sh submissions …              what was pushed, what came back (preflight.submissions)
 #
 # Variables: MODEL_DIR (a model directory), MODEL_ID (a model on ModelScope), PORT (8000), PYTHON,
-# TORCH_INDEX_URL, and every setting of the service (README.md).
+# TORCH_INDEX_URL, and every setting of the service (docs/serving.md).
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
