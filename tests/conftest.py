@@ -35,9 +35,9 @@ TINY_PAIRS = {
 
 # The demo's own code with a smaller model: what it learns here fits, and tests wait for it.
 SMALLER = (
-    "import train.demo.training as demo, typer; "
+    "import train.demo.command, train.demo.training as demo, typer; "
     "demo.HIDDEN, demo.LAYERS, demo.INTERMEDIATE = 128, 2, 256; "
-    "demo.BATCH = 6; typer.run(demo.main)"
+    "demo.BATCH = 6; typer.run(train.demo.command.main)"
 )
 
 
@@ -56,7 +56,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows TINY_PAIRS; REUSE_TINY_MODEL names one made before (another Python's)."""
     if made := os.environ.get("REUSE_TINY_MODEL"):
         return Path(made)
-    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200", "--minutes", "10")
+    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200")
 
 
 @pytest.fixture(scope="session")
