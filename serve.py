@@ -2,7 +2,7 @@
 
     MODEL_DIR=model/demo uvicorn serve:app --port 8000
 
-Settings are environment variables: see README.md, or serving/settings.py.
+Settings are environment variables: see docs/serving.md, or serving/settings.py.
 """
 
 import logging

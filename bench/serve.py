@@ -38,11 +38,12 @@ from rich.table import Table
 
 from bench import breakdown
 from bench.candidates import Candidates, Ready, give_up, on_cpu
-from bench.processes import BenchError, end_all_when_told
+from bench.processes import BenchError
 from bench.workload import Workload, load_workload
 from common.device_table import device_named
 from common.model_shape import Form, ShapeError, read_shape
 from common.roofline import floor_seconds
+from common.service_process import stop_on_signals
 
 console = Console(width=150)
 ALL = ("service", "raw defaults", "openai", "transformers", "serial")
@@ -70,7 +71,7 @@ def main(
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
 ) -> None:
     """Time the service and its peers."""
-    end_all_when_told()
+    stop_on_signals()
     work = load_workload(workload, questions, answer_tokens)
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]

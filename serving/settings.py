@@ -2,7 +2,7 @@
 
 Each field is an environment variable of the same name in capitals; what is not set there is read
 from a settings file (`serve.env`, which `run.sh tune` writes). The defaults suit the judge's
-machine; README.md's table is generated from this class (`python -m serving.settings`).
+machine; the table in docs/serving.md is generated from this class (`python -m serving.settings`).
 """
 
 import os
@@ -222,7 +222,7 @@ def load_settings(**overrides: Any) -> Settings:
         ]
         raise SettingsError(
             f"these settings cannot be used (from the environment, or from {file}; see the "
-            "settings table in README.md):\n" + "\n".join(lines)
+            "table in docs/serving.md):\n" + "\n".join(lines)
         ) from error
     except ValueError as error:
         # pydantic-settings reports an unparsable JSON value (ENGINE_ARGS) outside validation, and
@@ -231,7 +231,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def settings_table() -> str:
-    """The Markdown table of README.md: name, default, meaning."""
+    """The Markdown table of docs/serving.md: name, default, meaning."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         default = "unset" if field.default is None else f"`{field.default}`"

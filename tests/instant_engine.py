@@ -10,11 +10,11 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from common.ports import free_port
 from serving.answerer import Answerer
 from serving.engine.base import Answer, Batch
 from serving.http.app import create_app
 from serving.settings import Settings
-from tests.conftest import free_port
 
 
 class InstantEngine:

@@ -61,7 +61,7 @@ def test_packages_know_only_whom_they_may(package: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["serving.http.app", "judging.client", "judging.judge", "eval_local", "train.demo.training"],
+    ["serving.http.app", "judging.client", "judging.judge", "eval_local", "train.demo.command"],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'vllm') if m in sys.modules])"

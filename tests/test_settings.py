@@ -1,4 +1,4 @@
-"""Settings: from the environment, all errors at once, and README's table of them."""
+"""Settings: from the environment, all errors at once, and the page's table of them."""
 
 from pathlib import Path
 
@@ -76,6 +76,6 @@ def test_the_defaults_keep_the_judges_limits() -> None:
     assert settings.serve_mode == "batch"
 
 
-def test_readme_has_the_table_of_the_class() -> None:
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
-    assert settings_table() in readme, "run: python -m serving.settings, and paste it"
+def test_the_page_has_the_table_of_the_class() -> None:
+    page = Path(__file__).parents[1].joinpath("docs/serving.md").read_text("utf-8")
+    assert settings_table() in page, "run: python -m serving.settings, and paste it"

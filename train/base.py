@@ -37,7 +37,7 @@ def fetch_base(recipe: Recipe) -> Path:
     if (path / "config.json").is_file():
         return path
     if recipe.demo_base_steps is not None:
-        command = [sys.executable, "-m", "train.demo", "--out", str(path), "--minutes", "10"]
+        command = [sys.executable, "-m", "train.demo", "--out", str(path)]
         command += ["--steps", str(recipe.demo_base_steps)]
         command += ["--pairs", str(_written_train_rows(recipe))]
         subprocess.run(command, check=True)

@@ -1,14 +1,13 @@
-"""Rules over lists: an announced enumeration, and items that explain a term."""
+"""Enumerations: a list that a line announces, and one within a sentence."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 from data.records import ITEM, Block
-from data.sources.nouns import core, is_definable, is_term, leading_term
+from data.sources.rules.nouns import core, is_definable, is_term, leading_term
+from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, polish, strip_lead
-from data.text import cjk_share, sentences
-
-Candidate = tuple[str, str, str]
+from data.text import sentences
 
 MAX_ITEMS, MAX_ANSWER = 10, 600
 _COUNT = (
@@ -25,21 +24,10 @@ _AS_FOLLOWS = re.compile(
     r"^(?P<x>[^。？！，]{2,40}?)(?:大致|主要|通常|一般|具体)*(?:如下|是|为|如下所示"
     r"|是这样的)\s*[：:]$"
 )
-_ANNOUNCES_TERMS = re.compile(
-    r"^(?P<term>.{1,60}?)\s*(?:[：:](?!//)|——|--|—)\s*(?P<text>.{6,})$", re.S
-)
-_VERB = re.compile(
-    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|指(?![令针向数])|表示|代表|返回|提供|负责"
-    r"|可以|能够?|会|将|让|使(?!得)|存放|存储|保存|记录|控制|支持|获取|定义|声明"
-    r"|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
-)
-_DEFINES = re.compile(
-    r"^(?:就|也|主要|通常)?(?:是|指(?![令针向数])|即|表示|代表|全称)"
-    r"|^[^，。]{2,40}的(?:集合|缩写|统称|总称|过程|函数|工具)"
-)
-_BARE_VERB = re.compile(
-    r"^(?P<term>[^，。；：]{1,40}?)\s*(?P<text>(?:主要)?(?:用于|用来|负责|是指|指的是|表示"
-    r"|返回|称之?为|即)(?![兴令刻将])[^：:]{4,})$"
+_PARTS = re.compile(
+    r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|大致|都|又|也|可以?"
+    r"|常见的?)*(?P<verb>包括|包含|分为|分成|由|支持"
+    r"|提供)了?(?P<rest>[^。？！：]{6,120}?)(?P<by>组成|构成)?[。]?$"
 )
 
 
@@ -55,20 +43,40 @@ def items_after(blocks: Sequence[Block], index: int) -> list[Block]:
     return found
 
 
-def from_introduction(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
-    """ "X 分为三类：" with its items."""
-    text = strip_lead(blocks[index].text.strip())
+@rule(
+    "introduction",
+    kinds=("enumeration",),
+    patterns=(_INTRODUCTION, _AS_FOLLOWS),
+    good=[
+        Good(
+            "GPU 的内存分为三种：\n\n- 寄存器：每个线程私有\n- 共享内存\n- 全局内存",
+            "GPU 的内存可以分为哪几种？",
+            "GPU 的内存分为三种：（1）寄存器：每个线程私有；（2）共享内存；（3）全局内存。",
+        ),
+        Good(
+            "矩阵转置的步骤如下：\n\n1. 分块读取矩阵\n2. 展开最内层的循环",
+            "矩阵转置的步骤是什么？",
+            "矩阵转置的步骤：（1）分块读取矩阵；（2）展开最内层的循环。",
+        ),
+    ],
+    bad=[
+        Bad("它分为两种：\n\n- 静态\n- 动态", "它: what?"),
+        Bad("内存分为两种：\n\n- 片上\n  - 快\n- 片外", "nested: its shape would be lost"),
+    ],
+)
+def _introduction(at: Place) -> Iterator[Candidate]:
+    text = strip_lead(at.block.text.strip())
     text = re.split(r"(?<=[。！？])\s*", text)[-1]
     text = strip_lead(text)
     if not text.endswith(("：", ":")):
         return
-    items = items_after(blocks, index)
+    items = items_after(at.blocks, at.index)
     if not 2 <= len(items) <= MAX_ITEMS:
         return
     question = _question(text)
     answer = _answer(text, items)
     if question and is_standalone(question) and len(answer) <= MAX_ANSWER:
-        yield "enumeration", question, answer
+        yield Candidate("enumeration", question, answer)
 
 
 def _question(text: str) -> str:
@@ -124,45 +132,37 @@ def _answer(text: str, items: Sequence[Block]) -> str:
     return intro.rstrip("：:") + "：" + "；".join(parts) + "。"
 
 
-def from_item(blocks: Sequence[Block], index: int) -> Iterator[Candidate]:
-    """ "术语：解释" in a list: the term must name a thing by itself."""
-    block = blocks[index]
-    if not block.marker:
+@rule(
+    "parts",
+    kinds=("enumeration",),
+    patterns=(_PARTS,),
+    good=[
+        Good("浮点数由符号位、指数位和尾数位组成。", "浮点数由哪些部分组成？"),
+        Good("存储系统分为寄存器、高速缓存和主存三类。", "存储系统分为哪几种？"),
+        Good("CUDA 工具包包括编译器、调试器和性能分析器。", "CUDA 工具包包括哪些内容？"),
+    ],
+    bad=[Bad("CUDA 工具包包括一个编译器。", "one thing is no enumeration")],
+)
+def _parts(at: Place) -> Iterator[Candidate]:
+    match = _PARTS.match(at.sentence)
+    if not match or not is_definable(match["x"], 26):
         return
-    text = strip_lead(block.text.strip())
-    match = _ANNOUNCES_TERMS.match(text) or _BARE_VERB.match(text)
-    if not match:
+    named = match["rest"].split("，")[0]
+    listed = len(re.findall(r"、|和|以及|及|与", named))
+    several = named.count("、") >= 1 or re.match(r"[两二三四五六\d]\s*[个种类级层]", match["rest"])
+    if not listed or not several:
         return
-    if len(re.findall('["“”]', match["term"])) % 2:
+    subject, verb = core(match["x"]), match["verb"]
+    if verb == "由":
+        if match["by"]:
+            yield Candidate("enumeration", f"{subject}由哪些部分组成", at.sentence)
         return
-    term, body = core(match["term"].strip("「」 ")), match["text"].strip()
-    if not _is_name(term, block) or not is_standalone(body.split("，")[0]):
+    if match["by"]:
         return
-    if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.25:
-        return
-    if re.match(
-        r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若", body
-    ):
-        return  # advice about the term
-    if re.search(r" [*=+] |[=+]\s*\d", body):  # a formula explains nothing by itself
-        return
-    joiner = "" if _VERB.match(body) else "："
-    shown = match["term"].strip("「」* ")
-    answer = f"{shown}{' ' if joiner == '' and shown[-1].isascii() else ''}{joiner}{body}"
-    code_like = re.search(r"[_()<>]|[a-z][A-Z]", term)
-    if code_like or re.match(r"(?:主要)?(?:用于|用来|负责)", body):
-        yield "api" if code_like else "purpose", f"{term}的作用是什么", answer
-    elif _DEFINES.match(body):
-        yield "definition", f"什么是{' ' if term[0].isascii() else ''}{term}", answer
+    if verb in ("分为", "分成"):
+        unit = re.match(r"(?:[两二三四五六七八\d]+)\s*([种类级层个])", match["rest"])
+        yield Candidate(
+            "enumeration", f"{subject}分为哪几{unit.group(1) if unit else '种'}", at.sentence
+        )
     else:
-        yield "explain", f"请简要说明{' ' if term[0].isascii() else ''}{term}", answer
-
-
-def _is_name(term: str, block: Block) -> bool:
-    """An identifier, or a term the author marked, that is clear outside its list."""
-    if re.fullmatch(r"[A-Za-z_][\w.:<>()\-/ ]{1,40}", term, re.ASCII):
-        words = re.findall(r"[A-Za-z]+", term)
-        return bool(words) and len(words) <= 5 and (len(term) > 2 or term.isupper())
-    marked = any(core(marked) == term for marked in block.terms)
-    specific = re.search(r"[A-Za-z]{2,}", term) or len(term) >= 4
-    return bool(marked and specific and is_definable(term, 20))
+        yield Candidate("enumeration", f"{subject}{verb}哪些内容", at.sentence)

@@ -1,10 +1,10 @@
-"""Is this stretch of text something that a question can be asked about?"""
+"""Terms: can a question be asked about this stretch of text, by itself?"""
 
 import logging
 import re
 from functools import lru_cache
+from pathlib import Path
 
-from data.sources.vocabulary import WORDS
 from data.text import tidy
 
 _POINTING = re.compile(
@@ -26,16 +26,17 @@ _BAD_END = re.compile(
     r"(?:的|了|着|过|地|得|就|也|都|又|还|只|不|被|把|将|会|能|可以|主要|通常|一般|本质上"
     r"|其实|实际上|便于|易于|有助于|适合|包含|包括|要|说|时|后|前|中|里|上|下|来|去|性能)$"
 )
-_NOUN = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|nz|g|b|m|q|s|t|f|k|h|un|v|a)")
-_STRICT_LAST = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|g|k|un|v|b|q)")
+# jieba's tags of words that may end a term.
+_LAST_WORD = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|g|k|un|v|b|q)")
 _QUANTIFIER = re.compile(
     r"^(?:每一?个|一个|同一个?|不同的?|所有的?|任何|任意|单个|多个|两个|各个?)\s*"
 )
-# Nouns that name a side of something: they say nothing without the thing.
+# Words that leave open which thing is meant.
 _VAGUE_START = re.compile(
     r"^(?:内层|外层|典型|常用|常见|具体|简单|主要|解决|基本|最终|最后|有效|正确|前|后|首个"
     r"|当前|整个|实际|普通)"
 )
+# Words that are no term by themselves: attributes, activities, kinds of things.
 _GENERIC = re.compile(
     r"(?:区别|不同|做法|方法|办法|方式|思路|大小|结果|过程|流程|目的|作用|原因|内容|问题"
     r"|情况|优点|缺点|特点|特性|意义"
@@ -44,6 +45,8 @@ _GENERIC = re.compile(
     r"|运行|程序|环境|任务|操作|元素|数据|下标|时间|性能|逻辑|公式|概念|实现|读取|写入|计算"
     r"|显示|输入|输出|设置|编辑|选择|打开|关闭|删除|修改|创建|插入|添加|移动|查看|保存|执行|指定|管理|控制|提供|启动|停止|列出)$"
 )
+# Words of computing that jieba's dictionary lacks or takes for verbs.
+_VOCABULARY = Path(__file__).with_name("vocabulary.txt")
 _PARENTHESIS = re.compile(r"\s*[（(][^（）()]*[)）]")
 
 
@@ -53,7 +56,7 @@ def _tagger():  # noqa: ANN202 - jieba has no types
     import jieba.posseg
 
     jieba.setLogLevel(logging.WARNING)
-    for word in WORDS:
+    for word in _VOCABULARY.read_text(encoding="utf-8").split():
         jieba.add_word(word, tag="n")
     return jieba.posseg
 
@@ -92,7 +95,7 @@ def is_term(text: str, longest: int = 24) -> bool:
     words = tags(bare)
     if not words or not _nominal(*words[0]) or words[0][1][0] == "u" or words[-1][1][0] in "um":
         return False
-    if not _STRICT_LAST.match(words[-1][1]):
+    if not _LAST_WORD.match(words[-1][1]):
         return False
     shape = [flag for _, flag in words[-3:]]
     if shape[1:] in (["v", "eng"], ["v", "x"]) and shape[0].startswith(
@@ -110,7 +113,7 @@ def _nominal(word: str, flag: str) -> bool:
 
 
 def is_definable(text: str, longest: int = 24) -> bool:
-    """A term that names a thing of its own, not a side of another ("共享内存的大小")."""
+    """A term that names a thing, not an attribute of one ("共享内存的大小")."""
     bare = core(text)
     if "的" in bare or _VAGUE_START.match(bare) or not is_term(bare, longest):
         return False
@@ -135,7 +138,7 @@ def is_owner(text: str) -> bool:
     """A thing that can have attributes: definable, or "A 的 B" of definable things."""
     parts = _QUANTIFIER.sub("", core(text)).split("的")
     if len(parts) == 2 and re.match(r"[一两二三四五六七八九十几\d]+[个次种条块层步]", parts[1]):
-        return False  # "循环里的两次同步": which ones was said earlier
+        return False  # "循环里的两次同步": which two stands in an earlier sentence
     parts[0] = re.sub(r"(?<=\S)\s*之?[中下内里上间]$", "", parts[0])
     last = tags(parts[-1])
     named = bool(last) and (last[-1][1][0] in "nxbl" or last[-1][1] in ("eng", "vn"))
@@ -143,7 +146,7 @@ def is_owner(text: str) -> bool:
 
 
 def is_specific(text: str) -> bool:
-    """More than a plain word: 用户, 所有文件, 设置, 表中 do not say whose, or are verbs here."""
+    """More than a plain word: 用户, 所有文件, 设置, 表中 could be anybody's, or are verbs."""
     bare = _QUANTIFIER.sub("", core(text))
     if re.search(r"[中里内上下]$|^[\u4e00-\u9fff]+\s?[A-Z]$", bare):  # "用户 A" of one example
         return False
