@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.processes import BenchError, end_all_when_told, free_port, server
-from judging.questions import read_questions
+from common.rows import read_pairs
 
 console = Console(width=110)
 
@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Time a service with n-gram drafts and without."""
     end_all_when_told()
-    questions = [q.question for path in test_sets for q in read_questions(path)]
+    questions = [q.question for path in test_sets for q in read_pairs(path).pairs]
     settings = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
     drafts: list[dict[str, Any] | None] = [None]
     drafts += [

@@ -78,12 +78,12 @@ class _Bars:
 @contextmanager
 def _told():  # noqa: ANN202
     """Known errors end the program with their message and exit code 1, Ctrl-C with 130."""
+    from common.pairs import PairsError
     from data.books import BookError
     from data.cache import CacheError
     from data.pipeline import NothingLeftError
     from data.sources import SourceError
     from data.split import SplitLeakError
-    from judging.questions import TestSetError
 
     try:
         yield
@@ -93,7 +93,7 @@ def _told():  # noqa: ANN202
         NothingLeftError,
         SourceError,
         SplitLeakError,
-        TestSetError,
+        PairsError,
         ValueError,
         OSError,
     ) as error:
@@ -299,17 +299,19 @@ def _print_build(result: Any) -> None:
 
 @app.command("check-leak")
 def check_leak(
-    train: Annotated[Path, typer.Argument(help="training jsonl, ours or anybody's")],
-    testset: Annotated[Path, typer.Argument(help="docx or jsonl")],
+    train: Annotated[
+        Path, typer.Argument(help="training rows, ours or anybody's: jsonl, json, csv, docx")
+    ],
+    testset: Annotated[Path, typer.Argument(help="docx, jsonl, json or csv")],
     show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
 ) -> None:
     """Say whether a training set holds test questions; exit code 1 if it does."""
-    from data.contamination import check
-    from data.formats import read_pairs
+    from data.contamination import check, texts_of
+    from data.formats import read_told
 
     with _told():
-        rows, tests = read_pairs(train), read_pairs(testset)
-        outcome = check(rows, tests)
+        tests = [(pair.question, pair.answer) for pair in read_told(testset)]
+        outcome = check([texts_of(p) for p in read_told(train) if p.learn], tests)
     console.print(
         f"{len(outcome.found)} of {outcome.tests} test questions are in {train.name}; "
         f"{len(outcome.leaks)} of its {outcome.rows} rows are near-duplicates of test pairs"
@@ -317,11 +319,14 @@ def check_leak(
     table = Table("similarity", "part", "training row", "test pair")
     for match in outcome.leaks[:show_rows]:
         table.add_row(
-            f"[red]{match.similarity:.2f}[/]", match.part, rows[match.row][0], tests[match.test][0]
+            f"[red]{match.similarity:.2f}[/]",
+            match.part,
+            escape(match.text),
+            escape(tests[match.test][0]),
         )
     for match in outcome.survivors[:show_rows]:
         table.add_row(
-            f"{match.similarity:.2f}", match.part, rows[match.row][0], tests[match.test][0]
+            f"{match.similarity:.2f}", match.part, escape(match.text), escape(tests[match.test][0])
         )
     console.print(table)
     if outcome.leaks:
@@ -362,11 +367,12 @@ def stats(
     ] = None,
 ) -> None:
     """Lengths, duplicates and ASCII terms of a training or test file, as JSON."""
-    from data.formats import read_pairs
+    from data.formats import read_told
     from data.report import describe, token_counter
 
     with _told():
-        found = describe(read_pairs(file), token_counter(tokenizer))
+        pairs = [(pair.question, pair.answer) for pair in read_told(file)]
+        found = describe(pairs, token_counter(tokenizer))
     console.print_json(json.dumps(found, ensure_ascii=False))
 
 

@@ -10,10 +10,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.archives import check_archive
 from data.cache import Cache
 from data.limited import run_limited
 from data.text import join_lines, tidy
-from judging.questions import check_archive
 
 READER_VERSION = "2"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")

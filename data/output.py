@@ -19,7 +19,7 @@ from common.manifest import (
 )
 from data import report as reports
 from data.filters import Cleaner
-from data.formats import dataset_info, read_pairs, write_rows, write_testset
+from data.formats import dataset_info, read_told, write_rows, write_testset
 from data.funnel import Funnel
 from data.records import Pair
 from data.settings import BuildSettings
@@ -52,7 +52,8 @@ def make_report(
     data = reports.describe([(p.question, p.answer) for p in pairs], tokens)
     compared = None
     if compare:
-        compared = {"name": compare.name, "data": reports.describe(read_pairs(compare), tokens)}
+        texts = [(pair.question, pair.answer) for pair in read_told(compare)]
+        compared = {"name": compare.name, "data": reports.describe(texts, tokens)}
     return {
         "name": _title(funnel.books),
         "source": source.fingerprint,

@@ -20,7 +20,7 @@ from data.cache import Cache
 from data.chunks import cut_chunks
 from data.dedupe import drop_duplicates
 from data.filters import Cleaner
-from data.formats import merged_pairs, read_pairs
+from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import rephrased
@@ -72,11 +72,12 @@ def build(
     """Make training data in `out`; with the same inputs its bytes stay the same.
 
     Books are read and asked one after another, so memory holds one book and all pairs. Raises
-    BookError, TestSetError, SourceError, SplitLeakError, NothingLeftError; whatever a source
+    BookError, PairsError, SourceError, SplitLeakError, NothingLeftError; whatever a source
     made before an error is in the cache.
     """
     started = time.monotonic()
-    tests = [(path, read_pairs(path)) for path in excludes]  # a typo must show before the work
+    # Read now: a typo must show before the work.
+    tests = [(path, [(p.question, p.answer) for p in read_told(path)]) for path in excludes]
     tokens = reports.token_counter(settings.tokenizer)
     cleaner = Cleaner(settings.rules_off)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -276,7 +277,7 @@ def _without_leaks(
 ) -> tuple[list[Pair], list[dict[str, Any]]]:
     found = []
     for path, wanted in tests:
-        rows = [(pair.question, pair.answer) for pair in pairs]
+        rows = [[(pair.question, pair.answer)] for pair in pairs]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
         found.append(
@@ -292,7 +293,7 @@ def _without_leaks(
                     {
                         "similarity": round(match.similarity, 3),
                         "part": match.part,
-                        "row": rows[match.row][0],
+                        "row": match.text,
                         "test": wanted[match.test][0],
                     }
                     for match in outcome.survivors

@@ -19,7 +19,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from judging.questions import TestSetError, read_testset
+from common.pairs import PairsError
+from judging.testset import read_testset
 from preflight import budgets
 from preflight.lines import FACTS, Line, State
 from preflight.model import Model, ModelError, from_config, from_directory, from_hub
@@ -74,7 +75,7 @@ def main(
             if rehearsal and model_dir:
                 files = list(testsets or [])
                 lines += _rehearsal(checkout, model_dir, files, repository)
-    except (RepositoryError, ModelError, TestSetError, OSError) as error:
+    except (RepositoryError, ModelError, PairsError, OSError) as error:
         told.print(str(error), markup=False, highlight=False, style="red")
         raise typer.Exit(2) from None
     _show(lines, model, device)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from judging.questions import TestSet
+from common.pairs import PairFile
 from preflight.lines import (
     FACTS,
     Line,
@@ -108,10 +108,10 @@ def recorded_workloads() -> list[Workload]:
     return [Workload(name, **record) for name, record in FACTS["workloads"].items()]
 
 
-def workload_of(testset: TestSet) -> Workload:
+def workload_of(testset: PairFile) -> Workload:
     """A test set's own lengths, in tokens by the recorded characters per token."""
     ratio = measured("chars_per_token")
-    answers = [len(q.reference) / ratio for q in testset.questions]
+    answers = [len(q.answer) / ratio for q in testset.pairs]
     system = FACTS["workloads"]["bonus"]
     prompt = system["prompt_tokens"] / system["questions"]
     return Workload(

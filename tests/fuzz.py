@@ -25,7 +25,8 @@ from typing import Any
 import docx
 import httpx
 
-from judging.questions import TestSetError, read_questions
+from common.pairs import PairsError
+from common.rows import read_pairs
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.instant_engine import running_app
@@ -209,8 +210,8 @@ def read_docx_files(dice: random.Random, count: int) -> Iterator[tuple[str, Any]
             path.write_bytes(data)
             began = time.monotonic()
             try:
-                outcomes["read" if read_questions(path) else "empty"] += 1
-            except TestSetError as error:
+                outcomes["read" if read_pairs(path).pairs else "empty"] += 1
+            except PairsError as error:
                 outcomes["refused"] += 1
                 if str(path) not in str(error):
                     findings.append((f"the file is not named: {error}", data))

@@ -19,11 +19,11 @@ from common.manifest import (  # noqa: E402
     read_manifest,
     write_manifest,
 )
+from common.pairs import Pair, by_fact  # noqa: E402
 from common.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
 from train import demo  # noqa: E402
 from train.demo.model import MAX_POSITIONS, train_tokenizer  # noqa: E402
 from train.demo.wordings import core, vary  # noqa: E402
-from train.pairs import Pair, by_fact, read_pairs  # noqa: E402
 
 APP = typer.Typer()
 APP.command()(demo.main)
@@ -95,8 +95,8 @@ def test_without_pairs_the_sample_book_goes_through_the_pipeline(tmp_path):
     assert parent.inputs[0] == file_record(demo.ROOT / "data" / "sample" / "book.md")
     assert manifest.inputs == [file_record(tmp_path / "m-data" / "train.jsonl")]
     # Every pair that people wrote is there, with all its wordings.
-    rows = read_pairs([demo.ROOT / "data" / "sample" / "pairs.jsonl"])
-    asked = {row.question for row in read_pairs([tmp_path / "m-data" / "train.jsonl"])}
+    rows = demo.single_pairs(demo.ROOT / "data" / "sample" / "pairs.jsonl")
+    asked = {row.question for row in demo.single_pairs(tmp_path / "m-data" / "train.jsonl")}
     assert {wording for row in rows for wording in row.wordings} <= asked
 
 
@@ -190,13 +190,20 @@ def test_time_limit_ends_training_and_says_so(tmp_path):
     ("content", "message"),
     [
         (None, "no such file"),
-        ("", "no rows"),
-        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', ":2: answer"),
-        ('{"question": "甲？", "answer": " "}\n', ":1: answer"),
-        ('{"messages": [{"role": "user", "content": "甲？"}]}\n', ":1: messages: no assistant"),
-        ('{"messages": "甲"}\n', ":1: messages: expected a list"),
-        ('{"question": \n', ":1: "),
-        ("[1]\n", ":1: expected a JSON object"),
+        ("", "no question with an answer"),
+        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', "line 2: "),
+        ('{"question": "甲？", "answer": " "}\n', "line 1: the answer is empty"),
+        (
+            '{"messages": [{"role": "user", "content": "甲？"}]}\n',
+            "messages: expected a user",
+        ),
+        ('{"messages": "甲"}\n', "line 1: messages: expected a list"),
+        ('{"question": \n', "line 1: "),
+        ("[1]\n", "item 1 (line 1): expected an object"),
+        (
+            '{"query": "乙？", "response": "丙", "history": [["甲？", "乙"]]}\n',
+            "line 1, turn 2: the demo",
+        ),
     ],
 )
 def test_bad_input_names_file_and_line(tmp_path, content, message):
@@ -211,8 +218,8 @@ def test_bad_input_names_file_and_line(tmp_path, content, message):
 def test_all_bad_rows_are_reported_at_once(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "甲？"}\n\n{"answer": "乙"}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"(?s)rows.jsonl:1: answer.*rows.jsonl:3: question"):
-        read_pairs([path])
+    with pytest.raises(ValueError, match=r"(?s)rows.jsonl, line 1: .*rows.jsonl, line 3: "):
+        demo.single_pairs(path)
 
 
 def test_tokenizer_encodes_what_it_never_saw():

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.pairs import PairFile
 from judging.client import HEALTH_LIMIT_S, ServiceNotReadyError
 from judging.judge import Conditions, judge
-from judging.questions import TestSet
 from judging.scoring import speed
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ class Outcome:
 Measure = Callable[[dict[str, str], str], Outcome]
 
 
-def measure_with(model: Path, dev: TestSet, limit: int | None, out: Path) -> Measure:
+def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Measure:
     """How trials of this model on this dev split are measured; logs go to `out`."""
 
     def measure(settings: dict[str, str], name: str) -> Outcome:
