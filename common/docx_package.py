@@ -18,7 +18,7 @@ from typing import Any
 
 from lxml import etree
 
-from common.archives import check_archive
+from common.archives import OLD_OFFICE, check_archive
 from common.docx_symbols import lowered, raised, symbol
 
 _SPACES = {
@@ -160,7 +160,7 @@ def plain_docx(path: Path) -> bytes:
 def _guarded(path: Path, work: Any) -> Any:
     try:
         with path.open("rb") as stream:
-            if stream.read(8) == bytes.fromhex("d0cf11e0a1b11ae1"):
+            if stream.read(8) == OLD_OFFICE:
                 raise DocxError("it is encrypted or an old .doc: save it as .docx without password")
         check_archive(path)
         with zipfile.ZipFile(path) as archive:
@@ -505,9 +505,12 @@ def _open_text_boxes(body: Any) -> None:
 
 def _spell_out(document: WordDocument) -> None:
     """Symbols of symbol fonts, and raised or lowered digits, as the characters that look so."""
-    for each in _all(document.body, "w:sym"):
+    for each in _all(document.body, "w:sym", "w:noBreakHyphen"):
         run = each.getparent()
-        character = symbol(attribute(each, "font") or "", attribute(each, "char") or "")
+        if name(each) == "w:noBreakHyphen":
+            character = "-"
+        else:
+            character = symbol(attribute(each, "font") or "", attribute(each, "char") or "")
         if not character:
             document.note("symbol", _number_of(each))
         elif name(run) == "w:r":

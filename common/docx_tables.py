@@ -81,6 +81,8 @@ def _question_rows(table: Table, columns: _Columns) -> Iterator[Line]:
     for number, row in enumerate(table.rows, 1):
         if number <= columns.header + 1 or [cell.text for cell in row] == header:
             continue  # a header is repeated where a table was put together from several
+        if not any(cell.text for cell in row):
+            continue
         place = Line(table.number, "", row=number)
         question, answer = _at(row, columns.question), _at(row, columns.answer)
         if question is answer:  # one cell over all columns, or none at all

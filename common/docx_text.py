@@ -15,7 +15,7 @@ from common.docx_package import (
     value,
 )
 
-_MARKS = {"w:tab": "\t", "w:ptab": "\t", "w:cr": "\n", "w:noBreakHyphen": "-"}
+_MARKS = {"w:tab": "\t", "w:ptab": "\t", "w:cr": "\n"}
 
 
 @dataclass(frozen=True)
