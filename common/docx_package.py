@@ -168,7 +168,7 @@ def _guarded(path: Path, work: Any) -> Any:
     except DocxError:
         raise
     except _DAMAGE as error:
-        raise DocxError(f"{type(error).__name__}: {error}") from error
+        raise DocxError(f"it is broken ({type(error).__name__}: {error})") from error
 
 
 class _Parts:
@@ -187,7 +187,7 @@ class _Parts:
         root = self._parsed(self.main)
         body = child(root, "w:body")
         if body is None:
-            raise DocxError("its main part has no body")
+            raise DocxError("it is broken: its main part has no body")
         styles = self._related("styles")
         document = WordDocument(body, _styles(styles), self._related("numbering"))
         _clean(document)
@@ -220,7 +220,7 @@ class _Parts:
         for usual in sorted(self.names):
             if re.fullmatch(r"word/document\d*\.xml", usual):
                 return usual
-        raise DocxError("there is no document in it")
+        raise DocxError("it is broken: there is no document in it")
 
     def _related(self, kind: str) -> Any:
         """The root of the main part's first relation of a kind, or None."""

@@ -67,8 +67,9 @@ def _wide(data: bytes) -> str:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        plain = sum(character.isascii() for character in text)
-        if "\0" not in text and plain:
+        empty = text.count("\0")  # UTF-32 read as UTF-16 is half of these
+        plain = sum(character.isascii() for character in text) - empty
+        if plain > 4 * empty:
             readings.append((plain, text))
     readings.sort(reverse=True)
     if not readings or (len(readings) > 1 and readings[0][0] < 2 * readings[1][0]):

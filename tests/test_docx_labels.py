@@ -156,22 +156,25 @@ def test_a_title_that_looks_like_a_label_does_not_decide_the_form(tmp_path: Path
 
 # --- tables
 
+NAMES, ROWS = tr("问题", "答案"), [tr("甲？", "乙。"), tr("丙？", "丁。")]
+NUMBERED = [tr("1", "甲？", "乙。"), tr("2", "丙？", "丁。")]
 TWO = [("甲？", "乙。"), ("丙？", "丁。")]
 TABLES = {
-    "question and answer": [tr("问题", "答案"), tr("甲？", "乙。"), tr("丙？", "丁。")],
-    "with numbers": [tr("序号", "问题", "参考答案"), tr("1", "甲？", "乙。"), tr("2", "丙？", "丁。")],
-    "numbers without a name": [tr("", "题目", "答"), tr("1", "甲？", "乙。"), tr("2", "丙？", "丁。")],
-    "in English": [tr("No.", "Question", "Answer"), tr("1", "甲？", "乙。"), tr("2", "丙？", "丁。")],
+    "question and answer": [NAMES, *ROWS],
+    "with numbers": [tr("序号", "问题", "参考答案"), *NUMBERED],
+    "numbers without a name": [tr("", "题目", "答"), *NUMBERED],
+    "in English": [tr("No.", "Question", "Answer"), *NUMBERED],
     "answer first": [tr("答案", "问题"), tr("乙。", "甲？"), tr("丁。", "丙？")],
     "names spaced and in two languages": [
-        tr("问 题（Question）", "参 考 答 案 / Answer"), tr("甲？", "乙。"), tr("丙？", "丁。")],
-    "labels in the cells, too": [tr("问题", "答案"), tr("问题1：甲？", "答案：乙。"),
+        tr("问 题（Question）", "参 考 答 案 / Answer"), *ROWS],
+    "labels in the cells, too": [NAMES, tr("问题1：甲？", "答案：乙。"),
                                  tr("问题2：丙？", "答案：丁。")],
-    "under a title": [tr(tc("CUDA 问答", properties='<w:gridSpan w:val="2"/>')), tr("问题", "答案"),
-                      tr("甲？", "乙。"), tr("丙？", "丁。")],
-    "header again": [tr("问题", "答案"), tr("甲？", "乙。"), tr("问题", "答案"), tr("丙？", "丁。")],
-    "blank row": [tr("问题", "答案"), tr("甲？", "乙。"), tr("", ""), tr("丙？", "丁。")],
-    "no names, labels in the cells": [tr("问题：甲？", "答案：乙。"), tr("问题：丙？", "答案：丁。")],
+    "under a title": [tr(tc("CUDA 问答", properties='<w:gridSpan w:val="2"/>')), NAMES,
+                      *ROWS],
+    "header again": [NAMES, ROWS[0], NAMES, ROWS[1]],
+    "blank row": [NAMES, ROWS[0], tr("", ""), ROWS[1]],
+    "no names, labels in the cells": [tr("问题：甲？", "答案：乙。"),
+                                      tr("问题：丙？", "答案：丁。")],
     "no names, labels and numbers": [tr("1", "问题：甲？", "答案：乙。"),
                                      tr("（2）", "问题：丙？", "答案：丁。")],
     "labels in the first column": [tr("问题", "甲？"), tr("答案", "乙。"), tr("问题", "丙？"),
@@ -188,7 +191,7 @@ def test_tables(tmp_path: Path, kind: str) -> None:
 
 
 def test_an_answer_in_a_table_ends_with_its_cell_and_has_many_lines(tmp_path: Path) -> None:
-    rows = [tr("问题", "答案"), tr("甲？", tc("乙。", p("  code();")))]
+    rows = [NAMES, tr("甲？", tc("乙。", p("  code();")))]
     blocks = [tbl(*rows), p("以上是第一部分。"), p("第2章 丙"), p("问题：丙？"), p("答案：丁。")]
     found = read_pairs(write(tmp_path / "a.docx", *blocks))
     assert [(each.question, each.answer) for each in found.pairs] == [
@@ -202,7 +205,7 @@ def test_an_answer_in_a_table_ends_with_its_cell_and_has_many_lines(tmp_path: Pa
 def test_a_question_over_several_rows_takes_all_their_answers(tmp_path: Path) -> None:
     first = tc("甲？", properties='<w:vMerge w:val="restart"/>')
     below = tc("", properties="<w:vMerge/>")
-    rows = [tr("问题", "答案"), tr(first, "乙。"), tr(below, "又。"), tr("丙？", "丁。")]
+    rows = [NAMES, tr(first, "乙。"), tr(below, "又。"), tr("丙？", "丁。")]
     assert said(write(tmp_path / "a.docx", tbl(*rows))) == [
         ("甲？", "乙。\n又。"),
         ("丙？", "丁。"),

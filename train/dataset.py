@@ -13,7 +13,7 @@ from common.rows import read_pairs
 from train.recipe import Recipe
 
 # What a model thought before it answered; a short block on one line is text about the tags.
-_THINKING = re.compile(r"\A<think>([^\n]{0,30}</think>)?.*</think>", re.DOTALL)
+_THINKING = re.compile(r"\A<think>(?:([^\n]{0,30})</think>|.*</think>)", re.DOTALL)
 
 
 class DataError(ValueError):
@@ -80,7 +80,7 @@ def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
     Raises PairsError for answers that begin with a think block: serving asks with thinking off.
     """
     blocks = ((pair.where, _THINKING.match(pair.answer)) for pair in found.pairs)
-    thinking = [where for where, block in blocks if block and not block[1]]
+    thinking = [where for where, block in blocks if block and block[1] is None]
     if thinking:
         reason = "the answer begins with a think block, but serving asks without; take it off"
         raise refused(found.path, ((place, reason) for place in thinking))
