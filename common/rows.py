@@ -26,7 +26,7 @@ def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
     if not path.is_file():
         raise PairsError(f"{path}: no such file")
     if suffix in WORD_SUFFIXES:
-        from common.docx_pairs import read_docx  # lxml loads only where a docx is read
+        from common.word.reader import read_docx  # lxml loads only where a docx is read
 
         found = read_docx(path)
     else:

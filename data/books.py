@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.archives import OLD_OFFICE, check_archive
-from common.docx_package import plain_docx
 from common.text_files import decode
+from common.word.package import plain_docx
 from data.cache import Cache
 from data.limited import run_limited
 from data.text import join_lines, tidy

@@ -9,10 +9,10 @@ from docx.oxml import OxmlElement
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.docx_pairs import parse_lines
-from common.docx_text import Line
 from common.pairs import Pair, PairsError
 from common.rows import read_pairs
+from common.word.reader import parse_lines
+from common.word.text import Line
 from judging.testset import read_testset
 
 REAL = Path(__file__).parents[2] / "shared" / "real"

@@ -4,16 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from common.docx_numbering import Numbering
-from common.docx_package import (
-    WordDocument,
-    attribute,
-    child,
-    is_on,
-    name,
-    paragraph_number,
-    value,
-)
+from common.word.document import WordDocument
+from common.word.numbering import Numbering
+from common.word.xml import attribute, child, is_on, name, paragraph_number, value
 
 _MARKS = {"w:tab": "\t", "w:ptab": "\t", "w:cr": "\n"}
 
@@ -38,7 +31,8 @@ class Line:
     @property
     def spot(self) -> str:
         """Where the line is, in the words of a warning."""
-        return f"paragraph {self.number}" + (f", table row {self.row}" if self.row else "")
+        paragraph = f"paragraph {self.number}" if self.number else "the table on top"
+        return paragraph + (f", table row {self.row}" if self.row else "")
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from common import docx_labels as labels
-from common.docx_package import DocxError, open_docx
-from common.docx_tables import lines_of
-from common.docx_text import Line, read_blocks
 from common.pairs import Pair, PairFile, PairsError, Place, spots
+from common.word import labels
+from common.word.package import DocxError, open_docx
+from common.word.tables import lines_of
+from common.word.text import Line, read_blocks
 
 _CHINESE_NUMBER = "〇零一二三四五六七八九十百两"
 _HEADINGS = {

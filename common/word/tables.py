@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from common import docx_labels as labels
-from common.docx_text import Cell, Line, Table
+from common.word import labels
+from common.word.text import Cell, Line, Table
 
 _QUESTION = re.compile(
     r"(?:问题|題目|问|題|问句|題干|问答题|题目|题干|试题|提问|question|q|query|prompt|instruction)"

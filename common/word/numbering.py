@@ -4,7 +4,8 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from common.docx_package import WordDocument, attribute, child, name, value
+from common.word.document import WordDocument
+from common.word.xml import attribute, child, name, value
 
 _CHINESE = "零一二三四五六七八九"
 _CHINESE_FORMATS = {
