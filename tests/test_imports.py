@@ -15,10 +15,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": {"common.manifest", "common.prompting"},  # what of `common` is in the image
     "judging": {"common"},
     "preflight": {"common", "judging"},
-    "data": {"common", "judging.questions", "judging.scoring"},
+    "data": {"common", "judging.scoring"},
     "train": {
         "common",
-        "judging.questions",
+        "judging.testset",
         "judging.scoring",
         "judging.client",
         "judging.judge",
@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "serving.settings",
         "judging.dev_split",
-        "judging.questions",
+        "judging.testset",
         "judging.scoring",
         "judging.client",
         "judging.judge",
