@@ -188,7 +188,7 @@ def test_a_slow_machine_takes_every_step_and_is_told_how_long(tmp_path, monkeypa
     ticks = iter([0.0, *(float(i) for i in range(1, 21)), *(20.0 + 10 * i for i in range(1, 31))])
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     console = command.Console(file=(tmp_path / "said").open("w+"), width=200)
-    pairs = by_fact(read_pairs([write_pairs(tmp_path / "pairs.jsonl")]))
+    pairs = by_fact(command.single_pairs(write_pairs(tmp_path / "pairs.jsonl")))
     tokenizer = training.build_tokenizer(pairs)
     model = training.build_model(model_config(tokenizer.backend_tokenizer, 128, 1, 128), 0)
     log = training.train(model, tokenizer, pairs, 50, 0, console)
