@@ -23,10 +23,11 @@ from rich.progress import (
 )
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.pairs import PairFile
 from judging.client import NothingListensError, ServiceNotReadyError, check_url
 from judging.judge import Conditions, Judgement, judge
-from judging.questions import TestSet, read_testset
 from judging.report import answer_rows, summary, table, write_report
+from judging.testset import read_testset
 
 WARNINGS_SHOWN = 5  # a test set; the report has all
 
@@ -39,7 +40,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    testsets: Annotated[list[Path], typer.Argument(help="Test sets: .docx or .jsonl")],
+    testsets: Annotated[list[Path], typer.Argument(help="Test sets: .docx, .jsonl, .json, .csv")],
     url: Annotated[str, typer.Option(help="The service's address")] = "http://127.0.0.1:8000",
     mode: Annotated[
         Literal["auto", "batch", "serial"],
@@ -104,7 +105,7 @@ def main(
     raise typer.Exit(1 if problems else 0)
 
 
-def _judge_with_progress(url: str, sets: list[TestSet], conditions: Conditions) -> Judgement:
+def _judge_with_progress(url: str, sets: list[PairFile], conditions: Conditions) -> Judgement:
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description}", markup=False),

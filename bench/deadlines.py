@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measured_engine import MeasuredAnswerer, build_measured
-from judging.questions import read_questions
+from common.rows import read_pairs
 from judging.scoring import rouge_l
 from serving.engine import fair_share
 from serving.settings import load_settings
@@ -81,7 +81,7 @@ def _policies(
     answerer: MeasuredAnswerer, budgets: list[float], runs: int, floors: list[int]
 ) -> list[dict[str, Any]]:
     """Median score and unanswered questions of each policy: None is first come, first served."""
-    pairs = [pair for path in SAMPLES for pair in read_questions(path)]
+    pairs = [pair for path in SAMPLES for pair in read_pairs(path).pairs]
     asked = [pair.question for pair in pairs]
     policies: list[int | None] = [None, *floors]
     rows = []
@@ -96,7 +96,7 @@ def _policies(
                 # The cache must not give the next policy what this one has computed.
                 answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
                 each = [
-                    rouge_l(pair.reference, answer)
+                    rouge_l(pair.answer, answer)
                     for pair, answer in zip(pairs, answers, strict=True)
                 ]
                 scores[policy].append(statistics.mean(each))

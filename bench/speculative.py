@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.processes import BenchError, server
+from common.rows import read_pairs
 from common.service_process import stop_on_signals
-from judging.questions import read_questions
 
 console = Console(width=110)
 
@@ -41,7 +41,7 @@ def main(
 ) -> None:
     """Time a service with n-gram drafts and without."""
     stop_on_signals()
-    questions = [q.question for path in test_sets for q in read_questions(path)]
+    questions = [q.question for path in test_sets for q in read_pairs(path).pairs]
     settings = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
     drafts: list[dict[str, Any] | None] = [None]
     drafts += [

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from data.cli.build import build
@@ -23,17 +24,19 @@ app.command()(build)
 
 @app.command("check-leak")
 def check_leak(
-    train: Annotated[Path, typer.Argument(help="training jsonl, ours or anybody's")],
-    testset: Annotated[Path, typer.Argument(help="docx or jsonl")],
+    train: Annotated[
+        Path, typer.Argument(help="training rows, ours or anybody's: jsonl, json, csv, docx")
+    ],
+    testset: Annotated[Path, typer.Argument(help="docx, jsonl, json or csv")],
     show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
 ) -> None:
     """Say whether a training set holds test questions; exit code 1 if it does."""
-    from data.contamination import check
-    from data.formats import read_pairs
+    from data.contamination import check, texts_of
+    from data.formats import read_told
 
     with reported_errors():
-        rows, tests = read_pairs(train), read_pairs(testset)
-        outcome = check(rows, tests)
+        tests = [(pair.question, pair.answer) for pair in read_told(testset)]
+        outcome = check([texts_of(p) for p in read_told(train) if p.learn], tests)
     console.print(
         f"{len(outcome.found)} of {outcome.tests} test questions are in {train.name}; "
         f"{len(outcome.leaks)} of its {outcome.rows} rows are near-duplicates of test pairs"
@@ -41,11 +44,14 @@ def check_leak(
     table = Table("similarity", "part", "training row", "test pair")
     for match in outcome.leaks[:show_rows]:
         table.add_row(
-            f"[red]{match.similarity:.2f}[/]", match.part, rows[match.row][0], tests[match.test][0]
+            f"[red]{match.similarity:.2f}[/]",
+            match.part,
+            escape(match.text),
+            escape(tests[match.test][0]),
         )
     for match in outcome.survivors[:show_rows]:
         table.add_row(
-            f"{match.similarity:.2f}", match.part, rows[match.row][0], tests[match.test][0]
+            f"{match.similarity:.2f}", match.part, escape(match.text), escape(tests[match.test][0])
         )
     console.print(table)
     if outcome.leaks:
@@ -86,11 +92,12 @@ def stats(
     ] = None,
 ) -> None:
     """Lengths, duplicates and ASCII terms of a training or test file, as JSON."""
-    from data.formats import read_pairs
+    from data.formats import read_told
     from data.report import describe, token_counter
 
     with reported_errors():
-        found = describe(read_pairs(file), token_counter(tokenizer))
+        pairs = [(pair.question, pair.answer) for pair in read_told(file)]
+        found = describe(pairs, token_counter(tokenizer))
     console.print_json(json.dumps(found, ensure_ascii=False))
 
 

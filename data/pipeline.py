@@ -18,7 +18,7 @@ import psutil
 from data import contamination as leak_check
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
-from data.formats import merged_pairs, read_pairs
+from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.making import make_pairs
 from data.output import make_manifest, make_report, publish, write_files
@@ -47,14 +47,14 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     """Make training data in `out`; with the same inputs its bytes stay the same.
 
     Books are read and asked about one after another, so memory holds one book and all pairs.
-    Raises BookError, TestSetError, SourceError, SplitLeakError, NothingLeftError; whatever a
+    Raises BookError, PairsError, SourceError, SplitLeakError, NothingLeftError; whatever a
     source made before an error is in the cache.
     """
     started = time.monotonic()
     # What can be wrong with the inputs must show before the work.
-    tests = [(path, read_pairs(path)) for path in inputs.exclude]
+    tests = [(path, _texts(path)) for path in inputs.exclude]
     merges = [merged_pairs(path) for path in inputs.merge]
-    compared = (inputs.compare.name, read_pairs(inputs.compare)) if inputs.compare else None
+    compared = (inputs.compare.name, _texts(inputs.compare)) if inputs.compare else None
     funnel, filters, settings = context.funnel, context.filters, context.settings
     out.parent.mkdir(parents=True, exist_ok=True)
     work = _work_directory(out)
@@ -87,6 +87,11 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         return BuildResult(out, counts, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _texts(path: Path) -> list[tuple[str, str]]:
+    """Questions and answers of a test set. Raises PairsError."""
+    return [(pair.question, pair.answer) for pair in read_told(path)]
 
 
 def _from_books(books: Sequence[Path], context: BuildContext, listing: Path) -> list[Pair]:
@@ -154,7 +159,7 @@ def _without_leaks(
 ) -> tuple[list[Pair], list[dict[str, Any]]]:
     found = []
     for path, wanted in tests:
-        rows = [(pair.question, pair.answer) for pair in pairs]
+        rows = [[(pair.question, pair.answer)] for pair in pairs]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
         found.append(
@@ -170,7 +175,7 @@ def _without_leaks(
                     {
                         "similarity": round(match.similarity, 3),
                         "part": match.part,
-                        "row": rows[match.row][0],
+                        "row": match.text,
                         "test": wanted[match.test][0],
                     }
                     for match in outcome.survivors

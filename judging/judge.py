@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, Literal
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.pairs import Pair, PairFile
 from judging import client, scoring
 from judging.client import Health, Mode, Replies
-from judging.questions import Question, TestSet
 from judging.scoring import Scores
 
 
@@ -36,8 +36,8 @@ class Conditions:
 class Result:
     """One test set judged: what was asked, what came back, what it scored."""
 
-    testset: TestSet
-    questions: list[Question]
+    testset: PairFile
+    questions: list[Pair]
     replies: Replies
     scores: Scores
 
@@ -81,7 +81,7 @@ class Judgement:
 
 def judge(
     url: str,
-    testsets: Sequence[TestSet],
+    testsets: Sequence[PairFile],
     conditions: Conditions | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Judgement:
@@ -98,7 +98,7 @@ def judge(
     mode = health.mode if conditions.mode == "auto" else conditions.mode
     results = []
     for testset in testsets:
-        questions = testset.questions[: conditions.limit]
+        questions = testset.pairs[: conditions.limit]
         report(testset.name, 0, len(questions))
         replies = client.ask(
             url,
@@ -117,10 +117,10 @@ def _report_done(report: Callable[[str, int, int], None], name: str, total: int,
     report(name, done, total)
 
 
-def score(questions: Sequence[Question], answers: Sequence[str]) -> Scores:
+def score(questions: Sequence[Pair], answers: Sequence[str]) -> Scores:
     """Scores of answers to a test set's questions."""
     return scoring.score_answers(
-        [question.reference for question in questions],
+        [question.answer for question in questions],
         answers,
         [question.question for question in questions],
     )

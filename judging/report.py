@@ -57,7 +57,7 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         {
             "name": name,
             "path": str(result.testset.path),
-            "in_file": len(result.testset.questions),
+            "in_file": len(result.testset.pairs),
             **_numbers([result], result.scores, tokenizer),
             "failure": result.replies.failure,
             "warnings": [*result.testset.warnings, *result.replies.warnings],
@@ -105,7 +105,7 @@ def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
                 "where": question.where,
                 "section": question.section,
                 "question": question.question,
-                "reference": question.reference,
+                "reference": question.answer,
                 "answer": answer,
                 **asdict(item),
                 "characters": len(answer),

@@ -18,7 +18,7 @@ from rich.console import Console
 from common.device_table import KEYS
 from common.facts import JUDGES_DEVICE
 from common.model_shape import ShapeError
-from judging.questions import TestSetError
+from common.pairs import PairsError
 from preflight.check import Submission, check
 from preflight.model import ModelError, Precision
 from preflight.repository import RepositoryError
@@ -68,7 +68,7 @@ def main(
     try:
         with told.status("preflight"):
             lines, model = check(what)
-    except (RepositoryError, ModelError, ShapeError, TestSetError, OSError) as error:
+    except (RepositoryError, ModelError, ShapeError, PairsError, OSError) as error:
         told.print(str(error), markup=False, highlight=False, style="red")
         raise typer.Exit(2) from None
     show(lines, model, device.value)

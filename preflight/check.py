@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.device_table import device
-from judging.questions import read_testset
+from judging.testset import read_testset
 from preflight import budgets
 from preflight.lines import Line
 from preflight.model import Model, Precision, chosen_model
@@ -36,7 +36,7 @@ class Submission:
 def check(what: Submission) -> tuple[list[Line], Model | None]:
     """Every line, and the model that times and memory are estimated for (None: not known).
 
-    Raises RepositoryError, ModelError, ShapeError, TestSetError or OSError when something that was
+    Raises RepositoryError, ModelError, ShapeError, PairsError or OSError when something that was
     given cannot be read.
     """
     works = [workload_of(read_testset(path)) for path in what.testsets] or recorded_workloads()

@@ -25,7 +25,7 @@ from typing import Any
 from common.service_process import ServiceError, ServiceProcess, running
 from judging.client import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
 from judging.judge import Conditions, Judgement, judge
-from judging.questions import read_testset
+from judging.testset import read_testset
 from preflight.lines import Line, amount, at_most
 
 AREA = "rehearsal"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.facts import FACTS, measured
-from judging.questions import TestSet
+from common.pairs import PairFile
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ def recorded_workloads() -> list[Workload]:
     return workloads
 
 
-def workload_of(testset: TestSet) -> Workload:
+def workload_of(testset: PairFile) -> Workload:
     """A test set's own lengths, in tokens by the recorded characters a token."""
     ratio, frame = measured("chars_per_token"), int(measured("prompt_frame_tokens"))
     return Workload(
         testset.name,
-        [frame + round(len(q.question) / ratio) for q in testset.questions],
-        [max(1, round(len(q.reference) / ratio)) for q in testset.questions],
+        [frame + round(len(q.question) / ratio) for q in testset.pairs],
+        [max(1, round(len(q.answer) / ratio)) for q in testset.pairs],
         f"{testset.name}: questions and references at {ratio} characters a token",
     )

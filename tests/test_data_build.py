@@ -10,18 +10,19 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from common.manifest import directory_records, read_manifest
+from common.pairs import PairsError
+from common.rows import read_pairs
 from data.__main__ import app
 from data.cache import Cache
 from data.cli.options import with_options
 from data.context import BuildContext
-from data.formats import merged_pairs, read_pairs, read_rows, row_of, write_testset
+from data.formats import merged_pairs, row_of, write_testset
 from data.making import make_pairs
 from data.options import option
 from data.reading import read_chunks
 from data.records import Pair
 from data.settings import BuildSettings
 from data.sources.rules import RulesSource
-from judging.questions import TestSetError, read_questions
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample" / "book.md"
@@ -45,7 +46,18 @@ def built(tmp_path_factory) -> Path:
 
 
 def rows(out: Path, name: str) -> list[dict]:
-    return list(read_rows(out / f"{name}.jsonl"))
+    """The rows of a split as written, each with its question and answer."""
+    path = out / f"{name}.jsonl"
+    pairs = read_pairs(path, allow_empty=True).pairs
+    texts = path.read_text(encoding="utf-8").splitlines()
+    return [
+        {**json.loads(text), "question": pair.question, "answer": pair.answer}
+        for text, pair in zip(texts, pairs, strict=True)
+    ]
+
+
+def said(path: Path) -> list[tuple[str, str]]:
+    return [(pair.question, pair.answer) for pair in read_pairs(path).pairs]
 
 
 def test_a_build_writes_chat_rows_with_their_place(built):
@@ -72,8 +84,8 @@ def test_wordings_of_a_fact_stay_in_one_split_and_only_train_has_them(built):
 
 def test_the_test_set_reads_back_unchanged(built):
     wanted = [(r["question"], r["answer"]) for r in rows(built, "dev")]
-    found = read_questions(built / "testset.docx")
-    assert [(q.question, q.reference) for q in found] == wanted
+    found = read_pairs(built / "testset.docx").pairs
+    assert [(q.question, q.answer) for q in found] == wanted
     assert all(q.section for q in found)
 
 
@@ -164,7 +176,7 @@ def test_other_shapes_hold_the_same_pairs(tmp_path, built, shape):
         shape,
         "--system",
     )
-    assert read_pairs(out / "train.jsonl") == read_pairs(built / "train.jsonl")
+    assert said(out / "train.jsonl") == said(built / "train.jsonl")
     row = json.loads((out / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert row["system"] and row["id"]
     info = json.loads((out / "dataset_info.json").read_text(encoding="utf-8"))
@@ -360,7 +372,7 @@ def test_a_test_set_holds_an_answer_exactly_or_says_so(tmp_path, answer):
         Pair("乙是什么？", answer, path=("二",)),
     ]
     lost = write_testset(tmp_path / "t.docx", pairs)
-    back = [(q.question, q.reference) for q in read_questions(tmp_path / "t.docx")]
+    back = said(tmp_path / "t.docx")
     assert back == [(p.question, p.answer) for p in pairs if p not in lost]
     first = (tmp_path / "t.docx").read_bytes()
     write_testset(tmp_path / "t.docx", pairs)
@@ -375,9 +387,9 @@ def test_rows_of_every_shape_are_read(tmp_path):
     lines.append({"question": "甲？", "answer": "乙。"})
     path = tmp_path / "x.jsonl"
     path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-    assert read_pairs(path) == [("甲？", "乙。")] * 5
+    assert said(path) == [("甲？", "乙。")] * 5
     path.write_text('{"question": "甲？", "answer": "乙。"}\n{"text": 1}\n', encoding="utf-8")
-    with pytest.raises(TestSetError, match="line 2"):
+    with pytest.raises(PairsError, match="line 2"):
         read_pairs(path)
     with pytest.raises(ValueError, match="no format"):
         row_of(pair, "yaml")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from common.rows import read_pairs
 from data.contamination import check
-from data.formats import read_pairs
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -29,14 +29,14 @@ TESTS = [
     ],
 )
 def test_near_duplicates_of_test_pairs_are_leaks(question, answer, leaks):
-    outcome = check([(question, answer)], TESTS)
+    outcome = check([[(question, answer)]], TESTS)
     assert bool(outcome.leaks) is leaks
     assert len(outcome.leaks) + len(outcome.survivors) == 1
 
 
 def test_closest_survivors_come_first():
     rows = [("什么是网格？", "x"), ("CUDA 中的流式多处理器是什么？", "y"), ("页表？", "z")]
-    outcome = check(rows, TESTS, keep_survivors=2)
+    outcome = check([[row] for row in rows], TESTS, keep_survivors=2)
     assert [match.row for match in outcome.survivors] == [1, 0]
     assert outcome.survivors[0].similarity > outcome.survivors[1].similarity
 
@@ -55,4 +55,5 @@ def test_all_100_test_questions_are_found_in_the_public_training_set():
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not here")
 def test_a_test_set_does_not_leak_into_unrelated_pairs():
     rows = [(f"第{n}座桥有多长？", f"第{n}座桥长 {n * 7} 米。") for n in range(200)]
-    assert not check(rows, read_pairs(REAL / "testset_basic.docx")).leaks
+    tests = [(p.question, p.answer) for p in read_pairs(REAL / "testset_basic.docx").pairs]
+    assert not check([[row] for row in rows], tests).leaks

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import sys
 import types
 from pathlib import Path
@@ -14,6 +15,7 @@ from data.chunks import cut_chunks
 from data.making import make_pairs
 from data.sections import read_sections
 from data.sources.prompts import ModelSettings, schema
+from data.sources.ray_source import RaySettings, RaySource
 from data.sources.teacher import TeacherSettings, TeacherSource
 from data.sources.vllm_source import VllmSettings, VllmSource, structured
 from tests.test_data_teacher import book_text
@@ -130,7 +132,6 @@ def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monke
 def test_ray_workers_make_the_same_replies(tiny_model, chunks, monkeypatch):
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
-    from data.sources.ray_source import RaySettings, RaySource
 
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -181,6 +182,15 @@ def test_unusable_replies_are_counted_and_the_others_kept(tmp_path, chunks, monk
         "vllm: 1 chunks without pairs: broken JSON",
         "vllm: 1 chunks without pairs: cut off at the token limit",
     ]
+
+
+def test_a_worker_on_ray_is_told_the_same_and_shares_the_cache(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    told = {"model": str(tmp_path), "engine": ENGINE, **SHORT}
+    spread = RaySource(RaySettings(ray="local", workers=3, **told))
+    assert spread.fingerprint == VllmSource(VllmSettings(**told)).fingerprint
+    assert spread.fingerprint != VllmSource(VllmSettings(model=str(tmp_path))).fingerprint
+    assert pickle.loads(pickle.dumps(spread.settings)) == spread.settings
 
 
 def test_a_missing_model_is_named(tmp_path):

@@ -23,7 +23,9 @@ def get(path: str, headers: dict[str, str | bytes] | None = None, **settings: ob
     return asyncio.run(go())
 
 
-@pytest.mark.parametrize("path", ["/info", "/metrics", "/healthz", "/readyz", "/docs", "/none"])
+@pytest.mark.parametrize(
+    "path", ["/info", "/metrics", "/healthz", "/readyz", "/docs", "/openapi.json", "/none"]
+)
 def test_with_a_token_everything_but_the_judges_paths_asks_for_it(path: str) -> None:
     wrong = [{}, {"Authorization": "Bearer no"}, {"Authorization": f"Basic {TOKEN}".encode()}]
     for headers in [*wrong, {"Authorization": b"Bearer "}]:

@@ -14,7 +14,7 @@ from common.device_table import Device, device
 from common.facts import FACTS, PREDICT_LIMIT_S, measured
 from common.model_shape import ShapeError
 from common.roofline import floor_seconds
-from judging.questions import read_testset
+from judging.testset import read_testset
 from preflight import budgets
 from preflight.model import Model, ModelError, from_config, from_directory
 from preflight.workloads import recorded_workloads, workload_of

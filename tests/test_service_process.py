@@ -26,8 +26,12 @@ IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 # Writes the number of a child that it starts, in a session of its own or not.
 PARENT = """
 import subprocess, sys, time
-own_session, child = sys.argv[1] == "own", sys.argv[2]
-started = subprocess.Popen([sys.executable, "-c", child], start_new_session=own_session)
+where, child = sys.argv[1:]
+# Some libraries overwrite their environment, as setproctitle does.
+environment = {} if "bare" in where else None
+started = subprocess.Popen(
+    [sys.executable, "-c", child], start_new_session="own session" in where, env=environment
+)
 print(started.pid, flush=True)
 """
 
@@ -146,9 +150,16 @@ def test_a_command_that_is_not_there_starts_nothing() -> None:
         pass
 
 
-@pytest.mark.parametrize("where", ["its parent's", "own"])
-@pytest.mark.parametrize("parent_lives", [True, False])
-@pytest.mark.parametrize("child", [SLEEP, IGNORES_TERM + SLEEP])
+@pytest.mark.parametrize(
+    ("where", "parent_lives", "child"),
+    [
+        ("", True, IGNORES_TERM + SLEEP),
+        ("bare", False, SLEEP),
+        ("own session", False, SLEEP),
+        ("own session", True, IGNORES_TERM + SLEEP),
+        ("bare, own session", True, SLEEP),
+    ],
+)
 def test_stopping_ends_all_that_it_started_and_nothing_else(
     tmp_path: Path, bystander: psutil.Process, where: str, parent_lives: bool, child: str
 ) -> None:
@@ -246,7 +257,7 @@ def test_a_signal_to_the_parent_ends_what_it_started(
     tmp_path: Path, thread: str, number: signal.Signals
 ) -> None:
     log = tmp_path / "log"
-    command = python(PROGRAM, thread, str(log), PARENT + "time.sleep(600)", "own", SLEEP)
+    command = python(PROGRAM, thread, str(log), PARENT + "time.sleep(600)", "own session", SLEEP)
     parent = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -20,12 +20,12 @@ from common.manifest import (  # noqa: E402
     read_manifest,
     write_manifest,
 )
+from common.pairs import Pair, by_fact  # noqa: E402
 from common.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
 from train.demo import command, training  # noqa: E402
 from train.demo.model import MAX_POSITIONS, model_config, train_tokenizer  # noqa: E402
 from train.demo.pace import FIRST, MEASURED, Pace  # noqa: E402
 from train.demo.wordings import core, vary  # noqa: E402
-from train.pairs import Pair, by_fact, read_pairs  # noqa: E402
 
 APP = typer.Typer()
 APP.command()(command.main)
@@ -96,8 +96,8 @@ def test_without_pairs_the_sample_book_goes_through_the_pipeline(tmp_path):
     assert parent.inputs[0] == file_record(command.ROOT / "data" / "sample" / "book.md")
     assert manifest.inputs == [file_record(tmp_path / "m-data" / "train.jsonl")]
     # Every pair that people wrote is there, with all its wordings.
-    rows = read_pairs([command.ROOT / "data" / "sample" / "pairs.jsonl"])
-    asked = {row.question for row in read_pairs([tmp_path / "m-data" / "train.jsonl"])}
+    rows = command.single_pairs(command.ROOT / "data" / "sample" / "pairs.jsonl")
+    asked = {row.question for row in command.single_pairs(tmp_path / "m-data" / "train.jsonl")}
     assert {wording for row in rows for wording in row.wordings} <= asked
 
 
@@ -188,7 +188,7 @@ def test_a_slow_machine_takes_every_step_and_is_told_how_long(tmp_path, monkeypa
     ticks = iter([0.0, *(float(i) for i in range(1, 21)), *(20.0 + 10 * i for i in range(1, 31))])
     monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     console = command.Console(file=(tmp_path / "said").open("w+"), width=200)
-    pairs = by_fact(read_pairs([write_pairs(tmp_path / "pairs.jsonl")]))
+    pairs = by_fact(command.single_pairs(write_pairs(tmp_path / "pairs.jsonl")))
     tokenizer = training.build_tokenizer(pairs)
     model = training.build_model(model_config(tokenizer.backend_tokenizer, 128, 1, 128), 0)
     log = training.train(model, tokenizer, pairs, 50, 0, console)
@@ -226,13 +226,20 @@ def test_batches_give_every_pair_its_turn_and_pad_little():
     ("content", "message"),
     [
         (None, "no such file"),
-        ("", "no rows"),
-        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', ":2: answer"),
-        ('{"question": "甲？", "answer": " "}\n', ":1: answer"),
-        ('{"messages": [{"role": "user", "content": "甲？"}]}\n', ":1: messages: no assistant"),
-        ('{"messages": "甲"}\n', ":1: messages: expected a list"),
-        ('{"question": \n', ":1: "),
-        ("[1]\n", ":1: expected a JSON object"),
+        ("", "no question with an answer"),
+        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', "line 2: "),
+        ('{"question": "甲？", "answer": " "}\n', "line 1: the answer is empty"),
+        (
+            '{"messages": [{"role": "user", "content": "甲？"}]}\n',
+            "messages: expected a user",
+        ),
+        ('{"messages": "甲"}\n', "line 1: messages: expected a list"),
+        ('{"question": \n', "line 1: "),
+        ("[1]\n", "item 1 (line 1): expected an object"),
+        (
+            '{"query": "乙？", "response": "丙", "history": [["甲？", "乙"]]}\n',
+            "line 1, turn 2: the demo",
+        ),
     ],
 )
 def test_bad_input_names_file_and_line(tmp_path, content, message):
@@ -247,8 +254,8 @@ def test_bad_input_names_file_and_line(tmp_path, content, message):
 def test_all_bad_rows_are_reported_at_once(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "甲？"}\n\n{"answer": "乙"}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"(?s)rows.jsonl:1: answer.*rows.jsonl:3: question"):
-        read_pairs([path])
+    with pytest.raises(ValueError, match=r"(?s)rows.jsonl, line 1: .*rows.jsonl, line 3: "):
+        command.single_pairs(path)
 
 
 def test_tokenizer_encodes_what_it_never_saw():

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback  # noqa: E402
 
 from common.manifest import read_manifest  # noqa: E402
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
-from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
+from tests.finetuning import FACTS, PAIRS, losses, make_base, make_data, recipe  # noqa: E402
 from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import DataError, encode_rows, load_rows  # noqa: E402
@@ -63,7 +63,7 @@ def test_merged_weights_answer_as_base_and_adapter_do(adapter, base, tmp_path):
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (merged / name).read_bytes() == (base / name).read_bytes()
     ids = torch.tensor(
-        [encode_rows(load_tokenizer(base), FACTS[:1], SYSTEM_PROMPT)[0]["input_ids"]]
+        [encode_rows(load_tokenizer(base), PAIRS[:1], SYSTEM_PROMPT)[0]["input_ids"]]
     )
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     plain.eval()

@@ -197,14 +197,14 @@ def test_a_dev_split_with_a_question_of_ones_own_test_set_is_refused(tmp_path: P
         return path
 
     dev, mine = write("dev.jsonl", "甲？", "乙?"), write("mine.jsonl", "乙？")
-    assert len(read_dev(dev).questions) == 2
+    assert len(read_dev(dev).pairs) == 2
     with pytest.raises(DevError, match="1 of its 2 questions"):
         read_dev(dev, [mine])
 
 
 def test_the_demo_is_tuned_on_rows_that_are_no_test_question(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"demo": true}', "utf-8")
-    assert len(read_dev(default_dev(tmp_path)).questions) == 87
+    assert len(read_dev(default_dev(tmp_path)).pairs) == 87
     with pytest.raises(DevError, match="--dev"):
         default_dev(tmp_path / "another")
 

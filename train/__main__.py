@@ -18,10 +18,9 @@ from rich.console import Console
 
 from common.facts import FACTS, JUDGES_DEVICE
 from common.model_shape import ShapeError
-from judging.questions import TestSetError
+from common.pairs import PairsError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
-from train.pairs import PairsError
 from train.recipe import Recipe, RecipeError, load_recipe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
@@ -36,7 +35,7 @@ def _told() -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, ShapeError, TestSetError) as error:
+    except (RecipeError, PairsError, DataError, ModelError, ShapeError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
@@ -190,7 +189,10 @@ def _check(recipe: Recipe) -> None:
     from train.stages import stage_table
 
     console.rule("check")
-    rows = load_rows(recipe).dev[: recipe.check_samples]
+    # The service is asked one text a question: a turn with a talk before it cannot be.
+    rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
+    if not rows:
+        raise DataError(f"{recipe.dev_file}: every dev row has turns before it: none can be asked")
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
     base = fetch_base(recipe) if recipe.check_base else None

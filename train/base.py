@@ -59,7 +59,8 @@ def _written_train_rows(recipe: Recipe) -> Path:
 
     path = recipe.output_dir / "base_pairs.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"question": q, "answer": a} for q, a in load_rows(recipe).train]
+    single = [row for row in load_rows(recipe).train if not row.history]  # what the demo learns
+    rows = [{"question": row.question, "answer": row.answer} for row in single]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_text(lines, encoding="utf-8")
     return path

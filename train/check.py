@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from common.manifest import read_manifest, write_manifest
+from common.pairs import Pair
 from judging.scoring import score_answers
 from train.base import weight_bytes
-from train.dataset import Row
 from train.served import serve
 
 
@@ -27,11 +27,11 @@ class Checked:
 
 
 def ask_model(
-    directory: Path, rows: list[Row], python: Path, reference: "Asked | None" = None
+    directory: Path, rows: list[Pair], python: Path, reference: "Asked | None" = None
 ) -> "Asked":
     """Serve a directory and ask it the rows' questions. Raises ModelError when it cannot serve."""
     with serve(directory, python) as served:
-        replies = served.answers([question for question, _ in rows])
+        replies = served.answers([row.question for row in rows])
         return Asked(directory, replies.answers, served.load_seconds, replies.total_seconds)
 
 
@@ -48,7 +48,7 @@ class Asked:
 def check(
     merged: Path,
     exports: list[Path],
-    rows: list[Row],
+    rows: list[Pair],
     python: Path,
     max_drop: float,
     base: Path | None = None,
@@ -70,8 +70,8 @@ def check(
     return [replace(result, name="base", passed=True) for result in first] + results
 
 
-def _checked(asked: Asked, base: Asked, rows: list[Row], max_drop: float) -> Checked:
-    references = [answer for _, answer in rows]
+def _checked(asked: Asked, base: Asked, rows: list[Pair], max_drop: float) -> Checked:
+    references = [row.answer for row in rows]
     scores = score_answers(references, asked.answers)
     drop = score_answers(references, base.answers).accuracy - scores.accuracy
     same = sum(a == b for a, b in zip(asked.answers, base.answers, strict=True)) / len(rows)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from common.facts import assumed, download_rate, download_seconds, measured
 from common.model_files import file_sizes, weight_bytes
 from common.model_shape import Form, Shape, ShapeError, read_shape
+from common.pairs import Pair
 from common.units import amount
 from train.recipe import Recipe
 
@@ -152,6 +153,11 @@ def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "C
     console.print(training)
 
 
+def _characters(pair: Pair) -> int:
+    """Characters of a row's question, answer and earlier turns."""
+    return len(pair.question) + len(pair.answer) + sum(len(u) + len(a) for u, a in pair.history)
+
+
 def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
     """What `--dry-run` shows: rows, tokens, steps, memory, and work of one recipe."""
     from train.base import load_tokenizer
@@ -164,12 +170,14 @@ def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
         encoded = encode_rows(load_tokenizer(directory), rows.train, system_prompt)
         tokens, how = sum(len(row["input_ids"]) for row in encoded), "counted"
     else:
-        characters = sum(len(q) + len(a) for q, a in rows.train)
+        characters = sum(map(_characters, rows.train))
         around = TEMPLATE_TOKENS + round(len(system_prompt) / PROMPT_CHARACTERS_A_TOKEN)
         tokens = int(characters / measured("chars_per_token")) + around * len(rows.train)
         how = "estimated"
     console.print(f"{len(rows.train)} train, {len(rows.dev)} dev, {len(rows.calibration)} "
                   f"calibration rows; {tokens:,} train tokens ({how})")  # fmt: skip
+    for note in rows.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     mean = tokens / max(1, len(rows.train))
     width = recipe.pack_len if recipe.packing else mean
     step = int(width * recipe.per_device_train_batch_size)

@@ -18,6 +18,7 @@ from common.manifest import (
     read_manifest,
     write_manifest,
 )
+from common.pairs import Pair
 from common.prompting import system_prompt_for
 from train.autoawq import convert_to_gemm
 from train.base import (
@@ -28,7 +29,7 @@ from train.base import (
     quantization_config,
     weight_bytes,
 )
-from train.dataset import Row, encode_rows
+from train.dataset import encode_rows
 
 LIBRARIES = ["torch", "transformers", "llmcompressor", "compressed-tensors", "bitsandbytes"]
 GROUP = 128  # weights that share a scale; what AWQ kernels support
@@ -51,7 +52,7 @@ BITS = {"bnb-8bit": 8, "bnb-4bit": 4}
 
 
 def quantize(
-    model_dir: Path, out: Path, form: str, rows: list[Row], samples: int = 256, seed: int = 0
+    model_dir: Path, out: Path, form: str, rows: list[Pair], samples: int = 256, seed: int = 0
 ) -> Path:
     """Quantize a full model to `out`, calibrated on rendered questions with their answers.
 

@@ -22,11 +22,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
-from judging.questions import Question
 from serving.settings import SETTINGS_FILE, Settings, SettingsError
 from tune import settings_file, space
-from tune.dev import DevError, TestSetError, default_dev, is_demo, read_dev, token_counts
+from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
 from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
 
@@ -60,11 +60,11 @@ def main(
         quantized = is_quantized(model)
         tokens = token_counts(questions, model)
         out.mkdir(parents=True, exist_ok=True)
-    except (DevError, TestSetError, OSError, ValueError) as error:
+    except (DevError, PairsError, OSError, ValueError) as error:
         _stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
-    asked = questions.questions[:limit]
+    asked = questions.pairs[:limit]
     fixed = {name: os.environ[name] for name in space.NAMES if name in os.environ}
     name = f"{model.name}-{_fingerprint(model, asked)}"
     measure = measure_with(model, questions, limit, out)
@@ -115,14 +115,14 @@ def main(
         console.print("not confirmed by a second run: run it again with more --minutes to resume")
 
 
-def _fingerprint(model: Path, asked: Sequence[Question]) -> str:
+def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
     """Hash of what trials must share to be comparable: weights, questions, other settings."""
     weights = [(file.name, file.stat()) for file in sorted(model.glob("*.safetensors"))]
     names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
     parts = (
         (model / "config.json").read_text(encoding="utf-8"),
         [(name, stat.st_size, stat.st_mtime_ns) for name, stat in weights],
-        [(question.question, question.reference) for question in asked],
+        [(question.question, question.answer) for question in asked],
         sorted((name, os.environ[name]) for name in names & os.environ.keys()),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.pairs import PairFile, PairsError
 from judging.dev_split import SAMPLE, known_testset
-from judging.questions import TestSet, TestSetError, read_testset
+from judging.testset import read_testset
 
 
 class DevError(ValueError):
@@ -32,25 +33,25 @@ def is_demo(model: Path) -> bool:
     return isinstance(manifest, dict) and bool(manifest.get("demo"))
 
 
-def read_dev(path: Path, testsets: Sequence[Path] = ()) -> TestSet:
+def read_dev(path: Path, testsets: Sequence[Path] = ()) -> PairFile:
     """The questions of a dev split. testsets: the user's own test sets, beside the sample's.
 
-    Raises DevError when a question is in one of these test sets, TestSetError when a file cannot be
+    Raises DevError when a question is in one of these test sets, PairsError when a file cannot be
     read. Test sets that are not named cannot be recognised.
     """
     dev = read_testset(path)
-    found = known_testset((question.question for question in dev.questions), testsets)
+    found = known_testset((question.question for question in dev.pairs), testsets)
     if found:
         known, shared = found
         raise DevError(
-            f"{path}: {shared} of its {len(dev.questions)} questions stand in the test set "
+            f"{path}: {shared} of its {len(dev.pairs)} questions stand in the test set "
             f"{known.name}. Settings selected on a test set overfit it: give "
             "a dev split (--dev out/book/dev.jsonl)"
         )
     return dev
 
 
-def token_counts(dev: TestSet, model: Path) -> list[int]:
+def token_counts(dev: PairFile, model: Path) -> list[int]:
     """Token count of each reference by the model's tokenizer.json; empty when there is no such
     file."""
     from tokenizers import Tokenizer
@@ -59,9 +60,9 @@ def token_counts(dev: TestSet, model: Path) -> list[int]:
     if not file.is_file():
         return []
     encoded = Tokenizer.from_file(str(file)).encode_batch(
-        [question.reference for question in dev.questions], add_special_tokens=False
+        [question.answer for question in dev.pairs], add_special_tokens=False
     )
     return [len(each.ids) for each in encoded]
 
 
-__all__ = ["DevError", "TestSetError", "default_dev", "is_demo", "read_dev", "token_counts"]
+__all__ = ["DevError", "PairsError", "default_dev", "is_demo", "read_dev", "token_counts"]

@@ -14,10 +14,10 @@ from typing import Any
 
 from common.facts import HEALTH_LIMIT_S
 from common.model_shape import read_config, weights_format
+from common.pairs import PairFile
 from common.service_process import ServiceError, ServiceProcess, running
 from judging.client import ServiceNotReadyError
 from judging.judge import Conditions, judge
-from judging.questions import TestSet
 from judging.scoring import speed
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ class Outcome:
 Measure = Callable[[dict[str, str], str], Outcome]
 
 
-def measure_with(model: Path, dev: TestSet, limit: int | None, out: Path) -> Measure:
+def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Measure:
     """The function that measures settings of this model on this dev split; logs go to `out`."""
 
     def measure(settings: dict[str, str], name: str) -> Outcome:

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from common.pairs import PairsError
 from data.books import BookError
 from data.cache import CacheError
 from data.sources import SourceError
 from data.split import SplitLeakError
-from judging.questions import TestSetError
 
 console = Console()
 errors = Console(stderr=True)
@@ -70,7 +70,7 @@ def reported_errors() -> Iterator[None]:
         CacheError,
         SourceError,
         SplitLeakError,
-        TestSetError,
+        PairsError,
         ValueError,
         OSError,
     ) as error:

@@ -42,6 +42,6 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         parts.append(f"<pre>{escape(text)}</pre>")
     answers = [
         f"<li>{status}: {escape(answer['description'])}</li>"
-        for status, answer in operation["responses"].items()
+        for status, answer in sorted(operation["responses"].items())
     ]
     return "\n".join([*parts, "<ul>", *answers, "</ul>"])

@@ -30,10 +30,11 @@ from common.manifest import (
     read_manifest,
     write_manifest,
 )
+from common.pairs import Pair, PairsError, by_fact, refused, spots
+from common.rows import read_pairs
 from train.curves import plot_curves
 from train.demo import training
 from train.demo.model import SYSTEM_PROMPT, model_config, save_model
-from train.pairs import PairsError, by_fact, read_pairs
 
 ROOT = Path(__file__).parents[2]
 # The pairs that people wrote, alone: those that the rules make beside them take training time from
@@ -53,6 +54,20 @@ def sample_data(out: Path) -> Path:
     if made.returncode:
         raise PairsError(f"python -m data build failed on the sample book:\n{made.stderr.strip()}")
     return out / "train.jsonl"
+
+
+def single_pairs(path: Path) -> list[Pair]:
+    """The pairs of a file. Raises PairsError, also for what only a talk could teach."""
+    found = read_pairs(path)
+    talks = [pair.where for pair in found.pairs if pair.history or not pair.learn]
+    if talks:
+        reason = "the demo learns single questions, no talk and no answer of weight 0"
+        raise refused(path, ((place, reason) for place in talks))
+    systems = [pair.where for pair in found.pairs if pair.system]
+    own = [f"{spots(systems)}: its system message is not learned"] if systems else []
+    for warning in [*found.warnings, *own]:
+        console.print(f"{path.name}: {warning}", style="yellow", markup=False, soft_wrap=True)
+    return found.pairs
 
 
 def parents_of(sources: list[Path]) -> list[Manifest]:
@@ -79,7 +94,7 @@ def main(
     started = time.monotonic()
     try:
         sources = pairs or [sample_data(out.with_name(out.name + "-data"))]
-        data = by_fact(read_pairs(sources))[:rows]
+        data = by_fact(pair for path in sources for pair in single_pairs(path))[:rows]
     except PairsError as error:
         console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from error

@@ -14,11 +14,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from common.pairs import Pair
 from common.prompting import render_prompts, tokenize_prompts
 from train.demo.model import IM_END, SYSTEM_PROMPT, train_tokenizer, wrap_tokenizer
 from train.demo.pace import Pace
 from train.demo.wordings import vary
-from train.pairs import Pair
 
 VOCAB_SIZE = 4096
 # Small and often: for the same work on a processor a narrow model sees each pair more often than a
@@ -55,7 +55,7 @@ def build_model(config: dict[str, Any], seed: int) -> Any:
 
 
 def tokenized(tokenizer: Any, rows: list[tuple[str, str]]) -> list[Row]:
-    """(question, answer) rows as ids: the prompt as it will be served, the answer with <|im_end|>."""
+    """(question, answer) rows as ids: the prompt as served, the answer with <|im_end|>."""
     prompts = render_prompts(tokenizer, [question for question, _ in rows], SYSTEM_PROMPT)
     heads = tokenize_prompts(tokenizer, prompts)
     tails = tokenize_prompts(tokenizer, [answer + IM_END for _, answer in rows])
