@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from common.rows import read_pairs
 from data.text import normalise
 from retrieval.passages import Passage
 from retrieval.search import Method, Retriever
@@ -62,16 +63,14 @@ class Outcome:
 
 
 def read_evaluation_set(path: Path, passages: Sequence[Passage]) -> list[Asked]:
-    """The questions of a test set with their right passages. Raises TestSetError."""
-    from judging.questions import read_testset
-
+    """The questions of a test set with their right passages. Raises PairsError."""
     texts = [normalise(passage.text) for passage in passages]
     terms = [set(index_terms(passage.text)) for passage in passages]
     return [
-        by_evidence(question.question, question.evidence, texts)
-        if question.evidence
-        else by_overlap(question.question, question.reference, terms)
-        for question in read_testset(path).questions
+        by_evidence(pair.question, str(pair.extra["evidence"]), texts)
+        if pair.extra.get("evidence")
+        else by_overlap(pair.question, pair.answer, terms)
+        for pair in read_pairs(path).pairs
     ]
 
 

@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
     # What of these is in the image.
     "serving": {"common.manifest", "common.prompting", "retrieval.prompt", "retrieval.search"},
-    "retrieval": {"common", "data", "judging.questions"},
+    "retrieval": {"common", "data"},
     "judging": {"common"},
     "preflight": {"common", "judging"},
     "data": {"common", "judging.scoring"},
