@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,16 @@ def test_every_answer_in_the_schema_is_given_and_looks_as_it_says() -> None:
                         await ask(method.upper(), path, headers={"X": "y" * MAX_HEADER_BYTES})
 
             await ask_all()
-            for wrong in (b"{", b"[]", b"x" * 2000):
-                await ask("POST", "/predict", content=wrong)
-            endless = asyncio.create_task(ask("POST", "/predict", content=never_ending()))
-            await asyncio.sleep(0.1)
-            refused = await ask("POST", "/predict", json={"prompt": "?"})
-            assert refused.status_code == 503 and int(refused.headers["Retry-After"]) >= 1
-            assert (await ask("GET", "/readyz", headers=KNOWN)).json() == {"ready": False}
-            assert (await endless).status_code == 408
+            for path in ("/predict", "/passages"):
+                post = partial(ask, "POST", path, headers=KNOWN)
+                for wrong in (b"{", b"[]", b"x" * 2000):
+                    await post(content=wrong)
+                endless = asyncio.create_task(post(content=never_ending()))
+                await asyncio.sleep(0.1)
+                refused = await post(json={"prompt": "?"})
+                assert refused.status_code == 503 and int(refused.headers["Retry-After"]) >= 1
+                assert (await ask("GET", "/readyz", headers=KNOWN)).json() == {"ready": False}
+                assert (await endless).status_code == 408
 
             app.state.service.answerer.engine.__class__ = FailingEngine
             assert (await ask("POST", "/predict", json={"prompt": "?"})).status_code == 503

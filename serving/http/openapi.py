@@ -76,7 +76,7 @@ class FoundPassage(BaseModel):
 
 
 class Passages(BaseModel):
-    """For each question its passages, best first."""
+    """For each question its passages, best first; none without an index."""
 
     passages: list[list[FoundPassage]]
 
@@ -131,10 +131,7 @@ METRICS: dict[str, Any] = {
 INFO: dict[str, Any] = {"response_model": Info}
 PASSAGES: dict[str, Any] = {
     "response_model": Passages,
-    "responses": {
-        **PREDICT["responses"],
-        404: _refusal("The service answers without an index."),
-    },
+    "responses": PREDICT["responses"],
     "openapi_extra": PREDICT["openapi_extra"],
 }
 
