@@ -5,6 +5,7 @@
 #   bash run.sh serve                      only serve, until Ctrl-C
 #   bash run.sh judge URL TESTSET.docx …   only judge a service that is running (--wait: is starting)
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
+#   bash run.sh retrieval build BOOK … --out index   the book at hand (python -m retrieval)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
 #   bash run.sh tune --dev DEV.jsonl       the fastest serving settings of equal score (python -m tune)
 #   bash run.sh preflight …                would the judge's machine take this? (python -m preflight)
@@ -60,7 +61,7 @@ show_what_training_did() {
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,17s/^# \{0,1\}//p' "$0" ;;
+    sed -n '2,18s/^# \{0,1\}//p' "$0" ;;
   serve)
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
@@ -73,6 +74,10 @@ case ${1:-} in
   data)
     prepare_environment data
     exec .venv/bin/python -m data "${@:2}" ;;
+  retrieval)
+    prepare_environment data
+    [[ " $* " != *" --encoder"* && " $* " != *" --reranker"* ]] || prepare_environment retrieval
+    exec .venv/bin/python -m retrieval "${@:2}" ;;
   train)
     prepare_environment  # train's checks serve the model with .venv
     bash train/setup.sh
