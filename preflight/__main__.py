@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.model_files import model_files_problems
 from judging.questions import TestSetError, read_testset
 from preflight import budgets
 from preflight.lines import FACTS, Line, State
@@ -71,7 +72,7 @@ def main(
             if model:
                 works = [budgets.workload_of(s) for s in sets] or budgets.recorded_workloads()
                 lines += _run_lines(model, checkout, target, works, startup_s)
-            if rehearsal and model_dir:
+            if rehearsal and model_dir and model:
                 files = list(testsets or [])
                 lines += _rehearsal(checkout, model_dir, files, repository)
     except (RepositoryError, ModelError, TestSetError, OSError) as error:
@@ -98,6 +99,9 @@ def _model(
 ) -> tuple[Model | None, list[Line]]:
     """The model to reckon with: a directory, a config, or what the Dockerfile fetches."""
     if directory:
+        if problems := model_files_problems(directory):
+            why = "; ".join(problems)
+            return None, [Line("model", str(directory), "fail", "cannot be served", why=why)]
         return from_directory(directory), []
     if config:
         return from_config(config, weights), []
@@ -113,7 +117,8 @@ def _model(
         return from_hub(model_id, hub, revision, checkout.directory), []
     except ModelError as error:
         # A hub that is away now says nothing of the submission; a refusal or a missing model does.
-        lost = any(words in str(error) for words in ("no such model", "access token", "manifest"))
+        certain = ("no such model", "access token", "manifest", "cannot be served")
+        lost = any(words in str(error) for words in certain)
         state: State = "fail" if lost else "unknown"
         return None, [Line("model", model_id, state, "not fetched", why=str(error))]
 

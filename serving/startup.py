@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from common.model_files import model_files_problems
 from serving.answerer import Answerer
 from serving.engine import devices
 from serving.engine.arguments import read_config
@@ -142,7 +143,12 @@ def _second_rung(settings: Settings, restart: Restart | None, why: str) -> None:
 
 def _start(settings: Settings) -> Answerer:
     name = choose_engine(settings)
-    read_config(settings)  # the error that names the directory, before a library's that does not
+    # Errors that name the directory and the file, before a library's that do not.
+    read_config(settings)
+    if settings.engine_args.get("load_format", "safetensors") == "safetensors":
+        problems = model_files_problems(settings.model_dir)
+        if problems:
+            raise EngineError(f"MODEL_DIR={settings.model_dir}: {'; '.join(problems)}")
     answerer = Answerer(make_engine(name, settings), settings)
     try:
         answerer.start()
