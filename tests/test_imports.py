@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 # them and so may know all.
 MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
-    "serving": {"common.manifest", "common.prompting"},  # what of `common` is in the image
+    # What of `common` is in the image (with `hubs`, which only download_model.py needs).
+    "serving": {"common.manifest", "common.model_files", "common.prompting"},
     "judging": {"common"},
     "preflight": {"common", "judging"},
     "data": {"common", "judging.scoring"},
