@@ -38,7 +38,10 @@ _ANY_QUESTION = (
     rf"(?:{_WENTI}(?:描\s*述|内\s*容)?|提\s*问|题\s*目|题\s*干|试\s*题|问|問|question|q)"
 )
 _DAAN = r"(?:(?:参\s*考|标\s*准|正\s*确|示\s*例|參\s*考)\s*)?答\s*案(?:\s*要\s*点)?"
-_ANY_ANSWER = rf"(?:{_DAAN}(?:\s*(?:解\s*析|内\s*容|如\s*下))?|参\s*考\s*回\s*答|回\s*答|解\s*答|答\s*复|答|reference(?:\s+answer)?|answer)"
+_ANY_ANSWER = (
+    rf"(?:{_DAAN}(?:\s*(?:解\s*析|内\s*容|如\s*下))?|参\s*考\s*回\s*答|回\s*答|解\s*答"
+    r"|答\s*复|答|reference(?:\s+answer)?|answer)"
+)
 _N = rf"{_NUMBER}?"
 _FLAGS = re.IGNORECASE
 
