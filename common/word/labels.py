@@ -72,7 +72,7 @@ _INLINE_ANSWER = re.compile(
 
 @dataclass(frozen=True)
 class Seen:
-    """The beginning of a line as it looks: NFKC, without what is invisible.
+    """The beginning of a line as it looks: NFKC, without what is invisible, single spaces.
 
     `ends[i]` is where the line goes on after the i-th of these characters.
     """
@@ -96,7 +96,10 @@ def seen(line: str, look: int = _LOOK) -> Seen:
             break
         if _invisible(character):
             continue
-        plain = character if character in "︰" else unicodedata.normalize("NFKC", character)
+        plain = character if character == "︰" else unicodedata.normalize("NFKC", character)
+        if plain.isspace() and text[-1:].isspace():
+            ends[-1] = place + 1  # white space counts once: patterns have little to try
+            continue
         text += plain
         ends += [place + 1] * len(plain)
     return Seen(text, ends)
