@@ -20,6 +20,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.model_shape import read_shape
+
 console = Console()
 WARM, TIMED = 5, 10  # updates
 # Overrides of the recipe for each section, and what estimate.py calls its method.
@@ -142,7 +144,7 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     from common.prompting import SYSTEM_PROMPT
     from train.base import load_tokenizer
     from train.dataset import encode_rows
-    from train.estimate import method_of, shape_of, training_bytes, training_flop
+    from train.estimate import method_of, training_bytes, training_flop
     from train.pairs import read_pairs
     from train.recipe import load_recipe
     from train.trainer import make_trainer
@@ -170,7 +172,7 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     result = _timed(trainer, lambda row: len(row["input_ids"]), whole)
     if whole:
         return result
-    shape, method = shape_of(str(model_dir)), method_of(recipe)
+    shape, method = read_shape(str(model_dir)), method_of(recipe)
     parts = training_bytes(
         shape, method, int(result["widest"]), recipe.lora_rank, recipe.gradient_checkpointing
     )
@@ -190,7 +192,7 @@ def plain_trl(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     from trl import SFTConfig, SFTTrainer
 
     from train.base import load_tokenizer
-    from train.estimate import shape_of, training_flop
+    from train.estimate import training_flop
     from train.pairs import read_pairs
 
     rows = [
@@ -212,7 +214,7 @@ def plain_trl(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
         peft_config=LoraConfig(task_type="CAUSAL_LM"),
     )
     result = _timed(trainer, lambda row: len(row["input_ids"]))
-    flop = training_flop(shape_of(str(model_dir)), "lora")
+    flop = training_flop(read_shape(str(model_dir)), "lora")
     return {**result, "useful_flop_per_token": flop}
 
 

@@ -1,4 +1,4 @@
-"""Any book file → Markdown text, through a well-kept converter where there is one.
+"""Book files → Markdown text.
 
 docx, epub and html go through markitdown (MIT), PDF through pdfplumber (MIT, see `pdf.py`);
 Markdown is taken as it is, and plain text gets its numbered headings marked.
@@ -15,7 +15,7 @@ from data.limited import run_limited
 from data.text import join_lines, tidy
 from judging.questions import check_archive
 
-READER_VERSION = "2"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "2"  # raise it when reading changes: cached texts are then converted anew
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -58,7 +58,7 @@ def find_books(paths: list[Path]) -> list[Path]:
 
 
 def read_book(path: Path, cache: Cache | None = None) -> Book:
-    """Read one book; a text made before from the same bytes comes from the cache.
+    """Read one book; text converted earlier from the same bytes comes from the cache.
 
     Raises BookError: missing, unknown format, broken, encrypted, scanned or empty.
     """
@@ -142,7 +142,7 @@ def _office(path: Path, suffix: str, content: bytes) -> str:
 
 
 def _docx_html(content: bytes) -> str:
-    """mammoth, the converter below markitdown, asked directly."""
+    """Through mammoth, which markitdown uses as well: it keeps the indentation of code."""
     import io
 
     import mammoth
@@ -154,7 +154,7 @@ def _docx_html(content: bytes) -> str:
 
 
 def _convert(content: bytes | str, suffix: str) -> str:
-    """markitdown on bytes in memory, without its escapes: names keep their underscores."""
+    """Through markitdown, from memory; without its escapes, so that names keep underscores."""
     import io
     import logging
 

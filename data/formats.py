@@ -6,14 +6,14 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from common.prompting import SYSTEM_PROMPT, messages_for
 from data.records import Pair, digest
 from data.split import SPLITS
 from judging.questions import TestSetError, read_questions
 
-FORMATS = ("messages", "alpaca", "sharegpt", "query-response")
+Shape = Literal["messages", "alpaca", "sharegpt", "query-response"]  # of a training row
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -39,7 +39,7 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     elif shape == "query-response":
         row = {"query": pair.question, "response": pair.answer}
     else:
-        raise ValueError(f"no format {shape!r}; there are: {', '.join(FORMATS)}")
+        raise ValueError(f"no format {shape!r}; there are: {', '.join(get_args(Shape))}")
     if prompt and shape != "messages":
         row["system"] = prompt
     return {**row, **pair.provenance()}

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from judging import client, scoring
 from judging.client import Health, Mode, Replies
 from judging.questions import Question, TestSet
@@ -20,13 +21,15 @@ from judging.scoring import Scores
 class Conditions:
     """How to judge; the defaults are the judge's own. Times are seconds.
 
-    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only.
+    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only;
+    `wait_for_port`: see client.wait_for_service.
     """
 
     mode: Literal["auto", "batch", "serial"] = "auto"
-    timeout: float = client.PREDICT_LIMIT_S
-    health_timeout: float = client.HEALTH_LIMIT_S
+    timeout: float = PREDICT_LIMIT_S
+    health_timeout: float = HEALTH_LIMIT_S
     limit: int | None = None
+    wait_for_port: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Judgement:
 
     @property
     def deviations(self) -> list[str]:
-        """Where the conditions differ from the judge's, so that no score passes for its own."""
+        """The options that differ from the judge's conditions, to be shown beside the score."""
         given, judges = self.conditions, Conditions()
         found = [f"--mode {self.mode}"] if self.mode != self.health.mode else []
         for option, name in (("--timeout", "timeout"), ("--health-timeout", "health_timeout")):
@@ -84,13 +87,13 @@ def judge(
 ) -> Judgement:
     """Judge a service. `on_progress` gets test set name, questions done, questions in all.
 
-    Raises ServiceNotReadyError when `GET /` does not answer in time.
+    Raises ServiceNotReadyError when `GET /` does not answer in time, or nothing listens.
     """
     conditions = conditions or Conditions()
     report = on_progress or (lambda name, done, total: None)
     started = datetime.now().astimezone()
     report("GET /", 0, 1)
-    health = client.wait_for_service(url, conditions.health_timeout)
+    health = client.wait_for_service(url, conditions.health_timeout, conditions.wait_for_port)
     report("GET /", 1, 1)
     mode = health.mode if conditions.mode == "auto" else conditions.mode
     results = []
@@ -105,7 +108,7 @@ def judge(
             partial(_report_done, report, testset.name, len(questions)),
         )
         results.append(Result(testset, questions, replies, score(questions, replies.answers)))
-    # Asked last: the judge does not ask it, so it must not warm anything up.
+    # After the questions: the judge makes no such call, so nothing may be warm because of it.
     info = client.fetch_info(url)
     return Judgement(url, started, conditions, health, mode, info, results)
 

@@ -26,9 +26,9 @@ import docx
 import httpx
 
 from judging.questions import TestSetError, read_questions
-from serving.http.app import create_app
+from serving.http.schema import parse_predict
 from serving.settings import Settings
-from tests.instant_engine import running_app
+from tests.instant_engine import instant_app, running_app
 
 PIECES = [
     *("什么是 warp？", "cudaMemcpy", "<|im_end|>", "<think>", "</think>", "<tool_response>", "{%"),
@@ -156,7 +156,7 @@ async def ask_bodies(
             continue
         statuses[reply.status_code] += 1
         if reply.status_code == 200:
-            asked = json.loads(sent)["prompt"]
+            asked = parse_predict(sent).prompt
             answered = reply.json()["response"]
             whole = type(answered) is type(asked)
             if not whole or (isinstance(asked, list) and len(asked) != len(answered)):
@@ -227,7 +227,7 @@ def run(inputs: int, seed: int, say: Callable[[str], None]) -> int:
     logging.disable(logging.CRITICAL)
 
     async def http() -> dict[str, list[tuple[str, Any]]]:
-        async with running_app(create_app(Settings(max_body_bytes=1 << 20))) as client:
+        async with running_app(instant_app(Settings(max_body_bytes=1 << 20))) as client:
             return {
                 "request bodies": list(await ask_bodies(client, dice, inputs * 8 // 10)),
                 "routes": list(await ask_routes(client, dice, inputs // 10)),

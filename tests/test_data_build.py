@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from common.manifest import directory_records, read_manifest
 from data.__main__ import app
+from data.cache import Cache
+from data.cli.options import with_options
+from data.context import BuildContext
 from data.formats import merged_pairs, read_pairs, read_rows, row_of, write_testset
+from data.making import make_pairs
+from data.options import option
+from data.reading import read_chunks
 from data.records import Pair
+from data.settings import BuildSettings
 from data.sources.rules import RulesSource
 from judging.questions import TestSetError, read_questions
 
@@ -104,11 +112,6 @@ def test_the_same_build_again_changes_no_byte(tmp_path, built):
 
 
 def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
-    from data.cache import Cache
-    from data.funnel import Funnel
-    from data.pipeline import make_pairs, read_chunks
-    from data.settings import BuildSettings
-
     book = tmp_path / "book.md"
     text = SAMPLE.read_text(encoding="utf-8")
     cache, source = Cache(tmp_path / "cache"), RulesSource()
@@ -119,7 +122,7 @@ def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
     def go(content: str) -> int:
         book.write_text(content, encoding="utf-8")
         asked.clear()
-        chunks = read_chunks(book, cache, BuildSettings(), Funnel())
+        chunks = read_chunks(book, BuildContext(source, BuildSettings(), cache))
         assert len(dict(make_pairs(chunks, source, cache))) == len(chunks)
         return len(asked)
 
@@ -249,6 +252,52 @@ def test_wrong_options_are_named_without_a_traceback(tmp_path, options, says):
     )
     assert says in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "o").exists()
+
+
+TEACHER = ["--source", "teacher", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--per-chunk", "3"], ["--per-chunk changes nothing with --source rules"]),
+        (
+            ["--source", "none", "--ray", "local", "--key-env", "K"],
+            [
+                "--ray changes nothing with --source none, only with vllm",
+                "--key-env changes nothing with --source none, only with teacher",
+            ],
+        ),
+        ([*TEACHER, "--workers", "2"], ["--workers changes nothing with --source teacher"]),
+        (
+            ["--source", "vllm", "--model", "{model}", "--workers", "2", "--max-pairs", "9"],
+            ["--workers changes nothing without --ray", "--max-pairs changes nothing"],
+        ),
+        ([*TEACHER, "--per-chunk", "3", "--max-pairs", "9", "--wordings", "1"], []),
+        (["--wordings", "1", "--seed", "3", "--no-demo"], []),
+    ],
+)
+def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says):
+    (tmp_path / "config.json").write_text("{}")
+    options = [str(tmp_path) if option == "{model}" else option for option in options]
+    done = run("build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path, *options, "--dry-run")
+    assert done.stderr.count("changes nothing") == len(says)
+    for text in says:
+        assert text in done.stderr
+
+
+def test_models_that_disagree_on_an_option_are_refused():
+    class Other(BaseModel):
+        wordings: int = option(3, "more wordings per question")
+
+    with pytest.raises(ValueError, match="Other.wordings differs"):
+        with_options(BuildSettings, Other)
+
+
+def test_a_test_set_to_compare_with_is_read_before_the_books(tmp_path):
+    arguments = ("--cache", tmp_path / "c", "--compare", tmp_path / "no.docx")
+    done = run("build", tmp_path / "no.md", "--out", tmp_path / "o", *arguments, ok=False)
+    assert "no.docx: no such file" in done.stderr and "no.md" not in done.stderr
 
 
 def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):

@@ -16,6 +16,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from common.facts import FACTS, JUDGES_DEVICE
+from common.model_shape import ShapeError
 from judging.questions import TestSetError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
@@ -24,6 +26,7 @@ from train.recipe import Recipe, RecipeError, load_recipe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
+DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 RecipePath = Annotated[Path, typer.Argument(help="a YAML of train/recipes, or your own")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
 
@@ -33,7 +36,7 @@ def _told() -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, TestSetError) as error:
+    except (RecipeError, PairsError, DataError, ModelError, ShapeError, TestSetError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
@@ -137,15 +140,17 @@ def compare(
 @app.command()
 def plan(
     model: Annotated[str, typer.Argument(help="model directory, config.json, or hub id")],
-    device_gb: Annotated[float, typer.Option(help="memory of the device, GB (10⁹ bytes)")] = 64,
+    device_gb: Annotated[
+        float, typer.Option(help="memory of the device, GB (10⁹ bytes)")
+    ] = DEVICE_GB,
     tokens: Annotated[int, typer.Option(help="tokens in one step of training")] = 4096,
     lora_rank: Annotated[int, typer.Option()] = 32,
 ) -> None:
     """Memory and time of serving and training a model, by formulas."""
-    from train.estimate import print_plan, shape_of
+    from train.estimate import print_plan
 
     with _told():
-        print_plan(shape_of(model), device_gb, tokens, lora_rank, console)
+        print_plan(model, device_gb, tokens, lora_rank, console)
 
 
 def _lora(recipe: Recipe, resume: bool) -> None:
