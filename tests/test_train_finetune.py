@@ -228,7 +228,7 @@ def test_unsloth_gets_the_recipe_and_leaves_the_same_outputs(base, data, tmp_pat
     merge(base, [adapter], tmp_path / "merged")
 
 
-def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path):
+def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path, capfd):
     import yaml
     from typer.testing import CliRunner
 
@@ -240,6 +240,8 @@ def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path):
     told = CliRunner().invoke(app, ["run", str(path), "--dry-run"])
     assert told.exit_code == 0, told.output
     assert "12 train, 2 dev" in told.output and "(counted)" in told.output
+    assert torch.cuda.is_available() or "on this processor at least" in told.output
+    assert not "".join(capfd.readouterr()), "what makes the base for the plan says nothing"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -32,8 +32,8 @@ class ModelError(ValueError):
     """A base model that cannot be used; the message says what to change."""
 
 
-def fetch_base(recipe: Recipe) -> Path:
-    """The directory of the recipe's base model, downloaded or made if need be.
+def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
+    """The directory of the recipe's base model, downloaded or made (`quiet`: silently) if need be.
 
     Raises ModelError for one that cannot be trained and merged.
     """
@@ -44,7 +44,10 @@ def fetch_base(recipe: Recipe) -> Path:
         command = [sys.executable, "-m", "train.demo", "--out", str(path)]
         command += ["--steps", str(recipe.demo_base_steps)]
         command += ["--pairs", str(_written_train_rows(recipe))]
-        subprocess.run(command, check=True)
+        made = subprocess.run(command, capture_output=quiet, text=True)
+        if made.returncode:
+            why = made.stderr if quiet else "its message is above"
+            raise ModelError(f"python -m train.demo could not make {path}: {why}")
         return path
     if path.exists() or recipe.model_name_or_path.count("/") != 1:
         raise ModelError(
