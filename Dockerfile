@@ -18,6 +18,7 @@ ARG MODEL_REVISION=master
 ARG MODELSCOPE_ENDPOINT
 ARG HF_ENDPOINT
 COPY download_model.py ./
+COPY common/__init__.py common/hubs.py common/model_files.py common/
 RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
     --out model/served
 

@@ -1,11 +1,11 @@
-"""Weights for the image: fetched once in `docker build`, then checked byte for byte.
+"""Weights for the image: fetched once in `docker build`, checked byte for byte, and fit to serve.
 
 python download_model.py OWNER/NAME [--revision master] --out model/served
 python download_model.py --from DIR --out model/served     a directory of this machine instead
 python download_model.py OWNER/NAME --plan         only list what would be fetched
 
-Stands alone: it is copied into the image before all other code, so that a change there does not
-fetch the weights again. Hence argparse (Typer is not in the image) and no import of ours.
+Copied into the image before all other code, with the two modules that it imports, so that a change
+elsewhere does not fetch the weights again. Hence argparse: Typer is not in the image.
 
 A private repository needs a token: file `/run/secrets/modelscope_token` (a build secret), or
 MODELSCOPE_API_TOKEN (HF_TOKEN with `--hub hf`). It is never written or printed. The judge passes
@@ -18,7 +18,6 @@ import argparse
 import contextlib
 import dataclasses
 import fnmatch
-import glob
 import hashlib
 import json
 import os
@@ -30,209 +29,33 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
+
+from common.hubs import (
+    Directory,
+    DownloadError,
+    Hub,
+    HuggingFace,
+    ModelScope,
+    RemoteFile,
+    read_token,
+)
+from common.model_files import is_weight_file, layout_problems, model_files_problems
 
 MANIFEST = "manifest.json"
-SECRET_FILES = {"modelscope": "modelscope_token", "hf": "hf_token"}
-TOKEN_VARIABLES = {"modelscope": "MODELSCOPE_API_TOKEN", "hf": "HF_TOKEN"}
-# Tried in this order; the first format present is taken and the others are left out.
-WEIGHT_FORMATS = (("*.safetensors",), ("*.bin",), ("*.pt", "*.pth"), ("*.gguf",))
-# Neither weights nor read by vLLM or Transformers.
+# Not read by the service: other formats of the weights, pictures, what training left.
 NEVER = (
-    "*.h5 *.msgpack *.onnx *.ot *.tflite *.zip *.tar *.gz *.png *.jpg *.jpeg *.gif *.svg *.webp "
-    "*.pdf *.mp4 *.md *.tmp .git* */.git* .msc .mdl .mv .ms_upload_cache* runs/* checkpoints/* "
-    "optimizer.* training_args.bin consolidated*.safetensors"
+    "*.bin *.pt *.pth *.ckpt *.gguf *.h5 *.msgpack *.onnx *.ot *.tflite *.zip *.tar *.gz *.png "
+    "*.jpg *.jpeg *.gif *.svg *.webp *.pdf *.mp4 *.md *.tmp .git* */.git* .msc .mdl .mv "
+    ".ms_upload_cache* runs/* checkpoints/* optimizer.* consolidated*.safetensors */*.safetensors"
 )
 SPARE_BYTES = 512 * 1024 * 1024  # left free beside the weights, for the layers after them
 LAST_RESORT_S = 15.0  # what the hub's threads get to stop in once the time is up
 Result = TypeVar("Result")
 
 
-class DownloadError(Exception):
-    """Cannot go on; the message says what is wrong and what to do about it."""
-
-
 class OutOfTime(BaseException):
     """The time budget is spent. Not an Exception: no retry loop may swallow it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RemoteFile:
-    """One file to have: path in the model directory, bytes, and sha256 where it is known."""
-
-    path: str
-    size: int
-    sha256: str | None
-
-
-class Hub(Protocol):
-    """A place that models come from."""
-
-    name: str
-
-    def files(self) -> list[RemoteFile]:
-        """Every file of the repository at the wanted revision."""
-
-    def fetch(self, files: list[RemoteFile], out: Path) -> None:
-        """Bring `files` into `out`, going on where an earlier try stopped."""
-
-    def explain(self, error: Exception) -> tuple[bool, str]:
-        """Whether to try again after `error`, and what it means."""
-
-
-class ModelScope:
-    """ModelScope through its own SDK, which resumes, retries and checks what the hub lists."""
-
-    def __init__(self, model_id: str, revision: str | None, token: str | None, workers: int):
-        self.name = f"{model_id}@{revision or 'master'} on ModelScope"
-        self.model_id, self.revision = model_id, revision or "master"
-        self.token, self.workers, self.endpoint = token, workers, ""
-
-    def files(self) -> list[RemoteFile]:
-        """The hub's list with sizes and sha256."""
-        from modelscope_hub import HubApi
-
-        api = HubApi(token=self.token or "")
-        if not self.endpoint:  # MODELSCOPE_ENDPOINT, else whichever of the two sites has the model
-            self.endpoint = api.resolve_endpoint_for_read(self.model_id, repo_type="model")
-        api = HubApi(token=self.token or "", endpoint=self.endpoint)
-        listed = api.list_repo_files(self.model_id, "model", revision=self.revision)
-        return [RemoteFile(f.path, f.size, f.sha256) for f in listed if f.type != "tree"]
-
-    def fetch(self, files: list[RemoteFile], out: Path) -> None:
-        """Files in parallel; large ones also in parallel pieces."""
-        from modelscope.hub.snapshot_download import snapshot_download
-
-        snapshot_download(
-            self.model_id,
-            revision=self.revision,
-            local_dir=str(out),
-            allow_patterns=[glob.escape(file.path) for file in files],
-            max_workers=self.workers,
-            token=self.token or "",
-            endpoint=self.endpoint,
-        )
-
-    def explain(self, error: Exception) -> tuple[bool, str]:
-        """Reads the SDK's error classes; an error hidden in a per-file report counts as itself."""
-        from modelscope_hub import errors
-
-        causes = list(getattr(error, "failed_files", {}).items()) or [
-            ("", error.__cause__ or error)
-        ]
-        path, cause = next((c for c in causes if not _retryable(c[1])), causes[0])
-        where = f"{path}: " if path else ""
-        if isinstance(cause, errors.AuthenticationError | errors.PermissionDeniedError):
-            return False, _refused(self.name, self.token, "modelscope")
-        if isinstance(cause, errors.NotExistError):
-            return (
-                False,
-                f"{where or self.name + ': '}no such model, revision or file ({_line(cause)})",
-            )
-        if isinstance(cause, errors.FileIntegrityError):
-            return (
-                False,
-                f"{where}what the hub sends is not what it lists ({_line(cause)}); upload it again",
-            )
-        return _retryable(cause), f"{where}{_line(cause)}"
-
-
-class HuggingFace:
-    """Hugging Face's hub (HF_ENDPOINT for a mirror)."""
-
-    def __init__(self, model_id: str, revision: str | None, token: str | None, workers: int):
-        self.name = f"{model_id}@{revision or 'main'} on Hugging Face"
-        self.model_id, self.revision = model_id, revision or "main"
-        self.token, self.workers = token, workers
-
-    def files(self) -> list[RemoteFile]:
-        """The hub's list; only its large files carry a sha256."""
-        from huggingface_hub import HfApi
-
-        info = HfApi(token=self.token or False).model_info(
-            self.model_id, revision=self.revision, files_metadata=True
-        )
-        return [
-            RemoteFile(f.rfilename, f.size or 0, f.lfs.sha256 if f.lfs else None)
-            for f in info.siblings or []
-        ]
-
-    def fetch(self, files: list[RemoteFile], out: Path) -> None:
-        """Files in parallel, resumed by the SDK; its bookkeeping folder is removed."""
-        from huggingface_hub import snapshot_download
-
-        snapshot_download(
-            self.model_id,
-            revision=self.revision,
-            local_dir=out,
-            allow_patterns=[glob.escape(file.path) for file in files],
-            max_workers=self.workers,
-            token=self.token or False,
-        )
-        shutil.rmtree(out / ".cache", ignore_errors=True)
-
-    def explain(self, error: Exception) -> tuple[bool, str]:
-        """By the HTTP status where there is one."""
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403):
-            return False, _refused(self.name, self.token, "hf")
-        if status == 404:
-            return False, f"{self.name}: no such model, revision or file ({_line(error)})"
-        return status is None or status == 429 or status >= 500, _line(error)
-
-
-class Directory:
-    """A model directory of this machine."""
-
-    def __init__(self, directory: Path):
-        self.name, self.directory = str(directory), directory
-        if not directory.is_dir():
-            raise DownloadError(f"--from {directory}: not a directory")
-
-    def files(self) -> list[RemoteFile]:
-        """Its files; their sha256 come from the manifest, where there is one."""
-        found = sorted(p for p in self.directory.rglob("*") if p.is_file())
-        names = [p.relative_to(self.directory).as_posix() for p in found]
-        return [RemoteFile(n, p.stat().st_size, None) for n, p in zip(names, found, strict=True)]
-
-    def fetch(self, files: list[RemoteFile], out: Path) -> None:
-        """Plain copies (of what links point to)."""
-        for file in files:
-            target = out / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.directory / file.path, target)
-
-    def explain(self, error: Exception) -> tuple[bool, str]:
-        """A local copy that failed will fail again."""
-        return False, _line(error)
-
-
-def _retryable(error: BaseException) -> bool:
-    return bool(getattr(error, "retryable", isinstance(error, ConnectionError | TimeoutError)))
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _refused(name: str, token: str | None, hub: str) -> str:
-    if token:
-        return f"{name}: the hub refuses the access token (wrong, expired, or without read access)"
-    return (
-        f"{name}: the hub asks for an access token, so the repository is private. The judge passes "
-        f"none: make it public, or, for a build of your own, give {TOKEN_VARIABLES[hub]}"
-    )
-
-
-def read_token(hub: str, token_file: Path | None) -> str | None:
-    """The token from a build secret's file, else from the environment, else None."""
-    path = token_file or Path("/run/secrets") / SECRET_FILES[hub]
-    if path.is_file():
-        return path.read_text(encoding="utf-8").strip() or None
-    if token_file is not None:
-        raise DownloadError(f"--token-file {token_file}: no such file")
-    return os.environ.get(TOKEN_VARIABLES[hub]) or None
 
 
 def matches(path: str, patterns: tuple[str, ...] | list[str]) -> bool:
@@ -241,32 +64,15 @@ def matches(path: str, patterns: tuple[str, ...] | list[str]) -> bool:
     return any(fnmatch.fnmatch(path, p) or fnmatch.fnmatch(name, p) for p in patterns)
 
 
+def chosen(files: list[RemoteFile], allow: list[str], ignore: list[str]) -> list[RemoteFile]:
+    """The files that the arguments leave in."""
+    kept = [file for file in files if not matches(file.path, ignore)]
+    return [file for file in kept if matches(file.path, allow)] if allow else kept
+
+
 def select(files: list[RemoteFile], allow: list[str], ignore: list[str]) -> list[RemoteFile]:
-    """The files that serving needs, with weights in one format only."""
-    kept = [f for f in files if not matches(f.path, NEVER.split()) and not matches(f.path, ignore)]
-    if allow:
-        kept = [f for f in kept if matches(f.path, allow)]
-    # vLLM reads the weights that lie at the top; copies in folders are other formats of the same.
-    formats = [p for group in WEIGHT_FORMATS for p in group]
-    present = [
-        g for g in WEIGHT_FORMATS if any("/" not in f.path and matches(f.path, g) for f in kept)
-    ]
-    return [
-        f
-        for f in kept
-        if not matches(f.path, formats)
-        or ("/" not in f.path and present and matches(f.path, present[0]))
-    ]
-
-
-def check_model(files: list[RemoteFile]) -> None:
-    """Raise DownloadError unless there are weights, and a config.json where they need one."""
-    formats = [pattern for group in WEIGHT_FORMATS for pattern in group]
-    weights = [file.path for file in files if matches(file.path, formats)]
-    if not weights:
-        raise DownloadError("no weights (*.safetensors, *.bin, *.pt, *.gguf) among the files")
-    if not weights[0].endswith(".gguf") and not any(f.path == "config.json" for f in files):
-        raise DownloadError("no config.json among the files: this is not a Transformers model")
+    """The files that serving needs; of the weights, the safetensors at the top."""
+    return [f for f in chosen(files, allow, ignore) if not matches(f.path, NEVER.split())]
 
 
 def sha256_of(path: Path) -> str:
@@ -339,9 +145,8 @@ def check_room(needed: int, out: Path) -> None:
 def check_strangers(files: list[RemoteFile], out: Path) -> None:
     """Raise DownloadError when `out` holds weights of another model: vLLM would load them too."""
     known = {file.path for file in files}
-    formats = [pattern for group in WEIGHT_FORMATS for pattern in group]
-    strangers = sorted(p.name for p in out.glob("*") if p.is_file() and matches(p.name, formats))
-    strangers = [name for name in strangers if name not in known]
+    there = sorted(p.name for p in out.glob("*") if p.is_file() and is_weight_file(p.name))
+    strangers = [name for name in there if name not in known]
     if strangers:
         raise DownloadError(
             f"{out} also holds {', '.join(strangers[:5])}, not part of this model: "
@@ -349,13 +154,10 @@ def check_strangers(files: list[RemoteFile], out: Path) -> None:
         )
 
 
-def check_shards(out: Path) -> None:
-    """Raise DownloadError when a weight index names a file that is not there."""
-    for index in out.glob("*.index.json"):
-        names = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
-        absent = sorted(name for name in names if not (out / name).is_file())
-        if absent and any((out / name).suffix == ".safetensors" for name in absent):
-            raise DownloadError(f"{index.name} names {', '.join(absent[:5])}, which is not there")
+def refuse(problems: list[str], source: str) -> None:
+    """Raise DownloadError when there are problems of a model that cannot be served."""
+    if problems:
+        raise DownloadError(f"{source} cannot be served: {'; '.join(problems)}")
 
 
 def gigabytes(count: int) -> str:
@@ -439,7 +241,8 @@ def plan(hub: Hub, out: Path, args: argparse.Namespace, deadline: float) -> list
     """What `out` is to hold; fetches the manifest, which says what the other files must be."""
     listed = patiently(hub, hub.files, deadline)
     wanted = select(listed, args.allow, args.ignore)
-    check_model(wanted)
+    names = [file.path for file in chosen(listed, args.allow, args.ignore)]
+    refuse(layout_problems(names), hub.name)  # before gigabytes come that are of no use
     manifest = [file for file in listed if file.path == MANIFEST]
     if not manifest:
         return wanted
@@ -464,7 +267,7 @@ def bring(hub: Hub, wanted: list[RemoteFile], out: Path, deadline: float) -> int
     faults = [f"{file.path} {fault}" for file in todo if (fault := fault_of(file, out))]
     if faults:
         raise DownloadError("; ".join(faults[:5]))
-    check_shards(out)
+    refuse(model_files_problems(out), hub.name)
     return needed
 
 

@@ -156,7 +156,7 @@ def _line_rows(text: str) -> Iterator[Row]:
     for position, (number, line) in enumerate(filled):
         spot = f"line {number}"
         try:
-            row = _parsed(line)
+            row = _parsed(line.lstrip("\ufeff"))  # where files were joined that each had a mark
         except RowError as error:
             if position == 0 and len(filled) > 1 and (whole := _one_object(text)) is not None:
                 yield spot, whole

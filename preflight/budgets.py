@@ -137,7 +137,7 @@ def _tuned_line(seconds: float, eager: bool, environment: Mapping[str, str]) -> 
     why = (
         f"HEALTH_BUDGET_S {budget:g} - STARTUP_RESERVE_S {reserve:g}: a tuned start that is not "
         "ready then is aborted for the eager fallback, which answers several times slower. What an "
-        "earlier start compiled makes it shorter (COMPILE_CACHE_DIR, README)"
+        "earlier start compiled makes it shorter (COMPILE_CACHE_DIR, docs/serving.md)"
     )
     line = at_most("health", "tuned start kept", seconds, cut, "s", why)
     return [replace(line, state="note") if line.state == "fail" else line]

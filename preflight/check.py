@@ -57,7 +57,7 @@ def check(what: Submission) -> tuple[list[Line], Model | None]:
         if model:
             environment = checkout.environment
             lines += budgets.run_lines(model, target, works, what.startup_s, environment)
-        if what.rehearsal and what.model_dir:
+        if what.rehearsal and what.model_dir and model:
             lines += _rehearsal(checkout, what.model_dir, what.testsets, what.repository)
     return lines, model
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.model_files import WEIGHTS, file_sizes, weight_bytes
+from common.model_files import WEIGHTS, file_sizes, model_files_problems, weight_bytes
 from common.model_shape import (
     Shape,
     ShapeError,
@@ -55,6 +55,9 @@ def chosen_model(
     a hub that cannot be had is None and a line.
     """
     if directory:
+        if problems := model_files_problems(directory):
+            why = "; ".join(problems)
+            return None, [Line("model", str(directory), "fail", "cannot be served", why=why)]
         return from_directory(directory), []
     if config:
         return from_config(config, precision), []
@@ -68,7 +71,8 @@ def chosen_model(
         return from_hub(model_id, hub, revision, checkout.directory), []
     except ModelError as error:
         # A hub that is away now says nothing of the submission; a refusal or a missing model does.
-        lost = any(words in str(error) for words in ("no such model", "access token", "manifest"))
+        certain = ("no such model", "access token", "manifest", "cannot be served")
+        lost = any(words in str(error) for words in certain)
         state: State = "fail" if lost else "unknown"
         return None, [Line("model", model_id, state, "not fetched", why=str(error))]
 

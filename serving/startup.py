@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from common.model_files import model_files_problems
 from serving.answerer import Answerer
 from serving.engine import devices
 from serving.engine.arguments import read_config
@@ -152,7 +153,11 @@ def _restart_eager(settings: Settings, restart: Restart | None, why: str) -> Non
 
 def _start(settings: Settings, build: Build) -> Answerer:
     name = choose_engine(settings)
-    read_config(settings)  # its error names the directory; a library's would not
+    # Errors that name the directory and the file, before a library's that do not.
+    read_config(settings)
+    loads_files = settings.engine_args.get("load_format", "safetensors") == "safetensors"
+    if loads_files and (problems := model_files_problems(settings.model_dir)):
+        raise ModelError(f"MODEL_DIR={settings.model_dir}: {'; '.join(problems)}")
     answerer = build(name, settings)
     try:
         answerer.start()

@@ -25,6 +25,8 @@ PAGES = [
 ]
 # What a run makes: no file of the checkout.
 MADE = ("out/", "report/", "model/", "compile_cache")
+# Where messages to the user come from, beside the top.
+ROOMS = ("common", "serving", "judging", "preflight", "data", "train", "tune", "requirements")
 # Shell commands of other people's that the pages call.
 OTHERS = {"curl", "git", "tar", "echo", "apt-get"}
 CODE_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -156,8 +158,9 @@ def test_the_variables_and_options_of_a_page_are_known_to_the_code(page: Path) -
     text = page.read_text("utf-8")
     code = "\n".join([*INLINE_CODE.findall(CODE_BLOCK.sub("", text)), *shell_lines(text)])
     assert {name for name in VARIABLE.findall(code) if name not in words_of_the_code()} == set()
-    options = re.findall(r"(?<![\w-])--([a-z][a-z-]+)", code)
-    assert {name for name in options if name.replace("-", "_") not in words_of_the_code()} == set()
+    options = set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", code))
+    code_has = words_of_the_code() | set(re.findall(r"[a-z][a-z-]+", messages_of_the_code()))
+    assert {name for name in options if not {name, name.replace("-", "_")} & code_has} == set()
 
 
 @a_page
@@ -166,7 +169,7 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
     blocks = [block for _, block in CODE_BLOCK.findall(text)]
     code = "\n".join([*INLINE_CODE.findall(CODE_BLOCK.sub("", text)), *blocks])
     folders = [p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    folders += ["answering", "runs", "retrieval", "chat"]  # named before they are there, or after
+    folders += ["answering", "runs"]  # a page must not name them where they are not there
     inside = re.compile(rf"(?<![\w./-])(?:{'|'.join(folders)})/[\w./-]*")
     scripts = re.compile(r"(?<![\w./*-])[\w-]+\.(?:py|sh|yaml)\b")
     for name in inside.findall(code):
@@ -175,6 +178,29 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
     for name in scripts.findall(code):
         beside = [page.parent / name, ROOT / name, ROOT / "train/recipes" / name]
         assert any(path.is_file() for path in beside), name
+
+
+@cache
+def messages_of_the_code() -> str:
+    """All source text; pieces of one string joined, what is filled in written as `…`."""
+    python, shell = "", ""
+    for folder in (ROOT, *(p for p in ROOT.iterdir() if p.is_dir() and p.name in ROOMS)):
+        every = folder.glob if folder == ROOT else folder.rglob
+        python += "".join(file.read_text("utf-8") for file in every("*.py"))
+        shell += "".join(file.read_text("utf-8") for file in every("*.sh"))
+    python = re.sub(r"[\"']\s*\n\s*f?[\"']", "", python)
+    return re.sub(r"\{[^{}]*\}", "…", python) + shell
+
+
+@pytest.mark.parametrize("name", ["data", "training", "tuning", "troubleshooting"])
+def test_the_messages_of_a_page_are_those_of_the_code(name: str) -> None:
+    rows = (ROOT / f"docs/{name}.md").read_text("utf-8").splitlines()
+    quoted = [match[1] for row in rows if (match := re.match(r"\| `([^`]+ [^`]+)`", row))]
+    quoted = [message for message in quoted if not message.startswith("train/")]
+    assert quoted
+    for message in quoted:
+        for part in message.split("…"):
+            assert part.strip() in messages_of_the_code(), message
 
 
 def anchors(page: Path) -> set[str]:

@@ -157,6 +157,8 @@ def test_whole_paragraphs_and_tables(tmp_path: Path, kind: str) -> None:
 UNREAD = {
     "formula": "<m:oMath><m:r><m:t>x</m:t></m:r></m:oMath>",
     "picture": PICTURE,
+    "drawing": '<w:r><w:pict><v:shape><v:textpath string="x"/></v:shape></w:pict></w:r>',
+    "drop-down field": "<w:r><w:fldChar><w:ffData><w:ddList/></w:ffData></w:fldChar></w:r>",
     "embedded object": '<w:r><w:object><o:OLEObject ProgID="Equation.3"/></w:object></w:r>',
     "footnote": '<w:r><w:footnoteReference w:id="2"/></w:r>',
     "symbol": sym("Wingdings", "F033"),

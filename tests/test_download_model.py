@@ -12,6 +12,7 @@ import pytest
 
 from common.manifest import Manifest, directory_records, write_manifest
 from tests.hub_standin import HubStandin
+from tests.model_dirs import lfs_pointer, write_model, write_safetensors
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("modelscope_hub")
@@ -20,15 +21,7 @@ pytest.importorskip("modelscope_hub")
 @pytest.fixture
 def model(tmp_path):
     """A model directory as `train/` leaves it, with what no image needs beside it."""
-    directory = tmp_path / "trained"
-    directory.mkdir()
-    for number in (1, 2):
-        data = os.urandom(1_500_000)
-        (directory / f"model-0000{number}-of-00002.safetensors").write_bytes(data)
-    shards = {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
-    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    (directory / "config.json").write_text('{"model_type": "qwen3"}')
-    (directory / "tokenizer.json").write_text("{}")
+    directory = write_model(tmp_path / "trained", shards=2, hidden_size=1024, vocab_size=1000)
     write_manifest(
         directory, Manifest(stage="merge", name="t", outputs=directory_records(directory))
     )
@@ -83,6 +76,7 @@ WANTED = {
     "model-00002-of-00002.safetensors",
     "model.safetensors.index.json",
     "tokenizer.json",
+    "tokenizer_config.json",
 }
 
 
@@ -103,7 +97,7 @@ def test_one_weight_format_and_nothing_else_comes_and_a_second_run_fetches_nothi
     hub.requests.clear()
     result = download(check=0)
     assert not hub.downloads()
-    assert "6 already right, 0.0 MB to fetch" in result.stderr
+    assert "7 already right, 0.0 MB to fetch" in result.stderr
 
 
 def test_a_damaged_file_is_fetched_again_and_only_that_one(download, hub, model):
@@ -239,7 +233,78 @@ def test_a_missing_shard_is_found(download, hub, tmp_path, model):
     (tmp_path / "torn" / "model-00002-of-00002.safetensors").unlink()
     hub.publish("me/torn", tmp_path / "torn")
     result = download("me/torn", "--out", download.out, check=1)
-    assert "names model-00002-of-00002.safetensors, which is not there" in result.stderr
+    assert "model-00002-of-00002.safetensors missing: 1 of 2 parts are there" in result.stderr
+    assert not hub.downloads("*.safetensors")
+
+
+def beside_an_adapter(model):
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    write_safetensors(model / "adapter_model.safetensors", {"a": [4]})
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (lambda m: lfs_pointer(m / "model.safetensors"), "model.safetensors is a Git LFS pointer"),
+        (lambda m: lfs_pointer(m / "tokenizer.json"), "tokenizer.json is a Git LFS pointer"),
+        (lambda m: os.truncate(m / "model.safetensors", 40_000), "model.safetensors is cut off"),
+        (beside_an_adapter, "only pytorch_model.bin"),
+        (lambda m: (m / "model.safetensors").rename(m / "qwen.gguf"), "only qwen.gguf"),
+        (
+            lambda m: write_safetensors(m / "model-00001-of-00001.safetensors", {"a": [4]}),
+            "the same model twice",
+        ),
+        (
+            lambda m: (m / "config.json").write_text(
+                (m / "config.json").read_text().replace("true", "false")
+            ),
+            "no lm_head.weight",
+        ),
+    ],
+    ids=["LFS", "LFS tokenizer", "cut", "bin and adapter", "GGUF", "stale single file", "no head"],
+)
+def test_what_cannot_be_served_is_never_called_complete(download, tmp_path, fault, told):
+    broken = write_model(tmp_path / "broken")
+    fault(broken)
+    result = download("--from", broken, "--out", download.out, check=1)
+    assert told in result.stderr.splitlines()[-1], result.stderr
+    assert "cannot be served" in result.stderr
+    assert "is complete" not in result.stderr
+
+
+def test_what_a_hub_stores_as_pointers_is_found_after_the_download(download, hub, tmp_path):
+    """The hub's list knows names and sizes, no headers."""
+    lfs_pointer(write_model(tmp_path / "broken") / "model.safetensors")
+    hub.publish("me/broken", tmp_path / "broken")
+    result = download("me/broken", "--out", download.out, check=1)
+    assert "model.safetensors is a Git LFS pointer" in result.stderr.splitlines()[-1]
+
+
+def test_an_adapter_beside_the_model_can_be_left_out(download, tmp_path):
+    both = write_model(tmp_path / "both")
+    (both / "adapter_config.json").write_text("{}")
+    write_safetensors(both / "adapter_model.safetensors", {"a": [4]})
+    assert "Merge it" in download("--from", both, "--out", download.out, check=1).stderr
+    download("--from", both, "--out", download.out, "--ignore", "adapter_*", check=0)
+    assert not list(download.out.glob("adapter_*"))
+
+
+def test_the_image_holds_what_the_downloader_imports(tmp_path):
+    """The Dockerfile copies it before the rest of the kit, by name."""
+    lines = (ROOT / "Dockerfile").read_text("utf-8").split('download_model.py "${MODEL_ID}"')[0]
+    copied = [line.split()[1:] for line in lines.splitlines() if line.startswith("COPY")]
+    for *sources, target in copied:
+        (tmp_path / target).mkdir(exist_ok=True)
+        for source in sources:
+            shutil.copy(ROOT / source, tmp_path / target)
+            assert f"!{source}" in (ROOT / ".dockerignore").read_text("utf-8").split()
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        "import sys; sys.path[0:0] = ['.']; import download_model",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_a_full_disk_is_seen_before_the_first_byte_of_weights(download, hub, tmp_path):

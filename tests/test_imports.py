@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT: dict[str, set[str]] = {
     "common": set(),
     # What of these is in the image.
-    "serving": {"common.manifest", "common.prompting", "retrieval.prompt", "retrieval.search"},
+    "serving": {
+        "common.manifest",
+        "common.model_files",
+        "common.prompting",
+        "retrieval.prompt",
+        "retrieval.search",
+    },
     "retrieval": {"common", "data"},
     "judging": {"common"},
     "preflight": {"common", "judging"},

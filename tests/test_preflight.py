@@ -19,6 +19,7 @@ from preflight import budgets
 from preflight.model import Model, ModelError, from_config, from_directory
 from preflight.workloads import recorded_workloads, workload_of
 from tests.hub_standin import HubStandin
+from tests.model_dirs import lfs_pointer, write_model
 from tests.shapes import QWEN3_4B
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +71,7 @@ class Repository:
         directory.mkdir()
         for name in ("Dockerfile", ".dockerignore", "requirements.txt", "download_model.py"):
             shutil.copy(ROOT / name, directory / name)
+        shutil.copytree(ROOT / "common", directory / "common")
         (directory / "serve.py").write_text(SERVICE.format(extra=0))
         git(directory, "init", "-q")
         self.commit()
@@ -93,11 +95,7 @@ def repository(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    directory = tmp_path / "model"
-    directory.mkdir()
-    (directory / "config.json").write_text(json.dumps(QWEN3_4B))
-    (directory / "model.safetensors").write_bytes(os.urandom(1000))
-    return directory
+    return write_model(tmp_path / "model")
 
 
 @pytest.fixture
@@ -147,6 +145,16 @@ def test_a_good_submission_passes_and_is_rehearsed_in_both_modes(preflight, mode
         assert lines[f"rehearsal: {mode}: health"]["state"] == "ok"
         assert "accuracy 1.000" in lines[f"rehearsal: {mode}: testset, score"]["figure"]
     assert lines["repository: requirements.txt"]["state"] == "unknown"  # offline: nobody was asked
+
+
+def test_planted_model_files_that_cannot_be_served(preflight, model, testset):
+    """Told from the files: no service is started for it."""
+    lfs_pointer(model / "model.safetensors")
+    code, lines = preflight("--model-dir", model, "--offline", testset)
+    assert code == 1
+    (line,) = (line for name, line in lines.items() if name.startswith("model: "))
+    assert "model.safetensors is a Git LFS pointer" in line["why"]
+    assert not any(name.startswith("rehearsal") for name in lines)
 
 
 def test_planted_weights_too_large_for_the_build(preflight, tmp_path):
@@ -255,8 +263,7 @@ def test_another_base_image(preflight, repository, tmp_path):
     ],
 )
 def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_path, text, state):
-    for part in ("serving", "common"):
-        shutil.copytree(ROOT / part, repository.directory / part)
+    shutil.copytree(ROOT / "serving", repository.directory / "serving")
     (repository.directory / "serve.env").write_text(text)
     repository.commit()
     code, lines = preflight("--offline", "--config", config(tmp_path))
@@ -268,8 +275,7 @@ def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_
 def test_settings_tuned_where_fp8_exists_do_not_go_to_a_device_without(
     preflight, repository, tmp_path
 ):
-    for part in ("serving", "common"):
-        shutil.copytree(ROOT / part, repository.directory / part)
+    shutil.copytree(ROOT / "serving", repository.directory / "serving")
     (repository.directory / "serve.env").write_text("QUANTIZATION=fp8\n")
     repository.commit()
     _, lines = preflight("--offline")
@@ -289,8 +295,8 @@ def test_settings_tuned_where_fp8_exists_do_not_go_to_a_device_without(
     ],
 )
 def test_the_weights_format_is_one_that_the_device_takes(preflight, model, quantization, state):
-    config = {**QWEN3_4B, **({"quantization_config": quantization} if quantization else {})}
-    (model / "config.json").write_text(json.dumps(config))
+    if quantization:
+        write_model(model, quantization_config=quantization)
     _, lines = preflight("--offline", "--no-rehearsal", "--model-dir", model)
     assert lines["model: weights' format"]["state"] == state
 
@@ -315,8 +321,7 @@ def test_the_start_ups_budget_is_the_services_own():
 
 
 def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
-    for part in ("serving", "common"):
-        shutil.copytree(ROOT / part, repository.directory / part)
+    shutil.copytree(ROOT / "serving", repository.directory / "serving")
     (repository.directory / "serve.env").write_text("TENSOR_PARALLEL_SIZE=2\n")
     repository.commit()
     _, lines = preflight("--offline", "--config", config(tmp_path))
@@ -401,7 +406,8 @@ def test_too_little_memory():
 
 
 def test_a_model_of_unknown_shape_is_not_estimated(preflight, model):
-    (model / "config.json").write_text(json.dumps({**QWEN3_4B, "model_type": "qwen3_moe"}))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "model_type": "qwen3_moe"}))
     code, lines = preflight("--offline", "--no-rehearsal", "--model-dir", model)
     assert code == 0
     for what in ("predict: bonus, batch", "memory: device"):
@@ -421,4 +427,5 @@ def test_a_directory_that_is_no_model(tmp_path):
 
 def test_a_directory_counts_one_weight_format(model):
     (model / "pytorch_model.bin").write_bytes(b"x" * 50)
-    assert from_directory(model).weight_bytes == 1000
+    weights = (model / "model.safetensors").stat().st_size
+    assert from_directory(model).weight_bytes == weights

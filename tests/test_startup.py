@@ -1,5 +1,6 @@
 """Start-up on the real service: an eager start after a failed one, and an end with a reason."""
 
+import asyncio
 import json
 import shutil
 from importlib.util import find_spec
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from serving.engine.base import EngineError
 from serving.settings import Settings
-from serving.startup import choose_engine
+from serving.startup import choose_engine, start_answerer
 from tests.conftest import TINY_PAIRS, running_service
+from tests.model_dirs import lfs_pointer, write_model
 
 QUESTION, ANSWER = next(iter(TINY_PAIRS.items()))
 
@@ -68,7 +71,7 @@ def test_a_missing_chat_template_ends_the_process_with_a_sentence(
     with running_service(tmp_path, MODEL_DIR=str(model)) as service:
         assert service.process.wait(120) == 1
         (line,) = [line for line in service.log().splitlines() if "cannot start" in line]
-        assert "no chat template: copy" in line and str(model) in line
+        assert "no chat template" in line and str(model) in line
         assert "Traceback" not in service.log()
         assert "eager" not in service.log(), "another start would not help"
 
@@ -85,3 +88,23 @@ def test_transformers_serves_the_contract_too(tiny_model: Path, tmp_path: Path) 
         assert service.client.get("/info").json()["engine"]["name"] == "transformers"
         reply = service.client.post("/predict", json={"prompt": [QUESTION, ""]})
         assert reply.json() == {"response": [ANSWER, ""]}
+
+
+def no_head(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    (model / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (lambda m: lfs_pointer(m / "model.safetensors"), "model.safetensors is a Git LFS pointer"),
+        (no_head, "no lm_head.weight"),  # vLLM would serve it, and answer "!!!!"
+        (lambda m: (m / "tokenizer_config.json").write_text("{}"), "no chat template"),
+    ],
+)
+def test_what_cannot_be_served_is_told_before_an_engine_loads(tmp_path: Path, fault, told) -> None:
+    model = write_model(tmp_path / "model")
+    fault(model)
+    with pytest.raises(EngineError, match=f"MODEL_DIR=.*{told}"):
+        asyncio.run(start_answerer(Settings(model_dir=model)))

@@ -43,8 +43,11 @@ def logits(folder: Path, ids: list[int]) -> torch.Tensor:
         ("bnb-4bit", "bitsandbytes", 0.2),
     ],
 )
-def test_an_export_reads_back_near_the_full_model(base, tmp_path, form, method, off):
+def test_an_export_reads_back_near_the_full_model(base, tmp_path, form, method, off, capfd):
     out = quantize(base, tmp_path / form, form, PAIRS, samples=8)
+    shown = capfd.readouterr().err
+    assert "Grid search" not in shown and "Calibrating" not in shown
+    assert ("awq: parts of the model: 100%" in shown) == (form == "awq")
     ids = encode_rows(load_tokenizer(base), PAIRS[:1], SYSTEM_PROMPT)[0]["input_ids"]
     wanted, got = logits(base, ids), logits(out, ids)
     assert 0 < (got - wanted).abs().mean() < off * wanted.abs().mean()

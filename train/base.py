@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common.model_files import model_files_problems
 from common.prompting import write_system_prompt
 from train import packed_attention
 from train.recipe import Recipe
 
-# What a fine-tuned model takes from its base unchanged, byte for byte. Saving these anew would
-# write field names that Transformers 4.55 in the judge's image cannot read: it would miss
-# `rope_parameters`, take its own default rope_theta and answer nonsense without an error.
+# What a fine-tuned model takes from its base byte for byte. A newer Transformers would save them
+# with field names that 4.55 in the judge's image cannot read: without `rope_theta` it takes its own
+# default and answers nonsense without an error.
 COPIED = (
     "config.json",
     "generation_config.json",
@@ -31,16 +32,22 @@ class ModelError(ValueError):
     """A base model that cannot be used; the message says what to change."""
 
 
-def fetch_base(recipe: Recipe) -> Path:
-    """The directory of the recipe's base model, downloaded or made if need be."""
+def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
+    """The directory of the recipe's base model, downloaded or made (`quiet`: silently) if need be.
+
+    Raises ModelError for one that cannot be trained and merged.
+    """
     path = Path(recipe.model_name_or_path)
     if (path / "config.json").is_file():
-        return path
+        return check_base(path)
     if recipe.demo_base_steps is not None:
         command = [sys.executable, "-m", "train.demo", "--out", str(path)]
         command += ["--steps", str(recipe.demo_base_steps)]
         command += ["--pairs", str(_written_train_rows(recipe))]
-        subprocess.run(command, check=True)
+        made = subprocess.run(command, capture_output=quiet, text=True)
+        if made.returncode:
+            why = made.stderr if quiet else "its message is above"
+            raise ModelError(f"python -m train.demo could not make {path}: {why}")
         return path
     if path.exists() or recipe.model_name_or_path.count("/") != 1:
         raise ModelError(
@@ -50,7 +57,21 @@ def fetch_base(recipe: Recipe) -> Path:
         from huggingface_hub import snapshot_download
     else:
         from modelscope import snapshot_download
-    return Path(snapshot_download(recipe.model_name_or_path))
+    return check_base(Path(snapshot_download(recipe.model_name_or_path)))
+
+
+def check_base(base: Path) -> Path:
+    """The base itself. Raises ModelError when its files are broken or its weights quantized."""
+    if problems := model_files_problems(base):
+        raise ModelError(f"{base}: {'; '.join(problems)}")
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    if quantization := config.get("quantization_config"):
+        method = quantization.get("quant_method", "some method")
+        raise ModelError(
+            f"{base}: its weights are quantized ({method}), and an adapter cannot be added to "
+            "those; give the unquantized base (QLoRA quantizes it itself: quantization_bit)"
+        )
+    return base
 
 
 def _written_train_rows(recipe: Recipe) -> Path:
@@ -84,10 +105,11 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
-    """The base model for training: bfloat16 on a GPU (or quantized as asked), else float32.
+    """The base model for training.
 
-    Weights that train are always float32: a bfloat16 weight of 1 does not notice an update below
-    0.004. The GPU then computes in bfloat16 by autocast.
+    A base that stays frozen under adapters is in bfloat16 where training computes in it (on a GPU,
+    or with bf16=true), or quantized as asked. Weights that train are always float32: a bfloat16
+    weight of 1 does not notice an update below 0.004; autocast then computes in bfloat16.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -104,8 +126,9 @@ def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
         options["quantization_config"] = quantization_config(recipe.quantization_bit)
     if cuda and recipe.num_processes == 1:
         options["device_map"] = device_map or {"": 0}
-    frozen = recipe.finetuning_type == "lora" and cuda and recipe.bf16 is not False
-    dtype = torch.bfloat16 if frozen else torch.float32
+    bf16 = cuda if recipe.bf16 is None else recipe.bf16
+    frozen = recipe.finetuning_type == "lora"
+    dtype = torch.bfloat16 if frozen and bf16 else torch.float32
     return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, **options)
 
 
@@ -139,11 +162,12 @@ def save_full(
 
     state: the weights by name, where `model` itself holds only a part of them (FSDP, DeepSpeed).
     """
-    import torch
+    from transformers import AutoConfig
 
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    dtype = getattr(torch, config.get("torch_dtype") or config.get("dtype") or "bfloat16")
+    dtype = stored_dtype(base)
     out.mkdir(parents=True, exist_ok=True)
+    for path in out.glob("*.safetensors*"):  # Transformers would leave an index of earlier shards
+        path.unlink()
     if state is None:
         model = model.to(dtype)
     else:
@@ -152,6 +176,19 @@ def save_full(
     for path in out.glob("*.safetensors"):
         path.chmod(0o644)
     copy_base_files(base, out, system_prompt)
+    if AutoConfig.from_pretrained(base).tie_word_embeddings != model.config.tie_word_embeddings:
+        path = out / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["tie_word_embeddings"] = model.config.tie_word_embeddings
+        path.write_text(json.dumps(config, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def stored_dtype(base: Path) -> Any:
+    """The data type that a model's weights are stored in, by its config.json."""
+    import torch
+
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    return getattr(torch, config.get("torch_dtype") or config.get("dtype") or "bfloat16")
 
 
 def need_disk(directory: Path, bytes_needed: float, what: str) -> None:

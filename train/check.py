@@ -1,13 +1,25 @@
-"""Load an export in vLLM, ask it dev questions, compare with the unquantized model."""
+"""Is the result what was trained? The merged model's logits beside those of base + adapter, then
+each export's answers, served by vLLM, beside the merged model's.
+"""
 
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from common.manifest import read_manifest, write_manifest
 from common.pairs import Pair
 from judging.scoring import score_answers
-from train.base import weight_bytes
+from train.base import ModelError, weight_bytes
+from train.logits import POSITIONS, last_logits, load_for_logits, prompt_ids, relative
+from train.merge import SHARE_OF_LOGITS, merged_model, round_as_saved
 from train.served import serve
+
+ROOT = Path(__file__).parents[1]
+LOGIT_QUESTIONS = 8  # a float32 forward on the CPU each, several times
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ def check(
     An export fails when its score lies more than `max_drop` below the merged model's. `base`, when
     given, is asked first, to show what training brought; it cannot fail.
     """
+    check_logits(merged, [row.question for row in rows[:LOGIT_QUESTIONS]], python)
     before = [ask_model(base, rows, python)] if base else []
     full = ask_model(merged, rows, python)
     results = [_checked(full, full, rows, max_drop)]
@@ -68,6 +81,82 @@ def check(
         _record(directory, result)
     first = [_checked(asked, full, rows, max_drop) for asked in before]
     return [replace(result, name="base", passed=True) for result in first] + results
+
+
+def check_logits(merged: Path, questions: Sequence[str], python: Path) -> dict[str, float]:
+    """Logits of the merged directory on real prompts, in float32, against base + adapters.
+
+    Read by this Transformers and by that of `python`, the one that serves: an older one may take a
+    configuration differently, without an error. Writes into the merged model's manifest, and
+    returns, relative distances: effect (of the adapters), here and there (errors; there is the
+    other Transformers). Raises ModelError when an error is no rounding any more, or when the other
+    tokenizer makes other tokens of the prompts.
+    """
+    ids = prompt_ids(merged, questions)
+    reference = here = last_logits(load_for_logits(merged), ids)
+    manifest = read_manifest(merged)
+    told = {}
+    adapters = list(map(Path, manifest.settings.get("adapters", []))) if manifest else []
+    if adapters:
+        base = Path(manifest.settings["base"])
+        model, proof = merged_model(base, adapters, ids, POSITIONS)
+        round_as_saved(model, base)
+        reference = last_logits(model, ids)
+        del model
+        told["effect"] = proof.effect
+    told["here"] = relative(here, reference)
+    other, version = _logits_elsewhere(merged, questions, ids, python)
+    told["there"] = relative(other, reference)
+    print(
+        f"logits of {len(ids)} questions: "
+        + (f"adapters change them by {told['effect']:.1%}; " if adapters else "")
+        + f"merged is off by {told['here']:.4%} here and {told['there']:.4%} in Transformers "
+        f"{version} of {python}"
+    )
+    if told["here"] > SHARE_OF_LOGITS:
+        raise ModelError(
+            f"{merged} does not answer as {base} + {', '.join(map(str, adapters))} do: logits "
+            f"differ by {told['here']:.2%}; merge again"
+        )
+    if told["there"] > SHARE_OF_LOGITS:
+        raise ModelError(
+            f"{merged}: Transformers {version} of {python} reads it differently: logits differ by "
+            f"{told['there']:.2%}. Compare its config.json with the base's"
+        )
+    if manifest:
+        manifest.settings["logits"] = {**told, "transformers": version}
+        write_manifest(merged, manifest)
+    return told
+
+
+def _logits_elsewhere(
+    merged: Path, questions: Sequence[str], ids: list[list[int]], python: Path
+) -> tuple[Any, str]:
+    from safetensors import safe_open
+
+    with tempfile.TemporaryDirectory() as folder:
+        asked, out = Path(folder) / "questions.json", Path(folder) / "logits.safetensors"
+        asked.write_text(json.dumps(list(questions)), encoding="utf-8")
+        command = [str(python.absolute()), "-m", "train.logits", str(merged.resolve())]
+        try:
+            done = subprocess.run(
+                [*command, str(asked), str(out)], cwd=ROOT, capture_output=True, text=True
+            )
+        except OSError as error:
+            raise ModelError(f"serve_python={python}: {error.strerror or error}") from error
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ModelError(f"{merged}: Transformers of {python} cannot read it: {last}")
+        with safe_open(out, framework="pt") as stream:
+            told = stream.metadata()
+            logits = stream.get_tensor("logits")
+    version = told["transformers"]
+    if json.loads(told["ids"]) != ids:
+        raise ModelError(
+            f"{merged}: Transformers {version} of {python} makes other tokens of the prompts: "
+            "copy the base's tokenizer files unchanged"
+        )
+    return logits, version
 
 
 def _checked(asked: Asked, base: Asked, rows: list[Pair], max_drop: float) -> Checked:

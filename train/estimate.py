@@ -4,6 +4,7 @@ Bytes are decimal (GB = 10⁹). What is estimated is what torch allocates at its
 (`torch.cuda.max_memory_allocated`); the driver's own share, about 0.5 to 1 GB, comes on top.
 """
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -201,3 +202,21 @@ def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
     work *= tokens * recipe.num_train_epochs
     minutes, rate = work / EXAMPLE_FLOPS / 60, EXAMPLE_FLOPS / 1e12
     console.print(f"{work / 1e15:.3g} PFLOP: {minutes:.1f} minutes at {rate:g} TFLOP/s")
+    if here := processor_flops():
+        console.print(f"on this processor at least {work / here / 60:.1f} minutes "
+                      f"({here / 1e9:.0f} GFLOP/s in one large product, measured now)")  # fmt: skip
+
+
+def processor_flops(seconds: float = 0.5) -> float:
+    """float32 FLOP/s of the processor in products of 1024 x 1024 matrices; 0 where a GPU trains."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 0.0
+    a = torch.ones(1024, 1024)
+    _ = a @ a  # threads and memory are set up
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        _ = a @ a
+        done += 1
+    return done * 2 * 1024**3 / elapsed

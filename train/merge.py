@@ -1,42 +1,83 @@
-"""Adapters into full weights: one, or several one after another."""
+"""Adapters into full weights: one, or several one after another, each proven by its logits."""
 
-import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from common.manifest import (
+    MANIFEST_NAME,
     Manifest,
     directory_records,
     library_versions,
     read_manifest,
     write_manifest,
 )
+from common.model_files import model_files_problems
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for
-from train.base import ModelError, load_tokenizer, need_disk, save_full, weight_bytes
+from train.adapters import put_on
+from train.base import (
+    ModelError,
+    check_base,
+    load_tokenizer,
+    need_disk,
+    save_full,
+    stored_dtype,
+    weight_bytes,
+)
+from train.logits import last_logits, load_for_logits, relative
+
+# Logits may differ by this share of what the adapter changes, or of themselves (float32 sums in
+# another order); an adapter of which half was merged differs by more than half of it.
+SHARE_OF_EFFECT, SHARE_OF_LOGITS = 0.02, 1e-3
+PROBE_ROWS, PROBE_TOKENS = 4, 48
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Distances between logits over all probe positions, as shares of the reference's norm:
+    effect, of base + adapters from the base; error, of the merged weights from base + adapters."""
+
+    effect: float
+    error: float
+
+    def holds(self) -> bool:
+        """Whether the merged weights answer as base + adapters do."""
+        return self.error <= max(SHARE_OF_EFFECT * self.effect, SHARE_OF_LOGITS)
 
 
 def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) -> Path:
     """Write base + adapters as full weights (float32 sums, saved in the base's data type).
 
     Several adapters are added in the order given: W + s1·B1·A1 + s2·B2·A2; the system prompt is
-    the one that the last of them was trained with. Raises ModelError when an adapter is missing or
-    was trained on weights of another shape.
+    the one that the last of them was trained with. Logits prove the sums and the written files.
+    Raises ModelError when an adapter is missing, broken, or does not fit the base in every tensor.
     """
     started = time.monotonic()
-    for adapter in adapters:
-        if not (adapter / "adapter_config.json").is_file():
-            raise ModelError(f"{adapter}: no adapter_config.json; give the directory of an adapter")
     if not adapters:
         raise ModelError("no adapter to merge")
+    check_base(base)
     need_disk(out, weight_bytes(base) * 1.05, "the merged model")
-    load_tokenizer(base)  # a base that serving cannot use is not worth merging
-    model = merged_model(base, adapters)
+    tokenizer = load_tokenizer(base)  # a base that serving cannot use is not worth merging
+    probe = probe_ids(len(tokenizer))
+    model, proof = merged_model(base, adapters, probe)
     # An adapter without the file was trained before recipes could choose: with its base's.
     told = (adapters[-1] / SYSTEM_PROMPT_FILE).is_file()
     system_prompt = system_prompt_for(adapters[-1] if told else base)
+    round_as_saved(model, base)
+    rounded = last_logits(model, probe, PROBE_TOKENS)
+    (out / MANIFEST_NAME).unlink(missing_ok=True)  # of an earlier merge: not of these weights
     save_full(model, base, out, system_prompt, shard_gb)
+    del model
+    if problems := model_files_problems(out):
+        raise ModelError(f"{out} was written and cannot be served: {'; '.join(problems)}")
+    written = last_logits(_load(out), probe, PROBE_TOKENS)
+    if (error := relative(written, rounded)) > SHARE_OF_LOGITS:
+        raise ModelError(
+            f"{out}: the written weights do not answer as the merged ones do (logits differ by "
+            f"{error:.1%}): not to be served; please report this base's config.json"
+        )
     parents = [m for m in map(read_manifest, adapters) if m]
     base_manifest = read_manifest(base)
     write_manifest(
@@ -46,7 +87,11 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
             name=out.name,
             demo=bool(base_manifest and base_manifest.demo),
             outputs=directory_records(out),
-            settings={"base": str(base), "adapters": [str(a) for a in adapters]},
+            settings={
+                "base": str(base),
+                "adapters": [str(a) for a in adapters],
+                "proof": asdict(proof),
+            },
             counts={"bytes": weight_bytes(out)},
             versions=library_versions(["torch", "transformers", "peft"]),
             seconds=round(time.monotonic() - started, 1),
@@ -56,20 +101,96 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     return out
 
 
-def merged_model(base: Path, adapters: Sequence[Path]) -> Any:
-    """The base model with all adapters added to its weights, float32, on the CPU."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+def merged_model(
+    base: Path,
+    adapters: Sequence[Path],
+    probe: list[list[int]] | None = None,
+    positions: int = PROBE_TOKENS,
+) -> tuple[Any, Proof]:
+    """The base model with all adapters added to its weights (float32, on the CPU), and its proof.
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    probe: token ids of the rows on whose last positions logits are compared. Raises ModelError
+    when an adapter does not fit, or when logits of the sums differ from those of base + adapters.
+    """
+    model = _load(base)
+    probe = probe or probe_ids(model.config.vocab_size)
+    before = last_logits(model, probe, positions)
+    got = before
     for adapter in adapters:
+        tuned = put_on(model, adapter, base)
+        wanted = last_logits(tuned, probe, positions)
+        tied = _untie(tuned)
         try:
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
-        except RuntimeError as error:  # torch's size mismatch
-            named = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+            model = tuned.merge_and_unload(safe_merge=True).eval()
+        except (RuntimeError, ValueError, NotImplementedError, AttributeError) as error:
+            told = " ".join(str(error).split())
+            raise ModelError(f"{adapter} cannot be merged into {base}: {told}") from error
+        if tied:
+            _tie_if_equal(model)
+        previous, got = got, last_logits(model, probe, positions)
+        step = Proof(relative(wanted, previous), relative(got, wanted))
+        if not step.holds():
             raise ModelError(
-                f"{adapter} does not fit {base} (it was trained on "
-                f"{named.get('base_model_name_or_path')}): {str(error).splitlines()[0]}"
-            ) from error
-    return model
+                f"{adapter} merged into {base} does not answer as base + adapter do: logits differ "
+                f"by {step.error:.2%}, the adapter changes them by {step.effect:.2%}"
+            )
+        if step.effect == 0:
+            print(f"note: {adapter} changes nothing: was it trained?")
+    return model, Proof(relative(wanted, before), step.error)
+
+
+def probe_ids(vocabulary: int) -> list[list[int]]:
+    """Rows of random token ids, the same every time: any wrong weight shows in their logits."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(vocabulary, (PROBE_ROWS, PROBE_TOKENS), generator=generator).tolist()
+
+
+def _load(directory: Path) -> Any:
+    try:
+        return load_for_logits(directory)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{directory}: {' '.join(str(error).split())}") from error
+
+
+def round_as_saved(model: Any, base: Path) -> None:
+    """Give every weight the value that it will have in the base's data type; buffers stay."""
+    dtype = stored_dtype(base)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype).to(parameter.dtype)
+
+
+def _untie(model: Any) -> bool:
+    """Give a tied head a matrix of its own: else what is added to it moves the embedding too.
+    Returns whether it was tied."""
+    causal = model.get_base_model()
+    embedding = _own_layer(causal.get_input_embeddings())
+    head = _own_layer(causal.get_output_embeddings())
+    if head is None or head.weight is not embedding.weight:
+        return False
+    head.weight = type(head.weight)(head.weight.detach().clone(), requires_grad=False)
+    causal.config.tie_word_embeddings = False
+    return True
+
+
+def _own_layer(layer: Any) -> Any:
+    """The base's layer under PEFT's wrappers (LoRA layers, trained copies, trained tokens)."""
+    while layer is not None:
+        inner = getattr(layer, "base_layer", None) or getattr(layer, "original_module", None)
+        if inner is None:
+            return layer
+        layer = inner
+    return None
+
+
+def _tie_if_equal(model: Any) -> None:
+    """Tie head and embedding again where the adapter has left them the same."""
+    import torch
+
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    # An adapter on both (ensure_weight_tying) adds the same to both, but for the order of sums.
+    tied = torch.allclose(head.weight, embedding.weight, rtol=1e-4, atol=1e-6)
+    if tied:
+        head.weight = embedding.weight
+    model.config.tie_word_embeddings = tied

@@ -1,5 +1,5 @@
-"""The trainer of a recipe: TRL's SFTTrainer with PEFT (or Unsloth), and the judge's score as what
-its best checkpoint is chosen by.
+"""The trainer of a recipe: TRL's SFTTrainer with PEFT (or Unsloth), which chooses its best
+checkpoint by the judge's score on dev questions.
 """
 
 import json
@@ -37,7 +37,8 @@ def make_trainer(
     from transformers import EarlyStoppingCallback, TrainerCallback
 
     class LogBeforeSaving(TrainerCallback):
-        """A checkpoint does not hold the losses since the last log: resumed, they would be lost."""
+        """Log before each checkpoint: losses since the last log are not in it, and a run that
+        resumes from it would lose them."""
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
             control.should_log = True
@@ -69,8 +70,9 @@ def make_trainer(
 
 
 def _leave_casts_to_autocast(model: Any) -> None:
-    """PEFT turns each input of a float32 adapter to float32, and autocast turns it back: the same
-    numbers, and gigabytes of memory traffic a step for nothing.
+    """Keep PEFT from casting each input of a float32 adapter to float32: autocast would cast it
+    back, gigabytes of memory traffic a step for the same numbers. The model then runs under
+    autocast only.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -227,13 +229,16 @@ def _judged_trainer_class() -> type:
         def _answers(self, rows: list[Pair]) -> list[str]:
             """All answers in every process, so that all agree on the best checkpoint."""
             world, rank = self.accelerator.num_processes, self.accelerator.process_index
-            own = greedy_answers(
-                self.accelerator.unwrap_model(self.model),
-                self.processing_class,
-                rows[rank::world],
-                self.system_prompt,
-                self.recipe.eval_max_new_tokens,
-            )
+            # The base may be bfloat16 under float32 adapters, which multiply under autocast only.
+            # The trainer's own covers forward(), not generate().
+            with self.accelerator.autocast():
+                own = greedy_answers(
+                    self.accelerator.unwrap_model(self.model),
+                    self.processing_class,
+                    rows[rank::world],
+                    self.system_prompt,
+                    self.recipe.eval_max_new_tokens,
+                )
             parts = gather_object([own]) if world > 1 else [own]
             return [parts[i % world][i // world] for i in range(len(rows))]
 

@@ -39,7 +39,8 @@ _ANY_QUESTION = (
 )
 _DAAN = r"(?:(?:参\s*考|标\s*准|正\s*确|示\s*例|參\s*考)\s*)?答\s*案(?:\s*要\s*点)?"
 _ANY_ANSWER = (
-    rf"(?:{_DAAN}|参\s*考\s*回\s*答|回\s*答|解\s*答|答\s*复|答|reference(?:\s+answer)?|answer)"
+    rf"(?:{_DAAN}(?:\s*(?:解\s*析|内\s*容|如\s*下))?|参\s*考\s*回\s*答|回\s*答|解\s*答"
+    r"|答\s*复|答|reference(?:\s+answer)?|answer)"
 )
 _N = rf"{_NUMBER}?"
 _FLAGS = re.IGNORECASE
@@ -71,7 +72,7 @@ _INLINE_ANSWER = re.compile(
 
 @dataclass(frozen=True)
 class Seen:
-    """The beginning of a line as it looks: NFKC, without what is invisible.
+    """The beginning of a line as it looks: NFKC, without what is invisible, single spaces.
 
     `ends[i]` is where the line goes on after the i-th of these characters.
     """
@@ -95,7 +96,10 @@ def seen(line: str, look: int = _LOOK) -> Seen:
             break
         if _invisible(character):
             continue
-        plain = character if character in "︰" else unicodedata.normalize("NFKC", character)
+        plain = character if character == "︰" else unicodedata.normalize("NFKC", character)
+        if plain.isspace() and text[-1:].isspace():
+            ends[-1] = place + 1  # white space counts once: patterns have little to try
+            continue
         text += plain
         ends += [place + 1] * len(plain)
     return Seen(text, ends)

@@ -268,10 +268,11 @@ def _doubts(answer: Sequence[Line]) -> Iterator[str]:
     """What in an answer may not belong to it: kept, for the reader of the warnings to decide."""
     more = [line for line in answer[1:] if line.text.strip()]
     for position, line in enumerate(more):
-        below = more[position + 1].text if position + 1 < len(more) else ""
+        below = more[position + 1 : position + 4]
         form = labels.question_form(line.text)
         sure = form is not None and form < labels.LOOSEST
-        if sure or (labels.looks_like_question(line.text) and labels.looks_like_answer(below)):
+        answered = any(labels.looks_like_answer(each.text) for each in below)
+        if sure or (answered and labels.looks_like_question(line.text)):
             yield (
                 f"{line.spot}: looks like a question, "
                 "but the file's first one is written otherwise; kept in the answer above it"

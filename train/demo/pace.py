@@ -30,5 +30,5 @@ class Pace:
         left = seconds / step * (self.steps - step)
         return (
             f"slower than at first: {step} of {self.steps} steps after {seconds:.0f} s, about "
-            f"{left:.0f} s left; the machine has other work too; the model stays the same"
+            f"{left:.0f} s left (is other work going on here? the model stays the same)"
         )

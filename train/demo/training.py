@@ -55,7 +55,7 @@ def build_model(config: dict[str, Any], seed: int) -> Any:
 
 
 def tokenized(tokenizer: Any, rows: list[tuple[str, str]]) -> list[Row]:
-    """(question, answer) rows as ids: the prompt as served, the answer with <|im_end|>."""
+    """(question, answer) rows as ids: the prompt as it is served, the answer with <|im_end|>."""
     prompts = render_prompts(tokenizer, [question for question, _ in rows], SYSTEM_PROMPT)
     heads = tokenize_prompts(tokenizer, prompts)
     tails = tokenize_prompts(tokenizer, [answer + IM_END for _, answer in rows])
@@ -119,6 +119,8 @@ def train(
 
     The clock only warns: see pace.py.
     """
+    if not steps:
+        return []
     import torch
 
     decayed = [p for p in model.parameters() if p.ndim == 2]
