@@ -23,7 +23,7 @@ RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${M
     --out model/served
 
 # serve.env, where `run.sh tune` has written one: settings, over which ENV below wins. And what an
-# earlier start on the same device has compiled, where you have kept it (README: COMPILE_CACHE_DIR).
+# earlier start on the same device has compiled, where you have kept it (docs/serving.md: COMPILE_CACHE_DIR).
 COPY serve.py serve.env* compile_cache.tar* ./
 COPY common/ common/
 COPY serving/ serving/

@@ -2,6 +2,7 @@
 
     python eval_local.py testset.docx more.jsonl
     python eval_local.py --url http://127.0.0.1:8000 --out report --min-accuracy 0.35 testset.docx
+    python eval_local.py --wait testset.docx           the service is still starting
 
 Exit code: 0 when the run completed, 1 when the judge would have failed the submission or a gate
 (--min-accuracy, --min-speed) was missed, 2 for wrong usage.
@@ -21,10 +22,12 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from judging.client import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError, check_url
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.pairs import PairFile
+from judging.client import NothingListensError, ServiceNotReadyError, check_url
 from judging.judge import Conditions, Judgement, judge
-from judging.questions import TestSet, read_testset
 from judging.report import answer_rows, summary, table, write_report
+from judging.testset import read_testset
 
 WARNINGS_SHOWN = 5  # a test set; the report has all
 
@@ -37,7 +40,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    testsets: Annotated[list[Path], typer.Argument(help="Test sets: .docx or .jsonl")],
+    testsets: Annotated[list[Path], typer.Argument(help="Test sets: .docx, .jsonl, .json, .csv")],
     url: Annotated[str, typer.Option(help="The service's address")] = "http://127.0.0.1:8000",
     mode: Annotated[
         Literal["auto", "batch", "serial"],
@@ -49,6 +52,9 @@ def main(
     health_timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds to wait for HTTP 200 of GET /")
     ] = HEALTH_LIMIT_S,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a port that is not open yet, as the judge does")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first N questions of each test set")
     ] = None,
@@ -73,9 +79,12 @@ def main(
     except (ValueError, OSError) as error:
         _complain(error)
         raise typer.Exit(2) from None
-    conditions = Conditions(mode, timeout, health_timeout, limit)
+    conditions = Conditions(mode, timeout, health_timeout, limit, wait_for_port=wait)
     try:
         judgement = _judge_with_progress(address, sets, conditions)
+    except NothingListensError as error:
+        _complain(f"{error}. Start the service (bash run.sh serve), or wait for it: --wait")
+        raise typer.Exit(1) from None
     except ServiceNotReadyError as error:
         _complain(f"the judge would fail this submission: {error}")
         raise typer.Exit(1) from None
@@ -96,7 +105,7 @@ def main(
     raise typer.Exit(1 if problems else 0)
 
 
-def _judge_with_progress(url: str, sets: list[TestSet], conditions: Conditions) -> Judgement:
+def _judge_with_progress(url: str, sets: list[PairFile], conditions: Conditions) -> Judgement:
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description}", markup=False),

@@ -3,7 +3,7 @@
 #
 #   bash run.sh [TESTSET.docx …]           install, get the model, serve it, judge it, report
 #   bash run.sh serve                      only serve, until Ctrl-C
-#   bash run.sh judge URL TESTSET.docx …   only judge a service that is running
+#   bash run.sh judge URL TESTSET.docx …   only judge a service that is running (--wait: is starting)
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
 #   bash run.sh tune --dev DEV.jsonl       the fastest serving settings of equal score (python -m tune)
@@ -11,7 +11,7 @@
 #   bash run.sh submissions …              what was pushed, what came back (preflight.submissions)
 #
 # Variables: MODEL_DIR (a model directory), MODEL_ID (a model on ModelScope), PORT (8000), PYTHON,
-# TORCH_INDEX_URL, and every setting of the service (README.md).
+# TORCH_INDEX_URL, and every setting of the service (docs/serving.md).
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
@@ -39,50 +39,7 @@ choose_model() {
   export MODEL_DIR
 }
 
-check_port() {
-  .venv/bin/python - "$PORT" <<'PY'
-import socket, sys
-import psutil
-port = int(sys.argv[1])
-with socket.socket() as probe:
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind(("0.0.0.0", port))
-    except OSError as error:
-        users = {c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.pid}
-        who = ", ".join(f"{psutil.Process(pid).name()} (pid {pid})" for pid in users) or "another process"
-        sys.exit(f"Port {port} cannot be used: {error.strerror}; held by {who}. Stop it, or choose another: PORT=8001 bash run.sh")
-PY
-}
-
 serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-keep-alive 75 --timeout-graceful-shutdown 5)
-
-start_server() {
-  check_port
-  mkdir -p report
-  say "service: starting on port $PORT (log: report/server.log)"
-  # A session of its own, so that stopping it also stops what it started, and nothing else.
-  setsid "${serve_command[@]}" >report/server.log 2>&1 &
-  server=$!
-  trap stop_server EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  local began=$SECONDS
-  until (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do
-    kill -0 "$server" 2>/dev/null || { tail -n 20 report/server.log >&2; fail "The service stopped while starting; its last words are above, all of them in report/server.log."; }
-    [ -t 1 ] && printf '\r    loading the model … %3d s ' $((SECONDS - began))
-    sleep 0.5
-  done
-  [ -t 1 ] && printf '\r'
-  say "service: ready after $((SECONDS - began)) s"
-}
-
-stop_server() {
-  [ -n "${server:-}" ] && kill -0 "$server" 2>/dev/null || return 0
-  kill -TERM "$server" 2>/dev/null || true
-  for _ in $(seq 100); do kill -0 "$server" 2>/dev/null || break; sleep 0.1; done
-  kill -KILL -- "-$server" 2>/dev/null || true
-}
 
 # Did training help? The same model untrained is judged once beside the demo model; later runs show
 # that again. The service has stopped: two models would not fit one GPU.
@@ -105,7 +62,8 @@ case ${1:-} in
   -h | --help | help)
     sed -n '2,17s/^# \{0,1\}//p' "$0" ;;
   serve)
-    prepare_environment; choose_model; check_port
+    prepare_environment; choose_model
+    .venv/bin/python -m common.service_command check-port "$PORT"
     say "service: port $PORT, Ctrl-C stops it"
     exec "${serve_command[@]}" ;;
   judge)
@@ -128,16 +86,18 @@ case ${1:-} in
   submissions)
     prepare_environment
     exec .venv/bin/python -m preflight.submissions "${@:2}" ;;
+  compare-demo)  # not for hands: what follows `bash run.sh` on the samples, with the service stopped
+    show_what_training_did ;;
   *)
     for testset in "$@"; do
       [ -f "$testset" ] || fail "No such test set (and no such command): $testset. See bash run.sh --help" 2
     done
     [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
-    prepare_environment; choose_model; start_server
-    say "judge: $*"
-    .venv/bin/python eval_local.py --url "http://127.0.0.1:$PORT" --tokenizer "$MODEL_DIR" "$@"
-    if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then
-      stop_server
-      show_what_training_did
-    fi ;;
+    prepare_environment; choose_model
+    after=
+    if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then after="bash run.sh compare-demo"; fi
+    # exec: Ctrl-C and TERM then go to the command that stops the service, not to this shell.
+    exec .venv/bin/python -m common.service_command run --service "${serve_command[*]}" --port "$PORT" \
+      --log report/server.log --title "judge: $*" --after "$after" -- \
+      .venv/bin/python eval_local.py --url "http://127.0.0.1:$PORT" --tokenizer "$MODEL_DIR" "$@" ;;
 esac

@@ -2,7 +2,7 @@
 
     MODEL_DIR=model/demo uvicorn serve:app --port 8000
 
-Settings are environment variables: see README.md, or serving/settings.py.
+Settings are environment variables: see docs/serving.md, or serving/settings.py.
 """
 
 import logging
@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 from serving.http.app import create_app
+from serving.logging_setup import set_up_logging
 from serving.settings import SettingsError, load_settings
 from serving.startup import restart_process
-from serving.streams import lose_what_cannot_be_written
 
-lose_what_cannot_be_written()
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+set_up_logging()
 
 try:
     settings = load_settings()

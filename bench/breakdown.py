@@ -31,10 +31,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.candidates import Candidates, on_cpu
-from bench.processes import BenchError, end_all_when_told
+from bench.processes import BenchError
 from bench.startup import stages
 from bench.timers import PARTS, PHASES, phase_of
 from bench.workload import load_workload
+from common.service_process import stop_on_signals
 
 console = Console(width=140)
 # Rows before and after the steps: what is shown, and the clock that it is.
@@ -59,7 +60,7 @@ def main(
     ),
 ) -> None:
     """Time the stages of one batch."""
-    end_all_when_told()
+    stop_on_signals()
     work = load_workload(workload, questions, answer_tokens)
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
@@ -82,10 +83,11 @@ def write(out: Path, figures: dict[str, Any]) -> None:
 
 def measure(bench: Candidates) -> dict[str, Any]:
     """The breakdown of a batch. Raises BenchError when the service does not start or answer."""
-    with bench.fixed_service({}) as (client, start_seconds, log):
+    with bench.fixed_service({}) as (client, service):
         client.post("/bench/fix").raise_for_status()
         figures = measure_in(client, bench)
-        told = {"start_seconds": round(start_seconds, 1), "start_stages": stages(log)}
+        started = round(service.ready_seconds, 1)
+        told = {"start_seconds": started, "start_stages": stages(service.log)}
     return {**figures, **told}
 
 

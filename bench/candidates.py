@@ -17,9 +17,10 @@ from typing import Any
 
 import httpx
 
-from bench.processes import CALL_LIMIT_S, free_port, script, server
+from bench.processes import CALL_LIMIT_S, script, server
 from bench.startup import stages
 from bench.workload import Workload
+from common.service_process import ServiceProcess
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Candidates:
 
         No run finds a question in the prefix cache, as the judge's only call does not.
         """
-        with self.fixed_service(settings) as (client, start_seconds, log):
+        with self.fixed_service(settings) as (client, service):
             prompts = client.post("/bench/fix").raise_for_status().json()
             body = {"prompt": list(self.work.questions)}
 
@@ -108,8 +109,8 @@ class Candidates:
                 info = client.get("/info").json()
                 figures = {
                     "characters": characters,
-                    "start_seconds": round(start_seconds, 1),
-                    "start_stages": stages(log),
+                    "start_seconds": round(service.ready_seconds, 1),
+                    "start_stages": stages(service.log),
                     "startup": info["startup"],
                     "engine": info["engine"],
                     "settings": {**self.settings, **settings},
@@ -143,9 +144,8 @@ class Candidates:
     @contextlib.contextmanager
     def openai(self) -> Iterator[Ready]:
         """`vllm serve`, every question a request of its own, all at once."""
-        port = free_port()
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
-        command += [str(self.model), "--port", str(port), "--max-model-len", "2048"]
+        command += [str(self.model), "--port", "{port}", "--max-model-len", "2048"]
         command += ["--served-model-name", "m", "--disable-log-stats"]
         command += ["--load-format", "dummy"] if self.dummy else []
         for name, value in self.memory.items():
@@ -154,21 +154,23 @@ class Candidates:
             command += ["--enforce-eager", "--max-num-seqs", "256"]
         prompts = _render(self.model, self.work)
         environment = {**_cpu_environment(), "VLLM_SERVER_DEV_MODE": "1"}  # to reset the cache
-        with server(command, environment, port, "/health") as (_, start_seconds, _log):
+        with server(command, environment, "/health") as (_, service):
 
             def once() -> dict[str, float]:
-                return {"seconds": asyncio.run(_openai_run(port, prompts, self.work.tokens))}
+                run = _openai_run(service.url, prompts, self.work.tokens)
+                return {"seconds": asyncio.run(run)}
 
             once()
-            yield Ready(once, lambda: {"start_seconds": round(start_seconds, 1)})
+            yield Ready(once, lambda: {"start_seconds": round(service.ready_seconds, 1)})
 
     @contextlib.contextmanager
-    def fixed_service(self, settings: dict[str, str]) -> Iterator[tuple[httpx.Client, float, Path]]:
-        """The service with the workload's answer lengths: a client, seconds to be ready, its log.
+    def fixed_service(
+        self, settings: dict[str, str]
+    ) -> Iterator[tuple[httpx.Client, ServiceProcess]]:
+        """The service with the workload's answer lengths, and a client for it.
 
-        Of ENGINE_ARGS both sides' entries count.
+        ENGINE_ARGS of `settings` are merged into those of all candidates.
         """
-        port = free_port()
         environment = {"MODEL_DIR": str(self.model), **self.settings, **settings}
         arguments: dict[str, Any] = dict(self.memory)
         for given in (self.settings, settings):
@@ -176,8 +178,8 @@ class Candidates:
         if self.dummy:
             arguments["load_format"] = "dummy"
         environment["ENGINE_ARGS"] = json.dumps(arguments)
-        command = [sys.executable, "-m", "bench.fixed_service", "--port", str(port), *self.given]
-        with server(command, environment, port, "/") as running:
+        command = [sys.executable, "-m", "bench.fixed_service", "--port", "{port}", *self.given]
+        with server(command, environment, "/") as running:
             yield running
 
     @contextlib.contextmanager
@@ -187,9 +189,8 @@ class Candidates:
             yield Ready(once, lambda: told, runs)
 
 
-async def _openai_run(port: int, prompts: list[list[int]], tokens: Any) -> float:
+async def _openai_run(base: str, prompts: list[list[int]], tokens: Any) -> float:
     limits = httpx.Limits(max_connections=len(prompts), max_keepalive_connections=len(prompts))
-    base = f"http://127.0.0.1:{port}"
 
     async def one(ids: list[int], count: int) -> None:
         body = {"model": "m", "prompt": ids, "max_tokens": count, "min_tokens": count}

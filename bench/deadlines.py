@@ -18,12 +18,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from judging.questions import read_questions
+from bench.measured_engine import MeasuredAnswerer, build_measured
+from common.rows import read_pairs
 from judging.scoring import rouge_l
-from serving.answerer import Answerer
 from serving.engine import fair_share
-from serving.engine.scheduler import StepLoop
-from serving.engine.vllm_engine import VllmEngine
 from serving.settings import load_settings
 from serving.warmup import warm_up_questions
 
@@ -48,8 +46,7 @@ def main(
     """Measure deadlines, or the policies that meet them."""
     seconds = [float(budget) for budget in budgets.split(",")]
     settings = {"max_num_seqs": slots} if policies else {"max_tokens": max_tokens}
-    engine = VllmEngine(load_settings(model_dir=model, **settings))
-    answerer = Answerer(engine, engine.settings)
+    answerer = build_measured("vllm", load_settings(model_dir=model, **settings))
     answerer.start()
     asyncio.run(answerer.answer(warm_up_questions(32), time.monotonic() + 10))
     if policies:
@@ -65,7 +62,7 @@ def main(
         json_out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
-def _deadline(answerer: Answerer, asked: list[str], budget: float) -> dict[str, Any]:
+def _deadline(answerer: MeasuredAnswerer, asked: list[str], budget: float) -> dict[str, Any]:
     began = time.monotonic()
     answers = asyncio.run(answerer.answer(asked, began + budget))
     seconds = time.monotonic() - began
@@ -81,10 +78,10 @@ def _deadline(answerer: Answerer, asked: list[str], budget: float) -> dict[str, 
 
 
 def _policies(
-    answerer: Answerer, budgets: list[float], runs: int, floors: list[int]
+    answerer: MeasuredAnswerer, budgets: list[float], runs: int, floors: list[int]
 ) -> list[dict[str, Any]]:
     """Median score and unanswered questions of each policy: None is first come, first served."""
-    pairs = [pair for path in SAMPLES for pair in read_questions(path)]
+    pairs = [pair for path in SAMPLES for pair in read_pairs(path).pairs]
     asked = [pair.question for pair in pairs]
     policies: list[int | None] = [None, *floors]
     rows = []
@@ -93,13 +90,13 @@ def _policies(
         empty: dict[int | None, list[int]] = {policy: [] for policy in policies}
         for _ in range(runs):
             for policy in policies:
-                StepLoop.fair = policy is not None
-                fair_share.SHORTEST = policy or 0
+                answerer.engine.use_fair_shares(policy is not None)
+                fair_share.MIN_TOKENS = policy or 0
                 answers = asyncio.run(answerer.answer(asked, time.monotonic() + budget))
                 # The cache must not give the next policy what this one has computed.
                 answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
                 each = [
-                    rouge_l(pair.reference, answer)
+                    rouge_l(pair.answer, answer)
                     for pair, answer in zip(pairs, answers, strict=True)
                 ]
                 scores[policy].append(statistics.mean(each))

@@ -10,6 +10,7 @@ around the stages of a batch (bench/breakdown.py), `/bench/clock` starts them, a
 returns what they show.
 """
 
+import functools
 import logging
 import os
 import threading
@@ -22,6 +23,7 @@ import typer
 import uvicorn
 from fastapi.responses import JSONResponse
 
+from bench.measured_engine import MeasuredAnswerer, build_measured
 from bench.random_weights import use_random_weights
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
@@ -29,6 +31,7 @@ from serving.engine import vllm_engine
 from serving.engine.arguments import read_config
 from serving.http.app import create_app
 from serving.settings import Settings, load_settings
+from serving.startup import start_answerer
 
 log = logging.getLogger("bench.fixed_service")
 
@@ -47,7 +50,7 @@ def main(
     work = load_workload(workload, questions, answer_tokens)
     settings = load_settings()
     weights_missing = _made_up_when_loaded(settings)
-    app = create_app(settings)
+    app = create_app(settings, start=functools.partial(start_answerer, build=build_measured))
     table = dict(zip(work.questions, work.tokens, strict=True))
 
     @app.post("/bench/fix", response_model=None)
@@ -60,7 +63,7 @@ def main(
                 "a quantized shape unwritten; measure this one with real weights"
             )
             return JSONResponse({"error": "no weights"}, status_code=409)
-        answerer = app.state.answerer
+        answerer: MeasuredAnswerer = app.state.service.answerer
         answerer.tokens_of = lambda question: table.get(question, answer_tokens)
         prompts = _prompts(answerer, work)
         shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
@@ -69,12 +72,12 @@ def main(
     @app.post("/bench/fresh")
     async def fresh() -> None:
         """As after the warm-up: the system prompt in the cache, and no question."""
-        await _fresh(app.state.answerer)
+        await _fresh(app.state.service.answerer)
 
     @app.post("/bench/generate")
     def generate() -> dict[str, float]:
         """Seconds of one LLM.generate call."""
-        answerer = app.state.answerer
+        answerer: MeasuredAnswerer = app.state.service.answerer
         ids = _prompts(answerer, work)
         return {"seconds": answerer.engine.call(lambda llm: _generate(llm, ids, work.tokens))}
 
@@ -104,7 +107,7 @@ def _add_clocks(app: Any) -> None:
     @app.post("/bench/clocks")
     def wrap() -> JSONResponse:
         """Put the clocks in place, once."""
-        answerer = app.state.answerer
+        answerer: MeasuredAnswerer = app.state.service.answerer
         try:
             answerer.engine.call(clocks.wrap_llm)
         except ValueError as error:
@@ -115,7 +118,7 @@ def _add_clocks(app: Any) -> None:
     @app.post("/bench/clock")
     async def start(on: bool = True, kernels: bool = False, slots: int = 1) -> None:
         """As after the warm-up; then `on`."""
-        await _fresh(app.state.answerer)
+        await _fresh(app.state.service.answerer)
         if on:
             clocks.start(kernels, slots)
 

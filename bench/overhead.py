@@ -1,4 +1,4 @@
-"""What the service's step loop costs beside one `LLM.generate` call.
+"""What the service's scheduler costs beside one `LLM.generate` call.
 
     python -m bench.overhead model/demo                       358 questions, five alternating runs
     python -m bench.overhead MODEL --lengths workload.json    answer lengths of a given workload
@@ -18,10 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.measured_engine import MeasuredEngine, build_measured
 from common.prompting import render_prompts, tokenize_prompts
-from serving.answerer import Answerer
 from serving.engine.base import Batch, generate, wait
-from serving.engine.vllm_engine import VllmEngine
 from serving.settings import load_settings
 from serving.warmup import warm_up_questions
 
@@ -38,13 +37,13 @@ def main(
     ] = None,
     json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
 ) -> None:
-    """Time the step loop against LLM.generate."""
+    """Time the scheduler against LLM.generate."""
     rows = json.loads(lengths.read_text("utf-8")) if lengths else None
     asked = [row["question"] for row in rows] if rows else warm_up_questions(questions)
     tokens = [row["answer_tokens"] for row in rows] if rows else [answer_tokens] * questions
 
-    engine = VllmEngine(load_settings(model_dir=model))
-    answerer = Answerer(engine, engine.settings)
+    answerer = build_measured("vllm", load_settings(model_dir=model))
+    engine = answerer.engine
     began = time.monotonic()
     answerer.start()
     start_seconds = time.monotonic() - began
@@ -81,7 +80,7 @@ def main(
         "late_at_deadline_seconds": late,
     }
     answerer.stop()
-    table = Table("figure", "value", title="step loop and LLM.generate")
+    table = Table("figure", "value", title="scheduler and LLM.generate")
     for name, value in figures.items():
         table.add_row(name, json.dumps(value, ensure_ascii=False))
     console.print(table)
@@ -99,7 +98,7 @@ def _generate(llm: Any, ids: list[list[int]], tokens: list[int]) -> float:
 
 
 def _lateness(
-    engine: VllmEngine, ids: list[list[int]], tokens: list[int], seconds: float
+    engine: MeasuredEngine, ids: list[list[int]], tokens: list[int], seconds: float
 ) -> dict[str, float]:
     """Cut a batch in its middle: seconds past the deadline, share of prompts with some text."""
     batch = Batch(ids, tokens, time.monotonic() + seconds, ignore_eos=True)

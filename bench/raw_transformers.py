@@ -25,7 +25,7 @@ def main(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from bench.processes import measure_at_every_go
+    from bench.processes import measure_on_request
     from bench.workload import load_workload
     from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
 
@@ -63,7 +63,7 @@ def main(
     facts = {"start_seconds": round(start, 1)}
     if first:
         facts |= {"questions": len(prompts), "answer_tokens": sum(work.tokens[: len(prompts)])}
-    measure_at_every_go(facts, once)
+    measure_on_request(facts, once)
 
 
 if __name__ == "__main__":

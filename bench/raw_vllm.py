@@ -21,7 +21,7 @@ def main(
     from transformers import AutoTokenizer
     from vllm import LLM, SamplingParams
 
-    from bench.processes import measure_at_every_go
+    from bench.processes import measure_on_request
     from bench.workload import load_workload
     from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
 
@@ -45,7 +45,7 @@ def main(
         return {"seconds": round(time.monotonic() - began, 4)}
 
     once()  # pays for what is warm later
-    measure_at_every_go({"start_seconds": round(start, 1)}, once)
+    measure_on_request({"start_seconds": round(start, 1)}, once)
 
 
 if __name__ == "__main__":

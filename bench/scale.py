@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.candidates import Candidates
-from bench.processes import BenchError, end_all_when_told
+from bench.processes import BenchError
 from bench.workload import load_workload
+from common.service_process import stop_on_signals
 from serving.warmup import warm_up_questions
 
 console = Console(width=110)
@@ -50,7 +51,7 @@ def main(
     counts = [int(size) for size in sizes.split(",")]
     if counts != sorted(set(counts)) or counts[0] < 1:
         raise typer.BadParameter("--sizes must ascend: peak memory never falls")
-    end_all_when_told()
+    stop_on_signals()
     settings = SETTINGS | dict(pair.split("=", 1) for pair in set_ or [])
     # The service knows the lengths of a workload; a question of none has the same.
     given = ["--questions", "1", "--answer-tokens", str(answer_tokens)]
@@ -70,7 +71,7 @@ def measure(these: Candidates, counts: list[int], answer_tokens: int) -> dict[st
     """One row a size. Raises BenchError when the service does not start or answer."""
     questions = iter(warm_up_questions(WARM_UP + sum(counts) * RUNS))
     rows = []
-    with these.fixed_service({}) as (client, _, _):
+    with these.fixed_service({}) as (client, _):
         client.post("/bench/fix").raise_for_status()
         ask(client, [next(questions) for _ in range(WARM_UP)])  # pays for what is warm later
         before = memory(client)

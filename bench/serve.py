@@ -38,14 +38,17 @@ from rich.table import Table
 
 from bench import breakdown
 from bench.candidates import Candidates, Ready, give_up, on_cpu
-from bench.processes import BenchError, end_all_when_told
-from bench.roofline import CHIPS, floor_seconds
+from bench.processes import BenchError
 from bench.workload import Workload, load_workload
+from common.device_table import device_named
+from common.model_shape import Form, ShapeError, read_shape
+from common.roofline import floor_seconds
+from common.service_process import stop_on_signals
 
 console = Console(width=150)
 ALL = ("service", "raw defaults", "openai", "transformers", "serial")
-# What the formats of a variant's weights leave of 16 bits, for the floor.
-WEIGHT_BITS = {"fp8": 8.0, "int8": 8.0, "awq": 4.16}
+# Weights' forms that the names of candidates tell; the others are in 16 bits.
+FORMS: tuple[Form, ...] = ("fp8", "int8", "awq")
 Jobs = dict[str, contextlib.AbstractContextManager[Ready]]
 
 
@@ -68,7 +71,7 @@ def main(
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
 ) -> None:
     """Time the service and its peers."""
-    end_all_when_told()
+    stop_on_signals()
     work = load_workload(workload, questions, answer_tokens)
     given = ["--workload", str(workload)] if workload else []
     given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
@@ -104,7 +107,7 @@ def main(
         "workload": work.name,
         "questions": len(work.questions),
         "answer_tokens": work.answer_tokens,
-        "device": _chip_name(),
+        "device": _device_name(),
         "candidates": {},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -207,24 +210,29 @@ def _leave(job: contextlib.AbstractContextManager[Ready]) -> None:
 
 
 def _floors(figures: dict[str, Any], model: Path, work: Workload) -> None:
-    """The floor of every candidate, where the chip's rates are known."""
+    """The floor of every candidate, where the device's rates are known."""
     rows = figures["candidates"]
     service = next((row for row in rows.values() if "prompt_tokens" in row), None)
-    chip = CHIPS.get(figures["device"])
-    if service is None or chip is None:
+    device = device_named(figures["device"])
+    if service is None or device is None:
+        return
+    try:
+        shape = read_shape(str(model))
+    except ShapeError as error:
+        console.print(f"no floors: {error}", highlight=False)
         return
     for name, row in rows.items():
-        bits = next((b for key, b in WEIGHT_BITS.items() if key in name.lower()), 16.0)
+        form = next((form for form in FORMS if form in name.lower()), "bf16")
         if row.get("questions", len(work.tokens)) == len(work.tokens):
             # A variant may have another system prompt.
             asked = row if "prompt_tokens" in row else service
             prompts, shared = asked["prompt_tokens"], asked["shared_tokens"]
-            row["floor_seconds"] = round(
-                floor_seconds(model / "config.json", prompts, work.tokens, chip, bits, shared), 4
-            )
+            weights = shape.weight_bytes(form)
+            floor = floor_seconds(shape, weights, prompts, work.tokens, device, shared=shared)
+            row["floor_seconds"] = round(floor, 4)
 
 
-def _chip_name() -> str:
+def _device_name() -> str:
     if on_cpu():
         return "cpu"
     import torch

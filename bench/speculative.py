@@ -20,8 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.processes import BenchError, end_all_when_told, free_port, server
-from judging.questions import read_questions
+from bench.processes import BenchError, server
+from common.rows import read_pairs
+from common.service_process import stop_on_signals
 
 console = Console(width=110)
 
@@ -39,8 +40,8 @@ def main(
     ),
 ) -> None:
     """Time a service with n-gram drafts and without."""
-    end_all_when_told()
-    questions = [q.question for path in test_sets for q in read_questions(path)]
+    stop_on_signals()
+    questions = [q.question for path in test_sets for q in read_pairs(path).pairs]
     settings = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
     drafts: list[dict[str, Any] | None] = [None]
     drafts += [
@@ -74,9 +75,8 @@ def measure(
     if draft:
         given = json.loads(settings.get("ENGINE_ARGS", "{}")) | {"speculative_config": draft}
         settings = settings | {"ENGINE_ARGS": json.dumps(given)}
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
-    with server(command, settings, port, "/") as (client, _, _):
+    command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", "{port}"]
+    with server(command, settings, "/") as (client, _):
         answers, _ = ask(client, questions)  # pays for what is warm later
         for question in questions[:2]:
             ask(client, question)

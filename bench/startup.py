@@ -21,7 +21,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.processes import BenchError, end_all_when_told, free_port, server
+from bench.processes import BenchError, server
+from common.service_process import stop_on_signals
 
 console = Console()
 # Lines of vLLM's own log, from 0.10.0 to the newest, and the stage whose seconds they tell.
@@ -42,7 +43,7 @@ def main(
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_startup.json"),
 ) -> None:
     """Time one start."""
-    end_all_when_told()
+    stop_on_signals()
     with tempfile.TemporaryDirectory() as caches:
         environment = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
         if cold:
@@ -55,7 +56,7 @@ def main(
         table.add_row(name, f"{value:.2f}")
     console.print(table)
     if why := figures["startup"].get("why"):
-        console.print(f"second rung: {why}")
+        console.print(f"the tuned start was aborted, this is the eager fallback: {why}")
 
 
 def measure(environment: dict[str, str]) -> dict[str, Any]:
@@ -68,21 +69,20 @@ def measure(environment: dict[str, str]) -> dict[str, Any]:
         [sys.executable, "-c", "import vllm"], check=True, capture_output=True, env=os.environ
     )
     seconds = {"import vllm (a process of its own)": round(time.monotonic() - began, 2)}
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
-    with server(command, environment, port, "/") as (client, ready, log):
+    command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", "{port}"]
+    with server(command, environment, "/") as (client, service):
         began = time.monotonic()
         answer = client.post("/predict", json={"prompt": "什么是线程？"})
         first = time.monotonic() - began
         if answer.status_code != 200:
             raise BenchError(f"the first question: {answer.status_code} {answer.text[:300]}")
         info = client.get("/info").json()
-    seconds |= stages(log)
+    seconds |= stages(service.log)
     startup = info["startup"]
     for name in ("load_seconds", "warmup_seconds"):
         if name in startup:
             seconds[name.removesuffix("_seconds")] = startup[name]
-    seconds |= {"port open": round(ready, 2), "first answer": round(first, 2)}
+    seconds |= {"port open": round(service.ready_seconds, 2), "first answer": round(first, 2)}
     return {"seconds": seconds, "startup": startup, "engine": info["engine"]}
 
 

@@ -1,20 +1,21 @@
-"""The speed tables of README.md and bench/README.md, made from bench/results/.
+"""The tables of README.md, README.en.md and bench/*.md, made from bench/results/.
 
-    python -m bench.tables          writes them between their marks
+    python -m bench.tables          rewrites each table between its marks
 
-A test checks that both hold what the recorded results give.
+A test checks that the pages hold what the recorded results give.
 """
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench/results"
 
-# What the results call them, and the pages' words. A result without a name here keeps its own.
+# Labels of the pages by the names in the results; a name that is not here is shown as it is.
 NAMES = {
     "service": "本服务，bf16（默认设置）",
     "raw defaults": "vLLM 默认设置，一次 `LLM.generate`",
@@ -33,7 +34,7 @@ NAMES = {
     "not compiled, core in its own process": "不编译，引擎在单独的进程",
     "fp8, core in its own process": "FP8，引擎在单独的进程",
     "awq by Marlin": "AWQ，Marlin 核",
-    "no block shortcut": "不走 KV 块的捷径",
+    "no block shortcut": "不走 KV 块的捷径（已删去的一项）",
     "vLLM's first model runner": "vLLM 的第一代 model runner",
     "no asynchronous scheduling": "不异步调度",
     "no asynchronous scheduling, no block shortcut": "不异步调度，不走捷径",
@@ -72,7 +73,7 @@ STAGES = {
     "step loop and threads": "循环和线程",
     "all steps together": "所有步合计",
 }
-# `waiting` is what is left of the device's time once the host has done its part.
+# `waiting`: the part of a step in which the host waits for the device.
 PARTS = {
     "schedule": "调度",
     "execute": "发射",
@@ -81,43 +82,83 @@ PARTS = {
     "waiting": "等 GPU",
 }
 WINDOWS = {
-    "358 answers": "358 题",
-    "decode, full": "358 题",
-    "about 43 answers": "约 43 题",
-    "decode, tail": "不到 36 题",
-    "about 6 answers": "约 6 题",
+    "358 answers": "358",
+    "decode, full": "358",
+    "about 43 answers": "≈ 43",
+    "decode, tail": "< 36",
+    "about 6 answers": "≈ 6",
+}
+# The sections of bench/train_gpu.py that the page shows.
+TRAINING = {
+    "lora packed 8k": "LoRA，装箱 8,192（`qwen3-4b-lora.yaml` 的取值）",
+    "lora packed 8k, compiled": "同上，`torch_compile=true`",
+    "lora packed 16k": "LoRA，装箱 16,384",
+    "lora packed 16k, compiled": "同上，`torch_compile=true`",
+    "lora packed": "LoRA，装箱 4,096",
+    "lora unpacked": "LoRA，不装箱，24 行一批",
+    "qlora packed": "QLoRA（NF4），装箱 4,096",
+    "full packed": "全参数，梯度检查点，装箱 4,096",
+    "plain TRL": "TRL 与 PEFT 的默认值（8 行一批，秩 8）",
+}
+SCORES = {
+    "zh": {
+        "columns": ["模型和题目", "准确率", "训练之前", "上限", "复述问题"],
+        "demo, sample basic": "演示模型，示例基础集 48 题（**演示，不代表质量**）",
+        "demo, sample bonus": "演示模型，示例加分集 39 题（**演示，不代表质量**）",
+        "0.5B, untuned": "Qwen2.5-Coder-0.5B，未微调，真实教材的 64 道新题",
+        "1.5B, untuned": "Qwen2.5-Coder-1.5B，未微调，同样 64 题",
+        "0.5B, tuned": "Qwen2.5-Coder-0.5B，用本项目的 0.5B 配方微调，92 道新题",
+    },
+    "en": {
+        "columns": ["model and questions", "accuracy", "before training", "ceiling", "echo"],
+        "demo, sample basic": "demo model, 48 of the sample basic set (**a demo, not quality**)",
+        "demo, sample bonus": "demo model, 39 of the sample bonus set (**a demo, not quality**)",
+        "0.5B, untuned": "Qwen2.5-Coder-0.5B untuned, 64 held-out questions on the real book",
+        "1.5B, untuned": "Qwen2.5-Coder-1.5B untuned, the same 64",
+        "0.5B, tuned": "Qwen2.5-Coder-0.5B tuned by this kit's 0.5B recipe, 92 held-out questions",
+    },
 }
 
 
+def both(words: dict[str, str], name: str, more: tuple[str, str] = ("", "")) -> str:
+    """The Chinese label of a result and its own name, which is English, each with more after it."""
+    label = words.get(name, name)
+    is_chinese = any("\u4e00" <= character <= "\u9fff" for character in label)
+    return f"{label}{more[0]} · {name}{more[1]}" if is_chinese else label + more[0]
+
+
 def candidates_table(results: dict[str, Any]) -> str:
-    """A row for every candidate: median seconds, beside raw defaults and beside its floor."""
+    """A row for each candidate: median seconds, their ratio to vLLM's defaults and to the floor."""
     rows = results["candidates"]
     plain = statistics.median(rows["raw defaults"]["seconds"])
-    lines = ["| 方式 | 秒（中位数） | ÷ vLLM 默认 | ÷ 下限 |", "| --- | --- | --- | --- |"]
+    columns = ["方式 way", "秒，中位数 seconds", "÷ vLLM 默认 defaults", "÷ 下限 floor"]
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
     for name, row in rows.items():
         if "seconds" not in row:
             continue
         seconds = statistics.median(row["seconds"])
-        label = NAMES.get(name, name)
-        if "questions" in row:  # another amount of work: its seconds stand alone
-            lines.append(f"| {label}，前 {row['questions']} 题 | {seconds:.2f} | | |")
+        if count := row.get("questions"):  # another amount of work: its seconds stand alone
+            label = both(NAMES, name, (f"，前 {count} 题", f", first {count}"))
+            lines.append(f"| {label} | {seconds:.2f} | | |")
             continue
         floor = row.get("floor_seconds")
         beside = f"{seconds / floor:.2f}" if floor else ""
+        label = both(NAMES, name)
         lines.append(f"| {label} | {seconds:.2f} | {seconds / plain:.2f} | {beside} |")
     return "\n".join(lines)
 
 
 def variants_table(results: dict[str, Any]) -> str:
     """A row for every setting tried: median seconds, beside the default's on the same machine."""
-    lines = ["| 设置 | 秒（中位数） | 同一台机器的默认设置 | 比值 |", "| --- | --- | --- | --- |"]
+    columns = ["设置 setting", "秒，中位数 seconds", "同一台机器的默认 default", "比值 ratio"]
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
     for run in results["runs"]:
         medians = {
             name: statistics.median(row["seconds"]) for name, row in run["candidates"].items()
         }
         plain = medians.pop("service")
         lines += [
-            f"| {NAMES.get(name, name)} | {seconds:.2f} | {plain:.2f} | {seconds / plain:.2f} |"
+            f"| {both(NAMES, name)} | {seconds:.2f} | {plain:.2f} | {seconds / plain:.2f} |"
             for name, seconds in medians.items()
         ]
     return "\n".join(lines)
@@ -125,11 +166,11 @@ def variants_table(results: dict[str, Any]) -> str:
 
 def stages_table(results: dict[str, Any]) -> str:
     """Where one bf16 batch's time goes: seconds and, of steps, the host's parts in milliseconds."""
-    columns = ["阶段", "秒", "步数", "每步（毫秒）", *PARTS.values()]
+    columns = ["阶段 stage", "秒 s", "步数 steps", "每步 ms a step"]
+    columns += [f"{label} {part}" for part, label in PARTS.items()]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for row in results["breakdowns"]["bf16"]["rows"]:
-        label = STAGES.get(row["stage"], row["stage"])
-        cells = [label, f"{row['seconds']:.3f}"]
+        cells = [both(STAGES, row["stage"]), f"{row['seconds']:.3f}"]
         if steps := row.get("steps"):
             each = [f"{1000 * row[part] / steps:.1f}" for part in PARTS]
             cells += [str(steps), f"{row['mean_step_ms']:.1f}", *each]
@@ -141,7 +182,8 @@ def stages_table(results: dict[str, Any]) -> str:
 
 def steps_table(results: dict[str, Any]) -> str:
     """A row for every format and phase: what the device does in one step."""
-    columns = ["权重", "正在写", "GPU 忙（毫秒）", *KINDS.values()]
+    columns = ["权重 weights", "正在写 running", "GPU 忙 busy, ms"]
+    columns += [f"{label} {kind}" for kind, label in KINDS.items()]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for form, breakdown in results["breakdowns"].items():
         for window, found in breakdown["kernels"].items():
@@ -153,22 +195,59 @@ def steps_table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# Name of README's mark, the results, and the table made of them.
-TABLES = {
+def training_table(results: dict[str, Any]) -> str:
+    """A row for every way to train: tokens a second, share of the matrix rate, peak memory."""
+    columns = ["方式 way", "token/秒 a second", "占比 share", "显存峰值 peak memory"]
+    lines = [f"| {' | '.join(columns)} |", "| --- | --- | --- | --- |"]
+    measured = {row["name"]: row for row in results["sections"]}
+    for name in TRAINING:
+        row = measured[name]
+        lines.append(
+            f"| {both(TRAINING, name)} | {row['tokens_per_s']:,} | {100 * row['mfu']:.0f} % "
+            f"| {row['peak_bytes'] / 1e9:.1f} GB |"
+        )
+    return "\n".join(lines)
+
+
+def scores_table(language: str, results: dict[str, Any]) -> str:
+    """A row for every score: accuracy, beside ceiling, echoed questions and the untuned model."""
+    words = SCORES[language]
+    lines = [f"| {' | '.join(words['columns'])} |", "| --- " * 5 + "|"]
+    for row in results["rows"]:
+        before = row.get("base", row.get("untrained"))
+        cells = [
+            words[row["name"]],
+            f"{row['accuracy']:.3f}",
+            "" if before is None else f"{before:.3f}",
+            f"{row['ceiling']:.3f}",
+            f"{row['echo']:.3f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# A mark's name, the results, and the table made of them.
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "scores": ("scores.json", partial(scores_table, "zh")),
+    "scores-en": ("scores.json", partial(scores_table, "en")),
     "gpu-candidates": ("serve_h100.json", candidates_table),
-    "gpu-stages": ("breakdown_h100.json", stages_table),
-    "gpu-variants": ("variants_h100.json", variants_table),
-    "gpu-steps": ("breakdown_h100.json", steps_table),
     "cpu-candidates": ("serve_cpu.json", candidates_table),
+    "training": ("train_h100.json", training_table),
+    "gpu-stages": ("breakdown_h100.json", stages_table),
+    "gpu-steps": ("breakdown_h100.json", steps_table),
+    "gpu-variants": ("variants_h100.json", variants_table),
+}
+# The tables of each page.
+PAGES = {
+    ROOT / "README.md": ("scores",),
+    ROOT / "README.en.md": ("scores-en",),
+    ROOT / "bench/README.md": ("gpu-candidates", "cpu-candidates", "training"),
+    ROOT / "bench/LOG.md": ("gpu-stages", "gpu-steps", "gpu-variants"),
 }
 
 
-# The tables of each page.
-PAGES = {ROOT / "README.md": ("gpu-candidates",), ROOT / "bench/README.md": tuple(TABLES)}
-
-
 def filled(text: str, names: Iterable[str]) -> str:
-    """A page's text with these tables as the results give them. Raises ValueError: no such mark."""
+    """A page's text with these tables generated anew. Raises ValueError when a mark is missing."""
     for name in names:
         file, table = TABLES[name]
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"

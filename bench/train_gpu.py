@@ -20,6 +20,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.model_shape import read_shape
+
 console = Console()
 WARM, TIMED = 5, 10  # updates
 # Overrides of the recipe for each section, and what estimate.py calls its method.
@@ -140,10 +142,10 @@ def _timed(trainer: Any, count: Any, whole: bool = False) -> dict[str, float]:
 def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     """One section through this kit's own recipe and trainer."""
     from common.prompting import SYSTEM_PROMPT
+    from common.rows import read_pairs
     from train.base import load_tokenizer
     from train.dataset import encode_rows
-    from train.estimate import method_of, shape_of, training_bytes, training_flop
-    from train.pairs import read_pairs
+    from train.estimate import method_of, training_bytes, training_flop
     from train.recipe import load_recipe
     from train.trainer import make_trainer
 
@@ -156,7 +158,7 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     path = Path(__file__).parents[1] / "train" / "recipes" / "qwen3-4b-lora.yaml"
     recipe = load_recipe(path, [f"{key}={value}" for key, value in fields.items()])
     tokenizer = load_tokenizer(model_dir)
-    rows = [(pair.question, pair.answer) for pair in read_pairs([pairs])]
+    rows = read_pairs(pairs).pairs
     encoded = [
         row
         for row in encode_rows(tokenizer, rows, SYSTEM_PROMPT)
@@ -170,7 +172,7 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     result = _timed(trainer, lambda row: len(row["input_ids"]), whole)
     if whole:
         return result
-    shape, method = shape_of(str(model_dir)), method_of(recipe)
+    shape, method = read_shape(str(model_dir)), method_of(recipe)
     parts = training_bytes(
         shape, method, int(result["widest"]), recipe.lora_rank, recipe.gradient_checkpointing
     )
@@ -189,16 +191,16 @@ def plain_trl(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
+    from common.rows import read_pairs
     from train.base import load_tokenizer
-    from train.estimate import shape_of, training_flop
-    from train.pairs import read_pairs
+    from train.estimate import training_flop
 
     rows = [
         {
             "prompt": [{"role": "user", "content": pair.question}],
             "completion": [{"role": "assistant", "content": pair.answer}],
         }
-        for pair in read_pairs([pairs])
+        for pair in read_pairs(pairs).pairs
     ]
     trainer = SFTTrainer(
         model=str(model_dir),
@@ -212,7 +214,7 @@ def plain_trl(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
         peft_config=LoraConfig(task_type="CAUSAL_LM"),
     )
     result = _timed(trainer, lambda row: len(row["input_ids"]))
-    flop = training_flop(shape_of(str(model_dir)), "lora")
+    flop = training_flop(read_shape(str(model_dir)), "lora")
     return {**result, "useful_flop_per_token": flop}
 
 
@@ -226,12 +228,12 @@ def check_packed(model_dir: Path, pairs: Path) -> dict[str, Any]:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     from common.prompting import SYSTEM_PROMPT
+    from common.rows import read_pairs
     from train import packed_attention
     from train.base import load_tokenizer
     from train.dataset import encode_rows
-    from train.pairs import read_pairs
 
-    rows = [(pair.question, pair.answer) for pair in read_pairs([pairs])][:24]
+    rows = read_pairs(pairs).pairs[:24]
     encoded = encode_rows(load_tokenizer(model_dir), rows, SYSTEM_PROMPT)
     batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(encoded)
     batch = {k: v.to("cuda") if hasattr(v, "to") else v for k, v in batch.items()}
@@ -257,11 +259,11 @@ def check_packed(model_dir: Path, pairs: Path) -> dict[str, Any]:
 
 def awq_section(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     """Seconds of an AWQ export with 128 calibration rows."""
-    from train.pairs import read_pairs
+    from common.rows import read_pairs
     from train.quantize import quantize
 
     start = time.perf_counter()
-    rows = [(pair.question, pair.answer) for pair in read_pairs([pairs])]
+    rows = read_pairs(pairs).pairs
     quantize(model_dir, out / "awq", "awq", rows, 128)
     return {"seconds": time.perf_counter() - start}
 

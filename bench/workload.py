@@ -1,6 +1,6 @@
-"""Questions with the length of each answer: the same work for every candidate.
+"""Questions with a fixed answer length each, so that every candidate does the same work.
 
-A workload file is a JSON list of {"question", "answer_tokens"} rows (more keys do no harm).
+A workload file is a JSON list of {"question", "answer_tokens"} objects; other keys are ignored.
 """
 
 import json
@@ -13,7 +13,7 @@ from serving.warmup import warm_up_questions
 
 @dataclass(frozen=True)
 class Workload:
-    """Questions, and tokens of each answer."""
+    """Questions, and the length of each one's answer in tokens."""
 
     name: str
     questions: Sequence[str]
@@ -25,17 +25,18 @@ class Workload:
         return sum(self.tokens)
 
     def tokens_of(self, question: str) -> int:
-        """Length of one question's answer in tokens; a question that is not in it: 16."""
+        """Length of a question's answer in tokens; 16 for one that is not in the workload."""
         return dict(zip(self.questions, self.tokens, strict=True)).get(question, 16)
 
 
 def load_workload(path: Path | None, questions: int = 358, answer_tokens: int = 64) -> Workload:
-    """A workload file, or made-up questions with answers of one length."""
+    """The workload of a file; without one, generated questions with answers of one length."""
     if path is None:
         made = warm_up_questions(questions)
         return Workload(f"{questions} x {answer_tokens} tokens", made, [answer_tokens] * questions)
     rows = json.loads(path.read_text(encoding="utf-8"))
-    # Equal questions would share one length: told apart by a space that no tokenizer drops.
+    # `tokens_of` finds a length by its question: repeated questions get trailing spaces, which
+    # every tokenizer keeps, to have a length each.
     seen: dict[str, int] = {}
     texts = []
     for row in rows:

@@ -16,6 +16,8 @@ MAX_BYTES = 1 << 30
 MAX_RATIO = 200  # unpacked to packed; XML that a word processor wrote stays below 50
 RATIO_FROM_BYTES = 8 << 20  # small parts may be as repetitive as they like
 
+OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1")  # begins an old .doc, or an encrypted .docx
+
 _TEXT_SUFFIXES = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx")
 # In a declaration of its own an XML file can name itself a billion times over.
 _ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)

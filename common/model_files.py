@@ -27,6 +27,8 @@ BITS |= {"F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64
 # What reading JSON of another form than expected can raise (Infinity overflows an int).
 WRONG_SHAPE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 MOST_LAYERS = 10_000
+# In the order in which engines prefer them: a directory often holds one model in two formats.
+WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 LONGEST_HEADER = 100_000_000  # as in the safetensors library
 NAMED = 4  # how many names a message gives before it only counts
 
@@ -52,6 +54,24 @@ class Tensor:
     shape: tuple[int, ...]
     start: int
     end: int
+
+
+def file_sizes(directory: Path) -> dict[str, int]:
+    """Bytes of each file, by its path relative to the directory."""
+    return {
+        path.relative_to(directory).as_posix(): path.stat().st_size
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def weight_bytes(sizes: Mapping[str, int]) -> int:
+    """Bytes of the weights among files, of one format only; 0: there are none."""
+    for suffix in WEIGHTS:
+        found = [size for path, size in sizes.items() if path.endswith(suffix)]
+        if found:
+            return sum(found)
+    return 0
 
 
 def model_files_problems(directory: Path) -> list[str]:

@@ -26,9 +26,9 @@ def system_prompt_for(model_dir: Path | None, override: Path | None = None) -> s
     An empty file means "no system message". Raises OSError when `override` cannot be read.
     """
     if override is not None:
-        return override.read_text(encoding="utf-8").strip()
+        return override.read_text(encoding="utf-8-sig").strip()
     if model_dir is not None and (model_dir / SYSTEM_PROMPT_FILE).is_file():
-        return (model_dir / SYSTEM_PROMPT_FILE).read_text(encoding="utf-8").strip()
+        return (model_dir / SYSTEM_PROMPT_FILE).read_text(encoding="utf-8-sig").strip()
     return SYSTEM_PROMPT
 
 
@@ -37,16 +37,30 @@ def write_system_prompt(model_dir: Path, system_prompt: str) -> None:
     (model_dir / SYSTEM_PROMPT_FILE).write_text(system_prompt + "\n", encoding="utf-8")
 
 
-def messages_for(question: str, system_prompt: str = SYSTEM_PROMPT) -> list[dict[str, str]]:
-    """Chat messages of one question: system (left out when empty), then user."""
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [*system, {"role": "user", "content": question}]
+def messages_for(
+    question: str,
+    system_prompt: str = SYSTEM_PROMPT,
+    history: Sequence[tuple[str, str]] = (),
+) -> list[dict[str, str]]:
+    """Chat messages of one question: system (left out when empty), earlier turns, user.
+
+    `history` holds (user, assistant) turns, the oldest first.
+    """
+    said = [("system", system_prompt)] if system_prompt else []
+    for user, assistant in history:
+        said += [("user", user), ("assistant", assistant)]
+    return [{"role": role, "content": text} for role, text in [*said, ("user", question)]]
 
 
 def render_prompts(
     tokenizer: Any, questions: Sequence[str], system_prompt: str = SYSTEM_PROMPT
 ) -> list[str]:
-    """Prompt texts, ready for the answer to follow.
+    """Prompt texts of single questions, ready for the answer to follow; see render_talks."""
+    return render_talks(tokenizer, [messages_for(each, system_prompt) for each in questions])
+
+
+def render_talks(tokenizer: Any, talks: Sequence[list[dict[str, str]]]) -> list[str]:
+    """Prompt texts of talks (chat messages, the last one a user's), ready for the answer to follow.
 
     Thinking is off: Qwen3's template then appends an empty think block; templates without the
     switch ignore it. Raises ValueError when the tokenizer has no chat template.
@@ -56,13 +70,10 @@ def render_prompts(
             "the tokenizer has no chat template: copy chat_template.jinja (or a "
             "tokenizer_config.json with chat_template) of the base model into the model directory"
         )
-    if not questions:
+    if not talks:
         return []
     return tokenizer.apply_chat_template(
-        [messages_for(question, system_prompt) for question in questions],
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=False,
+        list(talks), tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
 
 
@@ -103,24 +114,81 @@ def literal_prompts(
 ) -> dict[int, list[int]]:
     """Token ids of the prompts whose questions spell control tokens (`<|im_end|>`, `<think>`).
 
-    There they are text like any other. Rendered and tokenized in one go they would end the
-    question, or speak for the assistant; so such a name is cut after its first character, and the
-    pieces are tokenized one by one. By index, only of the questions concerned.
+    By index, only of the questions concerned (all, where the system prompt spells one); see
+    talk_ids.
     """
-    names = [name for name in tokenizer.get_added_vocab() if name.strip()]
-    if not names:
+    control = _control_tokens(tokenizer)
+    if control is None:
         return {}
-    control = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
-    concerned = [index for index, question in enumerate(questions) if control.search(question)]
-    literal = {}
-    for index in concerned:
-        question = questions[index]
-        mark = next(m for m in map(chr, range(0xE000, 0xF8FF)) if m not in question + system_prompt)
-        while found := control.search(question):
-            # Once more after each cut: what is left must not spell another one.
-            cut = found.start() + 1
-            question = question[:cut] + mark + question[cut:]
-        (rendered,) = render_prompts(tokenizer, [question], system_prompt)
-        pieces = tokenize_prompts(tokenizer, [piece for piece in rendered.split(mark) if piece])
-        literal[index] = [token for piece in pieces for token in piece]
-    return literal
+    always = control.search(system_prompt)
+    return {
+        index: _literal_talk(tokenizer, control, messages_for(question, system_prompt))
+        for index, question in enumerate(questions)
+        if always or control.search(question)
+    }
+
+
+def talk_ids(tokenizer: Any, talks: Sequence[list[dict[str, str]]]) -> list[list[int]]:
+    """Token ids of rendered talks; control tokens that a message spells are text in it.
+
+    Rendered and tokenized in one go they would end the message, or speak for the assistant; so
+    such a name is cut after its first character, and the pieces are tokenized one by one.
+    """
+    ids = tokenize_prompts(tokenizer, render_talks(tokenizer, talks))
+    control = _control_tokens(tokenizer)
+    for index, talk in enumerate(talks if control else ()):
+        if any(control.search(message["content"]) for message in talk):
+            ids[index] = _literal_talk(tokenizer, control, talk)
+    return ids
+
+
+def text_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of plain texts, such as answers, with no control token among them."""
+    ids = tokenize_prompts(tokenizer, texts)
+    control = _control_tokens(tokenizer)
+    for index, text in enumerate(texts if control else ()):
+        if control.search(text):
+            mark = _unused_mark(text)
+            ids[index] = _joined_ids(tokenizer, _cut(control, text, mark), mark)
+    return ids
+
+
+def _control_tokens(tokenizer: Any) -> "re.Pattern[str] | None":
+    """What finds the names of the tokenizer's added tokens in a text; None when it has none."""
+    names = [name for name in tokenizer.get_added_vocab() if name.strip()]
+    return (
+        re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+        if names
+        else None
+    )
+
+
+def _literal_talk(
+    tokenizer: Any, control: "re.Pattern[str]", talk: Sequence[dict[str, str]]
+) -> list[int]:
+    mark = _unused_mark("".join(message["content"] for message in talk))
+    cut = [
+        {"role": message["role"], "content": _cut(control, message["content"], mark)}
+        for message in talk
+    ]
+    (rendered,) = render_talks(tokenizer, [cut])
+    return _joined_ids(tokenizer, rendered, mark)
+
+
+def _unused_mark(text: str) -> str:
+    """A private-use character that the text does not have."""
+    return next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text)
+
+
+def _cut(control: "re.Pattern[str]", text: str, mark: str) -> str:
+    """The text with the mark inside every name of a control token."""
+    while found := control.search(text):
+        # Once more after each cut: what is left must not spell another one.
+        cut = found.start() + 1
+        text = text[:cut] + mark + text[cut:]
+    return text
+
+
+def _joined_ids(tokenizer: Any, text: str, mark: str) -> list[int]:
+    pieces = tokenize_prompts(tokenizer, [piece for piece in text.split(mark) if piece])
+    return [token for piece in pieces for token in piece]

@@ -1,1 +1,1 @@
-"""Books become question-answer pairs: read, cut, ask, clean, split, write; see `__main__`."""
+"""Books to question-answer pairs: read, chunk, ask, filter, split, write; see `pipeline.py`."""

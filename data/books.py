@@ -1,21 +1,24 @@
-"""Any book file → Markdown text, through a well-kept converter where there is one.
+"""Book files → Markdown text.
 
 docx, epub and html go through markitdown (MIT), PDF through pdfplumber (MIT, see `pdf.py`);
 Markdown is taken as it is, and plain text gets its numbered headings marked.
 """
 
 import hashlib
+import io
 import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.archives import OLD_OFFICE, check_archive
+from common.text_files import decode
+from common.word.package import plain_docx
 from data.cache import Cache
 from data.limited import run_limited
 from data.text import join_lines, tidy
-from judging.questions import check_archive
 
-READER_VERSION = "2"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "3"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -58,7 +61,7 @@ def find_books(paths: list[Path]) -> list[Path]:
 
 
 def read_book(path: Path, cache: Cache | None = None) -> Book:
-    """Read one book; a text made before from the same bytes comes from the cache.
+    """Read one book; text converted earlier from the same bytes comes from the cache.
 
     Raises BookError: missing, unknown format, broken, encrypted, scanned or empty.
     """
@@ -98,41 +101,20 @@ def _to_markdown(path: Path, suffix: str, content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def decode(content: bytes) -> str:
-    """Bytes → text: UTF-8, UTF-16 with a mark, GB18030. Raises ValueError for anything else."""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encodings = ["utf-16"]
-    else:
-        encodings = ["utf-8-sig", "gb18030"]
-    for encoding in encodings:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise ValueError("it is not text (neither UTF-8 nor GB18030): convert it to UTF-8 first")
-
-
 def _office(path: Path, suffix: str, content: bytes) -> str:
-    if content[:8] == bytes.fromhex("d0cf11e0a1b11ae1"):
+    if content[:8] == OLD_OFFICE:
         raise ValueError("it is encrypted or an old .doc: save it as .docx without a password")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"it is broken, or not a {suffix} file")
     check_archive(path)
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        body = archive.read("word/document.xml") if "word/document.xml" in names else b""
-    if suffix == ".epub" and "META-INF/encryption.xml" in names:
+    if suffix == ".epub":
         with zipfile.ZipFile(path) as archive:
-            if b"xhtml" in archive.read("META-INF/encryption.xml"):
+            encrypted = "META-INF/encryption.xml"
+            if encrypted in archive.namelist() and b"xhtml" in archive.read(encrypted):
                 raise ValueError("it is protected (DRM): its text cannot be read")
-    # markitdown's own docx path turns formulas into LaTeX but squeezes the indentation of code
-    # (blank runs become one space), so it is used where there are formulas only.
-    if suffix == ".docx" and b"<m:oMath" not in body:
-        text = _convert(_docx_html(content), ".html")
-    else:
         text = _convert(content, suffix)
+    else:
+        text = _docx_markdown(plain_docx(path))
     # markitdown puts the epub's metadata above the text; it is not the book's.
     if suffix == ".epub":
         text = re.sub(r"\A(?:\*\*\w+:\*\*.*\n)+\n?", "", text)
@@ -141,10 +123,22 @@ def _office(path: Path, suffix: str, content: bytes) -> str:
     return text
 
 
+def _docx_markdown(content: bytes) -> str:
+    """Markdown of a cleaned docx.
+
+    markitdown's own docx path turns formulas into LaTeX but squeezes the indentation of code
+    (blank runs become one space), so it is used where there are formulas only.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        body = archive.read("word/document.xml") if "word/document.xml" in names else b""
+    if b"<m:oMath" in body:
+        return _convert(content, ".docx")
+    return _convert(_docx_html(content), ".html")
+
+
 def _docx_html(content: bytes) -> str:
     """mammoth, the converter below markitdown, asked directly."""
-    import io
-
     import mammoth
 
     try:
@@ -155,7 +149,6 @@ def _docx_html(content: bytes) -> str:
 
 def _convert(content: bytes | str, suffix: str) -> str:
     """markitdown on bytes in memory, without its escapes: names keep their underscores."""
-    import io
     import logging
 
     from markitdown import MarkItDown, MarkItDownException, StreamInfo

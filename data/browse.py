@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.formats import read_rows
+from common.rows import read_pairs
 from data.split import SPLITS
 
 
@@ -23,10 +23,11 @@ def chunks_with_pairs(
         raise ValueError(f"{listing}: no such file; run `python -m data build` first")
     by_chunk: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for split in SPLITS:
-        for row in read_rows(directory / f"{split}.jsonl"):
+        for pair in read_pairs(directory / f"{split}.jsonl", allow_empty=True).pairs:
+            row = {**pair.extra, "question": pair.question, "answer": pair.answer, "split": split}
             heading = " › ".join(row.get("path", []))
             if (not kind or row["kind"] == kind) and section.lower() in heading.lower():
-                by_chunk[row["chunk"]].setdefault(row["group"], {**row, "split": split})
+                by_chunk[row["chunk"]].setdefault(pair.group, row)
     with listing.open(encoding="utf-8") as stream:
         for line in stream:
             chunk = json.loads(line)

@@ -11,7 +11,7 @@ class CacheError(RuntimeError):
 
 
 class Cache:
-    """Results by key. Every `put` is on disk when it returns: a killed run loses nothing made."""
+    """Values by key. Every `put` is on disk when it returns, so a killed run loses nothing."""
 
     def __init__(self, directory: Path) -> None:
         """Opens `cache.sqlite` in `directory`, making both. Raises CacheError."""
@@ -23,7 +23,7 @@ class Cache:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("CREATE TABLE IF NOT EXISTS made (key TEXT PRIMARY KEY, value TEXT)")
         except sqlite3.DatabaseError as error:
-            raise CacheError(f"{self.path}: {error}; delete the file to start afresh") from error
+            raise CacheError(f"{self.path}: {error}; delete the file to start anew") from error
 
     def get(self, key: str) -> Any | None:
         """The stored value, or None."""

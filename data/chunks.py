@@ -1,4 +1,4 @@
-"""Sections → chunks: whole paragraphs and code blocks, 200 to 1,500 characters by default."""
+"""Sections → chunks: whole paragraphs and code blocks, `MIN_CHARS` to `MAX_CHARS` long."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -56,7 +56,7 @@ def _join(first: Chunk, second: Chunk) -> Chunk | None:
 
 
 def _section_chunks(book: str, section: Section, low: int, high: int) -> Iterator[Chunk]:
-    """Fill chunks up to `high`, then even out a last one that came out too short."""
+    """Fill chunks up to `high`; a last one below `low` takes blocks from the one before."""
     runs: list[list[list[Block]]] = []
     size = 0
     for unit in _units(section.blocks, high):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz import fuzz, process
 
+from common.pairs import Pair
 from data.text import normalise
 
 QUESTION_SIMILARITY = 0.85
@@ -17,18 +18,30 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Match:
-    """A training row and the test pair it is closest to; similarity is 0 to 1."""
+    """A training row and the test pair it is closest to; similarity is 0 to 1.
+
+    `text` is the question of the row, or of its talk, that is the closest or has that answer.
+    """
 
     row: int
     test: int
     similarity: float
     part: str  # "question" or "answer"
+    text: str
 
 
-def closest(
-    rows: Sequence[tuple[str, str]], tests: Sequence[tuple[str, str]]
-) -> Iterator[tuple[Match, Match]]:
-    """For each row: its closest test question and its closest test answer.
+# What a row holds, each a question with its answer: its wordings, and the turns before it.
+Texts = Sequence[tuple[str, str]]
+
+
+def texts_of(pair: Pair) -> list[tuple[str, str]]:
+    """All that training on a pair shows a model: every wording, earlier turns, system message."""
+    texts = [(wording, pair.answer) for wording in pair.wordings] + list(pair.history)
+    return texts + ([(pair.system, "")] if pair.system else [])
+
+
+def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match, set[int]]]:
+    """For each row: its closest test question and answer, and the test questions that it asks.
 
     Similarity of questions: InDel ratio on normalised text, or how much of the whole test
     question stands inside the row's question (prompts like "简答：…" hide nothing). Streams in
@@ -41,7 +54,9 @@ def closest(
     long_enough = np.array([len(q) >= _SHORTEST_CONTAINED for q in asked])
     answer_counts = np.array([len(a) >= MIN_ANSWER_CHARS for a in answered])
     for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
+        # Talks and wordings repeat one another; each text is compared once.
+        held = [(start + n, t) for n, row in enumerate(rows[start : start + _BLOCK]) for t in row]
+        block = list(dict.fromkeys(text for _, text in held))
         questions = [normalise(question) for question, _ in block]
         answers = [normalise(answer) for _, answer in block]
         whole = _table(questions, asked, fuzz.ratio)
@@ -51,12 +66,23 @@ def closest(
         question_scores = np.maximum(whole, part * longer)
         answer_scores = _table(answers, answered, fuzz.ratio) * answer_counts
         answer_scores *= np.array([len(a) >= MIN_ANSWER_CHARS for a in answers])[:, None]
-        for offset in range(len(block)):
-            q, a = int(question_scores[offset].argmax()), int(answer_scores[offset].argmax())
-            yield (
-                Match(start + offset, q, float(question_scores[offset][q]) / 100, "question"),
-                Match(start + offset, a, float(answer_scores[offset][a]) / 100, "answer"),
-            )
+        number_of = {text: number for number, text in enumerate(block)}
+        members: dict[int, list[int]] = {}
+        for row, text in held:
+            members.setdefault(row, []).append(number_of[text])
+        for row, numbers in members.items():
+            question = _best(row, numbers, question_scores, "question", block)
+            answer = _best(row, numbers, answer_scores, "answer", block)
+            nearest = [(number, int(question_scores[number].argmax())) for number in numbers]
+            least = 100 * QUESTION_SIMILARITY
+            yield question, answer, {t for n, t in nearest if question_scores[n][t] >= least}
+
+
+def _best(row: int, numbers: list[int], scores: np.ndarray, part: str, block: Texts) -> Match:
+    """The closest test pair to any of a row's texts."""
+    text, test = divmod(int(scores[numbers].argmax()), scores.shape[1])
+    number = numbers[text]
+    return Match(row, test, float(scores[number][test]) / 100, part, block[number][0])
 
 
 def _table(left: list[str], right: list[str], scorer, cutoff: int = 0) -> np.ndarray:  # noqa: ANN001
@@ -89,10 +115,8 @@ class LeakCheck:
     found: set[int]
 
 
-def check(
-    rows: Sequence[tuple[str, str]], tests: Sequence[tuple[str, str]], keep_survivors: int = 10
-) -> LeakCheck:
-    """Compare every row with every test pair.
+def check(rows: Sequence[Texts], tests: Texts, keep_survivors: int = 10) -> LeakCheck:
+    """Compare every row, in all that it holds, with every test pair.
 
     `found` holds the test questions that some row asks (question over the threshold); `leaks`
     every row to remove, with the reason; `survivors` the closest rows that stay.
@@ -100,9 +124,8 @@ def check(
     leaks: list[Match] = []
     survivors: list[Match] = []
     found: set[int] = set()
-    for question, answer in closest(rows, tests):
-        if question.similarity >= QUESTION_SIMILARITY:
-            found.add(question.test)
+    for question, answer, asked in closest(rows, tests):
+        found |= asked
         if hit := leaking(question, answer):
             leaks.append(hit)
             continue

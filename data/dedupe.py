@@ -1,6 +1,7 @@
-"""Near-duplicates among questions and answers: rapidfuzz decides.
+"""Near-duplicates among questions and answers, by rapidfuzz's similarity.
 
-Few texts are compared all with all; among many, datasketch proposes (MinHash).
+Up to `COMPARE_ALL` texts are compared each with each; beyond, MinHash (datasketch) proposes the
+candidates to compare with.
 """
 
 from collections import Counter
@@ -14,10 +15,10 @@ from data.text import ascii_terms, normalise
 
 QUESTION_RATIO = 0.9
 ANSWER_RATIO = 0.9
-SAME_ANSWER = 80  # percent: two answers to nearly one question that say the same
-ANSWERS_SHARED = 2  # questions that may have (nearly) the same answer
+SAME_ANSWER = 80  # percent similarity above which two answers say the same
+ANSWERS_SHARED = 2  # so many questions may share (nearly) one answer
 _PERMUTATIONS = 64
-COMPARE_ALL = 500  # texts; so many cost a second in all, and a small book needs no datasketch
+COMPARE_ALL = 500  # texts; up to here MinHash would cost more than it saves
 
 
 class NearIndex:
@@ -77,17 +78,18 @@ def _terms(text: str) -> tuple[str, ...]:
     return tuple(sorted(term.lower() for term in ascii_terms(text)))
 
 
-def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
-    """Pairs in order without those whose question, or whose answer, was there before.
+def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
+    """Pairs in order without those whose question or answer came earlier.
 
-    Counted in `dropped`: `same_question` (nearly the same question and answer), `conflict` (the
-    very same question with another answer: a model cannot learn both), `same_answer` (an answer
-    that enough questions have already). Nearly the same question with another answer asks for
-    another fact (尾数位, 指数位) and stays.
+    Also how many went for which reason: `same_question` (nearly the same question and answer),
+    `conflict` (the very same question with another answer: a model cannot learn both),
+    `same_answer` (an answer that enough questions have already). Nearly the same question with
+    another answer asks for another fact (尾数位, 指数位) and stays.
     """
     questions, answers = NearIndex(QUESTION_RATIO), NearIndex(ANSWER_RATIO)
     exact: dict[str, int] = {}
     uses: Counter[int] = Counter()
+    dropped: Counter[str] = Counter()
     kept: list[Pair] = []
     for pair in pairs:
         asked = normalise(pair.question)
@@ -111,7 +113,7 @@ def drop_duplicates(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
         exact[asked] = number
         questions.add(number, pair.question)
         kept.append(pair)
-    return kept
+    return kept, dropped
 
 
 def _alike(first: Pair, second: Pair) -> bool:

@@ -1,15 +1,17 @@
-"""Cleaning: each rule has a name, counts what it drops, and can be switched off.
+"""Filters: each has a name, a reason, and beside it pairs that it drops and one that it keeps.
 
-A rule takes a pair and the text of its chunk ("" when there is none, as for merged pairs) and
-says whether the pair may stay.
+The examples are the filters' tests (`tests/test_data_filters.py`). To add a filter, write a
+function that says whether a pair may stay, with `@filter_` above it: filters run in the order of
+this file, and a dropped pair is counted under the first one that drops it.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from data.records import CODE, Pair
+from data.records import CODE, VERBATIM, Pair
 from data.sources.sentence import points_elsewhere
 from data.text import ascii_terms, cjk_share, normalise, sentences
 
@@ -19,63 +21,126 @@ MIN_FOUND = 0.5  # share of the answer's Chinese character pairs that must occur
 _LIST_NUMBER = re.compile(r"[（(]\d{1,2}[)）]|(?:^|\n|；)\s*\d{1,2}[.、)]")
 
 
-def schema(pair: Pair, chunk: str) -> bool:
-    """Question and answer are there, are text, and differ."""
+class Example(NamedTuple):
+    """A pair as a filter meets it: with the text of the chunk that it was made from."""
+
+    question: str
+    answer: str
+    kind: str = "other"
+    chunk: str = (
+        "线程束（warp）是 GPU 调度的基本单位，包含 32 个线程，它们同时执行相同的指令。"
+        "cudaFree 释放内存。"
+    )
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One reason to drop a pair.
+
+    `keeps(pair, chunk)` says whether the pair may stay; `chunk` is the text it was made from, ""
+    for merged pairs, which have none. `drops` are examples that this filter drops and no earlier
+    one, `kept` is one that all filters let through.
+    """
+
+    name: str
+    reason: str
+    keeps: Callable[[Pair, str], bool]
+    drops: Sequence[Example]
+    kept: Example
+
+
+FILTERS: dict[str, Filter] = {}
+Keeps = Callable[[Pair, str], bool]
+
+
+def filter_(
+    name: str, reason: str, drops: Sequence[Example], kept: Example
+) -> Callable[[Keeps], Keeps]:
+    """Registers a function as a filter."""
+
+    def register(keeps: Keeps) -> Keeps:
+        FILTERS[name] = Filter(name, reason, keeps, drops, kept)
+        return keeps
+
+    return register
+
+
+@filter_(
+    "schema",
+    "question or answer is empty, or they are the same",
+    drops=[
+        Example("什么是线程束？", " "),
+        Example("线程束是基本单位", "线程束是基本单位。"),
+    ],
+    kept=Example("什么是线程束？", "线程束（warp）是 GPU 调度的基本单位，包含 32 个线程。"),
+)
+def _schema(pair: Pair, chunk: str) -> bool:
     question, answer = pair.question, pair.answer
     return bool(question.strip() and answer.strip()) and normalise(question) != normalise(answer)
 
 
-def language(pair: Pair, chunk: str) -> bool:
-    """A Chinese book is asked in Chinese, and answered in Chinese or in code."""
+@filter_(
+    "language",
+    "a Chinese book is asked in another language, or answered neither in Chinese nor in code",
+    drops=[
+        Example("What is a warp?", "A warp has 32 threads and runs them in lockstep."),
+        Example("线程束是什么？", "A warp has 32 threads."),
+    ],
+    kept=Example("What is a warp?", "A warp has 32.", chunk="What a warp is: a warp has 32."),
+)
+def _language(pair: Pair, chunk: str) -> bool:
     if chunk and cjk_share(chunk) < 0.1 and pair.kind != CODE:
         return True
     asked = cjk_share(pair.question) > 0.1
-    return asked and (
-        pair.kind in (CODE, "command") or bool(re.search("[\u4e00-\u9fff]", pair.answer))
-    )
+    return asked and (pair.kind in VERBATIM or bool(re.search("[\u4e00-\u9fff]", pair.answer)))
 
 
-def length(pair: Pair, chunk: str) -> bool:
-    """Question of 4 to 120 characters, answer of 6 to 1,500."""
+@filter_(
+    "length",
+    f"question not of {QUESTION_CHARS[0]} to {QUESTION_CHARS[1]} characters, or answer not of "
+    f"{ANSWER_CHARS[0]} to {ANSWER_CHARS[1]}",
+    drops=[
+        Example("线？", "线程束（warp）是 GPU 调度的基本单位。"),
+        Example("什么是线程束？", "线程束" * 700),
+    ],
+    kept=Example("线程束？", "32 个线程。"),
+)
+def _length(pair: Pair, chunk: str) -> bool:
     low, high = QUESTION_CHARS
     least, most = ANSWER_CHARS
     return low <= len(pair.question) <= high and least <= len(pair.answer) <= most
 
 
-def elsewhere(pair: Pair, chunk: str) -> bool:
-    """No pointer to 本章, 上图, "the text" or anything else the reader does not see."""
-    answer = "" if pair.kind in (CODE, "command") else pair.answer
+@filter_(
+    "elsewhere",
+    "points to 本章, 上图, “the text” or anything else that the reader does not see",
+    drops=[
+        Example("上图中的线程束是什么？", "线程束（warp）是 GPU 调度的基本单位。"),
+        Example("什么是线程束？", "根据本章内容，线程束是 GPU 调度的基本单位。"),
+    ],
+    kept=Example(
+        "请写出释放内存的代码。", "cudaFree(p); // 见图 3", CODE, "cudaFree(p); // 见图 3"
+    ),
+)
+def _elsewhere(pair: Pair, chunk: str) -> bool:
+    answer = "" if pair.kind in VERBATIM else pair.answer
     return not (points_elsewhere(pair.question) or points_elsewhere(answer))
 
 
-def grounded_terms(pair: Pair, chunk: str) -> bool:
-    """Every identifier, English term and number of the pair occurs in its chunk or headings."""
-    if not chunk:
-        return True
-    source = {term.lower() for term in ascii_terms(chunk + " " + " ".join(pair.path))}
-    said = ascii_terms(_LIST_NUMBER.sub(" ", pair.answer)) + ascii_terms(pair.question)
-    return all(term.lower() in source for term in said)
-
-
-def grounded_content(pair: Pair, chunk: str) -> bool:
-    """At least half of what the answer adds to the question occurs in its chunk.
-
-    Counted in pairs of Chinese characters; words of the question itself do not count.
-    """
-    if not chunk:
-        return True
-    text = re.sub("[^\u4e00-\u9fff]+", " ", pair.answer)
-    pairs = [word[i : i + 2] for word in text.split() for i in range(len(word) - 1)]
-    pairs = [two for two in pairs if two not in pair.question]
-    if len(pairs) < 5:
-        return True
-    return sum(1 for two in pairs if two in chunk) / len(pairs) >= MIN_FOUND
-
-
-def truncated(pair: Pair, chunk: str) -> bool:
-    """The answer ends where a sentence or a piece of code ends, its brackets closed."""
+@filter_(
+    "truncated",
+    "the answer ends inside a sentence or a piece of code",
+    drops=[
+        Example("什么是线程束？", "线程束（warp）是 GPU 调度的基本单位，包含以下线程："),
+        Example("请写出释放内存的函数。", "void f() {\n    cudaFree(p);", CODE),
+    ],
+    kept=Example(
+        "请写出释放内存的函数。", "void f() { cudaFree(p); }", CODE, "void f() cudaFree(p)"
+    ),
+)
+def _truncated(pair: Pair, chunk: str) -> bool:
     answer = pair.answer.rstrip()
-    if pair.kind in (CODE, "command"):
+    if pair.kind in VERBATIM:
         return answer.count("{") == answer.count("}")
     if answer.count("```") % 2:
         return False
@@ -88,9 +153,17 @@ def truncated(pair: Pair, chunk: str) -> bool:
     )
 
 
-def repeating(pair: Pair, chunk: str) -> bool:
-    """No sentence said twice, no run of characters over and over."""
-    if pair.kind in (CODE, "command"):
+@filter_(
+    "repeating",
+    "a sentence stands in the answer twice, or a run of characters over and over",
+    drops=[
+        Example("什么是线程束？", "线程束是调度的基本单位。线程束是调度的基本单位。"),
+        Example("什么是线程束？", "调度线程束的最基本的单位，" * 5 + "很小。"),
+    ],
+    kept=Example("什么是线程束？", "线程束是调度的基本单位。线程束包含 32 个线程。"),
+)
+def _repeating(pair: Pair, chunk: str) -> bool:
+    if pair.kind in VERBATIM:
         return True
     said = [normalise(s) for s in sentences(pair.answer) if len(s) > 6]
     if len(said) != len(set(said)):
@@ -100,58 +173,82 @@ def repeating(pair: Pair, chunk: str) -> bool:
     return not runs or max(runs.values()) <= 3
 
 
-def informative(pair: Pair, chunk: str) -> bool:
-    """The answer says more than the question."""
+@filter_(
+    "informative",
+    "the answer says no more than the question",
+    drops=[Example("线程束是基本单位吗？", "线程束是基本单位")],
+    kept=Example("线程束是基本单位吗？", "线程束是调度的基本单位。"),
+)
+def _informative(pair: Pair, chunk: str) -> bool:
     return len(normalise(pair.answer)) >= 4 and normalise(pair.answer) not in normalise(
         pair.question
     )
 
 
-RULES: dict[str, Callable[[Pair, str], bool]] = {
-    rule.__name__: rule
-    for rule in (
-        schema,
-        language,
-        length,
-        elsewhere,
-        truncated,
-        repeating,
-        informative,
-        grounded_terms,
-        grounded_content,
-    )
-}
+@filter_(
+    "grounded_terms",
+    "an identifier, English term or number occurs neither in the chunk nor in its headings",
+    drops=[
+        Example("什么是线程束？", "线程束（warp）包含 64 个线程。"),
+        Example("什么是线程束？", "线程束（wavefront）是 GPU 调度的基本单位。"),
+        Example("cudaMalloc 的作用是什么？", "它释放内存，供其他程序使用。"),
+    ],
+    kept=Example("cudaFree 的作用是什么？", "cudaFree 释放内存。"),
+)
+def _grounded_terms(pair: Pair, chunk: str) -> bool:
+    if not chunk:
+        return True
+    source = {term.lower() for term in ascii_terms(chunk + " " + " ".join(pair.path))}
+    said = ascii_terms(_LIST_NUMBER.sub(" ", pair.answer)) + ascii_terms(pair.question)
+    return all(term.lower() in source for term in said)
+
+
+@filter_(
+    "grounded_content",
+    "less than half of what the answer adds to the question occurs in the chunk",
+    drops=[Example("什么是线程束？", "操作系统通过页表把虚拟地址翻译成物理地址。")],
+    kept=Example("什么是页表？", "页表把虚拟地址翻译成物理地址。", chunk=""),
+)
+def _grounded_content(pair: Pair, chunk: str) -> bool:
+    """Counted in pairs of Chinese characters; those of the question itself do not count."""
+    if not chunk:
+        return True
+    text = re.sub("[^\u4e00-\u9fff]+", " ", pair.answer)
+    pairs = [word[i : i + 2] for word in text.split() for i in range(len(word) - 1)]
+    pairs = [two for two in pairs if two not in pair.question]
+    if len(pairs) < 5:
+        return True
+    return sum(1 for two in pairs if two in chunk) / len(pairs) >= MIN_FOUND
 
 
 @dataclass
-class Cleaner:
-    """Applies the rules that are on; `dropped` counts pairs by the first rule that refused them."""
+class Filters:
+    """The filters that are on; `dropped` counts pairs by the first filter that dropped them."""
 
     off: frozenset[str] = frozenset()
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for the name of a rule that does not exist."""
-        unknown = self.off - RULES.keys()
+        """Raises ValueError for the name of a filter that does not exist."""
+        unknown = self.off - FILTERS.keys()
         if unknown:
-            raise ValueError(
-                f"no cleaning rule {', '.join(sorted(unknown))}; there are: {', '.join(RULES)}"
-            )
+            known = ", ".join(f"{one.name} ({one.reason})" for one in FILTERS.values())
+            raise ValueError(f"no cleaning rule {', '.join(sorted(unknown))}; there are: {known}")
 
     def keep(self, pairs: Iterable[Pair], chunk: str) -> list[Pair]:
-        """The pairs that every rule lets through."""
+        """The pairs that every filter lets through."""
         kept = []
         for pair in pairs:
-            reason = self.reason(pair, chunk)
-            if reason:
-                self.dropped[reason] += 1
+            name = self.dropped_by(pair, chunk)
+            if name:
+                self.dropped[name] += 1
             else:
                 kept.append(pair)
         return kept
 
-    def reason(self, pair: Pair, chunk: str) -> str:
-        """Name of the first rule that refuses the pair, or ""."""
-        for name, rule in RULES.items():
-            if name not in self.off and not rule(pair, chunk):
+    def dropped_by(self, pair: Pair, chunk: str) -> str:
+        """Name of the first filter that drops the pair, or ""."""
+        for name, one in FILTERS.items():
+            if name not in self.off and not one.keeps(pair, chunk):
                 return name
         return ""

@@ -1,19 +1,23 @@
-"""What the pipeline writes and reads back: jsonl in four shapes, dataset_info, testset.docx."""
+"""What the pipeline writes: jsonl in four shapes, dataset_info, testset.docx. What it merges."""
 
 import json
+import logging
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from common import pairs as common
 from common.prompting import SYSTEM_PROMPT, messages_for
+from common.rows import read_pairs
 from data.records import Pair, digest
 from data.split import SPLITS
-from judging.questions import TestSetError, read_questions
 
-FORMATS = ("messages", "alpaca", "sharegpt", "query-response")
+log = logging.getLogger(__name__)
+
+Shape = Literal["messages", "alpaca", "sharegpt", "query-response"]  # of a training row
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -39,7 +43,7 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     elif shape == "query-response":
         row = {"query": pair.question, "response": pair.answer}
     else:
-        raise ValueError(f"no format {shape!r}; there are: {', '.join(FORMATS)}")
+        raise ValueError(f"no format {shape!r}; there are: {', '.join(get_args(Shape))}")
     if prompt and shape != "messages":
         row["system"] = prompt
     return {**row, **pair.provenance()}
@@ -76,104 +80,65 @@ def dataset_info(shape: str, prefix: str = "textbook", system: bool = False) -> 
     return {f"{prefix}_{name}": {"file_name": f"{name}.jsonl", **entry} for name in SPLITS}
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a jsonl in any of the shapes, each with "question" and "answer", one at a time.
-
-    Raises TestSetError naming file and line of the first row that cannot be used.
-    """
-    with path.open(encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                question, answer = _both(row)
-            except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-                raise TestSetError(
-                    f"{path}, line {number}: no question and answer in it ({error}); known: "
-                    "messages, conversations, instruction/output, query/response, question/answer"
-                ) from error
-            yield {**row, "question": question, "answer": answer}
-
-
-def _both(row: dict[str, Any]) -> tuple[str, str]:
-    if "messages" in row:
-        said = [(turn["role"], turn["content"]) for turn in row["messages"]]
-        return _first(said, "user"), _first(said, "assistant")
-    if "conversations" in row:
-        said = [(turn["from"], turn["value"]) for turn in row["conversations"]]
-        return _first(said, "human"), _first(said, "gpt")
-    if "instruction" in row:
-        extra = row.get("input") or ""
-        return f"{row['instruction']}\n{extra}".strip(), row["output"].strip()
-    if "query" in row:
-        return row["query"].strip(), row["response"].strip()
-    answer = row["reference"] if "reference" in row else row["answer"]
-    return row["question"].strip(), answer.strip()
-
-
-def _first(said: list[tuple[str, str]], role: str) -> str:
-    for who, text in said:
-        if who == role:
-            return text.strip()
-    raise ValueError(f"no turn of {role}")
-
-
-def read_pairs(path: Path) -> list[tuple[str, str]]:
-    """(question, answer) of a training or test file: jsonl in any shape, or the contest's docx.
-
-    Raises TestSetError.
-    """
-    if not path.is_file():
-        raise TestSetError(f"{path}: no such file")
-    if path.suffix.lower() == ".docx":
-        return [(q.question, q.reference) for q in read_questions(path)]
-    return [(row["question"], row["answer"]) for row in read_rows(path)]
+def read_told(path: Path) -> list[common.Pair]:
+    """The pairs of a file (common/rows.py), its warnings in the log. Raises PairsError."""
+    found = read_pairs(path)
+    for warning in found.warnings:
+        log.warning("%s: %s", path, warning)
+    return found.pairs
 
 
 def merged_pairs(path: Path) -> list[Pair]:
-    """Pairs of an existing docx or jsonl, to be cleaned and split with the book's own.
+    """Pairs of an existing file, to be cleaned and split with the book's own.
 
     Pairs with one answer, or under one heading, stay together. Provenance that rows carry
-    from an earlier build is kept.
+    from an earlier build is kept. Raises PairsError, also for a turn with a talk before it: the
+    steps of a build compare and split single questions.
     """
-    if path.suffix.lower() == ".docx":
-        rows: Iterable[dict[str, Any]] = (
-            {"question": q.question, "answer": q.reference, "section": q.section}
-            for q in read_questions(path)
+    given = read_told(path)
+    talks = [pair.where for pair in given if pair.history]
+    if talks:
+        reason = (
+            "a question with a talk before it cannot be cleaned and split alone; train on such a "
+            "file itself (dataset_dir, train_file), or write the question so that it stands alone"
         )
-    else:
-        rows = read_rows(path)
-    found = []
-    for row in rows:
-        section = row.get("section") or digest(row["answer"])
-        made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
-        pair = Pair(
-            row["question"],
-            row["answer"],
-            kind=str(row.get("kind", "merged")),
-            source=f"merged:{path.name}",
-            book=row["book"] if made else path.name,
-            path=tuple(row["path"]) if made else (str(section),),
-        )
-        pair.group = digest(pair.book, *pair.path, pair.answer)
-        others = row.get("rephrasings") or row.get("wordings") or []
-        pair.wordings = tuple(text for text in others if isinstance(text, str) and text.strip())
-        found.append(pair)
-    return found
+        raise common.refused(path, ((place, reason) for place in talks))
+    for said, left in (
+        ("weight 0, left out", [pair.where for pair in given if not pair.learn]),
+        ("its system message is left out", [p.where for p in given if p.system and p.learn]),
+    ):
+        if left:
+            log.warning("%s: %s: %s", path, common.spots(left), said)
+    return [_merged(pair, path) for pair in given if pair.learn]
+
+
+def _merged(given: common.Pair, path: Path) -> Pair:
+    row = given.extra
+    made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
+    pair = Pair(
+        given.question,
+        given.answer,
+        kind=str(row.get("kind", "merged")),
+        source=f"merged:{path.name}",
+        book=row["book"] if made else path.name,
+        path=tuple(map(str, row["path"])) if made else (given.section or digest(given.answer),),
+        wordings=given.rephrasings,
+    )
+    pair.group = digest(pair.book, *pair.path, pair.answer)
+    return pair
 
 
 def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:
     """Write pairs as a test set in the contest's layout; returns those it could not hold.
 
-    The file is read back with the judge's own reader: a pair that does not come back
+    The file is read back with the one reader of pairs: a pair that does not come back
     character for character (an answer with a line like "问题：", say) is left out. The bytes
     depend on the pairs only.
     """
     kept = list(pairs)
     for _ in range(len(pairs) + 1):
         _write_docx(path, kept)
-        back = [(q.question, q.reference) for q in read_questions(path)] if kept else []
+        back = [(q.question, q.answer) for q in read_pairs(path).pairs] if kept else []
         wanted = [(pair.question, pair.answer) for pair in kept]
         if back == wanted:
             break
@@ -181,7 +146,7 @@ def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:
         lost = [pair for pair in kept if (pair.question, pair.answer) not in present]
         kept = [pair for pair in kept if (pair.question, pair.answer) in present]
         if not lost:
-            raise TestSetError(f"{path}: the written test set reads back differently")
+            raise common.PairsError(f"{path}: the written test set reads back differently")
     return [pair for pair in pairs if pair not in kept]
 
 

@@ -1,17 +1,21 @@
-"""Counts of a build from books to distinct pairs, for the report."""
+"""The funnel of a build: how much is left after each step from books to pairs, for the report."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.filters import Cleaner
+from data.records import Chunk
 
 
 @dataclass
 class Funnel:
-    """Counts from books to distinct pairs.
+    """Counts after each step.
 
-    `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections.
+    `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections;
+    `apparatus` counts contents and reference sections, `unanswered` chunks that the source made
+    nothing of, `filtered` the pairs that the filters let through, `leaked` those too near to a
+    test pair.
     """
 
     books: list[str] = field(default_factory=list)
@@ -23,20 +27,30 @@ class Funnel:
     unanswered: int = 0
     made: int = 0
     merged: int = 0
-    cleaned: int = 0
+    filtered: int = 0
     distinct: int = 0
     leaked: int = 0
     duplicates: Counter[str] = field(default_factory=Counter)
 
-    def steps(self, cleaner: Cleaner) -> list[dict[str, Any]]:
-        """The funnel as rows: name, count, and what was lost there by reason."""
-        rows: list[tuple[str, int, dict[str, int]]] = [
+    def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
+        """Counts a book's chunks and the sections that they hold."""
+        self.books.append(book)
+        self.chunks += len(chunks)
+        for chunk in chunks:
+            sections = [(book, *block.path) for block in chunk.blocks]
+            self.parts[chunk.id] = list(dict.fromkeys(sections))
+            for section, block in zip(sections, chunk.blocks, strict=True):
+                self.sections[section] = self.sections.get(section, 0) + len(block.text)
+
+    def steps(self, dropped: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Rows of name, count and what was lost there by reason; `dropped` is the filters'."""
+        rows: list[tuple[str, int, Mapping[str, int]]] = [
             ("books", len(self.books), {"unreadable": len(self.skipped)}),
             ("sections with text", len(self.sections), {"contents and references": self.apparatus}),
             ("chunks", self.chunks, {"the source gave no answer": self.unanswered}),
             ("pairs made", self.made, {}),
             ("pairs merged in", self.merged, {}),
-            ("after cleaning", self.cleaned, dict(sorted(cleaner.dropped.items()))),
+            ("after cleaning", self.filtered, dict(sorted(dropped.items()))),
             ("after near-duplicates", self.distinct, dict(sorted(self.duplicates.items()))),
             ("after leaks", self.distinct - self.leaked, {"near a test pair": self.leaked}),
         ]

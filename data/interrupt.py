@@ -1,4 +1,4 @@
-"""Ctrl-C while calls that cost money are under way: note it, let them finish, then stop."""
+"""Ctrl-C during calls that cost money: remember it, let the calls finish, then stop."""
 
 import signal
 import threading
@@ -11,8 +11,8 @@ from types import FrameType
 def noted_interrupts() -> Iterator[threading.Event]:
     """Within the block the first Ctrl-C sets the event instead of raising; the second raises.
 
-    An exception could rise between a reply and its place in the cache, and the reply be lost.
-    Signals belong to the main thread: in another one the event is never set.
+    An exception between receiving a reply and caching it would lose the reply. Python handles
+    signals in the main thread only: in another one the event is never set.
     """
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -1,7 +1,7 @@
-"""Work on a stranger's file in a process of its own, with bounds of memory and time.
+"""Read an untrusted file in a subprocess with limits of memory and time.
 
-A PDF can hold a page that never ends, or a stream that unpacks to terabytes; the libraries that
-read it know no limit. In a process of its own it meets the system's.
+A PDF can hold an endless page, or a stream that unpacks to terabytes, and the libraries that read
+it have no limits of their own. The operating system can limit a subprocess.
 """
 
 import importlib
@@ -19,10 +19,10 @@ MEMORY_BYTES = 6 << 30
 def run_limited(
     function: str, path: Path, seconds: float = SECONDS, memory: int = MEMORY_BYTES
 ) -> str:
-    """What `function`, named `module:name`, makes of a file: Path in, text out.
+    """The text that `function`, named `module:name`, returns for a path.
 
-    seconds: of the clock. memory: bytes of address space. Raises ValueError: the function's own,
-    or the bound that it met.
+    seconds: wall-clock time. memory: bytes of address space. Raises ValueError: the function's
+    own, or one that names the limit it exceeded.
     """
     root = str(Path(__file__).parents[1])
     try:
@@ -40,7 +40,7 @@ def run_limited(
     else:
         said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
         error = f"it cannot be read: {(said or ['no reason given'])[-1][:200]}"
-    # A library may wrap it in an error of its own; a process killed by the system had no say.
+    # Out of memory: a library may wrap the MemoryError, or the system kill the process.
     if done.returncode < 0 or "MemoryError" in error:
         raise ValueError(f"reading it takes over {memory >> 20} MB of memory: given up")
     if error:
@@ -49,7 +49,7 @@ def run_limited(
 
 
 def main(function: str, path: str, memory: str) -> None:
-    """The other process: set the bound, call, print the outcome as JSON."""
+    """In the subprocess: set the limit, call the function, print the outcome as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     module, _, name = function.partition(":")
     outcome = {"text": "", "error": ""}

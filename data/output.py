@@ -1,15 +1,13 @@
-"""What a build leaves behind: report, rows, test set, manifest, moved into place as a whole."""
+"""What a build writes: report, rows, test set and manifest, moved into place together."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from common.manifest import (
     MANIFEST_NAME,
-    FileRecord,
     Manifest,
     directory_records,
     file_record,
@@ -18,12 +16,10 @@ from common.manifest import (
     write_manifest,
 )
 from data import report as reports
-from data.filters import Cleaner
-from data.formats import dataset_info, read_pairs, write_rows, write_testset
-from data.funnel import Funnel
+from data.context import BuildContext
+from data.formats import dataset_info, write_rows, write_testset
 from data.records import Pair
-from data.settings import BuildSettings
-from data.sources import PairSource
+from data.settings import BuildInputs, BuildSettings
 from data.split import SPLITS
 
 LIBRARIES = (
@@ -38,34 +34,34 @@ LIBRARIES = (
 
 
 def make_report(
-    source: PairSource,
+    context: BuildContext,
     splits: dict[str, list[Pair]],
     pairs: list[Pair],
-    funnel: Funnel,
-    cleaner: Cleaner,
     found_leaks: list[dict[str, Any]],
-    compare: Path | None,
-    tokens: Any,
+    compared: tuple[str, list[tuple[str, str]]] | None,
 ) -> dict[str, Any]:
-    """The report as it is written to report.json; warnings about files come later."""
+    """The report as it is written to report.json; warnings about files come later.
+
+    `pairs` are those of all splits before paraphrasing; `compared` is the name and the pairs of
+    a test set whose lengths stand beside theirs.
+    """
+    funnel, tokens = context.funnel, context.count_tokens
     kinds = Counter(pair.kind for pair in pairs)
     data = reports.describe([(p.question, p.answer) for p in pairs], tokens)
-    compared = None
-    if compare:
-        compared = {"name": compare.name, "data": reports.describe(read_pairs(compare), tokens)}
     return {
         "name": _title(funnel.books),
-        "source": source.fingerprint,
+        "source": context.source.fingerprint,
         "books": funnel.books,
         "skipped": funnel.skipped,
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
-        "funnel": funnel.steps(cleaner),
+        "funnel": funnel.steps(context.filters.dropped),
         "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
         "kinds_max": max(kinds.values(), default=1),
         "data": data,
-        "compared": compared,
+        "compared": compared
+        and {"name": compared[0], "data": reports.describe(compared[1], tokens)},
         "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
         "leaks": found_leaks,
         "samples": reports.samples(pairs),
@@ -104,29 +100,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def make_manifest(
-    work: Path,
-    source: PairSource,
-    settings: BuildSettings,
-    funnel: Funnel,
-    books: Sequence[Path],
-    excludes: Sequence[Path],
-    merges: Sequence[Path],
-) -> Manifest:
+def make_manifest(work: Path, context: BuildContext, inputs: BuildInputs) -> Manifest:
     """Manifest of the files in `work`: books and merged pairs in, settings, counts."""
-    inputs: list[FileRecord] = [file_record(path) for path in [*books, *merges] if path.is_file()]
-    chosen = asdict(settings)
-    chosen["rules_off"] = sorted(settings.rules_off)
+    funnel, settings = context.funnel, context.settings
+    chosen = settings.model_dump(mode="json")
     chosen["tokenizer"] = settings.tokenizer.name if settings.tokenizer else None
-    chosen["source"] = source.fingerprint
-    chosen["excluded"] = {path.name: file_record(path).sha256 for path in excludes}
+    chosen["source"] = context.source.fingerprint
+    chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.exclude}
+    files = [path for path in [*inputs.books, *inputs.merge] if path.is_file()]
     return Manifest(
         stage="data",
         demo=settings.demo,
         name=_title(funnel.books),
-        inputs=inputs,
+        inputs=[file_record(path) for path in files],
         outputs=directory_records(work),
-        settings=json.loads(json.dumps(chosen)),
+        settings=chosen,
         counts={
             "chunks": funnel.chunks,
             "made": funnel.made,

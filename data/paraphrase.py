@@ -1,4 +1,4 @@
-"""Several wordings for one question, by rules: the same fact asked as different people would."""
+"""Paraphrases of questions by templates: training sees one fact asked in several wordings."""
 
 import re
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from dataclasses import replace
 from data.records import Pair
 from data.text import normalise
 
-# (what a question looks like, other ways to ask it); {x} is what the pattern caught.
-_FORMS: Sequence[tuple[re.Pattern[str], Sequence[str]]] = [
+# (a question's pattern, templates of its paraphrases); {x} is what the pattern's group x caught.
+_TEMPLATES: Sequence[tuple[re.Pattern[str], Sequence[str]]] = [
     (
         re.compile(r"^什么是\s*(?P<x>.+?)[？?]$"),
         ["{x}是什么？", "请解释{x}的含义。", "{x}指的是什么？", "如何理解{x}？"],
@@ -49,10 +49,10 @@ _FORMS: Sequence[tuple[re.Pattern[str], Sequence[str]]] = [
 
 
 def wordings(question: str, count: int) -> list[str]:
-    """Up to `count` other ways to ask `question`; none when no form fits."""
-    for pattern, forms in _FORMS:
+    """Up to `count` other ways to ask `question`; none when no template fits."""
+    for pattern, templates in _TEMPLATES:
         if match := pattern.match(question):
-            made = [_tidy(form.format(**match.groupdict())) for form in forms]
+            made = [_tidy(template.format(**match.groupdict())) for template in templates]
             different = [text for text in made if normalise(text) != normalise(question)]
             return list(dict.fromkeys(different))[:count]
     return []
@@ -63,22 +63,21 @@ def _tidy(text: str) -> str:
     return re.sub(r"([\u4e00-\u9fff])([A-Za-z_])", r"\1 \2", text).strip()
 
 
-def rephrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) -> list[Pair]:
-    """Each pair followed by its other wordings, all in the pair's group.
+def paraphrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) -> list[Pair]:
+    """Each pair followed by its paraphrases, all in the pair's group.
 
-    A pair with fewer than `count` wordings of its own gets more by rules; 0 gives none at all.
-
-    A wording that is already some pair's question is left out: one question, one answer.
-    `taken` holds normalised questions of other splits that must not be asked here either.
+    The wordings that a pair brings along are all used, and templates fill up to `count`; with a
+    `count` of 0 there are no paraphrases at all. One that is already some pair's question is left
+    out, so that no question has two answers. `taken` holds normalised questions that must not be
+    asked here either.
     """
     asked = {normalise(pair.question) for pair in pairs} | (taken or set())
     found: list[Pair] = []
     for original in pairs:
         pair = replace(original, group=original.group or original.id)
         found.append(pair)
-        # The source's own wordings are worth more than a template's, which only fill up.
-        templates = wordings(pair.question, count)[: max(0, count - len(pair.wordings))]
-        for text in [*pair.wordings, *templates] if count else ():
+        filling = wordings(pair.question, count)[: max(0, count - len(pair.wordings))]
+        for text in [*pair.wordings, *filling] if count else ():
             bare = normalise(text)
             if bare not in asked:
                 asked.add(bare)

@@ -1,7 +1,7 @@
-"""PDF → Markdown on pdfplumber (MIT): outline and fonts give headings, code and paragraphs.
+"""PDF → Markdown with pdfplumber: outline and fonts give headings, code and paragraphs.
 
-No permissive converter tried kept headings, paragraphs and code indentation together, so the
-layout rules live here; every character, font and position comes from the library.
+No converter of a permissive licence that was tried kept headings, paragraphs and the indentation
+of code together, so the layout rules are here; characters, fonts and positions are the library's.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 from data.text import join_lines, normalise, tidy
 
-MIN_CHARS_PER_PAGE = 10  # below this on average, the pages are pictures
+MIN_CHARS_PER_PAGE = 10  # on average; below this the pages are scanned
 _MONO = re.compile(r"mono|courier|consol|menlo|typewriter|cmtt|inconsolata|code", re.I)
 _BOLD = re.compile(r"bold|black|heavy|-bd", re.I)
 _BULLET = re.compile(r"^[•◦▪‣●○■□–\uf0b7\uf0a7]\s*")

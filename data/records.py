@@ -1,10 +1,12 @@
-"""The records that travel through the pipeline: blocks, chunks and pairs."""
+"""The pipeline's records: blocks, chunks and pairs."""
 
 import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-PARAGRAPH, ITEM, CODE, TABLE, QUOTE = "paragraph", "item", "code", "table", "quote"
+PARAGRAPH, ITEM, CODE, TABLE, QUOTE = "paragraph", "item", "code", "table", "quote"  # blocks
+COMMAND = "command"
+VERBATIM = (CODE, COMMAND)  # kinds of pairs whose answer is code, kept as it is printed
 
 
 def digest(*parts: str) -> str:
@@ -64,7 +66,7 @@ class Chunk:
 
     @property
     def content_key(self) -> str:
-        """Depends on headings and text only: an unmoved or moved chunk has the same key."""
+        """Depends on headings and text only: a chunk that moves in its book keeps it."""
         return digest(*self.path, self.text)
 
     @property

@@ -1,4 +1,4 @@
-"""report.json and report.html of a build: what was lost where, what the books cover, samples."""
+"""Figures of a build's report: lengths, terms, coverage, samples; and its HTML."""
 
 import hashlib
 from collections import Counter, defaultdict

@@ -1,11 +1,13 @@
-"""train / dev / calibration by section, so that no fact is on two sides."""
+"""Pairs → train, dev and calibration by section, so that no fact is in two of them."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
 
 from data.dedupe import NearIndex
+from data.options import option
 from data.records import Pair
 
 SPLITS = ("train", "dev", "calibration")
@@ -13,23 +15,24 @@ SAME_QUESTION, SAME_ANSWER = 0.9, 0.85
 
 
 class SplitLeakError(RuntimeError):
-    """A fact is on both sides of a split: a bug, never to be ignored."""
+    """A fact is in two splits: a bug, never to be ignored."""
 
 
-@dataclass(frozen=True)
-class SplitSettings:
+class SplitSettings(BaseModel):
     """Shares are of pairs; sections are never cut, so the outcome is near them."""
 
-    seed: int = 0
-    dev: float = 0.1
-    calibration: float = 0.05
+    model_config = ConfigDict(frozen=True)
+
+    seed: int = option(0, "of the split")
+    dev: float = option(0.1, "share of pairs", ge=0, le=0.5)
+    calibration: float = option(0.05, "share of pairs", ge=0, le=0.5)
 
 
 def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, list[Pair]]:
     """Pairs by split, in their order. The same pairs and seed give the same split.
 
     Sections that hold near-duplicates of each other's questions or answers go together.
-    Raises SplitLeakError if a near-duplicate is still on two sides.
+    Raises SplitLeakError if a near-duplicate is still in two splits.
     """
     clusters = _clusters(pairs)
     sizes: dict[str, int] = defaultdict(int)
@@ -83,7 +86,7 @@ def _clusters(pairs: Sequence[Pair]) -> dict[str, str]:
 
 
 def _union(parent: dict[str, str], first: str, second: str) -> None:
-    # The smaller name leads, so that the outcome does not depend on the order of pairs.
+    # The smaller name becomes the root: the outcome does not depend on the order of pairs.
     low, high = sorted((first, second))
     parent[high] = low
 

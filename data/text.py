@@ -1,11 +1,10 @@
-"""Small text helpers shared by reading, rules, cleaning and the leak check."""
+"""Text helpers shared by reading, rules, filters and the contamination check."""
 
 import re
 import unicodedata
 from functools import lru_cache
 
 CJK = "\u3400-\u9fff\uf900-\ufaff"
-SENTENCE_END = "。！？!?；;"
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 _WORDLESS = re.compile(r"[\W_]+")
 # A sentence ends at 。！？； or at .!? before a space, with any closing quotes; never inside a

@@ -1,4 +1,4 @@
-"""The judge's protocol over HTTP, with its time limits and its way with bad replies.
+"""The judge's protocol over HTTP, with its time limits and its treatment of malformed replies.
 
 `GET /` is asked until it answers HTTP 200; `{"status": "batch"}` means one `POST /predict` with all
 questions, anything else one call a question. The clock runs around the POST calls.
@@ -9,7 +9,8 @@ its rules are silent we assume:
 
 - further answers than questions are ignored;
 - a batch reply that is no HTTP 200, no JSON, or whose `response` is no list of texts fails the
-  submission, and no answer of it counts: a broken contract is to be seen, not scored;
+  submission, and no answer of it counts: a broken contract must show as a failure, not as a low
+  score;
 - a single reply like that counts as "" and the next question is asked; when no question at all
   gets a usable reply, the submission fails.
 """
@@ -24,12 +25,11 @@ from typing import Any, Literal
 
 import httpx
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from judging.scoring import padded
 
 Mode = Literal["batch", "serial"]
 
-HEALTH_LIMIT_S = 180.0
-PREDICT_LIMIT_S = 360.0
 _POLL_EVERY_S = 1.0
 _POLL_LIMIT_S = 10.0
 _INFO_LIMIT_S = 5.0
@@ -39,6 +39,10 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 class ServiceNotReadyError(RuntimeError):
     """The service did not answer `GET /` in time: the judge would fail the submission."""
+
+
+class NothingListensError(ServiceNotReadyError):
+    """No connection could be made, and nobody asked to wait for the port to open."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,14 @@ class Replies:
 
 @dataclass(frozen=True)
 class _Exchange:
-    """One HTTP exchange: the body of an HTTP 200, or the problem in words."""
+    """One HTTP exchange: the body of an HTTP 200, or the problem in words. late: the time limit
+    ended it; unconnected: no connection could be made."""
 
     seconds: float
     body: bytes = b""
     problem: str | None = None
     late: bool = False
+    unconnected: bool = False
 
 
 def check_url(url: str) -> str:
@@ -92,12 +98,14 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S) -> Health:
+def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S, wait_for_port: bool = True) -> Health:
     """Ask `GET /` until it answers HTTP 200, at most `limit` seconds.
 
-    Raises ServiceNotReadyError with the last problem seen.
+    wait_for_port: as the judge does, who has just started the container; False gives up at once
+    with NothingListensError when no connection can be made. Raises ServiceNotReadyError with the
+    last problem seen.
     """
-    return asyncio.run(_wait_for_service(url, limit))
+    return asyncio.run(_wait_for_service(url, limit, wait_for_port))
 
 
 def fetch_info(url: str) -> dict[str, Any] | None:
@@ -126,7 +134,7 @@ def ask(
     return asyncio.run(send(url, list(questions), limit, on_reply or (lambda done: None)))
 
 
-async def _wait_for_service(url: str, limit: float) -> Health:
+async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Health:
     problem = ""
     async with _client(url) as client:
         start = time.perf_counter()
@@ -134,7 +142,9 @@ async def _wait_for_service(url: str, limit: float) -> Health:
             exchange = await _exchange(client, "GET", "/", None, min(left, _POLL_LIMIT_S))
             if exchange.problem is None:
                 return _health(exchange.body, time.perf_counter() - start)
-            # The last poll has little time: its lateness must not hide what is really wrong.
+            if exchange.unconnected and not wait_for_port:
+                raise NothingListensError(f"nothing listens at {url} ({exchange.problem})")
+            # The last poll may be late only because little time was left: keep the earlier problem.
             problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))
     raise ServiceNotReadyError(
@@ -234,9 +244,9 @@ async def _ask_serial(
 
 
 def _client(url: str) -> httpx.AsyncClient:
-    """A client without proxies (they would catch 127.0.0.1) and with a connection a call.
+    """A client without proxies (which may be set for 127.0.0.1, too) and a new connection per call.
 
-    Time limits are ours, in `_exchange`: httpx's own start anew with every byte that trickles in.
+    `_exchange` limits the time: httpx's own limits restart with every byte received.
     """
     limits = httpx.Limits(max_keepalive_connections=0)
     return httpx.AsyncClient(base_url=url, timeout=None, limits=limits, trust_env=False)
@@ -245,7 +255,7 @@ def _client(url: str) -> httpx.AsyncClient:
 async def _exchange(
     client: httpx.AsyncClient, method: str, path: str, body: Any, limit: float
 ) -> _Exchange:
-    """One request and its whole reply, `limit` seconds at most."""
+    """One request and its whole reply, within `limit` seconds."""
     start = time.perf_counter()
     try:
         response = await asyncio.wait_for(client.request(method, path, json=body), max(limit, 0))
@@ -255,7 +265,10 @@ async def _exchange(
         return _Exchange(seconds, problem=f"no reply within {limit:.3g} s", late=True)
     except httpx.HTTPError as error:
         seconds = time.perf_counter() - start
-        return _Exchange(seconds, problem=f"{type(error).__name__}: {error}".rstrip(": "))
+        problem = f"{type(error).__name__}: {error}".rstrip(": ")
+        return _Exchange(
+            seconds, problem=problem, unconnected=isinstance(error, httpx.ConnectError)
+        )
     if response.status_code != 200:
         detail = " ".join(response.content[:200].decode("utf-8", "replace").split())
         return _Exchange(seconds, problem=f"HTTP {response.status_code} {detail}".rstrip())
@@ -285,8 +298,8 @@ def _response_field(body: bytes) -> tuple[Any, str | None]:
 def _text(value: Any) -> str:
     """An answer, "" unless it is text.
 
-    Half surrogate pairs, which JSON can spell but no file can hold, become U+FFFD: as many
-    characters, and no token either way.
+    Lone surrogates, which JSON can escape but UTF-8 cannot encode, become U+FFFD. The character
+    count stays, and neither counts as a token.
     """
     return _SURROGATES.sub("\ufffd", value) if isinstance(value, str) else ""
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from judging.questions import read_questions
+from common.rows import read_pairs
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 
@@ -15,11 +15,11 @@ def known_testset(
     """The first test set that holds one of the questions, and how many of them it holds.
 
     Looks at the sample's test sets and at `testsets`; None: in none of them, which does not say
-    that they are in no other. Raises TestSetError when a file cannot be read.
+    that they are in no other. Raises PairsError when a file cannot be read.
     """
     asked = {_plain(question) for question in questions}
     for known in [*sorted(SAMPLE.glob("testset_*.jsonl")), *testsets]:
-        shared = asked & {_plain(question.question) for question in read_questions(known)}
+        shared = asked & {_plain(question.question) for question in read_pairs(known).pairs}
         if shared:
             return known, len(shared)
     return None

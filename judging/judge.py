@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.pairs import Pair, PairFile
 from judging import client, scoring
 from judging.client import Health, Mode, Replies
-from judging.questions import Question, TestSet
 from judging.scoring import Scores
 
 
@@ -20,21 +21,23 @@ from judging.scoring import Scores
 class Conditions:
     """How to judge; the defaults are the judge's own. Times are seconds.
 
-    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only.
+    mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only;
+    `wait_for_port`: see client.wait_for_service.
     """
 
     mode: Literal["auto", "batch", "serial"] = "auto"
-    timeout: float = client.PREDICT_LIMIT_S
-    health_timeout: float = client.HEALTH_LIMIT_S
+    timeout: float = PREDICT_LIMIT_S
+    health_timeout: float = HEALTH_LIMIT_S
     limit: int | None = None
+    wait_for_port: bool = True
 
 
 @dataclass(frozen=True)
 class Result:
     """One test set judged: what was asked, what came back, what it scored."""
 
-    testset: TestSet
-    questions: list[Question]
+    testset: PairFile
+    questions: list[Pair]
     replies: Replies
     scores: Scores
 
@@ -67,7 +70,7 @@ class Judgement:
 
     @property
     def deviations(self) -> list[str]:
-        """Where the conditions differ from the judge's, so that no score passes for its own."""
+        """The options that differ from the judge's conditions, to be shown beside the score."""
         given, judges = self.conditions, Conditions()
         found = [f"--mode {self.mode}"] if self.mode != self.health.mode else []
         for option, name in (("--timeout", "timeout"), ("--health-timeout", "health_timeout")):
@@ -78,24 +81,24 @@ class Judgement:
 
 def judge(
     url: str,
-    testsets: Sequence[TestSet],
+    testsets: Sequence[PairFile],
     conditions: Conditions | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Judgement:
     """Judge a service. `on_progress` gets test set name, questions done, questions in all.
 
-    Raises ServiceNotReadyError when `GET /` does not answer in time.
+    Raises ServiceNotReadyError when `GET /` does not answer in time, or nothing listens.
     """
     conditions = conditions or Conditions()
     report = on_progress or (lambda name, done, total: None)
     started = datetime.now().astimezone()
     report("GET /", 0, 1)
-    health = client.wait_for_service(url, conditions.health_timeout)
+    health = client.wait_for_service(url, conditions.health_timeout, conditions.wait_for_port)
     report("GET /", 1, 1)
     mode = health.mode if conditions.mode == "auto" else conditions.mode
     results = []
     for testset in testsets:
-        questions = testset.questions[: conditions.limit]
+        questions = testset.pairs[: conditions.limit]
         report(testset.name, 0, len(questions))
         replies = client.ask(
             url,
@@ -105,7 +108,7 @@ def judge(
             partial(_report_done, report, testset.name, len(questions)),
         )
         results.append(Result(testset, questions, replies, score(questions, replies.answers)))
-    # Asked last: the judge does not ask it, so it must not warm anything up.
+    # After the questions: the judge makes no such call, so nothing may be warm because of it.
     info = client.fetch_info(url)
     return Judgement(url, started, conditions, health, mode, info, results)
 
@@ -114,10 +117,10 @@ def _report_done(report: Callable[[str, int, int], None], name: str, total: int,
     report(name, done, total)
 
 
-def score(questions: Sequence[Question], answers: Sequence[str]) -> Scores:
+def score(questions: Sequence[Pair], answers: Sequence[str]) -> Scores:
     """Scores of answers to a test set's questions."""
     return scoring.score_answers(
-        [question.reference for question in questions],
+        [question.answer for question in questions],
         answers,
         [question.question for question in questions],
     )

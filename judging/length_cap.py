@@ -25,8 +25,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.pairs import PairsError
 from judging.dev_split import known_testset
-from judging.questions import TestSetError
 from judging.scoring import rouge_l, speed
 
 STEP = {"tokens": 16, "characters": 32}
@@ -101,7 +101,7 @@ def main(
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
         folder = out or (report if report.is_dir() else report.parent)
         folder.mkdir(parents=True, exist_ok=True)
-    except (ReportError, TestSetError, OSError) as error:
+    except (ReportError, PairsError, OSError) as error:
         _stop(str(error), 2)
     for each in told:
         _show(each, measure[0])

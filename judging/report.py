@@ -57,7 +57,7 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         {
             "name": name,
             "path": str(result.testset.path),
-            "in_file": len(result.testset.questions),
+            "in_file": len(result.testset.pairs),
             **_numbers([result], result.scores, tokenizer),
             "failure": result.replies.failure,
             "warnings": [*result.testset.warnings, *result.replies.warnings],
@@ -71,7 +71,8 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "url": judgement.url,
         "mode": judgement.mode,
         "status": judgement.health.status,
-        "ready_after_s": round(judgement.health.seconds, 3),
+        "waited_s": round(judgement.health.seconds, 3),
+        "ready": _ready(judgement),
         "verdict": "failed" if judgement.failures else "completed",
         "failures": judgement.failures,
         "warnings": judgement.health.warnings,
@@ -104,7 +105,7 @@ def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
                 "where": question.where,
                 "section": question.section,
                 "question": question.question,
-                "reference": question.reference,
+                "reference": question.answer,
                 "answer": answer,
                 **asdict(item),
                 "characters": len(answer),
@@ -247,10 +248,17 @@ def _sections(result: Result) -> list[dict[str, Any]]:
 
 
 def _title(told: dict[str, Any]) -> str:
-    return (
-        f"{told['url']} · {told['mode']} · ready after {told['ready_after_s']:.1f} s · "
-        f"{told['model']}"
-    )
+    return f"{told['url']} · {told['mode']} · {told['ready']} · {told['model']}"
+
+
+def _ready(judgement: Judgement) -> str:
+    """How long the start took: by the service itself where it tells, since it may have been up
+    before the judge came."""
+    startup = (judgement.info or {}).get("startup")
+    seconds = startup.get("ready_seconds") if isinstance(startup, dict) else None
+    if isinstance(seconds, int | float):
+        return f"ready {seconds:.1f} s after its start"
+    return f"waited for {judgement.health.seconds:.1f} s"
 
 
 def _versions(*names: str) -> dict[str, str]:

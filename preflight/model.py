@@ -1,15 +1,25 @@
-"""The model as far as time and memory go: its shape, its bytes, where both were read."""
+"""The model to be submitted: its bytes, its shape, and where both were read."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+from common.model_files import WEIGHTS, file_sizes, model_files_problems, weight_bytes
+from common.model_shape import (
+    Shape,
+    ShapeError,
+    config_of,
+    read_config,
+    shape_of,
+    weights_format,
+)
+from preflight.lines import Line, State
+from preflight.repository import Checkout
+
 Precision = Literal["bf16", "awq"]
 
 
@@ -19,50 +29,79 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """weight_bytes are what the device holds; total_bytes what the build fetches; form: the
-    weights' format ("plain", "awq", "fp8", "compressed-tensors int-quantized", …), where known."""
+    """weight_bytes: what the device holds. total_bytes: what the build fetches. form: the weights'
+    format ("plain", "awq", …), None when not known. shape is None when its config.json could not
+    be read or describes an unknown architecture; shape_problem says which."""
 
     name: str
     source: str
     weight_bytes: int
     total_bytes: int
-    parameters: int | None = None
-    kv_bytes_per_token: int | None = None
-    hidden_size: int | None = None
-    intermediate_size: int | None = None
-    vocab_size: int | None = None
     form: str | None = None
+    shape: Shape | None = None
+    shape_problem: str = ""
+
+
+def chosen_model(
+    checkout: Checkout,
+    directory: Path | None,
+    config: Path | None,
+    precision: Precision,
+    offline: bool,
+) -> tuple[Model | None, list[Line]]:
+    """The model to estimate for: a directory, a config.json, or what the Dockerfile fetches.
+
+    Raises ModelError or ShapeError for a directory or config.json that cannot be used; a model of
+    a hub that cannot be had is None and a line.
+    """
+    if directory:
+        if problems := model_files_problems(directory):
+            why = "; ".join(problems)
+            return None, [Line("model", str(directory), "fail", "cannot be served", why=why)]
+        return from_directory(directory), []
+    if config:
+        return from_config(config, precision), []
+    model_id = checkout.arguments.get("MODEL_ID", "")
+    if offline or not model_id:
+        why = "--offline" if model_id else "the Dockerfile names no MODEL_ID"
+        return None, [Line("model", model_id or "none", "unknown", "not looked up", why=why)]
+    hub = checkout.arguments.get("MODEL_HUB", "modelscope")
+    revision = checkout.arguments.get("MODEL_REVISION", "master")
+    try:
+        return from_hub(model_id, hub, revision, checkout.directory), []
+    except ModelError as error:
+        # A hub that is away now says nothing of the submission; a refusal or a missing model does.
+        certain = ("no such model", "access token", "manifest", "cannot be served")
+        lost = any(words in str(error) for words in certain)
+        state: State = "fail" if lost else "unknown"
+        return None, [Line("model", model_id, state, "not fetched", why=str(error))]
 
 
 def from_directory(directory: Path) -> Model:
-    """A model directory. Raises ModelError without config.json or weights."""
-    files = {
-        p.relative_to(directory).as_posix(): p.stat().st_size
-        for p in directory.rglob("*")
-        if p.is_file()
-    }
-    if "config.json" not in files:
-        raise ModelError(f"{directory}/config.json: missing, so this is no model directory")
-    weights = _weight_bytes(files)
+    """A model directory. Raises ModelError without weights, ShapeError without config.json."""
+    config = read_config(directory / "config.json")
+    sizes = file_sizes(directory)
+    weights = weight_bytes(sizes)
     if not weights:
         raise ModelError(f"{directory}: no weights in it ({', '.join(WEIGHTS)})")
-    shape = _shape(_read(directory / "config.json"))
-    return Model(str(directory), "files on disk", weights, sum(files.values()), **shape)
+    shape, problem = None, ""
+    try:
+        shape = shape_of(config, str(directory))
+    except ShapeError as error:
+        problem = str(error)
+    total, form = sum(sizes.values()), weights_format(config)
+    return Model(str(directory), "files on disk", weights, total, form, shape, problem)
 
 
 def from_config(config: Path, precision: Precision) -> Model:
-    """A config.json alone: bytes are computed from its dimensions, not read off files."""
-    read = _read(config)
-    shape = _shape(read)
-    if shape["parameters"] is None:
-        raise ModelError(f"{config}: lacks the dimensions of a Qwen/Llama-like decoder")
-    size = shape["parameters"] * 2
-    if precision == "awq":
-        # 4 bit a weight, a 16-bit scale and a 4-bit zero for every 128; embeddings stay 16 bit.
-        embedding = _embedding(read)
-        size = int((shape["parameters"] - embedding) * (4 + (16 + 4) / 128) / 8 + embedding * 2)
-    name = f"{config.parent.name} in {precision}"
-    return Model(name, f"computed from {config.name}'s dimensions", size, size, **shape)
+    """A config.json alone: bytes are computed from its shape. Raises ShapeError."""
+    read = read_config(config)
+    shape = shape_of(read, str(config))
+    size, form = shape.weight_bytes(precision), weights_format(read)
+    if form == "plain" and precision == "awq":
+        form = precision
+    source = f"computed from {config.name}'s dimensions"
+    return Model(f"{config.parent.name} in {precision}", source, size, size, form, shape)
 
 
 def from_hub(model_id: str, hub: str, revision: str, checkout: Path) -> Model:
@@ -76,59 +115,13 @@ def from_hub(model_id: str, hub: str, revision: str, checkout: Path) -> Model:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ModelError(last.removeprefix("[download_model] FAILED: "))
     plan = json.loads(done.stdout)
-    files = {file["path"]: file["size"] for file in plan["files"]}
-    return Model(model_id, f"file list of {plan['source']}", _weight_bytes(files), plan["bytes"])
-
-
-def _weight_bytes(files: Mapping[str, int]) -> int:
-    for pattern in WEIGHTS:
-        sizes = [size for path, size in files.items() if path.endswith(pattern[1:])]
-        if sizes:
-            return sum(sizes)
-    return 0
-
-
-def _read(path: Path) -> dict[str, Any]:
+    sizes = {file["path"]: file["size"] for file in plan["files"]}
+    form, shape, problem = None, None, ""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: expected an object")
-    return config
-
-
-def _embedding(config: Mapping[str, Any]) -> int:
-    size = config["vocab_size"] * config["hidden_size"]
-    return size if config.get("tie_word_embeddings") else 2 * size
-
-
-def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters and KV bytes of a decoder with grouped-query attention and a gated MLP."""
-    try:
-        layers, hidden = config["num_hidden_layers"], config["hidden_size"]
-        heads = config["num_attention_heads"]
-        kv_heads = config.get("num_key_value_heads") or heads
-        head = config.get("head_dim") or hidden // heads
-        attention = 2 * hidden * heads * head + 2 * hidden * kv_heads * head
-        mlp = 3 * hidden * config["intermediate_size"]
-        norms = 2 * hidden + (2 * head if str(config.get("model_type")).startswith("qwen3") else 0)
-        embedding = _embedding(config)
-    except (KeyError, TypeError, ZeroDivisionError):
-        return {"parameters": None, "kv_bytes_per_token": None, "form": _form(config)}
-    return {
-        "parameters": layers * (attention + mlp + norms) + embedding + hidden,
-        "kv_bytes_per_token": 2 * layers * kv_heads * head * 2,  # K and V, 16 bit
-        "hidden_size": hidden,
-        "intermediate_size": config["intermediate_size"],
-        "vocab_size": config["vocab_size"],
-        "form": _form(config),
-    }
-
-
-def _form(config: Mapping[str, Any]) -> str:
-    quantization = config.get("quantization_config") or {}
-    method, layout = quantization.get("quant_method"), str(quantization.get("format") or "")
-    if "float" in layout or method == "fp8":
-        return "fp8"
-    return f"{method} {layout}".strip() if method else "plain"
+        config = config_of(model_id, "hf" if hub == "hf" else "modelscope", revision)
+        form = weights_format(config)
+        shape = shape_of(config, model_id)
+    except ShapeError as error:
+        problem = str(error)
+    source = f"file list of {plan['source']}"
+    return Model(model_id, source, weight_bytes(sizes), plan["bytes"], form, shape, problem)

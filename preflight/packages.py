@@ -1,7 +1,7 @@
-"""requirements.txt on the judge's base image: does it leave torch, vLLM and Transformers alone?
+"""requirements.txt on the judge's base image: would it replace torch, vLLM or Transformers there?
 
-Resolved by pip itself for Python 3.10, under the base image's versions as constraints; the wheels
-are really downloaded and installed into a scratch directory, which gives bytes and seconds.
+pip itself resolves it for the image's Python, with the image's versions as constraints, then
+downloads the wheels and installs them into a scratch directory, which gives bytes and seconds.
 """
 
 import re
@@ -10,14 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-from preflight.lines import FACTS, Line
+from common.facts import FACTS
+from preflight.lines import Line
 
 NO_NETWORK = ("NewConnectionError", "Temporary failure", "Network is unreachable", "ProxyError")
-GLIBC_MINORS = range(5, 36)  # every manylinux_2_N that Ubuntu 22.04's glibc 2.35 can load
+# Every manylinux_2_N that the image's glibc can load.
+GLIBC_MINORS = range(5, int(FACTS["base_image"]["glibc"].split(".")[1]) + 1)
 
 
 def names_in(requirements: Path) -> dict[str, int]:
-    """Distribution names with their line numbers, names normalised as PyPI does."""
+    """Line number of each distribution that the file names; names normalized as PyPI does."""
     found = {}
     for number, line in enumerate(requirements.read_text(encoding="utf-8").splitlines(), 1):
         match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line)
@@ -29,7 +31,8 @@ def names_in(requirements: Path) -> dict[str, int]:
 def package_lines(
     checkout: Path, scratch: Path, offline: bool
 ) -> tuple[list[Line], tuple[int, float] | None]:
-    """Lines about requirements.txt, and (bytes of wheels, seconds of installation) if measured."""
+    """Lines about requirements.txt, and (bytes of the wheels, seconds of installing them), None
+    when they were not measured."""
     requirements = checkout / "requirements.txt"
     if not requirements.is_file():
         line = Line("repository", "requirements.txt", "note", "none", why="nothing to install")
@@ -69,7 +72,7 @@ def _replaced(why: str, count: int) -> Line:
 def _install(
     requirements: Path, scratch: Path
 ) -> tuple[str | None, dict[str, str], tuple[int, float] | None]:
-    """Problem in words or None; versions by name; (bytes, seconds)."""
+    """pip's error or None; versions by name; (bytes of wheels, seconds of installing them)."""
     wheels, target, constraints = scratch / "wheels", scratch / "site", scratch / "constraints.txt"
     constraints.write_text("\n".join(FACTS["base_image"]["constraints"]) + "\n")
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC_MINORS] + ["manylinux2014_x86_64"]
@@ -82,7 +85,7 @@ def _install(
     files = sorted(wheels.glob("*.whl"))
     resolved = {_normal(f.name.split("-")[0]): f.name.split("-")[1] for f in files}
     start = time.perf_counter()
-    # Unpacked only: these wheels are for another Python than this one.
+    # --target and no compilation: the wheels are for the image's Python, which may not be this one.
     problem = _pip(
         "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", str(target),
         "--python-version", FACTS["base_image"]["python"], "--only-binary=:all:",

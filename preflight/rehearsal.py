@@ -1,7 +1,7 @@
 """Dress rehearsal: the committed code, its model, no network, and the judge with its real limits.
 
-Started by the preflight as a process of its own, in a network namespace where only the loopback
-exists (where the machine allows that):
+The preflight starts this module as a process of its own, in a network namespace that has only the
+loopback, where the machine allows one:
 
 python -m preflight.rehearsal CHECKOUT OUT.json TESTSET…
 """
@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -20,13 +19,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.service_process import ServiceError, ServiceProcess, running
 from judging.client import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
 from judging.judge import Conditions, Judgement, judge
-from judging.questions import read_testset
+from judging.testset import read_testset
 from preflight.lines import Line, amount, at_most
 
 AREA = "rehearsal"
@@ -36,7 +35,8 @@ MODES = ("batch", "serial")
 def rehearse(
     checkout: Path, model: Path, testsets: Sequence[Path], environment: dict[str, str]
 ) -> list[Line]:
-    """All lines of a rehearsal in both modes. `environment`: the Dockerfile's ENV."""
+    """The lines of a rehearsal in both modes. checkout: the commit's files; model: a directory;
+    environment: the Dockerfile's ENV."""
     lines = [_place_model(checkout, model)]
     if lines[0].state == "fail":
         return lines
@@ -44,16 +44,18 @@ def rehearse(
     cut = next((c for c in (["unshare", "-n"], ["unshare", "-rn"]) if _works([*c, "true"])), [])
     command = [*cut, sys.executable, "-m", "preflight.rehearsal", str(checkout), str(out)]
     told = {"cut": bool(cut), "environment": environment}
-    subprocess.run(
+    with running(
         [*command, *(str(path.resolve()) for path in testsets)],
         cwd=Path(__file__).parents[1],
-        env={**os.environ, "PREFLIGHT": json.dumps(told)},
-        stdout=sys.stderr,
-    )
+        environment={**os.environ, "PREFLIGHT": json.dumps(told)},
+    ) as rehearsal:
+        rehearsal.process.wait()
+        why = rehearsal.last_error()
     network = "cut: a network namespace with the loopback only" if cut else "open: not allowed here"
     lines.append(Line(AREA, "network", "ok" if cut else "note", network))
     if not out.is_file():
-        return [*lines, Line(AREA, "service", "fail", "the rehearsal ended without a result")]
+        figure = "the rehearsal ended without a result"
+        return [*lines, Line(AREA, "service", "fail", figure, why=why)]
     return lines + [Line(**line) for line in json.loads(out.read_text(encoding="utf-8"))]
 
 
@@ -81,13 +83,15 @@ def _run(checkout: Path, testsets: Sequence[Path], environment: dict[str, str]) 
     sets = [read_testset(path) for path in testsets]
     for mode in MODES:
         with _service(checkout, mode, environment) as service:
-            start = time.perf_counter()
             try:
-                service.wait_until_open(HEALTH_LIMIT_S)
-                waited = time.perf_counter() - start
+                # By the port: what GET / answers is for the judge's own code to say.
+                waited = service.wait_until_ready(HEALTH_LIMIT_S, path=None)
                 judgement = judge(service.url, sets, Conditions())
-            except ServiceNotReadyError as error:
-                why = f"{error}; its log says: {service.last_words()}"
+            except (ServiceError, ServiceNotReadyError) as error:
+                what = str(error)
+                if isinstance(error, ServiceError):
+                    what = f"the service {error.reason}"
+                why = f"{what}; its log says: {service.last_error()}"
                 limit = amount(HEALTH_LIMIT_S, "s")
                 lines.append(Line(AREA, f"{mode}: health", "fail", "not ready", limit, "", why))
                 continue
@@ -126,39 +130,9 @@ def _is_demo(info: Any) -> bool:
     return '"demo": true' in json.dumps(manifest)
 
 
-@dataclass
-class _Service:
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def wait_until_open(self, limit: float) -> None:
-        """Until the port takes connections. Raises ServiceNotReadyError; at once if it ended."""
-        deadline = time.monotonic() + limit
-        while time.monotonic() < deadline:
-            if (code := self.process.poll()) is not None:
-                raise ServiceNotReadyError(f"the service ended with exit code {code}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.2)
-        raise ServiceNotReadyError(f"port {self.port} did not open within {limit:g} s")
-
-    def last_words(self) -> str:
-        """The last line of the log that names an error, else its last line."""
-        lines = self.log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-        errors = [line for line in lines if re.search(r"\w(Error|Exception)\b", line)]
-        return (errors or lines)[-1]
-
-
 @contextmanager
-def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator[_Service]:
-    """The Dockerfile's command as a process of its own session, stopped at the end."""
-    port = _free_port()
+def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator[ServiceProcess]:
+    """The Dockerfile's command with its ENV, stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="preflight_caches_") as caches:
         # Where the image has /app and /tmp, this machine has the checkout and a scratch folder.
         places = {"/app/": f"{checkout}/", "/tmp/": f"{caches}/"}
@@ -167,48 +141,24 @@ def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator
             for name, value in environment.items()
         }
         kept = {k: v for k, v in os.environ.items() if k not in ("HOME", "PREFLIGHT")}
-        log = checkout.parent / f"service-{mode}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                _command(checkout, port),
-                cwd=checkout,
-                env={**kept, **image, "SERVE_MODE": mode},
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            yield _Service(process, port, log)
-        finally:
-            _stop(process)
+        with running(
+            _command(checkout),
+            cwd=checkout,
+            environment={**kept, **image, "SERVE_MODE": mode},
+            log=checkout.parent / f"service-{mode}.log",
+        ) as service:
+            yield service
 
 
-def _command(checkout: Path, port: int) -> list[str]:
+def _command(checkout: Path) -> list[str]:
+    """The Dockerfile's CMD, on a port that is free here."""
     text = (checkout / "Dockerfile").read_text(encoding="utf-8")
     found = re.findall(r"(?m)^CMD\s+(\[.*\])\s*$", text)
     words = json.loads(found[-1]) if found else ["uvicorn", "serve:app", "--port", "8000"]
-    words = [str(port) if word == "8000" else word for word in words]
+    words = ["{port}" if word == "8000" else word for word in words]
     if words[0] == "uvicorn":
         words = [sys.executable, "-m", *words]
     return words
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            continue
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _raise_loopback() -> None:

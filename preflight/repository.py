@@ -1,6 +1,6 @@
-"""The repository as the judge clones it: its bytes, secrets, Dockerfile and requirements.
+"""The repository as the judge clones it: its size, secrets, Dockerfile and settings.
 
-Works on `git archive` of a commit, so what is not committed does not exist.
+Everything is read from `git archive` of a commit: uncommitted files are not part of a clone.
 """
 
 import os
@@ -14,10 +14,13 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from preflight.lines import FACTS, Line, amount, assumed, at_most, download_seconds
+from common.facts import FACTS, assumed, download_rate, download_seconds
+from common.units import amount
+from preflight.dockerfile import DockerfileError, read_dockerfile
+from preflight.lines import Line, at_most
 
-# Tokens by their published shapes. Scanners such as detect-secrets know most of them, but not
-# ModelScope's, the one that this kit makes people handle.
+# Tokens by their published patterns. Scanners such as detect-secrets know most of them, but not
+# ModelScope's, which every user of this kit has.
 SECRETS = {
     "ModelScope token": r"\bms-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
     "Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}\b",
@@ -41,7 +44,8 @@ class RepositoryError(ValueError):
 
 @dataclass
 class Checkout:
-    """A commit unpacked: files by path with their bytes on disk, and the Dockerfile's facts."""
+    """A commit unpacked. files: bytes by path. clone_bytes: of the whole history. arguments: the
+    Dockerfile's ARG defaults. environment: its ENV, over the settings of serve.env."""
 
     directory: Path
     files: dict[str, int] = field(default_factory=dict)
@@ -75,7 +79,7 @@ def unpack(repository: Path, commit: str, target: Path) -> Checkout:
 
 
 def repository_lines(repository: Path, commit: str, checkout: Checkout) -> list[Line]:
-    """All lines about the repository; fills in the Dockerfile's facts of `checkout`."""
+    """All lines about the repository; sets `arguments` and `environment` of `checkout`."""
     return [
         *_uncommitted(repository),
         *_sizes(checkout),
@@ -94,7 +98,7 @@ def _uncommitted(repository: Path) -> list[Line]:
 
 
 def _sizes(checkout: Checkout) -> list[Line]:
-    why = f"{amount(checkout.clone_bytes, 'B')} of history at 100 Mbit/s; the limit is our own"
+    why = f"{amount(checkout.clone_bytes, 'B')} of history at {download_rate()}; our own limit"
     seconds = download_seconds(checkout.clone_bytes)
     largest = sorted(checkout.files.items(), key=lambda item: -item[1])[:3]
     told = ", ".join(f"{path} {amount(size, 'B')}" for path, size in largest)
@@ -110,7 +114,7 @@ def _secrets(repository: Path, commit: str, checkout: Checkout) -> Line:
     for path in checkout.files:
         data = (checkout.directory / path).read_bytes()
         found += [f"{name} in {path}:{line}" for name, line in _hits(data)]
-    # What a commit took out again is still cloned with the history.
+    # A secret that a later commit removed is still in the clone's history.
     scanned = f"-{COMMITS_SCANNED}"
     history = git(repository, "log", "-p", "-U0", scanned, "--format=commit %h%n%B", commit)
     for patch in re.split(rb"(?m)^(?=commit [0-9a-f]{7,}$)", history):
@@ -137,24 +141,17 @@ def _dockerfile(checkout: Checkout) -> list[Line]:
     path = checkout.directory / "Dockerfile"
     if not path.is_file():
         return [Line("repository", "Dockerfile", "fail", "missing", why="the judge builds it")]
-    text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
-    steps = [line.split(None, 1) for line in text.splitlines() if line.strip() and line[0] != "#"]
-    steps = [(step[0].upper(), step[1]) for step in steps if len(step) == 2]
-    for word, rest in steps:
-        if word == "ARG":
-            name, _, value = rest.partition("=")
-            checkout.arguments[name.strip()] = value.strip()
-        elif word == "ENV":
-            checkout.environment |= dict(re.findall(r"(\w+)=(\S+)", rest))
-    bases = [_filled(rest, checkout.arguments) for word, rest in steps if word == "FROM"]
-    ports = [rest for word, rest in steps if word == "EXPOSE"]
-    commands = [rest for word, rest in steps if word in ("CMD", "ENTRYPOINT")]
+    try:
+        stage, checkout.arguments = read_dockerfile(path.read_text(encoding="utf-8"))
+    except (DockerfileError, UnicodeDecodeError) as error:
+        return [Line("repository", "Dockerfile", "fail", "cannot be read", why=str(error))]
+    checkout.environment = dict(stage.environment)
     wanted, port = FACTS["base_image"]["name"], str(FACTS["judge"]["port"])
-    base = bases[-1] if bases else "none"
+    ports = " ".join(stage.ports) or "none"
     return [
-        _same("base image", base, wanted, "the judge's machine runs only this base"),
-        _same("EXPOSE", " ".join(ports) or "none", port, "the judge calls this port"),
-        _port_of_command(commands, port),
+        _same("base image", stage.base, wanted, "the judge's machine runs only this base"),
+        _same("EXPOSE", ports, port, "the judge calls this port"),
+        _port_of_command(f"{stage.entrypoint} {stage.command}".strip(), port),
         *_plugins(checkout),
         *_settings_file(checkout),
         *_gpus(checkout),
@@ -162,7 +159,7 @@ def _dockerfile(checkout: Checkout) -> list[Line]:
 
 
 def _settings_file(checkout: Checkout) -> list[Line]:
-    """The settings that `run.sh tune` wrote, as the service itself reads them in the image."""
+    """serve.env, which `run.sh tune` writes: does the committed service accept its settings?"""
     path = checkout.directory / "serve.env"
     if not path.is_file():
         return []
@@ -178,7 +175,7 @@ def _settings_file(checkout: Checkout) -> list[Line]:
     )
     checkout.environment = {**told, **image}
     if done.returncode:
-        # The exception's message is all that its class leads, however many lines.
+        # The traceback ends with "SomeError: " and the message, which may have several lines.
         why = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()[-300:]
         return [Line("repository", "serve.env", "fail", "cannot be used", why=why)]
     cache = told.get("COMPILE_CACHE_DIR", "")
@@ -191,15 +188,11 @@ def _settings_file(checkout: Checkout) -> list[Line]:
 
 
 def _gpus(checkout: Checkout) -> list[Line]:
-    sizes = [checkout.environment.get(f"{kind}_PARALLEL_SIZE", "1") for kind in ("TENSOR", "DATA")]
-    if set(sizes) == {"1"}:
+    size = checkout.environment.get("TENSOR_PARALLEL_SIZE", "1")
+    if size == "1":
         return []
-    why = "TENSOR_PARALLEL_SIZE × DATA_PARALLEL_SIZE: vLLM does not start with fewer GPUs than that"
-    return [Line("repository", "GPUs", "fail", " × ".join(sizes), "1", "", why)]
-
-
-def _filled(text: str, arguments: dict[str, str]) -> str:
-    return re.sub(r"\$\{?(\w+)\}?", lambda m: arguments.get(m.group(1), ""), text).split(" AS ")[0]
+    why = "TENSOR_PARALLEL_SIZE: vLLM does not start with fewer GPUs than that"
+    return [Line("repository", "GPUs", "fail", size, "1", "", why)]
 
 
 def _same(what: str, figure: str, limit: str, why: str) -> Line:
@@ -208,8 +201,7 @@ def _same(what: str, figure: str, limit: str, why: str) -> Line:
                 "" if state == "ok" else "differs", why)  # fmt: skip
 
 
-def _port_of_command(commands: list[str], port: str) -> Line:
-    command = commands[-1] if commands else ""
+def _port_of_command(command: str, port: str) -> Line:
     found = re.search(r"--port[\"',= ]+(\d+)", command)
     figure = found.group(1) if found else "not named"
     state = "ok" if figure == port and "127.0.0.1" not in command else "fail"

@@ -10,7 +10,8 @@
 # A stamp keeps a second run from installing again until a requirements file changes.
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
-fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit "${2:-1}"; }
+# fail MESSAGE [EXIT_CODE]
+fail() { printf '\033[31m%s\033[0m\n' "$1" >&2; exit "${2:-1}"; }
 
 # The first python that runs the test given as its code; PYTHON wins over all.
 find_python() {

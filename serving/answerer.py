@@ -6,7 +6,6 @@ it knows token ids; this module knows neither.
 
 import asyncio
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,51 +20,54 @@ from common.prompting import (
     system_prompt_for,
     tokenize_prompts,
 )
-from serving.engine.base import HANG_GRACE_S, Answer, Batch, Engine, EngineError
-from serving.http.metrics import BatchRecord, log_batch, memory_bytes
+from serving.batch_record import BatchRecord, log_batch
+from serving.clean_answer import clean
+from serving.engine.base import HANG_GRACE_S, Answer, Batch, Engine, EngineError, ModelError
+from serving.resource_usage import resident_bytes
 from serving.settings import Settings
 
-log = logging.getLogger("serving.answers")
+log = logging.getLogger(__name__)
 
 TokensOf = Callable[[str], int]
 
-# Questions, and characters, that are made into token ids in one go: calls take turns between.
+# Questions, and characters, that are tokenized in one go; between two chunks calls take turns.
 CHUNK_QUESTIONS = 512
 CHUNK_CHARACTERS = 200_000
-# How late an answer may be while the engine is being mended and delivers nothing.
-LATE_S = 0.2
-# How often a waiting call looks whether its deadline was brought forward.
-LOOK_EVERY_S = 0.5
+# Longest wait past the deadline for an engine in recovery, which delivers nothing.
+RECOVERY_GRACE_S = 0.2
+# How often a waiting call checks whether its deadline was brought forward.
+POLL_S = 0.5
 
 
 class Answerer:
     """Answers questions with one engine and the model directory's own tokenizer."""
 
-    # For measurements: the exact tokens of a question's answer, whatever the model would do.
-    tokens_of: TokensOf | None = None
-
     def __init__(self, engine: Engine, settings: Settings):
         self.engine = engine
         self.settings = settings
         self.system_prompt = system_prompt_for(settings.model_dir, settings.system_prompt_file)
-        # A tokenizer object is not thread-safe, and the engine uses its own: one thread for ours.
+        # A tokenizer object is not thread-safe (the engine has its own): only this thread uses it.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
         self._running: set[Batch] = set()
-        self._end = float("inf")
-        # Told of every answered call, beside the log.
+        self._last_deadline = float("inf")
+        # Called with the record of every answered call.
         self.observer: Callable[[BatchRecord], None] | None = None
 
     def start(self) -> None:
-        """Load tokenizer, then engine. Raises EngineError, OSError or ValueError.
+        """Load the tokenizer, then the engine. Raises ModelError or EngineError.
 
-        Never side by side: both import the same large libraries, and two threads in the middle of
-        a circular import see half a module. On a host that reads its files for the first time,
-        the start of the service died of that (accelerate's, seen on an H100's host).
+        Never at the same time: both import the same large libraries, and two threads in the middle
+        of a circular import see half a module (seen with accelerate, on a cold disk).
         """
         self._tokenizer.result()
+        from jinja2 import TemplateError  # what a broken chat template raises
+
+        try:  # a missing or broken chat template shows before the engine loads for minutes
+            self._tokenizing.submit(self._prepare, ["预热"]).result()
+        except (ValueError, TemplateError) as error:
+            raise ModelError(f"MODEL_DIR={self.settings.model_dir}: {error}") from error
         self.engine.start()
-        self._tokenizing.submit(self._prepare, ["预热"]).result()
 
     def stop(self) -> None:
         """Free the device."""
@@ -77,8 +79,8 @@ class Answerer:
     ) -> list[str]:
         """One text a question, in order, by `deadline` (a `time.monotonic()` value).
 
-        tokens_of: the exact tokens of a question's answer, for warm-up and measurements; None:
-        answers end by themselves or at the settings' max_tokens.
+        tokens_of: the exact tokens of a question's answer, for the warm-up; None: answers end by
+        themselves or at the settings' max_tokens.
 
         Blank questions answer "" without the model; a question cut off at the deadline answers
         what there is. Raises EngineError when the engine is dead and nothing was answered.
@@ -87,21 +89,20 @@ class Answerer:
         asked = [index for index, question in enumerate(questions) if question.strip()]
         texts = [""] * len(questions)
         call = object()
-        tokens_of = tokens_of or self.tokens_of
-        deadline = min(deadline, self._end)
+        deadline = min(deadline, self._last_deadline)
         batches: list[Batch] = []
         try:
             for part in _chunks([questions[index] for index in asked]):
-                batch = await self._in_time(deadline, part, call, tokens_of)
+                batch = await self._tokenized(part, deadline, call, tokens_of)
                 if batch is None:
-                    log.warning("deadline: not even all questions were read")
+                    log.warning("the deadline came before all questions were tokenized")
                     break
                 batches.append(batch)
                 self._running.add(batch)
-                batch.hurry(self._end)
+                batch.shorten_deadline(self._last_deadline)
                 self.engine.submit(batch)
             await self._wait(batches)
-        except asyncio.CancelledError:  # nobody waits for the answers any more
+        except asyncio.CancelledError:  # the caller is gone
             for batch in batches:
                 batch.cancel()
             raise
@@ -109,18 +110,18 @@ class Answerer:
             self._running.difference_update(batches)
         answers = _all_answers(batches)
         for index, answer in zip(asked, answers, strict=False):
-            texts[index] = clean(answer.text)
-        self._tell(len(questions), len(asked), batches, answers, time.monotonic() - began)
+            texts[index] = clean(answer.text, questions[index])
+        self._record(len(questions), len(asked), batches, answers, time.monotonic() - began)
         return texts
 
-    def hurry(self, seconds: float) -> None:
-        """End what runs in `seconds` at most, and everything that still comes. Any thread's."""
-        self._end = min(self._end, time.monotonic() + seconds)
+    def drain(self, seconds: float) -> None:
+        """End running calls, and all later ones, within `seconds`. Any thread may call it."""
+        self._last_deadline = min(self._last_deadline, time.monotonic() + seconds)
         for batch in list(self._running):
-            batch.hurry(self._end)
+            batch.shorten_deadline(self._last_deadline)
 
-    async def _in_time(
-        self, deadline: float, questions: Sequence[str], call: object, tokens_of: TokensOf | None
+    async def _tokenized(
+        self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
     ) -> Batch | None:
         """A batch of these questions, or None when the deadline comes first."""
         left = deadline - time.monotonic()
@@ -129,31 +130,35 @@ class Answerer:
         made = asyncio.get_running_loop().run_in_executor(
             self._tokenizing, self._batch, questions, deadline, call, tokens_of
         )
-        await asyncio.wait([made], timeout=left + LATE_S)
+        await asyncio.wait([made], timeout=left + RECOVERY_GRACE_S)
         if made.done():
             return made.result()
         made.cancel()
         return None
 
     async def _wait(self, batches: Sequence[Batch]) -> None:
-        """Until all are done, or their deadline has passed and the engine hangs or is mended."""
+        """Until all are done, or their deadline has passed and the engine hangs or recovers."""
         pending = {asyncio.wrap_future(batch.done) for batch in batches}
         while pending:
-            grace = LATE_S if self.engine.recovering else HANG_GRACE_S
+            grace = RECOVERY_GRACE_S if self.engine.recovering else HANG_GRACE_S
             left = min(batch.deadline for batch in batches) + grace - time.monotonic()
             if left <= 0:
                 log.error("the engine delivers nothing %.1f s past the deadline", grace)
                 return
-            _, pending = await asyncio.wait(pending, timeout=min(left, LOOK_EVERY_S))
+            _, pending = await asyncio.wait(pending, timeout=min(left, POLL_S))
 
     def tokenizer(self) -> Any:
-        """The model directory's tokenizer; not thread-safe, so only for use while nothing runs."""
+        """The model directory's tokenizer; not thread-safe, so only while no call runs."""
         return self._tokenizer.result()
 
     def _load_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.settings.model_dir)
+        folder = self.settings.model_dir
+        try:
+            return AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"MODEL_DIR={folder}: its tokenizer does not load: {error}") from error
 
     def _batch(
         self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
@@ -169,7 +174,7 @@ class Answerer:
         tokenizer = self._tokenizer.result()
         context = self.engine.max_model_len
         limit = max(context - self.settings.max_tokens, context // 2)
-        # A text of megabytes would be cut after seconds of work: cut it before, far from the limit.
+        # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
         questions = [shorten_text(question, limit) for question in questions]
         prompts = tokenize_prompts(
             tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
@@ -191,7 +196,7 @@ class Answerer:
             prompts[index] = shorten_middle(prompts[index], limit)
         return prompts
 
-    def _tell(
+    def _record(
         self,
         questions: int,
         asked: int,
@@ -213,7 +218,7 @@ class Answerer:
             seconds=round(seconds, 4),
             tokens_per_second=round(tokens / seconds, 1) if seconds else 0.0,
             queue=len(self._running),
-            memory_mb=memory_bytes() >> 20,
+            memory_mb=resident_bytes() >> 20,
         )
         log_batch(record)
         if self.observer is not None:
@@ -227,7 +232,7 @@ def _all_answers(batches: Sequence[Batch]) -> list[Answer]:
     for batch in batches:
         try:
             answers += batch.answers()
-        except EngineError as failed:  # of this batch nothing, of others perhaps something
+        except EngineError as failed:  # other batches of the call may have answers
             error = failed
             answers += [Answer("", 0, "error")] * len(batch.prompts)
     if error is not None and not any(answer.tokens for answer in answers):
@@ -236,7 +241,8 @@ def _all_answers(batches: Sequence[Batch]) -> list[Answer]:
 
 
 def _chunks(questions: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The questions in runs of at most CHUNK_QUESTIONS and, but for a first one, characters."""
+    """The questions in chunks of at most CHUNK_QUESTIONS, and of CHUNK_CHARACTERS unless one
+    question alone has more."""
     start = characters = 0
     for index, question in enumerate(questions):
         full = index - start == CHUNK_QUESTIONS or characters + len(question) > CHUNK_CHARACTERS
@@ -246,16 +252,3 @@ def _chunks(questions: Sequence[str]) -> Iterator[Sequence[str]]:
         characters += len(question)
     if start < len(questions):
         yield questions[start:]
-
-
-_THINK_BLOCK = re.compile(r"<think>.*?</think>", re.DOTALL)
-_MARKS = re.compile(r"</?think>|<\|[a-z_]+\|>")
-
-
-def clean(text: str) -> str:
-    """The answer as the judge gets it: no think block, no special tokens, no outer whitespace.
-
-    Never empty because of that: when nothing else is left, the block's content stays.
-    """
-    without_block = _MARKS.sub("", _THINK_BLOCK.sub("", text)).strip()
-    return without_block or _MARKS.sub("", text).strip()

@@ -2,7 +2,7 @@
 
 Each field is an environment variable of the same name in capitals; what is not set there is read
 from a settings file (`serve.env`, which `run.sh tune` writes). The defaults suit the judge's
-machine; README.md's table is generated from this class (`python -m serving.settings`).
+machine; the table in docs/serving.md is generated from this class (`python -m serving.settings`).
 """
 
 import os
@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     )
     startup: Literal["tuned", "eager"] = Field(
         "tuned",
-        description="First rung of the start-up: `tuned` compiles and captures graphs, and falls "
-        "to `eager` when that fails or takes too long; `eager` starts fast and answers slowly.",
+        description="`tuned` compiles and captures CUDA graphs, and restarts as `eager` when that "
+        "fails or takes too long; `eager` starts fast and answers slowly.",
     )
     startup_reserve_s: float = Field(
         45.0,
@@ -86,11 +86,6 @@ class Settings(BaseSettings):
         description="vLLM's engine core inside the service's process. Unset: the device's "
         "default (serving/engine/devices.py), and never with several GPUs or asked-for "
         "async_scheduling.",
-    )
-    block_shortcut: bool = Field(
-        True,
-        description="Answer vLLM's scheduler at once where an answer's last KV block has room "
-        "(serving/engine/block_shortcut.py); only with the engine core in the service's process.",
     )
     max_model_len: int = Field(
         2048,
@@ -133,19 +128,11 @@ class Settings(BaseSettings):
     enable_prefix_caching: bool = Field(
         True, description="Keep the KV cache of the system prompt between questions."
     )
-    tensor_parallel_size: int = Field(
-        1, gt=0, description="GPUs that one copy of the model is spread over."
-    )
-    data_parallel_size: int = Field(
-        1,
-        gt=0,
-        description="Copies of the model side by side, each on TENSOR_PARALLEL_SIZE GPUs of its "
-        "own; MAX_NUM_SEQS counts for each. vLLM spreads the questions over them.",
-    )
+    tensor_parallel_size: int = Field(1, gt=0, description="GPUs that the model is spread over.")
     distributed_executor_backend: Literal["mp", "ray"] | None = Field(
         None,
-        description="What runs the GPUs of one copy: `mp` processes of this host, `ray` also other "
-        "hosts'. Unset: vLLM's choice.",
+        description="What runs the GPUs: `mp` processes of this host, `ray` also other hosts'. "
+        "Unset: vLLM's choice.",
     )
     engine_args: dict[str, Any] = Field(
         {},
@@ -213,7 +200,7 @@ def load_settings(**overrides: Any) -> Settings:
         ]
         raise SettingsError(
             f"these settings cannot be used (from the environment, or from {file}; see the "
-            "settings table in README.md):\n" + "\n".join(lines)
+            "table in docs/serving.md):\n" + "\n".join(lines)
         ) from error
     except ValueError as error:
         # pydantic-settings reports an unparsable JSON value (ENGINE_ARGS) outside validation, and
@@ -222,7 +209,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def settings_table() -> str:
-    """The Markdown table of README.md: name, default, meaning."""
+    """The Markdown table of docs/serving.md: name, default, meaning."""
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         default = "unset" if field.default is None else f"`{field.default}`"

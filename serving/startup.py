@@ -1,9 +1,10 @@
-"""From settings to a warm answerer, inside the judge's health window: the start-up ladder.
+"""From settings to a warm answerer, inside the judge's health window.
 
-First rung, `tuned`: compiled, with CUDA graphs. When that fails, or is not ready while there is
-still time for another try, the process starts itself again on the second rung, `eager`: no
-compilation, fewer answers at once. That is several times slower and far better than no answer.
-When the second rung is not ready within the budget either, the process ends with the reason.
+The first start is `tuned`: compiled, with CUDA graphs. When it fails, or is not ready while there
+is still time for another, the process restarts itself `eager`: no compilation, fewer answers at
+once. That is several times slower and far better than no answer. When the eager start is not ready
+within the budget either, the process ends with the reason. A model directory that cannot be served
+ends the process at once: no other start would help.
 """
 
 import contextlib
@@ -24,25 +25,32 @@ from common.model_files import model_files_problems
 from serving.answerer import Answerer
 from serving.engine import devices
 from serving.engine.arguments import read_config
-from serving.engine.base import Engine, EngineError
+from serving.engine.base import Engine, EngineError, ModelError
 from serving.settings import Settings
 from serving.warmup import warm_up
 
-log = logging.getLogger("serving.startup")
+log = logging.getLogger(__name__)
 
-# Starts this process again with these variables set; None where nothing may be restarted (tests).
+# Restarts this process with these variables set; None where nothing may be restarted (tests).
 Restart = Callable[[dict[str, str]], NoReturn]
+# Makes an answerer, not started, on the engine of that name.
+Build = Callable[[str, Settings], Answerer]
 
 WARMUP_LIMIT_S = 30.0
 
 
+def build_answerer(engine: str, settings: Settings) -> Answerer:
+    """The service's answerer on the engine of that name, not started."""
+    return Answerer(make_engine(engine, settings), settings)
+
+
 async def start_answerer(
-    settings: Settings, restart: Restart | None = None
+    settings: Settings, restart: Restart | None = None, build: Build = build_answerer
 ) -> tuple[Answerer, dict[str, Any]]:
     """A loaded, warm answerer, and facts about its start for `GET /info`.
 
-    Raises EngineError when the engine does not start and nothing is left to try: the process then
-    ends with the reason.
+    Raises ModelError for a model directory that cannot be served, EngineError when the engine does
+    not start and nothing is left to try.
     """
     devices.before_imports()
     began = time.monotonic()
@@ -55,21 +63,23 @@ async def start_answerer(
         log.warning("this is a second start: %s", settings.startup_why)
     with _in_time(left, settings, restart):
         try:
-            answerer = _start(settings)
+            answerer = _start(settings, build)
+        except ModelError:
+            raise
         except EngineError as error:
-            _second_rung(settings, restart, str(error))
+            _restart_eager(settings, restart, str(error))
             raise
         facts: dict[str, Any] = {
-            "rung": settings.startup,
+            "mode": settings.startup,
             "why": settings.startup_why,
             "load_seconds": round(time.monotonic() - began, 2),
         }
         if settings.warmup:
-            # Half of what is left: a warm-up that does not fit must not cost the tuned engine.
-            patience = min(WARMUP_LIMIT_S, (left - (time.monotonic() - began)) / 2)
-            facts["warmup_seconds"] = round(await warm_up(answerer, patience), 2)
-        # What is loaded stays: looked through at every full collection, it makes those so rare that
-        # the garbage of calls piles up for minutes.
+            # Half of what is left: a long warm-up must not cost the tuned start.
+            limit = min(WARMUP_LIMIT_S, (left - (time.monotonic() - began)) / 2)
+            facts["warmup_seconds"] = round(await warm_up(answerer, limit), 2)
+        # Python puts full collections off in proportion to what is loaded: with the libraries
+        # counted, the garbage of calls would pile up for minutes.
         gc.collect()
         gc.freeze()
         facts["ready_seconds"] = round(seconds_since_process_start(), 2)
@@ -93,8 +103,8 @@ def seconds_since_process_start() -> float:
 def restart_process(variables: dict[str, str]) -> NoReturn:
     """Replace this process by a new run of the same command with `variables` set.
 
-    Same process id, so that a container or a script that watches it notices nothing. Its children
-    (an engine core, compiler workers) end first; open files are closed, and with them the device.
+    The process id stays, so that a container or a script that watches it notices nothing. Children
+    (an engine core, compiler workers) end first; open files are closed, which frees the device.
     """
     children = psutil.Process().children(recursive=True)
     for child in children:
@@ -112,14 +122,14 @@ def restart_process(variables: dict[str, str]) -> NoReturn:
 
 @contextlib.contextmanager
 def _in_time(seconds: float, settings: Settings, restart: Restart | None) -> Iterator[None]:
-    """Act when the block is not done after `seconds`: next rung, or the process's end."""
+    """When the block is not done after `seconds`: restart eager, or end the process."""
     if restart is None:
         yield
         return
 
     def too_late() -> None:
         reason = f"not ready {seconds_since_process_start():.0f} s after the process started"
-        _second_rung(settings, restart, reason)
+        _restart_eager(settings, restart, reason)
         log.critical("%s (HEALTH_BUDGET_S=%g): giving up", reason, settings.health_budget_s)
         os._exit(3)  # sys.exit would end this thread only
 
@@ -132,8 +142,8 @@ def _in_time(seconds: float, settings: Settings, restart: Restart | None) -> Ite
         timer.cancel()
 
 
-def _second_rung(settings: Settings, restart: Restart | None, why: str) -> None:
-    """Start again eager, unless this is that start, or the engine has no such thing."""
+def _restart_eager(settings: Settings, restart: Restart | None, why: str) -> None:
+    """Restart the process eager; returns where it is eager already or the engine has no eager."""
     left = settings.health_budget_s - seconds_since_process_start()
     if restart is None or settings.startup == "eager" or choose_engine(settings) != "vllm":
         return
@@ -141,22 +151,22 @@ def _second_rung(settings: Settings, restart: Restart | None, why: str) -> None:
     restart({"STARTUP": "eager", "STARTUP_WHY": why})
 
 
-def _start(settings: Settings) -> Answerer:
+def _start(settings: Settings, build: Build) -> Answerer:
     name = choose_engine(settings)
     # Errors that name the directory and the file, before a library's that do not.
     read_config(settings)
-    if settings.engine_args.get("load_format", "safetensors") == "safetensors":
-        problems = model_files_problems(settings.model_dir)
-        if problems:
-            raise EngineError(f"MODEL_DIR={settings.model_dir}: {'; '.join(problems)}")
-    answerer = Answerer(make_engine(name, settings), settings)
+    loads_files = settings.engine_args.get("load_format", "safetensors") == "safetensors"
+    if loads_files and (problems := model_files_problems(settings.model_dir)):
+        raise ModelError(f"MODEL_DIR={settings.model_dir}: {'; '.join(problems)}")
+    answerer = build(name, settings)
     try:
         answerer.start()
-    except EngineError:
-        if name != "vllm" or not settings.engine_fallback:
+    except EngineError as error:
+        hopeless = isinstance(error, ModelError)
+        if hopeless or name != "vllm" or not settings.engine_fallback:
             raise
         log.error("vLLM did not start; ENGINE_FALLBACK=1: going on with Transformers, SLOWER")
-        answerer = Answerer(make_engine("transformers", settings), settings)
+        answerer = build("transformers", settings)
         answerer.start()
     return answerer
 

@@ -1,10 +1,9 @@
-"""Made-up questions answered before the port opens, so that the first real call meets no surprise.
+"""Made-up questions answered before the port opens, so that the first real call runs at full speed.
 
-Kernels compile, and the system prompt's KV cache is filled. The answers end a few at a time, since
-the first step with another number of answers costs more than later ones: 4 to 12 ms in 24 steps of
-the first call after a start, the judge's only one (measured, H100, vLLM 0.25.1, Qwen3-4B's shape in
-bf16: almost the same steps in two starts). That call of 358 questions took 3.44 and 3.45 s, with
-such a warm-up 3.32 and 3.30, as all calls after it. The questions are nobody's test questions.
+Kernels compile, and the system prompt's KV cache is filled. The answers end a few at a time,
+because the first step with another number of running answers is slower than later ones, and the
+judge's only call is the first (figures in bench/README.md). The questions are nobody's test
+questions.
 """
 
 import logging
@@ -12,13 +11,13 @@ import time
 
 from serving.answerer import Answerer
 
-log = logging.getLogger("serving.warmup")
+log = logging.getLogger(__name__)
 
 TOPICS = ("春天的花", "山里的雨", "河边的桥", "城市的夜", "海上的风", "田野的路", "冬天的雪")
 
-# Steps with all answers running: enough for all prompts to be computed before the first one ends.
+# Tokens of the shortest answers: all prompts are computed before the first answer ends.
 ANSWER_TOKENS = 16
-# Answers that end together: the distance of vLLM's own graph sizes, and of those slow first steps.
+# Answers that end together: the distance between vLLM's own CUDA graph sizes.
 END_TOGETHER = 8
 
 

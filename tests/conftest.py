@@ -2,16 +2,17 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from common.ports import free_port
+from common.service_process import ServiceProcess, running
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,9 +35,9 @@ TINY_PAIRS = {
 
 # The demo's own code with a smaller model: what it learns here fits, and tests wait for it.
 SMALLER = (
-    "import train.demo.training as demo, typer; "
+    "import train.demo.command, train.demo.training as demo, typer; "
     "demo.HIDDEN, demo.LAYERS, demo.INTERMEDIATE = 128, 2, 256; "
-    "demo.BATCH = 6; typer.run(demo.main)"
+    "demo.BATCH = 6; typer.run(train.demo.command.main)"
 )
 
 
@@ -55,7 +56,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows TINY_PAIRS; REUSE_TINY_MODEL names one made before (another Python's)."""
     if made := os.environ.get("REUSE_TINY_MODEL"):
         return Path(made)
-    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200", "--minutes", "10")
+    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200")
 
 
 @pytest.fixture(scope="session")
@@ -66,33 +67,19 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("untrained"), "--steps", "0")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Service:
     """A running `uvicorn serve:app` with a client for it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path):
-        self.process, self.port, self._log = process, port, log
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+    def __init__(self, started: ServiceProcess):
+        self._started = started
+        self.process, self.port = started.process, started.port
+        self.client = httpx.Client(base_url=started.url, timeout=120)
 
     def log(self) -> str:
-        return self._log.read_text("utf-8", errors="replace")
+        return self._started.log.read_text("utf-8", errors="replace")
 
     def wait_until_ready(self, seconds: float = 150) -> None:
-        began = time.monotonic()
-        while time.monotonic() - began < seconds:
-            assert self.process.poll() is None, f"the service stopped:\n{self.log()[-4000:]}"
-            try:
-                self.client.get("/")
-            except httpx.ConnectError:
-                time.sleep(0.2)
-            else:
-                return
-        raise AssertionError(f"not ready after {seconds} s:\n{self.log()[-4000:]}")
+        self._started.wait_until_ready(seconds)
 
 
 @contextmanager
@@ -101,19 +88,12 @@ def running_service(
 ) -> Iterator[Service]:
     """Start the service with these environment variables; stop it at the end."""
     port = free_port()
-    log = log or tmp_path / f"service-{port}.log"
-    variables = {"CRASH_DIR": str(tmp_path / "crashes"), **variables}
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **variables}, stdout=out, stderr=out
-        )
-    try:
-        yield Service(process, port, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    environment = {**os.environ, "CRASH_DIR": str(tmp_path / "crashes"), **variables}
+    with running(
+        [sys.executable, "-m", "uvicorn", app, "--port", "{port}"],
+        port=port,
+        log=log or tmp_path / f"service-{port}.log",
+        environment=environment,
+        cwd=ROOT,
+    ) as started:
+        yield Service(started)

@@ -1,9 +1,23 @@
 """The service with answers that never end by themselves, for tests/test_deadlines.py."""
 
-from serving.answerer import Answerer
-from serving.settings import load_settings
+from bench.measured_engine import MeasuredAnswerer, build_measured
+from serving.http.app import create_app
+from serving.logging_setup import set_up_logging
+from serving.settings import Settings, load_settings
+from serving.startup import restart_process, start_answerer
 
-LONGEST = load_settings().max_tokens
-Answerer.tokens_of = staticmethod(lambda question: LONGEST)
+set_up_logging()
+settings = load_settings()
 
-from serve import app  # noqa: E402, F401 - the real application, with those answers
+
+def build_endless(engine: str, settings: Settings) -> MeasuredAnswerer:
+    answerer = build_measured(engine, settings)
+    answerer.tokens_of = lambda question: settings.max_tokens
+    return answerer
+
+
+async def start(settings: Settings, restart):
+    return await start_answerer(settings, restart, build_endless)
+
+
+app = create_app(settings, restart_process, start)

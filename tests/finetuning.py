@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+from common.pairs import Pair
 from train.demo.model import model_config, save_model, train_tokenizer
 from train.recipe import Recipe
 
 FACTS = [(f"第{i}号桥有多长？", f"第{i}号桥长{i * 7}米，编号为BR{i}。") for i in range(1, 13)]
+PAIRS = [Pair(question, answer) for question, answer in FACTS]
 
 
 def make_base(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Random inputs for what strangers can reach: the request model, every route, the docx reader.
+"""Random inputs for what strangers can reach: the request model, every route, the pair reader.
 
     python -m tests.fuzz --inputs 100000
 
@@ -22,13 +22,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import docx
 import httpx
 
-from judging.questions import TestSetError, read_questions
-from serving.http.app import create_app
+from common.pairs import PairsError
+from common.rows import read_pairs
+from serving.http.schema import parse_predict
 from serving.settings import Settings
-from tests.instant_engine import running_app
+from tests import docx_files
+from tests.instant_engine import instant_app, running_app
 
 PIECES = [
     *("什么是 warp？", "cudaMemcpy", "<|im_end|>", "<think>", "</think>", "<tool_response>", "{%"),
@@ -114,18 +115,26 @@ def body(dice: random.Random) -> bytes:
     return plain if dice.random() < 0.5 else damaged(dice, plain)
 
 
-def good_docx() -> bytes:
-    """A small test set of the contest's layout, with a table and a heading."""
-    document = docx.Document()
-    document.add_heading("第一章 起步", 1)
-    for number in range(3):
-        document.add_paragraph(f"问题：第{number}个？")
-        document.add_paragraph(f"答案：int x = {number};")
-        document.add_paragraph("    printf(1);")
-    document.add_table(2, 2)
-    out = io.BytesIO()
-    document.save(out)
-    return out.getvalue()
+def good_docx(path: Path) -> bytes:
+    """A small test set in which Word has left all that it leaves in files."""
+    change = 'w:id="1" w:author="A" w:date="2024-01-01T00:00:00Z"'
+    field = '<w:r><w:fldChar w:fldCharType="{}"/></w:r>'
+    run, merge = docx_files.r("int x = 1;"), "<w:vMerge/>"
+    blocks = [
+        docx_files.p("第一章 起步", properties='<w:pStyle w:val="Heading1"/>'),
+        docx_files.p("问题：第一个？"),
+        docx_files.p("答案：", f"<w:ins {change}>{run}</w:ins>", f"<w:del {change}>{run}</w:del>"),
+        docx_files.p("    printf(1);", docx_files.box(docx_files.p("f();"))),
+        f"<w:sdt><w:sdtContent>{docx_files.p('问题：第二个？')}</w:sdtContent></w:sdt>",
+        docx_files.p("答案：", *map(field.format, ("begin", "separate")), run, field.format("end")),
+        docx_files.p("乙", properties=f"<w:numPr/><w:rPr><w:del {change}/></w:rPr>"),
+        docx_files.p('<w:r><w:sym w:font="Symbol" w:char="F061"/></w:r>', "<m:oMath/>"),
+        docx_files.tbl(
+            docx_files.tr("问题", "答案"),
+            docx_files.tr("第三个？", docx_files.tc("丙。", properties=merge)),
+        ),
+    ]
+    return docx_files.write(path, *blocks).read_bytes()
 
 
 def docx_bytes(dice: random.Random, parts: dict[str, bytes], whole: bytes) -> bytes:
@@ -156,7 +165,7 @@ async def ask_bodies(
             continue
         statuses[reply.status_code] += 1
         if reply.status_code == 200:
-            asked = json.loads(sent)["prompt"]
+            asked = parse_predict(sent).prompt
             answered = reply.json()["response"]
             whole = type(answered) is type(asked)
             if not whole or (isinstance(asked, list) and len(asked) != len(answered)):
@@ -196,7 +205,8 @@ async def ask_routes(
 
 def read_docx_files(dice: random.Random, count: int) -> Iterator[tuple[str, Any]]:
     """Findings among `count` damaged docx files."""
-    whole = good_docx()
+    with tempfile.TemporaryDirectory() as folder:
+        whole = good_docx(Path(folder) / "whole.docx")
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     outcomes: collections.Counter[str] = collections.Counter()
@@ -209,8 +219,8 @@ def read_docx_files(dice: random.Random, count: int) -> Iterator[tuple[str, Any]
             path.write_bytes(data)
             began = time.monotonic()
             try:
-                outcomes["read" if read_questions(path) else "empty"] += 1
-            except TestSetError as error:
+                outcomes["read" if read_pairs(path).pairs else "empty"] += 1
+            except PairsError as error:
                 outcomes["refused"] += 1
                 if str(path) not in str(error):
                     findings.append((f"the file is not named: {error}", data))
@@ -221,13 +231,81 @@ def read_docx_files(dice: random.Random, count: int) -> Iterator[tuple[str, Any]
     return iter([(str(dict(outcomes)), None), *findings])
 
 
+def row(dice: random.Random) -> Any:
+    """A row of some layout, right or nearly so."""
+    roles = ("system", "user", "user", "assistant", "assistant", "human", "gpt", "tool", 7)
+    turns = [
+        {
+            dice.choice(("role", "role", "from")): dice.choice(roles),
+            dice.choice(("content", "content", "value")): value(dice, 3),
+            dice.choice(("weight", "loss", "x")): dice.choice((0, 1, True, None, "0", 0.5)),
+        }
+        for _ in range(dice.randrange(5))
+    ]
+    names = ["question", "answer", "reference", "query", "response", "instruction", "output"]
+    names += ["input", "system", "id", "group", "section", "rephrasings", "images", "问题", "答案"]
+    found = {name: value(dice, 3) for name in dice.sample(names, dice.randrange(6))}
+    talks = ("messages", "conversations", "history")
+    found |= {name: turns for name in talks if dice.random() < 0.3}
+    return found if dice.random() < 0.9 else value(dice)
+
+
+def pair_bytes(dice: random.Random, suffix: str) -> bytes:
+    """A file of rows in any layout and encoding, whole or damaged."""
+    rows = [row(dice) for _ in range(dice.choice((0, 1, 1, 3)))]
+    whole = [json.dumps(each, ensure_ascii=dice.random() < 0.3) for each in rows]
+    good = '{"question": "什么是线程？", "answer": "一组指令。"}'
+    lines = dice.sample([*whole, good, good], dice.randrange(1, len(whole) + 3))
+    if suffix in (".csv", ".tsv"):
+        cells = [["question", "answer", dice.choice(("history", "input", "id", "answer", ""))]]
+        cells += [[text(dice) for _ in range(dice.choice((3, 3, 2, 4)))] for _ in lines]
+        content = "\n".join(dice.choice(",,,\t;").join(f'"{c}"' for c in line) for line in cells)
+    elif suffix == ".json":
+        content = "[" + dice.choice((",", ",\n", "")).join(lines) + "]"
+    else:
+        content = dice.choice(("\n", "\r\n", "\n\n")).join(lines)
+    encodings = ("utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-be", "big5", "utf-32")
+    encoding = dice.choice(encodings)
+    try:
+        plain = content.encode(encoding, dice.choice(("surrogatepass", "replace", "ignore")))
+    except UnicodeEncodeError:
+        plain = content.encode("utf-8", "replace")
+    return plain if dice.random() < 0.6 else damaged(dice, plain)
+
+
+def read_row_files(dice: random.Random, count: int) -> Iterator[tuple[str, Any]]:
+    """Findings among `count` files of rows."""
+    outcomes: collections.Counter[str] = collections.Counter()
+    findings: list[tuple[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(count):
+            suffix = dice.choice((".jsonl", ".jsonl", ".json", ".csv", ".tsv"))
+            path = Path(folder) / f"fuzz{suffix}"
+            data = pair_bytes(dice, suffix)
+            path.write_bytes(data)
+            try:
+                found = read_pairs(path)
+                outcomes["read"] += 1
+                if not all(pair.question and pair.answer and pair.where for pair in found.pairs):
+                    findings.append(("a pair without question, answer or place", data))
+                json.dumps([vars(p) for p in found.pairs], ensure_ascii=False, default=str).encode()
+            except PairsError as error:
+                outcomes["refused"] += 1
+                if str(path) not in str(error):
+                    findings.append((f"the file is not named: {error}", data))
+                str(error).encode()  # it can be printed
+            except Exception as error:  # noqa: BLE001 - any other is a finding
+                findings.append((f"{type(error).__name__}: {error}", data))
+    return iter([(str(dict(outcomes)), None), *findings])
+
+
 def run(inputs: int, seed: int, say: Callable[[str], None]) -> int:
     """`inputs` of all kinds; returns the number of findings."""
     dice = random.Random(seed)
     logging.disable(logging.CRITICAL)
 
     async def http() -> dict[str, list[tuple[str, Any]]]:
-        async with running_app(create_app(Settings(max_body_bytes=1 << 20))) as client:
+        async with running_app(instant_app(Settings(max_body_bytes=1 << 20))) as client:
             return {
                 "request bodies": list(await ask_bodies(client, dice, inputs * 8 // 10)),
                 "routes": list(await ask_routes(client, dice, inputs // 10)),
@@ -235,7 +313,8 @@ def run(inputs: int, seed: int, say: Callable[[str], None]) -> int:
 
     try:
         kinds = asyncio.run(http())
-        kinds["docx files"] = list(read_docx_files(dice, inputs - inputs * 8 // 10 - inputs // 10))
+        kinds["docx files"] = list(read_docx_files(dice, inputs // 10))
+        kinds["row files"] = list(read_row_files(dice, inputs))
     finally:
         logging.disable(logging.NOTSET)
     total = 0

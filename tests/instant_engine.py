@@ -10,11 +10,11 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from common.ports import free_port
 from serving.answerer import Answerer
 from serving.engine.base import Answer, Batch
-from serving.http import app as app_module
+from serving.http.app import create_app
 from serving.settings import Settings
-from tests.conftest import free_port
 
 
 class InstantEngine:
@@ -65,30 +65,24 @@ class InstantAnswerer(Answerer):
         return OneTokenACharacter()
 
 
-@contextmanager
-def instant_engines() -> Iterator[None]:
-    """Applications that start inside get the instant engine."""
+async def start_instant(settings: Settings, restart: Any) -> tuple[Answerer, dict[str, Any]]:
+    answerer = InstantAnswerer(InstantEngine(), settings)
+    answerer.start()
+    return answerer, {}
 
-    async def start(settings: Settings, restart: Any) -> tuple[Answerer, dict[str, Any]]:
-        answerer = InstantAnswerer(InstantEngine(), settings)
-        answerer.start()
-        return answerer, {}
 
-    plain, app_module.start_answerer = app_module.start_answerer, start
-    try:
-        yield
-    finally:
-        app_module.start_answerer = plain
+def instant_app(settings: Settings) -> FastAPI:
+    """The application on the instant engine."""
+    return create_app(settings, start=start_instant)
 
 
 @asynccontextmanager
 async def running_app(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application between its start-up and its end."""
-    with instant_engines():
-        async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                yield client
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
 
 
 @contextmanager
@@ -97,13 +91,12 @@ def served_app(app: FastAPI) -> Iterator[str]:
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run)
-    with instant_engines():
-        thread.start()
-        try:
-            while not server.started:
-                assert thread.is_alive(), "the application does not start"
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the application does not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

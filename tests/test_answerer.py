@@ -5,8 +5,9 @@ import time
 import pytest
 
 from serving.answerer import Answerer
+from serving.engine.base import ModelError
 from serving.settings import load_settings
-from tests.instant_engine import InstantEngine
+from tests.instant_engine import InstantEngine, OneTokenACharacter
 
 
 class Order(InstantEngine):
@@ -33,3 +34,21 @@ def test_engine_starts_only_when_the_tokenizer_is_loaded(monkeypatch, tmp_path):
     with pytest.raises(OSError, match="enough seen"):
         answerer.start()
     assert events == ["tokenizer loaded"]
+
+
+def test_a_missing_chat_template_is_told_before_the_engine_loads(monkeypatch, tmp_path):
+    class Plain(OneTokenACharacter):
+        chat_template = None
+
+    events = []
+    monkeypatch.setattr(Answerer, "_load_tokenizer", lambda self: Plain())
+    answerer = Answerer(Order(events), load_settings(model_dir=tmp_path))
+    with pytest.raises(ModelError, match=r"MODEL_DIR=.*no chat template: copy"):
+        answerer.start()
+    assert events == []
+
+
+def test_a_directory_without_a_tokenizer_is_named(tmp_path):
+    answerer = Answerer(InstantEngine(), load_settings(model_dir=tmp_path))
+    with pytest.raises(ModelError, match=f"MODEL_DIR={tmp_path}"):
+        answerer.start()

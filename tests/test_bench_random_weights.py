@@ -60,11 +60,11 @@ def test_the_benchs_service_computes_with_them_or_does_not_measure(
     model = tmp_path / f"{tiny_model.name}-int8"
     work = load_workload(None, 2, 24)
     these = Candidates(model, work, ["--questions", "2", "--answer-tokens", "24"], 1, True, {})
-    with these.fixed_service({"ENGINE_IN_PROCESS": "1"}) as (client, _, _):
+    with these.fixed_service({"ENGINE_IN_PROCESS": "1"}) as (client, _):
         client.post("/bench/fix").raise_for_status()
         client.post("/predict", json={"prompt": list(work.questions)}).raise_for_status()
     with (
         pytest.raises(BenchError, match="weights of a quantized shape unwritten"),
-        these.fixed_service({"ENGINE_IN_PROCESS": "0"}) as (client, _, _),
+        these.fixed_service({"ENGINE_IN_PROCESS": "0"}) as (client, _),
     ):
         client.post("/bench/fix").raise_for_status()

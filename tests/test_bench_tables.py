@@ -1,13 +1,23 @@
-"""The speed tables of both pages are those of the recorded results."""
+"""The tables of all pages are those of the recorded results."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from bench.tables import PAGES, candidates_table, filled, steps_table, variants_table
+from bench.tables import (
+    PAGES,
+    RESULTS,
+    candidates_table,
+    filled,
+    scores_table,
+    steps_table,
+    training_table,
+    variants_table,
+)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_a_page_holds_what_was_measured(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert filled(text, PAGES[page]) == text, "run: python -m bench.tables"
@@ -25,7 +35,7 @@ def test_a_candidate_is_compared_by_its_median() -> None:
         }
     )
     assert "| new | 1.00 | 0.50 | 2.00 |" in table
-    assert "前 20 题 | 4.00 | | |" in table
+    assert "前 20 题 · serial, first 20 | 4.00 | | |" in table
     assert "openai" not in table
 
 
@@ -42,7 +52,20 @@ def test_a_variant_is_compared_with_the_default_of_its_own_machine() -> None:
 def test_a_step_is_told_by_kind_of_kernel() -> None:
     kernels = {"decode, tail": {"busy_ms": 4.0, "kinds_ms": {"matrix products": 3.0}}}
     table = steps_table({"breakdowns": {"awq": {"kernels": kernels}}})
-    assert "| awq | 不到 36 题 | 4.00 | 3.00 | 0.00 | 0.00 | 0.00 |" in table
+    assert "| awq | < 36 | 4.00 | 3.00 | 0.00 | 0.00 | 0.00 |" in table
+
+
+def test_training_is_told_in_tokens_a_second_share_and_memory() -> None:
+    recorded = json.loads((RESULTS / "train_h100.json").read_text("utf-8"))
+    rows = [row for row in training_table(recorded).splitlines() if "plain TRL" in row]
+    assert [row.partition("· ")[2] for row in rows] == ["plain TRL | 822 | 2 % | 8.6 GB |"]
+
+
+def test_a_score_stands_beside_what_it_was_before_training() -> None:
+    row = {"name": "0.5B, tuned", "accuracy": 0.1, "ceiling": 1.0, "echo": 0.18}
+    for before, cell in (({"base": 0.2}, "0.200"), ({"untrained": 0.0}, "0.000"), ({}, "")):
+        table = scores_table("en", {"rows": [{**row, **before}]})
+        assert table.endswith(f"| 0.100 | {cell} | 1.000 | 0.180 |")
 
 
 def test_a_missing_mark_is_named() -> None:

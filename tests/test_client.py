@@ -10,8 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.ports import free_port
 from judging import client
-from judging.client import ServiceNotReadyError, ask, check_url, fetch_info, wait_for_service
+from judging.client import (
+    NothingListensError,
+    ServiceNotReadyError,
+    ask,
+    check_url,
+    fetch_info,
+    wait_for_service,
+)
 from tests.faulty_service import Service, dumped, replying, slowly
 
 QUESTIONS = ["什么是warp？", "什么是线程块？", "什么是网格？"]
@@ -73,12 +81,6 @@ def test_polls_until_http_200(service, monkeypatch):
     assert health.seconds >= 0.15
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_waits_for_a_port_that_opens_later(monkeypatch):
     monkeypatch.setattr(client, "_POLL_EVERY_S", 0.05)
     port, opened = free_port(), []
@@ -101,6 +103,20 @@ def test_a_port_that_never_opens():
     port = free_port()
     with pytest.raises(ServiceNotReadyError, match=r"within 0\.3 s \(last: ConnectError"):
         wait_for_service(f"http://127.0.0.1:{port}", 0.3)
+
+
+def test_a_port_where_nothing_listens_is_told_at_once_unless_waiting_is_asked_for():
+    start = time.perf_counter()
+    with pytest.raises(NothingListensError, match=r"nothing listens at .* \(ConnectError"):
+        wait_for_service(f"http://127.0.0.1:{free_port()}", 60, wait_for_port=False)
+    assert time.perf_counter() - start < 5
+
+
+def test_who_listens_and_is_not_ready_is_waited_for_in_any_case(service, monkeypatch):
+    monkeypatch.setattr(client, "_POLL_EVERY_S", 0.05)
+    replies = iter([(503, b"loading"), (503, b"loading"), dumped({"status": "batch"})])
+    service.routes["/"] = lambda prompt: next(replies)
+    assert wait_for_service(service.url, 10, wait_for_port=False).mode == "batch"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,6 @@ def test_the_second_start_compiles_less(tmp_path: Path, untrained_model: Path) -
         ) as service:
             service.wait_until_ready(600)
             seconds.append(time.monotonic() - began)
-            assert service.client.get("/info").json()["startup"]["rung"] == "tuned"
+            assert service.client.get("/info").json()["startup"]["mode"] == "tuned"
     assert any((tmp_path / "cache/vllm").rglob("*"))
     assert seconds[1] < 0.7 * seconds[0]

@@ -6,14 +6,23 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from common.manifest import directory_records, read_manifest
+from common.pairs import PairsError
+from common.rows import read_pairs
 from data.__main__ import app
-from data.formats import merged_pairs, read_pairs, read_rows, row_of, write_testset
+from data.cache import Cache
+from data.cli.options import with_options
+from data.context import BuildContext
+from data.formats import merged_pairs, row_of, write_testset
+from data.making import make_pairs
+from data.options import option
+from data.reading import read_chunks
 from data.records import Pair
+from data.settings import BuildSettings
 from data.sources.rules import RulesSource
-from judging.questions import TestSetError, read_questions
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample" / "book.md"
@@ -37,7 +46,18 @@ def built(tmp_path_factory) -> Path:
 
 
 def rows(out: Path, name: str) -> list[dict]:
-    return list(read_rows(out / f"{name}.jsonl"))
+    """The rows of a split as written, each with its question and answer."""
+    path = out / f"{name}.jsonl"
+    pairs = read_pairs(path, allow_empty=True).pairs
+    texts = path.read_text(encoding="utf-8").splitlines()
+    return [
+        {**json.loads(text), "question": pair.question, "answer": pair.answer}
+        for text, pair in zip(texts, pairs, strict=True)
+    ]
+
+
+def said(path: Path) -> list[tuple[str, str]]:
+    return [(pair.question, pair.answer) for pair in read_pairs(path).pairs]
 
 
 def test_a_build_writes_chat_rows_with_their_place(built):
@@ -64,8 +84,8 @@ def test_wordings_of_a_fact_stay_in_one_split_and_only_train_has_them(built):
 
 def test_the_test_set_reads_back_unchanged(built):
     wanted = [(r["question"], r["answer"]) for r in rows(built, "dev")]
-    found = read_questions(built / "testset.docx")
-    assert [(q.question, q.reference) for q in found] == wanted
+    found = read_pairs(built / "testset.docx").pairs
+    assert [(q.question, q.answer) for q in found] == wanted
     assert all(q.section for q in found)
 
 
@@ -104,11 +124,6 @@ def test_the_same_build_again_changes_no_byte(tmp_path, built):
 
 
 def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
-    from data.cache import Cache
-    from data.funnel import Funnel
-    from data.pipeline import make_pairs, read_chunks
-    from data.settings import BuildSettings
-
     book = tmp_path / "book.md"
     text = SAMPLE.read_text(encoding="utf-8")
     cache, source = Cache(tmp_path / "cache"), RulesSource()
@@ -119,7 +134,7 @@ def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
     def go(content: str) -> int:
         book.write_text(content, encoding="utf-8")
         asked.clear()
-        chunks = read_chunks(book, cache, BuildSettings(), Funnel())
+        chunks = read_chunks(book, BuildContext(source, BuildSettings(), cache))
         assert len(dict(make_pairs(chunks, source, cache))) == len(chunks)
         return len(asked)
 
@@ -161,7 +176,7 @@ def test_other_shapes_hold_the_same_pairs(tmp_path, built, shape):
         shape,
         "--system",
     )
-    assert read_pairs(out / "train.jsonl") == read_pairs(built / "train.jsonl")
+    assert said(out / "train.jsonl") == said(built / "train.jsonl")
     row = json.loads((out / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert row["system"] and row["id"]
     info = json.loads((out / "dataset_info.json").read_text(encoding="utf-8"))
@@ -251,6 +266,52 @@ def test_wrong_options_are_named_without_a_traceback(tmp_path, options, says):
     assert not (tmp_path / "o").exists()
 
 
+TEACHER = ["--source", "teacher", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--per-chunk", "3"], ["--per-chunk changes nothing with --source rules"]),
+        (
+            ["--source", "none", "--ray", "local", "--key-env", "K"],
+            [
+                "--ray changes nothing with --source none, only with vllm",
+                "--key-env changes nothing with --source none, only with teacher",
+            ],
+        ),
+        ([*TEACHER, "--workers", "2"], ["--workers changes nothing with --source teacher"]),
+        (
+            ["--source", "vllm", "--model", "{model}", "--workers", "2", "--max-pairs", "9"],
+            ["--workers changes nothing without --ray", "--max-pairs changes nothing"],
+        ),
+        ([*TEACHER, "--per-chunk", "3", "--max-pairs", "9", "--wordings", "1"], []),
+        (["--wordings", "1", "--seed", "3", "--no-demo"], []),
+    ],
+)
+def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says):
+    (tmp_path / "config.json").write_text("{}")
+    options = [str(tmp_path) if option == "{model}" else option for option in options]
+    done = run("build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path, *options, "--dry-run")
+    assert done.stderr.count("changes nothing") == len(says)
+    for text in says:
+        assert text in done.stderr
+
+
+def test_models_that_disagree_on_an_option_are_refused():
+    class Other(BaseModel):
+        wordings: int = option(3, "more wordings per question")
+
+    with pytest.raises(ValueError, match="Other.wordings differs"):
+        with_options(BuildSettings, Other)
+
+
+def test_a_test_set_to_compare_with_is_read_before_the_books(tmp_path):
+    arguments = ("--cache", tmp_path / "c", "--compare", tmp_path / "no.docx")
+    done = run("build", tmp_path / "no.md", "--out", tmp_path / "o", *arguments, ok=False)
+    assert "no.docx: no such file" in done.stderr and "no.md" not in done.stderr
+
+
 def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):
     book = tmp_path / "b.md"
     book.write_text("# 诗\n\n床前明月光，疑是地上霜。\n", encoding="utf-8")
@@ -311,7 +372,7 @@ def test_a_test_set_holds_an_answer_exactly_or_says_so(tmp_path, answer):
         Pair("乙是什么？", answer, path=("二",)),
     ]
     lost = write_testset(tmp_path / "t.docx", pairs)
-    back = [(q.question, q.reference) for q in read_questions(tmp_path / "t.docx")]
+    back = said(tmp_path / "t.docx")
     assert back == [(p.question, p.answer) for p in pairs if p not in lost]
     first = (tmp_path / "t.docx").read_bytes()
     write_testset(tmp_path / "t.docx", pairs)
@@ -326,9 +387,9 @@ def test_rows_of_every_shape_are_read(tmp_path):
     lines.append({"question": "甲？", "answer": "乙。"})
     path = tmp_path / "x.jsonl"
     path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-    assert read_pairs(path) == [("甲？", "乙。")] * 5
+    assert said(path) == [("甲？", "乙。")] * 5
     path.write_text('{"question": "甲？", "answer": "乙。"}\n{"text": 1}\n', encoding="utf-8")
-    with pytest.raises(TestSetError, match="line 2"):
+    with pytest.raises(PairsError, match="line 2"):
         read_pairs(path)
     with pytest.raises(ValueError, match="no format"):
         row_of(pair, "yaml")

@@ -1,7 +1,6 @@
-"""The rules source: what it makes, what it leaves alone, and the verdicts of its readers."""
+"""Rules: each one's examples, then texts where several meet, then the verdicts of readers."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,14 @@ import pytest
 from data.books import read_book
 from data.chunks import cut_chunks
 from data.dedupe import drop_duplicates
-from data.filters import Cleaner
+from data.filters import Filters
+from data.records import Chunk
 from data.sections import read_sections
-from data.sources.rules import RulesSource
+from data.sources.rules import RULES, RulesSource, chunk_pairs
+from data.sources.rules.phrases import unnumbered
+from data.sources.rules.registry import Bad, Good, Rule
+from data.sources.rules.source import ORDER, BySentence
+from data.sources.sentence import clean_sentences, strip_lead
 
 REAL = Path(__file__).parents[2] / "shared" / "real" / "cuda_tutorial.md"
 SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "book.md"
@@ -19,77 +23,87 @@ SAMPLE_VERDICTS = Path(__file__).with_name("data_rules_sample_verdicts.jsonl")
 VERDICTS = Path(__file__).with_name("data_rules_verdicts.jsonl")
 
 
+def chunks_of(text: str) -> list[Chunk]:
+    return list(cut_chunks("b.md", read_sections(text)))
+
+
 def pairs_of(text: str) -> dict[str, str]:
-    chunks = list(cut_chunks("b.md", read_sections(text)))
-    return {p.question: p.answer for _, pairs in RulesSource().pairs(chunks) for p in pairs}
+    """Question → answer of what all rules make of a text."""
+    made = RulesSource().pairs(chunks_of(text))
+    return {p.question: p.answer for _, pairs in made for p in pairs}
 
 
 def kept_pairs(path: Path) -> list:
     chunks = list(cut_chunks(path.name, read_sections(read_book(path).text)))
-    cleaner = Cleaner()
+    filters = Filters()
     kept = []
     for chunk, pairs in RulesSource().pairs(chunks):
-        kept += cleaner.keep(pairs, chunk.text)
-    return drop_duplicates(kept, Counter())
+        kept += filters.keep(pairs, chunk.text)
+    return drop_duplicates(kept)[0]
 
 
-@pytest.mark.parametrize(
-    ("sentence", "question"),
-    [
-        ("线程束（warp）是指一起执行的 32 个线程。", "什么是线程束？"),
-        ("nvcc 是一种编译器驱动程序，能编译 CUDA C++。", "什么是 nvcc？"),
-        ("在设备上执行的函数称为核函数（kernel）。", "什么是核函数？"),
-        ("cudaFree() 用于释放设备内存。", "cudaFree的作用是什么？"),
-        ("核函数的返回类型必须是 void。", "核函数的返回类型是什么？"),
-        ("全局内存的访问很慢，因为它在芯片之外的显存里。", "为什么全局内存的访问很慢？"),
-        (
-            "由于共享内存在芯片上，所以共享内存的延迟比全局内存低得多。",
-            "为什么共享内存的延迟比全局内存低得多？",
-        ),
-        ("为了避免存储体冲突，可以给数组的每一行加一列填充。", "为了避免存储体冲突，可以怎么做？"),
-        ("进程和线程的区别在于线程共享同一个地址空间。", "进程和线程有什么区别？"),
-        ("一个线程束包含 32 个线程。", "一个线程束包含多少个线程？"),
-        ("如果多个线程写同一个地址，结果就是不确定的。", "如果多个线程写同一个地址，会怎样？"),
-        ("浮点数由符号位、指数位和尾数位组成。", "浮点数由哪些部分组成？"),
-        (
-            "什么是共享内存？共享内存是线程块内所有线程都能访问的片上内存，延迟很低。",
-            "什么是共享内存？",
-        ),
-        ("网格的大小由数据的规模决定。", "网格的大小由什么决定？"),
-    ],
-)
-def test_each_kind_of_sentence_gives_its_question(sentence, question):
-    made = pairs_of(f"# 第1章\n\n{sentence}")
-    assert question in made, made
-    assert made[question].rstrip("。") in sentence
+def markdown_of(example: Good | Bad) -> str:
+    return example.text if example.text.startswith("#") else f"# 第1章\n\n{example.text}"
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        "它是指一起执行的线程。",
-        "这是一种常见的做法，值得学习。",
-        "如下图所示，线程束是指 32 个线程。",
-        "上面的例子是一个核函数，它把两个数组相加。",
-        "当然，我们也可以换一种写法来完成任务。",
-        "本章的内容是一些基本概念的介绍。",
-        "具体的做法是一个循环加一个判断语句。",
-        "由于上述原因，我们需要换一种方法。",
-        # Each of these came up when pairs from texts that the rules never saw were read.
-        "灵活性是这种语言的强项，值得学习。",
-        "静态链接是最基础的方法，值得学习。",
-        "配置文件能够被命令行工具处理和检查。",
-        "缩放系数可以在页面样式对话框中进行设置。",
-        "列出用于替换拼错字词的建议字词。",
-        "用户必须修改密码的天数间隔要写在这里。",
-        "如果守护进程退出，日志不再写入，那么缓冲区会保留。",
-        "如果两个版本混用，就可能出现这一情况。",
-        "循环里的两次同步都不能少，否则结果不对。",
-        "当前项目向测试分支提供安全更新，但不向开发分支提供。",
-    ],
-)
-def test_a_sentence_that_leans_on_others_gives_none(sentence):
-    assert pairs_of(f"# 第1章\n\n{sentence}") == {}
+def cases(field: str) -> list:
+    rules = RULES.values()
+    return [
+        pytest.param(rule, example, id=f"{rule.name}-{example.text[:24]}")
+        for rule in rules
+        for example in getattr(rule, field)
+    ]
+
+
+@pytest.mark.parametrize(("rule", "example"), cases("good"))
+def test_a_rule_makes_the_pair_of_its_example(rule: Rule, example: Good):
+    wanted = {example.question: example.answer or example.text}
+    chunks = chunks_of(markdown_of(example))
+    alone = [pair for chunk in chunks for pair in chunk_pairs(chunk, only={rule.name})]
+    assert wanted.items() <= {pair.question: pair.answer for pair in alone}.items()
+    assert {pair.kind for pair in alone} <= set(rule.kinds)
+    assert wanted.items() <= pairs_of(markdown_of(example)).items(), "another rule is in the way"
+
+
+@pytest.mark.parametrize(("rule", "example"), cases("bad"))
+def test_no_rule_makes_a_pair_of_a_bad_example(rule: Rule, example: Bad):
+    assert example.reason
+    assert pairs_of(markdown_of(example)) == {}
+
+
+def texts_of(example: Good) -> set[str]:
+    """What a rule may have matched: headings, blocks, their sentences, rows and cells."""
+    blocks = [block for chunk in chunks_of(markdown_of(example)) for block in chunk.blocks]
+    found = {unnumbered(title) for block in blocks for title in block.path}
+    for block in blocks:
+        found |= {block.text, strip_lead(block.text), *clean_sentences(block.text)}
+        found |= {cell.strip() for cell in block.text.split("|")}
+    return found
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_is_asked_somewhere_and_has_an_example_of_each_pattern(rule: Rule):
+    asked = [name for steps in ORDER.values() for step in steps for name in names_of(step)]
+    assert rule.name in asked and rule.good and rule.bad and rule.kinds
+    texts = set().union(*map(texts_of, rule.good))
+    for pattern in rule.patterns:
+        assert any(pattern.search(text) for text in texts), pattern.pattern
+
+
+def test_every_kind_that_a_rule_names_comes_up_in_its_examples():
+    for rule in RULES.values():
+        chunks = [c for example in rule.good for c in chunks_of(markdown_of(example))]
+        made = {pair.kind for c in chunks for pair in chunk_pairs(c, only={rule.name})}
+        assert made == set(rule.kinds), rule.name
+
+
+def names_of(step: str | BySentence) -> list[str]:
+    return [step] if isinstance(step, str) else [*step.statements, *step.questions]
+
+
+def test_every_rule_that_is_asked_exists():
+    asked = {name for steps in ORDER.values() for step in steps for name in names_of(step)}
+    assert asked == RULES.keys()
 
 
 def test_a_list_is_asked_as_a_whole_and_its_terms_one_by_one():

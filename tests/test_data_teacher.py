@@ -11,7 +11,7 @@ import pytest
 
 from data.cache import Cache
 from data.chunks import cut_chunks
-from data.pipeline import make_pairs
+from data.making import make_pairs
 from data.sections import read_sections
 from data.sources import SourceError
 from data.sources.teacher import TeacherSettings, TeacherSource
@@ -51,7 +51,7 @@ def key(monkeypatch):
 
 def source(url: str, **changes) -> TeacherSource:
     settings = {"concurrency": 2, "timeout": 1.0, "retries": 2, "key_env": "TEACHER_KEY"}
-    return TeacherSource(TeacherSettings(url, "teacher", **{**settings, **changes}))
+    return TeacherSource(TeacherSettings(base_url=url, model="teacher", **settings | changes))
 
 
 def ask(teacher: TeacherSource, chunks, cache: Cache) -> dict:
@@ -266,7 +266,7 @@ def test_a_wrong_key_or_model_stops_at_once(tmp_path, chunks):
 
 def test_missing_settings_are_named(monkeypatch, chunks, tmp_path):
     with pytest.raises(ValueError, match="--base-url and --model"):
-        TeacherSource(TeacherSettings("", ""))
+        TeacherSettings()
     monkeypatch.setenv("TEACHER_KEY", "")
     with pytest.raises(SourceError, match="TEACHER_KEY"):
         ask(source("http://127.0.0.1:9/v1"), chunks, Cache(tmp_path))

@@ -2,33 +2,31 @@
 
 import json
 import os
-import subprocess
+import pickle
 import sys
-import time
 import types
 from pathlib import Path
 
-import httpx
 import pytest
 
+from common.service_process import running
 from data.cache import Cache
 from data.chunks import cut_chunks
-from data.pipeline import make_pairs
+from data.making import make_pairs
 from data.sections import read_sections
-from data.sources.prompts import schema
+from data.sources.prompts import ModelSettings, schema
+from data.sources.ray_source import RaySettings, RaySource
 from data.sources.teacher import TeacherSettings, TeacherSource
-from data.sources.vllm_source import VllmSource, structured
-from tests.conftest import free_port
+from data.sources.vllm_source import VllmSettings, VllmSource, structured
 from tests.test_data_teacher import book_text
 
 # A random model writes noise: short strings keep it inside the token limit.
-OPTIONS = {
+SHORT = {"per_chunk": 1, "wordings": 1, "longest": (8, 12), "reply_tokens": 400}
+ENGINE = {
     "enforce_eager": True,
     "max_model_len": 4096,
     "dtype": "float32",
     "seed": 0,
-    "longest": (8, 12),
-    "max_tokens": 400,
     "max_num_seqs": 4,
 }
 
@@ -90,7 +88,7 @@ def made_by(source, chunks, cache) -> dict:
 def test_every_reply_of_a_real_engine_fits_the_schema(tiny_model, chunks, tmp_path, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    source = VllmSource(tiny_model, per_chunk=1, wordings=1, options=OPTIONS)
+    source = VllmSource(VllmSettings(model=str(tiny_model), engine=ENGINE, **SHORT))
     replies = source.replies(chunks)
     assert len(replies) == len(chunks) and {finish for _, finish in replies} == {"stop"}
     for text, _ in replies:
@@ -103,37 +101,17 @@ def test_every_reply_of_a_real_engine_fits_the_schema(tiny_model, chunks, tmp_pa
 @pytest.mark.slow
 def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monkeypatch):
     """The OpenAI-compatible server that comes with vLLM, held to the schema."""
-    port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    options = ["--model", str(tiny_model), "--port", str(port), "--host", "127.0.0.1"]
+    options = ["--model", str(tiny_model), "--port", "{port}", "--host", "127.0.0.1"]
     options += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096"]
     compact_json = '{"backend": "xgrammar", "disable_any_whitespace": true}'
     options += ["--structured-outputs-config", compact_json, "--served-model-name", "tiny"]
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
-    log = tmp_path / "server.log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            [*command, *options], env=environment, stdout=stream, stderr=stream
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            assert server.poll() is None, log.read_text()[-3000:]
-            try:
-                if httpx.get(f"{url}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                time.sleep(1)
+    with running([*command, *options], environment=environment) as server:
+        server.wait_until_ready(240, "/health")
         monkeypatch.setenv("TEACHER_KEY", "any")
         settings = TeacherSettings(
-            f"{url}/v1",
-            "tiny",
-            key_env="TEACHER_KEY",
-            per_chunk=1,
-            wordings=1,
-            longest=(8, 12),
-            reply_tokens=400,
+            base_url=f"{server.url}/v1", model="tiny", key_env="TEACHER_KEY", **SHORT
         )
         teacher = TeacherSource(settings)
         replies: list[str] = []
@@ -147,9 +125,6 @@ def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monke
         assert len(replies) >= len(chunks) and teacher.tokens > 0
         for reply in replies:
             assert set(json.loads(reply, strict=False)) == {"pairs"}
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @pytest.mark.vllm
@@ -157,18 +132,18 @@ def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monke
 def test_ray_workers_make_the_same_replies(tiny_model, chunks, monkeypatch):
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
-    from data.sources.ray_source import RaySource
 
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    alone = VllmSource(tiny_model, 1, 1, OPTIONS)
+    told = {"model": str(tiny_model), "engine": ENGINE, **SHORT}
+    alone = VllmSource(VllmSettings(**told))
     ray.init(
         num_cpus=2,
         include_dashboard=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[1])}},
     )
     try:
-        spread = RaySource(tiny_model, 1, 1, OPTIONS, workers=2, batch=2)
+        spread = RaySource(RaySettings(ray="auto", workers=2, batch=2, **told))
         assert spread.replies(chunks) == alone.replies(chunks)
         assert spread.fingerprint == alone.fingerprint
     finally:
@@ -191,7 +166,7 @@ def test_both_names_of_structured_outputs(monkeypatch, name, argument):
     setattr(module, name, Params)
     monkeypatch.setitem(sys.modules, "vllm", types.ModuleType("vllm"))
     monkeypatch.setitem(sys.modules, "vllm.sampling_params", module)
-    found = structured(schema(1, 1))
+    found = structured(schema(ModelSettings(per_chunk=1, wordings=1)))
     assert list(found) == [argument] and found[argument].json["required"] == ["pairs"]
 
 
@@ -199,7 +174,7 @@ def test_unusable_replies_are_counted_and_the_others_kept(tmp_path, chunks, monk
     (tmp_path / "config.json").write_text("{}")
     good = '{"pairs": [{"kind": "fact", "question": "主题0是什么？", "answer": "主题0是名称。"}]}'
     replies = [(good, "stop"), ('{"pairs"', "length"), ("{", "stop"), ('{"pairs": []}', "stop")]
-    source = VllmSource(tmp_path)
+    source = VllmSource(VllmSettings(model=str(tmp_path)))
     monkeypatch.setattr(source, "replies", lambda chunks: replies)
     made = made_by(source, chunks, Cache(tmp_path / "cache"))
     assert [len(pairs) for pairs in made.values()] == [1, 0]
@@ -209,6 +184,15 @@ def test_unusable_replies_are_counted_and_the_others_kept(tmp_path, chunks, monk
     ]
 
 
+def test_a_worker_on_ray_is_told_the_same_and_shares_the_cache(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    told = {"model": str(tmp_path), "engine": ENGINE, **SHORT}
+    spread = RaySource(RaySettings(ray="local", workers=3, **told))
+    assert spread.fingerprint == VllmSource(VllmSettings(**told)).fingerprint
+    assert spread.fingerprint != VllmSource(VllmSettings(model=str(tmp_path))).fingerprint
+    assert pickle.loads(pickle.dumps(spread.settings)) == spread.settings
+
+
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="--model DIR"):
-        VllmSource(tmp_path / "none")
+        VllmSettings(model=str(tmp_path / "none"))

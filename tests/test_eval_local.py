@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import eval_local
+from common.ports import free_port
 from tests.faulty_service import Service, dumped, replying, slowly
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +109,31 @@ def test_a_service_that_never_answers_exits_1(service, testset, tmp_path):
     result, told = judged(service, testset, "--health-timeout", 1, out=tmp_path / "out")
     assert (result.exit_code, told) == (1, None)
     assert "HTTP 503 loading" in result.output
+
+
+def test_a_port_where_nothing_listens_is_waited_for_only_when_asked(testset, tmp_path):
+    line = ["--url", f"http://127.0.0.1:{free_port()}", "--out", str(tmp_path), str(testset)]
+    start = time.perf_counter()
+    result = CliRunner().invoke(eval_local.app, line)
+    assert time.perf_counter() - start < 10
+    assert result.exit_code == 1
+    assert "nothing listens at" in result.output and "--wait" in result.output
+    line += ["--wait", "--health-timeout", "0.5"]
+    result = CliRunner().invoke(eval_local.app, line)
+    assert result.exit_code == 1
+    assert "would fail this submission" in result.output and "within 0.5 s" in result.output
+
+
+def test_the_report_tells_the_services_own_start_where_it_knows_it(service, testset, tmp_path):
+    """The service may have been up before the judge came: what the judge waited says nothing."""
+    result, told = judged(service, testset, out=tmp_path / "out")
+    assert "waited for 0.0 s" in result.output and told["ready"] == "waited for 0.0 s"
+    service.routes["/info"] = lambda prompt: dumped({"startup": {"ready_seconds": 12.34}})
+    result, told = judged(service, testset, out=tmp_path / "more")
+    assert "ready 12.3 s after its start" in result.output
+    for odd in ({"startup": {"ready_seconds": "x"}}, {"startup": [1]}, {"startup": None}):
+        service.routes["/info"] = lambda prompt, odd=odd: dumped(odd)
+        assert judged(service, testset, out=tmp_path / "odd")[1]["ready"] == "waited for 0.0 s"
 
 
 def test_gates(service, testset, tmp_path):

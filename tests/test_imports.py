@@ -16,10 +16,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": {"common.manifest", "common.model_files", "common.prompting"},
     "judging": {"common"},
     "preflight": {"common", "judging"},
-    "data": {"common", "judging.questions", "judging.scoring"},
+    "data": {"common", "judging.scoring"},
     "train": {
         "common",
-        "judging.questions",
+        "judging.testset",
         "judging.scoring",
         "judging.client",
         "judging.judge",
@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "serving.settings",
         "judging.dev_split",
-        "judging.questions",
+        "judging.testset",
         "judging.scoring",
         "judging.client",
         "judging.judge",
@@ -60,7 +60,7 @@ def test_packages_know_only_whom_they_may(package: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["serving.http.app", "judging.client", "judging.judge", "eval_local", "train.demo.training"],
+    ["serving.http.app", "judging.client", "judging.judge", "eval_local", "train.demo.command"],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'vllm') if m in sys.modules])"

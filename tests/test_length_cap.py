@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from common.pairs import Pair, PairFile
+from common.rows import read_pairs
 from judging.client import Health, Replies
 from judging.judge import Conditions, Judgement, Result, score
 from judging.length_cap import (
@@ -21,17 +23,16 @@ from judging.length_cap import (
     read_report,
     smallest_cap,
 )
-from judging.questions import Question, TestSet, read_questions
 from judging.report import answer_rows, summary, write_report
 from tests.conftest import ROOT
 
 
 def write(folder: Path, name: str, rows: list[tuple[str, str, str]], failure: str = "") -> Path:
     """A report as eval_local.py writes it; rows: question, reference, answer. 10 seconds."""
-    questions = [Question(q, r) for q, r, _ in rows]
+    questions = [Pair(q, r) for q, r, _ in rows]
     answers = [answer for *_, answer in rows]
     replies = Replies("batch", answers, [None] * len(rows), 10.0, 0, failure or None)
-    testset = TestSet(Path(f"{name}.jsonl"), questions)
+    testset = PairFile(Path(f"{name}.jsonl"), questions)
     judgement = Judgement(
         "http://127.0.0.1:1", datetime.now(timezone.utc), Conditions(), Health("batch", "batch", 0),
         "batch", None, [Result(testset, questions, replies, score(questions, answers))],
@@ -119,8 +120,8 @@ def test_another_test_set_gets_none_unless_it_is_named_dev(tmp_path: Path) -> No
 
 
 def test_a_known_test_set_gets_none_whatever_it_is_called(tmp_path: Path) -> None:
-    asked = read_questions(ROOT / "data/sample/testset_bonus.jsonl")[:3]
-    rows = [(q.question, q.reference, q.reference) for q in asked]
+    asked = read_pairs(ROOT / "data/sample/testset_bonus.jsonl").pairs[:3]
+    rows = [(q.question, q.answer, q.answer) for q in asked]
     done = run(str(write(tmp_path, "dev", rows)), "--dev", "dev")
     assert done.exit_code == 1 and "testset_bonus" in done.output
 

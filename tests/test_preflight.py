@@ -10,24 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from common.device_table import Device, device
+from common.facts import FACTS, PREDICT_LIMIT_S, measured
+from common.model_shape import ShapeError
+from common.roofline import floor_seconds
+from judging.testset import read_testset
 from preflight import budgets
-from preflight.lines import FACTS
-from preflight.model import Model, from_config, from_directory
+from preflight.model import Model, ModelError, from_config, from_directory
+from preflight.workloads import recorded_workloads, workload_of
 from tests.hub_standin import HubStandin
 from tests.model_dirs import lfs_pointer, write_model
+from tests.shapes import QWEN3_4B
 
 ROOT = Path(__file__).parents[1]
-QWEN3_4B = {
-    "model_type": "qwen3",
-    "hidden_size": 2560,
-    "intermediate_size": 9728,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "vocab_size": 151936,
-    "tie_word_embeddings": True,
-}
 SERVICE = """
 import json, os, time
 
@@ -246,6 +241,13 @@ def test_only_committed_files_count(preflight, repository, tmp_path):
     assert lines["repository: Dockerfile"]["figure"] == "missing"
 
 
+def test_a_dockerfile_that_docker_would_refuse(preflight, repository, tmp_path):
+    repository.change("Dockerfile", "ENV MODEL_DIR=", "ENV X=1 Y ")
+    _, lines = preflight("--offline", "--config", config(tmp_path))
+    assert lines["repository: Dockerfile"]["state"] == "fail"
+    assert "'Y' has no value" in lines["repository: Dockerfile"]["why"]
+
+
 def test_another_base_image(preflight, repository, tmp_path):
     repository.change("Dockerfile", "torch2.6", "torch2.7")
     _, lines = preflight("--offline", "--config", config(tmp_path))
@@ -299,7 +301,7 @@ def test_the_weights_format_is_one_that_the_device_takes(preflight, model, quant
     assert lines["model: weights' format"]["state"] == state
 
 
-def test_a_start_that_the_ladder_would_give_up_is_told(preflight, repository, tmp_path):
+def test_a_tuned_start_that_would_be_aborted_is_told(preflight, repository, tmp_path):
     _, lines = preflight("--offline", "--config", config(tmp_path))
     line = lines["health: tuned start kept"]
     assert (line["state"], line["limit"]) == ("note", "125 s")
@@ -311,7 +313,7 @@ def test_a_start_that_the_ladder_would_give_up_is_told(preflight, repository, tm
     assert lines["health: tuned start kept"]["limit"] == "140 s"
 
 
-def test_the_ladders_budget_is_the_services_own():
+def test_the_start_ups_budget_is_the_services_own():
     from serving.settings import Settings
 
     for name in ("health_budget_s", "startup_reserve_s"):
@@ -320,7 +322,7 @@ def test_the_ladders_budget_is_the_services_own():
 
 def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
     shutil.copytree(ROOT / "serving", repository.directory / "serving")
-    (repository.directory / "serve.env").write_text("DATA_PARALLEL_SIZE=2\n")
+    (repository.directory / "serve.env").write_text("TENSOR_PARALLEL_SIZE=2\n")
     repository.commit()
     _, lines = preflight("--offline", "--config", config(tmp_path))
     assert failing(lines) == {"repository: GPUs"}
@@ -336,6 +338,8 @@ def test_the_model_of_the_dockerfile_is_asked_of_the_hub(preflight, repository, 
         hub.publish("me/book", model)
         _, lines = preflight(env=env)
         assert "file list of me/book@master" in lines["build: weights"]["why"]
+        assert lines["memory: device"]["state"] == "ok"  # its config.json was asked for, too
+        assert lines["model: weights' format"]["figure"] == "plain"
         hub.private.add("me/book")
         # The user's own token would open it; the judge has none.
         _, lines = preflight(env={**env, "MODELSCOPE_API_TOKEN": "ms-mine"})
@@ -345,45 +349,83 @@ def test_the_model_of_the_dockerfile_is_asked_of_the_hub(preflight, repository, 
 
 def test_qwen3_4b_by_its_config(tmp_path):
     bf16 = from_config(config(tmp_path), "bf16")
-    assert bf16.parameters == 4_022_468_096  # as published: 4.02 B
-    assert bf16.weight_bytes == 2 * bf16.parameters
-    assert bf16.kv_bytes_per_token == 147_456
+    assert bf16.weight_bytes == bf16.total_bytes == 2 * 4_022_468_096  # as published: 4.02 B
     awq = from_config(config(tmp_path), "awq")
     assert 0.3 < awq.weight_bytes / bf16.weight_bytes < 0.35
 
 
-def test_the_roofline_agrees_with_the_floor_recorded_on_an_h100(tmp_path):
-    work = next(w for w in budgets.recorded_workloads() if w.name == "bonus")
+def test_predict_is_the_recorded_floor_times_what_vllm_took_over_it(tmp_path):
+    bonus = recorded_workloads()[0]
     model = from_config(config(tmp_path), "bf16")
-    floor = budgets.roofline_seconds(model, budgets.device("h100"), work, 512)
-    assert floor == pytest.approx(2.1, abs=0.1)
+    batch, _ = budgets.predict_lines(model, device("h100"), bonus, serial=False)
+    # bench/results/serve_h100.json: 3.54 s on the slower host, where the floor is 2.08 s.
+    assert (batch.what, batch.state) == ("bonus, batch", "ok")
+    assert float(batch.figure.removesuffix(" s")) == pytest.approx(3.54, rel=0.02)
 
 
 def test_more_answers_at_once_never_take_longer(tmp_path):
-    work = next(w for w in budgets.recorded_workloads() if w.name == "bonus")
-    model, device = from_config(config(tmp_path), "bf16"), budgets.device("metax-c500")
-    times = [budgets.roofline_seconds(model, device, work, n) for n in (1, 16, 256, 358, 999)]
+    work = recorded_workloads()[0]
+    model, target = from_config(config(tmp_path), "bf16"), device("metax-c500")
+    lengths = (work.prompt_tokens, work.answer_tokens)
+    times = [
+        floor_seconds(model.shape, model.weight_bytes, *lengths, target, n)
+        for n in (1, 16, 256, 358, 999)
+    ]
     assert times == sorted(times, reverse=True)
     # One at a time: every answer token reads all weights once, and no fewer.
-    assert times[0] > work.answer_tokens * model.weight_bytes / device.bytes_per_s
+    assert times[0] > sum(work.answer_tokens) * model.weight_bytes / target.bytes_per_s
+
+
+def test_a_device_too_slow_for_predict(tmp_path):
+    slow = Device("slow", "slow", "cpu", 64e9, 20e9, None, 16, "made up")
+    model = from_config(config(tmp_path), "bf16")
+    lines = list(budgets.predict_lines(model, slow, recorded_workloads()[0], serial=False))
+    told = [(line.what, line.state, line.limit) for line in lines]
+    limit = f"{PREDICT_LIMIT_S:.0f} s"
+    assert told == [("bonus, batch", "fail", limit), ("bonus, serial", "note", limit)]
+
+
+def test_the_recorded_workloads_are_as_long_as_what_was_counted():
+    bonus, basic = recorded_workloads()
+    assert (bonus.questions, max(bonus.answer_tokens)) == (358, 526)
+    assert sum(bonus.answer_tokens) == pytest.approx(44_303, rel=0.01)
+    assert (basic.questions, max(basic.answer_tokens)) == (292, 97)
+    assert sum(basic.answer_tokens) / 292 == pytest.approx(68.5, rel=0.01)
+
+
+def test_a_test_sets_own_lengths(testset):
+    work = workload_of(read_testset(testset))
+    assert list(work.prompt_tokens) == [68 + round(4 / measured("chars_per_token"))] * 5
+    assert list(work.answer_tokens) == [round(9 / measured("chars_per_token"))] * 5
 
 
 def test_too_little_memory():
     model = Model("big", "made up", 60 * 10**9, 60 * 10**9)
-    line = budgets.memory_line(
-        model, budgets.device("metax-c500"), budgets.recorded_workloads(), 0.9
-    )
+    line = budgets.memory_line(model, device("metax-c500"), recorded_workloads(), 0.9)
     assert line.state == "fail"
+
+
+def test_a_model_of_unknown_shape_is_not_estimated(preflight, model):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "model_type": "qwen3_moe"}))
+    code, lines = preflight("--offline", "--no-rehearsal", "--model-dir", model)
+    assert code == 0
+    for what in ("predict: bonus, batch", "memory: device"):
+        assert lines[what]["state"] == "unknown" and "qwen3_moe" in lines[what]["why"]
+    assert lines["build: weights"]["figure"] and lines["health: start"]["state"] == "ok"
+    with pytest.raises(ShapeError, match="qwen3_moe"):
+        from_config(model / "config.json", "bf16")
+
+
+def test_a_directory_that_is_no_model(tmp_path):
+    with pytest.raises(ShapeError, match="config.json"):
+        from_directory(tmp_path)
+    config(tmp_path)
+    with pytest.raises(ModelError, match="no weights"):
+        from_directory(tmp_path)
 
 
 def test_a_directory_counts_one_weight_format(model):
     (model / "pytorch_model.bin").write_bytes(b"x" * 50)
     weights = (model / "model.safetensors").stat().st_size
     assert from_directory(model).weight_bytes == weights
-
-
-def test_every_recorded_fact_names_its_source():
-    for group in ("devices", "workloads", "measured"):
-        assert all(record["source"] for record in FACTS[group].values())
-    assert FACTS["base_image"]["source"]
-    assert all(record["why"] for record in FACTS["assumed"].values())

@@ -1,7 +1,6 @@
 """Test sets: what the contest's docx files and jsonl rows hold, and nothing else."""
 
 import json
-import logging
 from pathlib import Path
 
 import docx
@@ -10,8 +9,11 @@ from docx.oxml import OxmlElement
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from judging.docx_layout import Line, parse_lines
-from judging.questions import Question, TestSetError, read_questions, read_testset
+from common.pairs import Pair, PairsError
+from common.rows import read_pairs
+from common.word.reader import parse_lines
+from common.word.text import Line
+from judging.testset import read_testset
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 
@@ -19,7 +21,7 @@ REAL = Path(__file__).parents[2] / "shared" / "real"
 def pairs_of(text):
     """Questions and references of a text, one paragraph a line."""
     questions, _ = parse_lines(lines_of(text))
-    return [(row.question, row.reference) for row in questions]
+    return [(row.question, row.answer) for row in questions]
 
 
 def lines_of(text):
@@ -47,14 +49,12 @@ def write_lines(path, *rows):
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/real")
 def test_the_real_test_set():
     testset = read_testset(REAL / "testset_basic.docx")
-    assert len(testset.questions) == 100
-    assert testset.questions[0].question == "什么是数据并行性？"
-    assert testset.questions[0].where == "paragraph 2"
-    assert {row.section.split()[0] for row in testset.questions} == {f"第{n}章" for n in "23456"}
-    for row in testset.questions:
-        assert not any(
-            word in row.question + row.reference for word in ("答案：", "问题：", "第3章")
-        )
+    assert len(testset.pairs) == 100
+    assert testset.pairs[0].question == "什么是数据并行性？"
+    assert testset.pairs[0].where == "paragraph 2"
+    assert {row.section.split()[0] for row in testset.pairs} == {f"第{n}章" for n in "23456"}
+    for row in testset.pairs:
+        assert not any(word in row.question + row.answer for word in ("答案：", "问题：", "第3章"))
     # The file's two formulas are in no paragraph's text; the judge cannot see them either.
     assert len(testset.warnings) == 1
     assert "paragraph 171, 203: a formula" in testset.warnings[0]
@@ -114,7 +114,7 @@ add<<<1, 32>>>(c);
 def test_numbered_lines_before_a_question_are_headings(heading):
     text = f"问题：甲？\n答案：乙。\n{heading}\n问题：丙？\n答案：丁。"
     questions, warnings = parse_lines(lines_of(text))
-    assert [row.reference for row in questions] == ["乙。", "丁。"]
+    assert [row.answer for row in questions] == ["乙。", "丁。"]
     assert questions[0].section == ""
     assert questions[1].section == heading.strip().split("\n")[-1]
     assert warnings == []
@@ -196,15 +196,15 @@ def test_docx_soft_breaks_tables_and_outline_levels(tmp_path):
     document.save(str(path))
 
     testset = read_testset(path)
-    assert testset.questions == [
-        Question(
+    assert testset.pairs == [
+        Pair(
             "怎样启动核函数？",
             "用三重尖括号：\nadd<<<1, 32>>>(c);\n  sync();\n就这样。\n小结",
             "向量加法",
-            "paragraph 2",
         ),
-        Question("甲？", "乙。", "内存模型", "paragraph 6"),
+        Pair("甲？", "乙。", "内存模型"),
     ]
+    assert [pair.where for pair in testset.pairs] == ["paragraph 2", "paragraph 6"]
     assert testset.name == "set"
     assert testset.warnings == [
         "paragraph 4: a bold last line, kept in the answer; "
@@ -235,10 +235,10 @@ def test_no_docx_crashes_the_reader(tmp_path, paragraphs):
     path = write_docx(tmp_path / "wild.docx", paragraphs)
     try:
         testset = read_testset(path)
-    except TestSetError as error:
+    except PairsError as error:
         assert "wild.docx" in str(error)
     else:
-        assert all(row.question and row.reference for row in testset.questions)
+        assert all(row.question and row.answer for row in testset.pairs)
 
 
 PLAIN = st.text(
@@ -261,8 +261,8 @@ def test_generated_pairs_come_back_as_they_were(tmp_path, rows):
             paragraphs.append(section)
         paragraphs += [f"问题：{question}", f"答案：{answer}", *code]
         expected.append((question, "\n".join([answer, *code]).rstrip("\n"), section))
-    read = read_questions(write_docx(tmp_path / "pairs.docx", paragraphs))
-    assert [(row.question, row.reference, row.section) for row in read] == expected
+    read = read_pairs(write_docx(tmp_path / "pairs.docx", paragraphs)).pairs
+    assert [(row.question, row.answer, row.section) for row in read] == expected
 
 
 def test_damaged_or_foreign_files_are_named(tmp_path):
@@ -274,14 +274,14 @@ def test_damaged_or_foreign_files_are_named(tmp_path):
         "flipped.docx": whole[:2000] + b"\0" * 3000 + whole[5000:],
     }.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(TestSetError, match=name):
-            read_questions(tmp_path / name)
-    with pytest.raises(TestSetError, match="no such file"):
-        read_questions(tmp_path / "missing.docx")
-    with pytest.raises(TestSetError, match="expected a .docx or .jsonl"):
-        read_questions(tmp_path / "old.doc")
-    with pytest.raises(TestSetError, match="no question with an answer"):
-        read_questions(write_docx(tmp_path / "prose.docx", ["第1章", "只有正文。"]))
+        with pytest.raises(PairsError, match=name):
+            read_pairs(tmp_path / name)
+    with pytest.raises(PairsError, match="no such file"):
+        read_pairs(tmp_path / "missing.docx")
+    with pytest.raises(PairsError, match="expected a .docx or .jsonl"):
+        read_pairs(tmp_path / "old.doc")
+    with pytest.raises(PairsError, match="no question with an answer"):
+        read_pairs(write_docx(tmp_path / "prose.docx", ["第1章", "只有正文。"]))
 
 
 @FEWER
@@ -294,7 +294,7 @@ def test_a_damaged_docx_is_refused_or_read_never_a_crash(tmp_path, data):
     path.write_bytes(whole[:start] + noise + whole[start + len(noise) :])
     try:
         read_testset(path)
-    except TestSetError as error:
+    except PairsError as error:
         assert "damaged.docx" in str(error)
 
 
@@ -313,8 +313,8 @@ def test_jsonl_rows_of_every_kind(tmp_path):
         {"instruction": "甲？", "output": "乙。"},
         {"question": "甲\u2028？", "answer": "乙。"},
     )
-    rows = read_questions(path)
-    assert [(row.question, row.reference) for row in rows[:5]] == [("甲？", "乙。")] * 5
+    rows = read_pairs(path).pairs
+    assert [(row.question, row.answer) for row in rows[:5]] == [("甲？", "乙。")] * 5
     assert rows[5].question == "甲\u2028？"
     assert rows[1].section == "第1章"
     assert rows[5].where == "line 6"
@@ -323,7 +323,7 @@ def test_jsonl_rows_of_every_kind(tmp_path):
 def test_jsonl_takes_a_byte_order_mark_blank_lines_and_windows_line_ends(tmp_path):
     path = tmp_path / "set.jsonl"
     path.write_bytes('\ufeff{"question": "甲？", "answer": "乙。"}\r\n\r\n'.encode())
-    assert [row.reference for row in read_questions(path)] == ["乙。"]
+    assert [row.answer for row in read_pairs(path).pairs] == ["乙。"]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,8 @@ def test_jsonl_takes_a_byte_order_mark_blank_lines_and_windows_line_ends(tmp_pat
         ("{", "line 2: not JSON"),
         ("[" * 100_000, "line 2: not JSON"),
         ("[1]", "line 2: expected an object"),
-        ('{"question": "甲？"}', "line 2: found neither"),
+        ('{"question": "甲", "question": "乙", "answer": "丙"}', "line 2: question: stands twice"),
+        ('{"question": "甲？"}', "line 2: reference or answer: missing"),
         ('{"question": 1, "answer": "乙"}', "line 2: question: expected text, got int"),
         ('{"question": "甲", "answer": null}', "line 2: answer: expected text, got NoneType"),
         ('{"messages": "甲"}', "line 2: messages: expected a list"),
@@ -343,26 +344,25 @@ def test_jsonl_takes_a_byte_order_mark_blank_lines_and_windows_line_ends(tmp_pat
 def test_a_bad_jsonl_row_is_named(tmp_path, line, message):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"question": "甲？", "answer": "乙。"}\n' + line, "utf-8")
-    with pytest.raises(TestSetError, match=message):
-        read_questions(path)
+    with pytest.raises(PairsError, match=message):
+        read_pairs(path)
 
 
-def test_jsonl_that_is_not_utf8_or_empty(tmp_path):
+def test_jsonl_in_an_unknown_encoding_or_empty(tmp_path):
     path = tmp_path / "set.jsonl"
-    path.write_bytes('{"question": "甲？", "answer": "乙。"}'.encode("gbk"))
-    with pytest.raises(TestSetError, match="not UTF-8"):
-        read_questions(path)
+    path.write_bytes('{"question": "なに？", "answer": "こたえ"}'.encode("shift_jis"))
+    with pytest.raises(PairsError, match="not UTF-8"):
+        read_pairs(path)
     path.write_text("", "utf-8")
-    with pytest.raises(TestSetError, match="no question with an answer"):
-        read_questions(path)
+    with pytest.raises(PairsError, match="no question with an answer"):
+        read_pairs(path)
 
 
-def test_empty_fields_are_left_out_with_a_warning(tmp_path, caplog):
+def test_empty_fields_are_left_out_with_a_warning(tmp_path):
     path = write_lines(
         tmp_path / "set.jsonl",
         {"question": "甲？", "answer": " "},
         {"question": "甲？", "answer": "乙。"},
     )
-    with caplog.at_level(logging.WARNING):
-        assert len(read_questions(path)) == 1
-    assert "line 1: the answer is empty" in caplog.text
+    found = read_pairs(path)
+    assert len(found.pairs) == 1 and found.warnings == ["line 1: the answer is empty, left out"]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from serving.engine.base import Batch, EngineError
 from serving.engine.recovery import Fault, Recovery, fault_of
-from serving.engine.scheduler import StepLoop
+from serving.engine.scheduler import Scheduler
 
 pytestmark = pytest.mark.vllm
 
 
 class FailingEngine:
-    """As much of `llm_engine` as the loop uses; an answer takes as many steps as its prompt says.
+    """What the scheduler uses of `llm_engine`; an answer takes as many steps as its prompt says.
 
     poison: first tokens of prompts that fail every step they are in. room: more requests than this
     are out of memory. stumbles: numbers of steps that fail once.
@@ -76,25 +76,25 @@ def decode(token_ids: list[int]) -> str:
     return f"answer {token_ids[-1] - 1000}" if token_ids[-1] >= 1000 else "x" * len(token_ids)
 
 
-class Mender:
-    """Makes the same engine again, so many times."""
+class Owner:
+    """Restarts the same engine, so many times."""
 
     def __init__(self, engine: FailingEngine, lives: int = 0):
         self.engine, self.lives, self.reports = engine, lives, 0
 
-    def remake(self) -> Any:
+    def restart(self) -> Any:
         if self.lives <= 0:
             raise EngineError("no more engines")
         self.lives -= 1
         return FailingEngine(self.engine.poison, self.engine.room, set())
 
-    def remake_seconds(self) -> float:
+    def restart_seconds(self) -> float:
         return 0.0
 
     def free_memory(self) -> None:
         pass
 
-    def report(self, fault: Fault, held: list[Any], outcome: str) -> None:
+    def report_crash(self, fault: Fault, unfinished: list[Any], outcome: str) -> None:
         self.reports += 1
 
 
@@ -102,26 +102,24 @@ def prompts(count: int, first: int = 100) -> list[list[int]]:
     return [[first + i, 1 + i % 5] for i in range(count)]
 
 
-def drive(loop: StepLoop, recovery: Recovery, limit: int = 20_000) -> None:
+def drive(scheduler: Scheduler, recovery: Recovery, limit: int = 20_000) -> None:
     """The engine thread's loop, until there is nothing to do."""
     for _ in range(limit):
-        if not loop.busy:
+        if not scheduler.busy:
             return
         fault = None
         try:
-            loop.step()
+            scheduler.step()
         except Exception as error:  # noqa: BLE001 - as the engine's thread does
             fault = fault_of(error)
-        if fault is None:
-            recovery.advance()
-        else:
-            recovery.failed(fault)
+        if fault is not None:
+            recovery.recover(fault)
     raise AssertionError("it does not end")
 
 
-def made(engine: FailingEngine, slots: int, lives: int = 0) -> tuple[StepLoop, Recovery]:
-    loop = StepLoop(engine, decode, 0.0, slots)
-    return loop, Recovery(loop, Mender(engine, lives))
+def made(engine: FailingEngine, slots: int, lives: int = 0) -> tuple[Scheduler, Recovery]:
+    scheduler = Scheduler(engine, decode, 0.0, slots)
+    return scheduler, Recovery(scheduler, Owner(engine, lives))
 
 
 @settings(deadline=None, max_examples=100)
@@ -137,43 +135,40 @@ def test_whatever_fails_every_other_answer_is_right(
     count: int, poison: set[int], room: int, stumbles: set[int], slots: int, late: int
 ) -> None:
     engine = FailingEngine(poison, room, stumbles)
-    loop, recovery = made(engine, slots, lives=50)
+    scheduler, recovery = made(engine, slots, lives=50)
     end = time.monotonic() + 600
     first = Batch(prompts(count), [9] * count, end)
-    loop.add(first)
+    scheduler.add(first)
     for _ in range(late):
-        if loop.busy:
+        if scheduler.busy:
             try:
-                loop.step()
+                scheduler.step()
             except RuntimeError as error:
-                recovery.failed(fault_of(error))
-            else:
-                recovery.advance()
+                recovery.recover(fault_of(error))
     second = Batch(prompts(3, 500), [9] * 3, end)
-    recovery.accept(second)
-    recovery.advance()
-    drive(loop, recovery)
+    scheduler.add(second)
+    drive(scheduler, recovery)
     assert first.done.done() and second.done.done()
     assert [a.text for a in second.answers()] == [f"answer {500 + i}" for i in range(3)]
     wrong = [100 + i for i, a in enumerate(first.answers()) if a.text != f"answer {100 + i}"]
     assert wrong == sorted(poison & set(range(100, 100 + count)))
-    assert recovery.blamed == len(wrong)
-    assert not recovery.mending
+    assert recovery.bad_prompts == len(wrong)
+    assert not recovery.in_progress and not scheduler.retrying
 
 
 def test_a_dead_engine_without_another_ends_with_what_there_is() -> None:
     engine = FailingEngine(set(), 99, set())
-    loop, recovery = made(engine, 8)
+    scheduler, recovery = made(engine, 8)
     begun = Batch([[100, 9], [101, 1]], [9, 9], time.monotonic() + 60)
     late = Batch([[1, 9]], [9], time.monotonic() + 60)
-    loop.add(begun)
-    loop.step()
-    loop.step()
-    loop.add(late)
+    scheduler.add(begun)
+    scheduler.step()
+    scheduler.step()
+    scheduler.add(late)
     engine.dead = True
     with pytest.raises(EngineError, match="no more engines") as caught:
-        drive(loop, recovery)
-    recovery.give_up(EngineError(str(caught.value)))
+        drive(scheduler, recovery)
+    scheduler.fail_all(EngineError(str(caught.value)))
     assert [a.text for a in begun.answers()] == ["xx", "answer 101"]
     with pytest.raises(EngineError, match="no more engines"):
         late.answers()
@@ -181,28 +176,79 @@ def test_a_dead_engine_without_another_ends_with_what_there_is() -> None:
 
 def test_deadlines_hold_while_a_bad_prompt_is_looked_for() -> None:
     engine = FailingEngine({100}, 99, set())
-    loop, recovery = made(engine, 8)
-    loop.add(
+    scheduler, recovery = made(engine, 8)
+    scheduler.add(
         Batch([[100, 1], *[[n, 10**9] for n in range(200, 203)]], [9] * 4, time.monotonic() + 1)
     )
     began = time.monotonic()
-    drive(loop, recovery, 10**9)
+    drive(scheduler, recovery, 10**9)
     assert 0.9 < time.monotonic() - began < 1.5
 
 
 def test_what_is_due_before_a_new_engine_is_there_is_answered_at_once() -> None:
     engine = FailingEngine(set(), 99, set())
-    loop, recovery = made(engine, 8, lives=1)
-    recovery._mender.remake_seconds = lambda: 30.0
+    scheduler, recovery = made(engine, 8, lives=1)
+    recovery._owner.restart_seconds = lambda: 30.0
     soon = Batch([[100, 9]], [9], time.monotonic() + 20)
     later = Batch([[101, 2]], [9], time.monotonic() + 90)
-    loop.add(soon)
-    loop.add(later)
-    loop.step()
+    scheduler.add(soon)
+    scheduler.add(later)
+    scheduler.step()
     engine.dead = True
-    drive(loop, recovery)
+    drive(scheduler, recovery)
     assert (soon.answers()[0].text, soon.answers()[0].finish_reason) == ("x", "deadline")
     assert later.answers()[0].text == "answer 101"
+
+
+def test_nothing_goes_through_recovery_until_a_step_fails() -> None:
+    engine = FailingEngine(set(), 99, set())
+    scheduler, recovery = made(engine, 8)
+    batch = Batch(prompts(20), [9] * 20, time.monotonic() + 60)
+    scheduler.add(batch)
+    recovery.recover = None  # a call would raise
+    drive(scheduler, recovery)
+    assert [a.text for a in batch.answers()] == [f"answer {100 + i}" for i in range(20)]
+    assert not scheduler.retrying
+
+
+def test_newcomers_are_held_apart_until_the_retries_are_done() -> None:
+    engine = FailingEngine({100}, 99, set())
+    scheduler, recovery = made(engine, 8)
+    end = time.monotonic() + 60
+    failing = Batch([[100, 1], [101, 3]], [9] * 2, end)
+    scheduler.add(failing)
+    with pytest.raises(RuntimeError) as caught:
+        scheduler.step()
+    recovery.recover(fault_of(caught.value))
+    assert scheduler.retrying
+    newcomer = Batch([[200, 1]], [9], end)
+    scheduler.add(newcomer)
+    assert scheduler.waiting == 3  # two retried, not in the engine yet, and the newcomer
+    while scheduler.retrying and not failing.done.done():
+        assert not newcomer.done.done()
+        try:
+            scheduler.step()
+        except RuntimeError as error:
+            recovery.recover(fault_of(error))
+    drive(scheduler, recovery)
+    assert [a.text for a in failing.answers()] == ["", "answer 101"]
+    assert newcomer.answers()[0].text == "answer 200"
+    assert not scheduler.retrying
+
+
+def test_a_prompt_that_runs_out_of_memory_alone_gives_the_others_their_slots_back() -> None:
+    class Greedy(FailingEngine):
+        def step(self) -> list[Any]:
+            if any(s.ids[0] == 100 for s in self.output_processor.request_states.values()):
+                raise RuntimeError("CUDA out of memory")
+            return super().step()
+
+    scheduler, recovery = made(Greedy(set(), 99, set()), 32)
+    batch = Batch(prompts(10), [9] * 10, time.monotonic() + 60)
+    scheduler.add(batch)
+    drive(scheduler, recovery)
+    assert [a.text for a in batch.answers()] == ["", *(f"answer {101 + i}" for i in range(9))]
+    assert scheduler.slots == 32
 
 
 def test_a_fault_keeps_no_frame_and_knows_its_kind() -> None:

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from common.pairs import Pair, PairFile, Place
 from judging import charts
 from judging.client import Health, Replies
 from judging.differences import LONGEST_TEXT, differences
 from judging.html_report import WORST_SHOWN, render
 from judging.judge import Conditions, Judgement, Result, score
-from judging.questions import Question, TestSet
 from judging.report import DEMO_NOTE, answer_rows, manifest_chain, summary, table, write_report
 
 HOSTILE = '<script>alert("&amp;")</script><img src=http://example.org/x.png onerror=alert(1)> CUDA'
@@ -34,8 +34,11 @@ MANIFEST = {
 def result_of(pairs, name="basic", failure=None, seconds=None, total=2.0, sections=()):
     """A judged test set from (reference, answer) pairs."""
     questions = [
-        Question(
-            f"问题{number}？", reference, (*sections, *[""] * len(pairs))[number], f"line {number}"
+        Pair(
+            f"问题{number}？",
+            reference,
+            (*sections, *[""] * len(pairs))[number],
+            place=Place("basic.docx", f"line {number}"),
         )
         for number, (reference, _) in enumerate(pairs)
     ]
@@ -48,7 +51,7 @@ def result_of(pairs, name="basic", failure=None, seconds=None, total=2.0, sectio
         0,
         failure,
     )
-    testset = TestSet(Path(f"sets/{name}.docx"), questions, [f"{name}: a doubt"])
+    testset = PairFile(Path(f"sets/{name}.docx"), questions, [f"{name}: a doubt"])
     return Result(testset, questions, replies, score(questions, answers))
 
 
@@ -139,7 +142,7 @@ def test_a_failed_set_scores_nothing_and_says_why():
 def test_sets_of_the_same_name_are_told_apart():
     first, second = result_of([("CUDA", "CUDA")]), result_of([("a", "a")])
     second = Result(
-        TestSet(Path("other/basic.docx"), second.questions),
+        PairFile(Path("other/basic.docx"), second.questions),
         second.questions,
         second.replies,
         second.scores,
@@ -253,11 +256,11 @@ def test_files_hold_what_was_judged(tmp_path):
 
 
 def test_answers_can_be_judged_again_as_a_test_set(tmp_path):
-    from judging.questions import read_questions
+    from common.rows import read_pairs
 
     summed, rows = told(judgement_of(result_of([("CUDA", "warp")])))
-    read = read_questions(write_report(summed, rows, tmp_path) / "answers.jsonl")
-    assert [(row.question, row.reference) for row in read] == [("问题0？", "CUDA")]
+    read = read_pairs(write_report(summed, rows, tmp_path) / "answers.jsonl").pairs
+    assert [(row.question, row.answer) for row in read] == [("问题0？", "CUDA")]
 
 
 # --- html ---------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT, free_port
+from common.ports import free_port
+from tests.conftest import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,18 +53,65 @@ def test_ctrl_c_leaves_nothing_running(tiny_model: Path, moment: str) -> None:
     assert not [line for line in left if port in line]
 
 
+def test_term_ends_it_all_too(tiny_model: Path) -> None:
+    port = str(free_port())
+    variables = {**os.environ, "PORT": port, "MODEL_DIR": str(tiny_model)}
+    with subprocess.Popen(
+        ["bash", "run.sh"], cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "service: starting" in line:
+                break
+        time.sleep(1)
+        process.terminate()
+        assert process.wait(30) == 143
+    left = [p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"]]
+    assert not [line for line in left if port in line]
+
+
+def run_sh(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "run.sh", *words],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_service_that_does_not_start_shows_its_last_words(tiny_model: Path) -> None:
+    port = str(free_port())
+    done = run_sh(PORT=port, MODEL_DIR=str(tiny_model), MAX_TOKENS="many")
+    assert done.returncode == 1
+    assert "The service stopped while starting" in done.stderr
+    assert "MAX_TOKENS" in done.stderr and "report/server.log" in done.stderr
+
+
+def test_judging_where_nothing_listens_says_so_at_once() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    done = run_sh("judge", url, "data/sample/testset_basic.docx")
+    assert time.monotonic() - began < 60  # not the judge's 180 s
+    assert done.returncode == 1
+    assert f"nothing listens at {url}" in done.stderr
+
+
+def test_errors_are_one_clear_line() -> None:
+    for words in (["no-such-command"], ["judge", "http://127.0.0.1:1"]):
+        done = run_sh(*words)
+        assert done.returncode == 2
+        (line,) = done.stderr.replace("\x1b[31m", "").replace("\x1b[0m", "").splitlines()
+        assert not line.endswith("2") and "bash run.sh" in line
+
+
 def test_a_port_in_use_is_named_and_not_moved(tiny_model: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("0.0.0.0", 0))
         holder.listen()
         port = str(holder.getsockname()[1])
-        done = subprocess.run(
-            ["bash", "run.sh"],
-            cwd=ROOT,
-            env={**os.environ, "PORT": port, "MODEL_DIR": str(tiny_model)},
-            capture_output=True,
-            text=True,
-        )
+        done = run_sh(PORT=port, MODEL_DIR=str(tiny_model))
     assert done.returncode == 1
     assert f"Port {port} cannot be used" in done.stderr
     assert f"pid {os.getpid()}" in done.stderr

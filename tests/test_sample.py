@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rapidfuzz import fuzz
 
+from common.rows import read_pairs
 from data.sample import make_docx
-from judging.questions import read_questions
 from judging.scoring import accuracy, judge_tokens
 
 SAMPLE = Path(make_docx.__file__).parent
@@ -112,8 +112,8 @@ def test_testset_ceiling_is_honest(name):
 
 @pytest.mark.parametrize("name", TESTSETS)
 def test_docx_testset_reads_back_as_its_source(name):
-    read = read_questions(SAMPLE / f"{name}.docx")
-    assert [(q.question, q.reference) for q in read] == [
+    read = read_pairs(SAMPLE / f"{name}.docx").pairs
+    assert [(q.question, q.answer) for q in read] == [
         (row["question"], row["answer"]) for row in TESTSETS[name]
     ]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.rows import read_pairs
 from judging import scoring
-from judging.questions import read_questions
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 
@@ -217,8 +217,8 @@ def test_speed_is_characters_by_seconds():
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs ../shared/real")
 def test_baselines_of_the_real_test_set():
-    rows = read_questions(REAL / "testset_basic.docx")
-    references = [row.reference for row in rows]
+    rows = read_pairs(REAL / "testset_basic.docx").pairs
+    references = [row.answer for row in rows]
     scores = scoring.score_answers(references, references, [row.question for row in rows])
     assert len(rows) == 100
     assert scores.accuracy == scores.ceiling == pytest.approx(0.85)

@@ -1,9 +1,10 @@
-"""Settings: from the environment, all errors at once, and README's table of them."""
+"""Settings: from the environment, all errors at once, and the page's table of them."""
 
 from pathlib import Path
 
 import pytest
 
+from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from serving.settings import Settings, SettingsError, load_settings, settings_table
 
 
@@ -70,11 +71,11 @@ def test_a_file_that_was_named_must_be_there(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_defaults_keep_the_judges_limits() -> None:
     settings = Settings()
-    assert settings.predict_budget_s < 360
-    assert settings.health_budget_s < 180
+    assert settings.predict_budget_s < PREDICT_LIMIT_S
+    assert settings.health_budget_s < HEALTH_LIMIT_S
     assert settings.serve_mode == "batch"
 
 
-def test_readme_has_the_table_of_the_class() -> None:
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
-    assert settings_table() in readme, "run: python -m serving.settings, and paste it"
+def test_the_page_has_the_table_of_the_class() -> None:
+    page = Path(__file__).parents[1].joinpath("docs/serving.md").read_text("utf-8")
+    assert settings_table() in page, "run: python -m serving.settings, and paste it"

@@ -1,7 +1,8 @@
-"""The start-up ladder, on the real service: a second, eager start, and an end with a reason."""
+"""Start-up on the real service: an eager start after a failed one, and an end with a reason."""
 
 import asyncio
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,12 +21,12 @@ QUESTION, ANSWER = next(iter(TINY_PAIRS.items()))
 def test_a_tuned_start_that_fails_is_followed_by_an_eager_one(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    # Every version refuses this draft model; the second rung leaves tuning out.
+    # Every version refuses this draft model; the eager start leaves tuning out.
     bad = '{"speculative_config": {"model": "/no/such/draft", "num_speculative_tokens": 1}}'
     with running_service(tmp_path, MODEL_DIR=str(tiny_model), ENGINE_ARGS=bad) as service:
         service.wait_until_ready()
         startup = service.client.get("/info").json()["startup"]
-        assert startup["rung"] == "eager"
+        assert startup["mode"] == "eager"
         assert startup["why"].startswith("vLLM failed to start")
         reply = service.client.post("/predict", json={"prompt": QUESTION})
         assert reply.json() == {"response": ANSWER}
@@ -41,7 +42,7 @@ def test_a_tuned_start_that_takes_too_long_is_followed_by_an_eager_one(
         service.wait_until_ready()
         assert service.process.pid == pid
         startup = service.client.get("/info").json()["startup"]
-        assert startup["rung"] == "eager"
+        assert startup["mode"] == "eager"
         assert "not ready" in startup["why"]
         assert service.client.post("/predict", json={"prompt": [QUESTION]}).json() == {
             "response": [ANSWER]
@@ -56,6 +57,23 @@ def test_when_nothing_is_ready_in_time_the_process_says_so_and_ends(
     with running_service(tmp_path, MODEL_DIR=str(tiny_model), **variables) as service:
         assert service.process.wait(60) == 3
         assert "HEALTH_BUDGET_S=3" in service.log()
+
+
+def test_a_missing_chat_template_ends_the_process_with_a_sentence(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (model / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((model / "tokenizer_config.json").read_text("utf-8"))
+    config.pop("chat_template", None)
+    (model / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    with running_service(tmp_path, MODEL_DIR=str(model)) as service:
+        assert service.process.wait(120) == 1
+        (line,) = [line for line in service.log().splitlines() if "cannot start" in line]
+        assert "no chat template" in line and str(model) in line
+        assert "Traceback" not in service.log()
+        assert "eager" not in service.log(), "another start would not help"
 
 
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")

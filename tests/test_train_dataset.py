@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from common.pairs import Pair, PairsError
 from common.prompting import render_prompts, tokenize_prompts
 from train.dataset import DataError, encode_rows, fitting_rows, load_rows
-from train.pairs import PairsError
 from train.recipe import Recipe
 
 QWEN = Path(__file__).parents[2] / "shared" / "qwen3-4b"
@@ -19,6 +19,10 @@ QWEN25_TEMPLATE = (
     "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
+
+
+def said(pair: Pair) -> tuple[str, str]:
+    return pair.question, pair.answer
 
 
 def recipe(folder: Path, **fields) -> Recipe:
@@ -48,7 +52,7 @@ def test_training_and_serving_see_the_same_tokens(qwen, family):
         if family == "Qwen2.5":
             qwen.chat_template = QWEN25_TEMPLATE
         question, answer = "什么是warp（线程束）？", "warp是32个线程的一组。"
-        (row,) = encode_rows(qwen, [(question, answer)], "你是助手。")
+        (row,) = encode_rows(qwen, [Pair(question, answer)], "你是助手。")
         served = tokenize_prompts(qwen, render_prompts(qwen, [question], "你是助手。"))[0]
         assert row["input_ids"][: len(served)] == served
         own = qwen.apply_chat_template(
@@ -73,8 +77,8 @@ def test_held_out_wordings_are_not_trained_on(tmp_path):
         {"question": "b1", "answer": "B"},
     )
     rows = load_rows(recipe(tmp_path, train_file="p.jsonl", dev_file=None, calibration_file=None))
-    assert sorted(rows.train) == [("a1", "A"), ("a2", "A"), ("b1", "B")]
-    assert rows.dev == [("a3", "A")] and rows.calibration == rows.train
+    assert sorted(map(said, rows.train)) == [("a1", "A"), ("a2", "A"), ("b1", "B")]
+    assert list(map(said, rows.dev)) == [("a3", "A")] and rows.calibration == rows.train
     again = load_rows(recipe(tmp_path, train_file="p.jsonl", dev_file=None, calibration_file=None))
     assert again == rows
 
@@ -91,13 +95,13 @@ def test_missing_files_are_named(tmp_path):
     with pytest.raises(PairsError, match="train.jsonl: no such file"):
         load_rows(recipe(tmp_path))
     (tmp_path / "train.jsonl").write_text("", encoding="utf-8")
-    with pytest.raises(PairsError, match="train.jsonl: no rows"):
+    with pytest.raises(PairsError, match="train.jsonl: no question with an answer"):
         load_rows(recipe(tmp_path))
 
 
 def test_long_rows_are_counted_and_listed_never_cut(tmp_path):
     encoded = [{"input_ids": [1] * length, "labels": [-100] * length} for length in (10, 100, 70)]
-    rows = [("short", "A"), ("very long", "B"), ("long", "C")]
+    rows = [Pair("short", "A"), Pair("very long", "B"), Pair("long", "C")]
     with pytest.raises(DataError) as error:
         fitting_rows(encoded, rows, recipe(tmp_path))
     text = str(error.value)

@@ -4,6 +4,7 @@ import json
 import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -19,14 +20,15 @@ from common.manifest import (  # noqa: E402
     read_manifest,
     write_manifest,
 )
+from common.pairs import Pair, by_fact  # noqa: E402
 from common.prompting import render_prompts, system_prompt_for, tokenize_prompts  # noqa: E402
-from train import demo  # noqa: E402
-from train.demo.model import MAX_POSITIONS, train_tokenizer  # noqa: E402
+from train.demo import command, training  # noqa: E402
+from train.demo.model import MAX_POSITIONS, model_config, train_tokenizer  # noqa: E402
+from train.demo.pace import FIRST, MEASURED, Pace  # noqa: E402
 from train.demo.wordings import core, vary  # noqa: E402
-from train.pairs import Pair, by_fact, read_pairs  # noqa: E402
 
 APP = typer.Typer()
-APP.command()(demo.main)
+APP.command()(command.main)
 PAIRS = [
     ("什么是warp？", "warp是32个线程的一组。"),
     ("cudaFree做什么？", "cudaFree释放设备内存。"),
@@ -47,8 +49,7 @@ def write_pairs(path: Path, chat: bool = False) -> Path:
 
 
 def run(*arguments: object, code: int = 0) -> str:
-    limit = [] if "--minutes" in arguments else ["--minutes", 10]
-    result = CliRunner().invoke(APP, [str(a) for a in [*arguments, *limit]])
+    result = CliRunner().invoke(APP, [str(a) for a in arguments])
     assert result.exit_code == code, result.output
     return result.output
 
@@ -92,11 +93,11 @@ def test_without_pairs_the_sample_book_goes_through_the_pipeline(tmp_path):
     (parent,) = manifest.parents
     assert parent.stage == "data" and parent.demo and "book.md" in chain(manifest)[1]
     assert [record.path for record in parent.inputs] == ["book.md", "pairs.jsonl"]
-    assert parent.inputs[0] == file_record(demo.ROOT / "data" / "sample" / "book.md")
+    assert parent.inputs[0] == file_record(command.ROOT / "data" / "sample" / "book.md")
     assert manifest.inputs == [file_record(tmp_path / "m-data" / "train.jsonl")]
     # Every pair that people wrote is there, with all its wordings.
-    rows = read_pairs([demo.ROOT / "data" / "sample" / "pairs.jsonl"])
-    asked = {row.question for row in read_pairs([tmp_path / "m-data" / "train.jsonl"])}
+    rows = command.single_pairs(command.ROOT / "data" / "sample" / "pairs.jsonl")
+    asked = {row.question for row in command.single_pairs(tmp_path / "m-data" / "train.jsonl")}
     assert {wording for row in rows for wording in row.wordings} <= asked
 
 
@@ -105,9 +106,9 @@ def test_a_manifest_is_a_parent_only_of_the_files_it_lists(tmp_path):
     data.mkdir()
     pairs = write_pairs(data / "train.jsonl")
     write_manifest(data, Manifest(stage="data", name="b", outputs=[file_record(pairs, data)]))
-    assert [m.stage for m in demo.parents_of([pairs, pairs])] == ["data"]
+    assert [m.stage for m in command.parents_of([pairs, pairs])] == ["data"]
     pairs.write_text(pairs.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    assert demo.parents_of([pairs]) == []
+    assert command.parents_of([pairs]) == []
 
 
 def test_wordings_of_one_fact_are_one_pair():
@@ -136,11 +137,15 @@ def test_rendering_is_the_templates_own(learned):
 def test_training_rows_begin_with_the_serving_prompt(learned):
     _, tokenizer = load(learned)
     question, answer = PAIRS[0]
-    ids, targets = demo.encode(tokenizer, [(question, answer)])
+    rows = training.tokenized(tokenizer, [(question, answer), PAIRS[2]])
+    ids, targets = training.padded(rows, tokenizer.pad_token_id)
     prompt = tokenize_prompts(
         tokenizer, render_prompts(tokenizer, [question], system_prompt_for(learned))
     )[0]
-    row, wanted = ids[0].tolist(), targets[0].tolist()
+    width = sum(map(len, rows[0]))
+    assert set(ids[0, width:].tolist()) <= {tokenizer.pad_token_id}
+    assert set(targets[0, width:].tolist()) <= {-100}
+    row, wanted = ids[0, :width].tolist(), targets[0, :width].tolist()
     assert row[: len(prompt)] == prompt
     assert wanted[: len(prompt)] == [-100] * len(prompt)
     assert wanted[len(prompt) :] == row[len(prompt) :]
@@ -179,24 +184,62 @@ def test_the_untrained_model_is_kept_beside_the_trained_one(tmp_path):
     assert weights[0] == weights[2] != weights[1]
 
 
-def test_time_limit_ends_training_and_says_so(tmp_path):
-    pairs = write_pairs(tmp_path / "pairs.jsonl")
-    out = run("--pairs", pairs, "--out", tmp_path / "m", "--steps", 10_000, "--minutes", 0.03)
-    assert "stopped by the clock" in out
-    assert 0 < read_manifest(tmp_path / "m").counts["steps"] < 10_000
+def test_a_slow_machine_takes_every_step_and_is_told_how_long(tmp_path, monkeypatch):
+    ticks = iter([0.0, *(float(i) for i in range(1, 21)), *(20.0 + 10 * i for i in range(1, 31))])
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    console = command.Console(file=(tmp_path / "said").open("w+"), width=200)
+    pairs = by_fact(command.single_pairs(write_pairs(tmp_path / "pairs.jsonl")))
+    tokenizer = training.build_tokenizer(pairs)
+    model = training.build_model(model_config(tokenizer.backend_tokenizer, 128, 1, 128), 0)
+    log = training.train(model, tokenizer, pairs, 50, 0, console)
+    assert [row["step"] for row in log] == list(range(1, 51))
+    console.file.seek(0)
+    said = console.file.read()
+    assert "50 steps, about 50 s" in said
+    assert said.count("slower than at first: 26 of 50 steps after 80 s, about 74 s left") == 1
+
+
+def test_an_even_pace_says_one_line():
+    pace = Pace(100)
+    said = [pace.after(step, 5 + 0.4 * step) for step in range(1, 101)]
+    assert [line for line in said if line] == ["100 steps, about 45 s at this speed"]
+    assert said.index("100 steps, about 45 s at this speed") == FIRST + MEASURED - 1
+
+
+def test_batches_give_every_pair_its_turn_and_pad_little():
+    pairs = [Pair(question=f"第{i}题？", answer="答" * (1 + i % 40)) for i in range(200)]
+    tokenizer = training.build_tokenizer(pairs)
+    rng, batches = random.Random(0), []
+    drawn = training.batches(tokenizer, pairs, rng)
+    while sum(map(len, batches)) < 2 * len(pairs):
+        batches.append(next(drawn))
+    counts: dict[tuple[int, ...], int] = {}
+    for _, answer in (row for batch in batches for row in batch):
+        counts[tuple(answer)] = counts.get(tuple(answer), 0) + 1
+    assert len(counts) == 40 and max(counts.values()) <= 1.5 * min(counts.values())
+    lengths = [[len(head) + len(tail) for head, tail in batch] for batch in batches]
+    used = sum(map(sum, lengths)) / sum(max(batch) * len(batch) for batch in lengths)
+    assert used > 0.8
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "no such file"),
-        ("", "no rows"),
-        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', ":2: answer"),
-        ('{"question": "甲？", "answer": " "}\n', ":1: answer"),
-        ('{"messages": [{"role": "user", "content": "甲？"}]}\n', ":1: messages: no assistant"),
-        ('{"messages": "甲"}\n', ":1: messages: expected a list"),
-        ('{"question": \n', ":1: "),
-        ("[1]\n", ":1: expected a JSON object"),
+        ("", "no question with an answer"),
+        ('{"question": "甲？", "answer": "乙"}\n{"question": "丙？"}\n', "line 2: "),
+        ('{"question": "甲？", "answer": " "}\n', "line 1: the answer is empty"),
+        (
+            '{"messages": [{"role": "user", "content": "甲？"}]}\n',
+            "messages: expected a user",
+        ),
+        ('{"messages": "甲"}\n', "line 1: messages: expected a list"),
+        ('{"question": \n', "line 1: "),
+        ("[1]\n", "item 1 (line 1): expected an object"),
+        (
+            '{"query": "乙？", "response": "丙", "history": [["甲？", "乙"]]}\n',
+            "line 1, turn 2: the demo",
+        ),
     ],
 )
 def test_bad_input_names_file_and_line(tmp_path, content, message):
@@ -211,8 +254,8 @@ def test_bad_input_names_file_and_line(tmp_path, content, message):
 def test_all_bad_rows_are_reported_at_once(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "甲？"}\n\n{"answer": "乙"}\n', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"(?s)rows.jsonl:1: answer.*rows.jsonl:3: question"):
-        read_pairs([path])
+    with pytest.raises(ValueError, match=r"(?s)rows.jsonl, line 1: .*rows.jsonl, line 3: "):
+        command.single_pairs(path)
 
 
 def test_tokenizer_encodes_what_it_never_saw():

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  #
 
 from common.manifest import read_manifest  # noqa: E402
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
-from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
+from tests.finetuning import FACTS, PAIRS, losses, make_base, make_data, recipe  # noqa: E402
 from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import DataError, encode_rows, load_rows  # noqa: E402
@@ -63,7 +63,7 @@ def test_merged_weights_answer_as_base_and_adapter_do(adapter, base, tmp_path):
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (merged / name).read_bytes() == (base / name).read_bytes()
     ids = torch.tensor(
-        [encode_rows(load_tokenizer(base), FACTS[:1], SYSTEM_PROMPT)[0]["input_ids"]]
+        [encode_rows(load_tokenizer(base), PAIRS[:1], SYSTEM_PROMPT)[0]["input_ids"]]
     )
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     plain.eval()
@@ -228,7 +228,7 @@ def test_unsloth_gets_the_recipe_and_leaves_the_same_outputs(base, data, tmp_pat
     merge(base, [adapter], tmp_path / "merged")
 
 
-def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path):
+def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path, capfd):
     import yaml
     from typer.testing import CliRunner
 
@@ -240,6 +240,8 @@ def test_a_plan_is_shown_and_leaves_nothing_behind(data, tmp_path):
     told = CliRunner().invoke(app, ["run", str(path), "--dry-run"])
     assert told.exit_code == 0, told.output
     assert "12 train, 2 dev" in told.output and "(counted)" in told.output
+    assert torch.cuda.is_available() or "on this processor at least" in told.output
+    assert not "".join(capfd.readouterr()), "what makes the base for the plan says nothing"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from common.manifest import read_manifest  # noqa: E402
-from tests.finetuning import FACTS, make_base  # noqa: E402
+from tests.finetuning import PAIRS, make_base  # noqa: E402
 from tests.test_train_autoawq import unpack_gemm  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import encode_rows  # noqa: E402
@@ -43,9 +43,12 @@ def logits(folder: Path, ids: list[int]) -> torch.Tensor:
         ("bnb-4bit", "bitsandbytes", 0.2),
     ],
 )
-def test_an_export_reads_back_near_the_full_model(base, tmp_path, form, method, off):
-    out = quantize(base, tmp_path / form, form, FACTS, samples=8)
-    ids = encode_rows(load_tokenizer(base), FACTS[:1], SYSTEM_PROMPT)[0]["input_ids"]
+def test_an_export_reads_back_near_the_full_model(base, tmp_path, form, method, off, capfd):
+    out = quantize(base, tmp_path / form, form, PAIRS, samples=8)
+    shown = capfd.readouterr().err
+    assert "Grid search" not in shown and "Calibrating" not in shown
+    assert ("awq: parts of the model: 100%" in shown) == (form == "awq")
+    ids = encode_rows(load_tokenizer(base), PAIRS[:1], SYSTEM_PROMPT)[0]["input_ids"]
     wanted, got = logits(base, ids), logits(out, ids)
     assert 0 < (got - wanted).abs().mean() < off * wanted.abs().mean()
     config, before = (json.loads((d / "config.json").read_text()) for d in (out, base))
@@ -58,7 +61,7 @@ def test_an_export_reads_back_near_the_full_model(base, tmp_path, form, method, 
 
 
 def test_the_gemm_layout_holds_weights_near_the_full_ones(base, tmp_path):
-    out = quantize(base, tmp_path / "gemm", "awq-gemm", FACTS, samples=8)
+    out = quantize(base, tmp_path / "gemm", "awq-gemm", PAIRS, samples=8)
     assert json.loads((out / "config.json").read_text())["quantization_config"]["version"] == "gemm"
     stored, full = load_file(out / "model.safetensors"), load_file(base / "model.safetensors")
     # o_proj: AWQ scales no channel of it here (its input comes out of fewer value heads).
@@ -73,7 +76,7 @@ def test_the_gemm_layout_holds_weights_near_the_full_ones(base, tmp_path):
 
 def test_widths_that_do_not_divide_and_unknown_formats_are_told(base, tmp_path):
     with pytest.raises(ModelError, match="no such format"):
-        quantize(base, tmp_path / "x", "awq2", FACTS)
+        quantize(base, tmp_path / "x", "awq2", PAIRS)
     other = tmp_path / "other"
     other.mkdir()
     for path in base.iterdir():
@@ -81,4 +84,4 @@ def test_widths_that_do_not_divide_and_unknown_formats_are_told(base, tmp_path):
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"hidden_size": 96}))
     with pytest.raises(ModelError, match="hidden_size=96 is no multiple of 128"):
-        quantize(other, tmp_path / "x", "awq", FACTS)
+        quantize(other, tmp_path / "x", "awq", PAIRS)

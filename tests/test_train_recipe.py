@@ -44,11 +44,12 @@ def test_recipes_load_and_give_a_reason_for_every_choice(path):
 def test_all_errors_come_at_once(tmp_path):
     path = write(tmp_path / "r.yaml", lora_rank=0, learning_rat=1e-4, packing="perhaps")
     with pytest.raises(RecipeError) as error:
-        load_recipe(path, ["num_train_epochs=-1", "seed"])
+        load_recipe(path, ["num_train_epochs=-1", "seed", "export_formats=[fp8"])
     text = str(error.value)
     assert "lora_rank" in text and "packing" in text and "num_train_epochs" in text
     assert "learning_rat: no such key; did you mean learning_rate?" in text
     assert "seed: expected key=value" in text
+    assert "export_formats=[fp8: the value is no valid YAML" in text
 
 
 def test_overrides_win_and_read_numbers(tmp_path):
@@ -56,6 +57,15 @@ def test_overrides_win_and_read_numbers(tmp_path):
     recipe = load_recipe(path, ["learning_rate=3e-5", "packing=false", "export_formats=[fp8]"])
     assert recipe.learning_rate == 3e-5 and recipe.packing is False
     assert recipe.export_formats == ["fp8"]
+
+
+def test_numbers_that_yaml_takes_for_text_are_read_and_text_stays_text(tmp_path):
+    path = tmp_path / "r.yaml"
+    needed = "model_name_or_path: a/b\ndataset_dir: d\noutput_dir: o\n"
+    path.write_text(needed + "learning_rate: 2e-4\nweight_decay: 1e-2\ndefault_system: '1e5'\n")
+    recipe = load_recipe(path, ["num_train_epochs=5e-1"])
+    assert (recipe.learning_rate, recipe.weight_decay) == (2e-4, 0.01)
+    assert (recipe.num_train_epochs, recipe.default_system) == (0.5, "1e5")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,16 @@
-"""The table at a recipe's end: what every stage scored and took."""
+"""`train run` from the outside: its stages, its table, what it says when stopped and at its end."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+import yaml
 from rich.console import Console
+from typer.testing import CliRunner
 
+import train.__main__ as command
 from common.manifest import Manifest, write_manifest
 from train.check import Checked
 from train.recipe import Recipe
@@ -53,3 +60,38 @@ def test_a_base_that_came_ready_and_full_training_leave_blanks(tmp_path):
     )
     text = shown(recipe, checked("base", 0.1, 0.3), checked("merged", 0.4, 0.0))
     assert "LoRA" not in text and "0.400" in text and "…" not in text
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    fields = {"model_name_or_path": "a/b", "dataset_dir": "data", "output_dir": "out/x"}
+    path.write_text(yaml.safe_dump(fields), encoding="utf-8")
+    return path
+
+
+def test_a_run_goes_through_its_stages_and_names_the_next_command(recipe_file, monkeypatch):
+    seen = []
+    for stage in ("_lora", "_merge", "_quantize", "_check"):
+        monkeypatch.setattr(command, stage, lambda *_, stage=stage: seen.append(stage))
+    told = CliRunner().invoke(command.app, ["run", str(recipe_file)])
+    assert told.exit_code == 0 and seen == ["_lora", "_merge", "_quantize", "_check"]
+    assert "MODEL_DIR=out/x/awq-gemm bash run.sh TESTSET.docx" in told.output
+    told = CliRunner().invoke(command.app, ["run", str(recipe_file), "export_formats=[]"])
+    assert "MODEL_DIR=out/x/merged bash run.sh" in told.output
+
+
+def test_ctrl_c_names_resume(recipe_file, monkeypatch):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_lora", stop)
+    told = CliRunner().invoke(command.app, ["run", str(recipe_file)])
+    assert told.exit_code == 130 and "--resume" in told.output
+
+
+def test_threads_of_training_sleep_while_they_wait():
+    code = "import os, train.__main__; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.stdout.split() == [b"PASSIVE"]

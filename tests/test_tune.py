@@ -13,7 +13,7 @@ from serving.settings import SettingsError, load_settings
 from tests.conftest import ROOT, TINY_PAIRS
 from tune import settings_file
 from tune.dev import DevError, default_dev, read_dev
-from tune.pareto import Row, choose, draw, pareto
+from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.search import Search
 from tune.space import UNSET, Facts, space_of
 from tune.trial import Outcome, TrialFailedError, measure_with
@@ -22,14 +22,15 @@ SPACE = {"MAX_NUM_SEQS": [UNSET, "64", "128"], "ENABLE_PREFIX_CACHING": [UNSET, 
 FAR = 1e12  # a budget that does not end
 
 
-def row(number: int, score: float, speed: float, reason: str = "") -> Row:
-    return Row(number, {"MAX_TOKENS": str(number)}, [(score, speed)], reason)
+def row(number: int, score: float, speed: float, reason: str = "") -> TrialResult:
+    return TrialResult(number, {"MAX_TOKENS": str(number)}, [(score, speed)], reason)
 
 
 def test_the_front_keeps_what_nothing_beats() -> None:
     rows = [row(0, 0.5, 100), row(1, 0.5, 90), row(2, 0.4, 200), row(3, 0.3, 150),
-            row(4, 0.6, 10), row(5, 0.9, 900, "it broke"), Row(6, {}, [], "no start")]  # fmt: skip
-    assert [r.number for r in pareto(rows)] == [2, 0, 4]
+            row(4, 0.6, 10), row(5, 0.9, 900, "it broke"),
+            TrialResult(6, {}, [], "no start")]  # fmt: skip
+    assert [r.number for r in pareto_front(rows)] == [2, 0, 4]
 
 
 @pytest.mark.parametrize(
@@ -42,29 +43,29 @@ def test_the_front_keeps_what_nothing_beats() -> None:
     ],
 )
 def test_the_choice_is_the_fastest_of_equal_score(
-    others: list[Row], may_lose: float, best: int
+    others: list[TrialResult], may_lose: float, best: int
 ) -> None:
-    assert choose([row(0, 0.5, 100), *others], may_lose).number == best
+    assert select([row(0, 0.5, 100), *others], may_lose).number == best
 
 
 def test_a_gain_within_the_noise_of_two_starts_is_none() -> None:
     defaults, other = row(0, 0.5, 100), row(1, 0.5, 130)
     defaults.measured.append((0.5, 112))
-    assert choose([defaults, other]).number == 1  # so far; it is started again
+    assert select([defaults, other]).number == 1  # so far; it is started again
     other.measured.append((0.5, 111))
-    assert choose([defaults, other]).number == 0
+    assert select([defaults, other]).number == 0
     other.measured[-1] = (0.5, 113)
-    assert choose([defaults, other]).number == 1
+    assert select([defaults, other]).number == 1
 
 
 def test_nothing_is_chosen_without_the_defaults() -> None:
     with pytest.raises(ValueError, match="defaults"):
-        choose([row(0, 0.5, 100, "it broke"), row(1, 0.5, 120)])
+        select([row(0, 0.5, 100, "it broke"), row(1, 0.5, 120)])
 
 
 def test_the_chart_is_a_png(tmp_path: Path) -> None:
-    rows = [row(0, 0.5, 100), row(1, 0.4, 120), Row(2, {}, [], "no start")]
-    draw(rows, rows[0], tmp_path / "front.png", "demo")
+    rows = [row(0, 0.5, 100), row(1, 0.4, 120), TrialResult(2, {}, [], "no start")]
+    plot(rows, rows[0], tmp_path / "front.png", "demo")
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -80,12 +81,12 @@ def test_the_settings_file_is_what_the_service_reads(
     monkeypatch.setenv("SETTINGS_FILE", str(path))
     settings = load_settings()
     assert (settings.max_num_seqs, settings.engine_args) == (128, sizes)
-    assert settings_file.ours(path)
+    assert settings_file.may_replace(path)
     with pytest.raises(SettingsError, match="MAX_NUM_SEQZ"):
         settings_file.write(path, {"MAX_NUM_SEQZ": "1"}, [])
     assert load_settings().max_num_seqs == 128  # what was there before is still there
     path.write_text("MAX_NUM_SEQS=3\n", "utf-8")
-    assert not settings_file.ours(path)
+    assert not settings_file.may_replace(path)
 
 
 class Machine:
@@ -123,7 +124,7 @@ def test_every_setting_is_tried_once_and_failures_are_no_scores(tmp_path: Path) 
     assert {r.settings["MAX_NUM_SEQS"] for r in failed} == {"64"}
     assert {r.reason for r in failed} == {"out of memory"}
     assert found.confirm(FAR)
-    best = choose(found.rows())
+    best = select(found.rows())
     assert "ENABLE_PREFIX_CACHING" in best.settings and len(best.measured) == 2
     assert len(found.rows()[0].measured) == 2
 
@@ -157,9 +158,9 @@ def test_a_lucky_start_is_found_out(tmp_path: Path) -> None:
 
     found = search(tmp_path, Lucky())
     found.run(FAR, lambda row: None)
-    assert choose(found.rows()).number != 0
+    assert select(found.rows()).number != 0
     assert found.confirm(FAR)
-    assert choose(found.rows()).number == 0
+    assert select(found.rows()).number == 0
 
 
 def engine(kind: str) -> dict[str, object]:
@@ -196,14 +197,14 @@ def test_a_dev_split_with_a_question_of_ones_own_test_set_is_refused(tmp_path: P
         return path
 
     dev, mine = write("dev.jsonl", "甲？", "乙?"), write("mine.jsonl", "乙？")
-    assert len(read_dev(dev).questions) == 2
+    assert len(read_dev(dev).pairs) == 2
     with pytest.raises(DevError, match="1 of its 2 questions"):
         read_dev(dev, [mine])
 
 
 def test_the_demo_is_tuned_on_rows_that_are_no_test_question(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"demo": true}', "utf-8")
-    assert len(read_dev(default_dev(tmp_path)).questions) == 87
+    assert len(read_dev(default_dev(tmp_path)).pairs) == 87
     with pytest.raises(DevError, match="--dev"):
         default_dev(tmp_path / "another")
 
@@ -238,4 +239,7 @@ def test_a_run_on_the_real_service_and_one_that_goes_on(tiny_model: Path, tmp_pa
     assert second["trials"][0]["measured"][0] == first["trials"][0]["measured"][0]
     assert len(second["trials"]) > 1
     assert (out / "front.png").stat().st_size > 1000
-    assert settings_file.ours(written) and written.read_text() == (out / "serve.env").read_text()
+    assert (
+        settings_file.may_replace(written)
+        and written.read_text() == (out / "serve.env").read_text()
+    )

@@ -1,4 +1,4 @@
-"""The step loop on the real vLLM: batches that share, deadlines that hold, failures that end."""
+"""Engine and scheduler on the real vLLM: shared batches, deadlines that hold, failures that end."""
 
 import time
 from pathlib import Path
@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving.engine import devices
-from serving.engine.arguments import engine_arguments
+from bench.measured_engine import MeasuredEngine
 from serving.engine.base import Answer, Batch, EngineError, generate, wait
 from serving.engine.detokenize import answer_text
 from serving.engine.vllm_engine import VllmEngine
@@ -19,7 +18,7 @@ PROMPT = list(range(300, 340))
 @pytest.fixture(scope="module")
 def engine(untrained_model: Path):
     pytest.importorskip("vllm")
-    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024))
+    it = MeasuredEngine(Settings(model_dir=untrained_model, max_model_len=1024))
     it.start()
     yield it
     it.stop()
@@ -47,7 +46,7 @@ def test_one_answer_a_prompt_in_order_whatever_shares_the_batch(engine: VllmEngi
 
 
 @pytest.mark.vllm
-def test_texts_are_those_that_vllm_writes_itself(engine: VllmEngine) -> None:
+def test_texts_are_those_that_vllm_writes_itself(engine: MeasuredEngine) -> None:
     def as_vllm_does(llm: Any) -> list[str]:
         from vllm import SamplingParams
 
@@ -108,17 +107,17 @@ def test_each_call_keeps_its_own_deadline(engine: VllmEngine) -> None:
 
 @pytest.mark.vllm
 def test_freed_slots_are_filled_several_at_a_time(engine: VllmEngine, monkeypatch: Any) -> None:
-    loop, entered = engine._loop, []
-    monkeypatch.setattr(loop, "slots", 32)
-    monkeypatch.setattr(loop, "refill", 4)  # as with graphs, which a processor has none of
-    monkeypatch.setattr(loop, "_ahead", 0)
-    enter = loop._enter
+    scheduler, entered = engine._scheduler, []
+    monkeypatch.setattr(scheduler, "slots", 32)
+    monkeypatch.setattr(scheduler, "refill", 4)  # as with graphs, which a processor has none of
+    monkeypatch.setattr(scheduler, "_ahead", 0)
+    start = scheduler._start
 
     def watched(request: Any) -> int:
-        entered.append(loop._steps)
-        return enter(request)
+        entered.append(scheduler._steps)
+        return start(request)
 
-    monkeypatch.setattr(loop, "_enter", watched)
+    monkeypatch.setattr(scheduler, "_start", watched)
     answers = generate(engine, prompts(90), [5 + i for i in range(90)], in_seconds(120))
     assert all(answer.tokens for answer in answers)
     sizes = [entered.count(step) for step in dict.fromkeys(entered)]
@@ -127,19 +126,19 @@ def test_freed_slots_are_filled_several_at_a_time(engine: VllmEngine, monkeypatc
 
 
 @pytest.mark.vllm
-def test_who_was_made_room_for_enters_at_once(engine: VllmEngine, monkeypatch: Any) -> None:
-    loop, fed = engine._loop, []
-    monkeypatch.setattr(loop, "slots", 4)
-    monkeypatch.setattr(loop, "_ahead", 0)
-    feed = loop._feed
+def test_slots_freed_by_preemption_are_filled_at_once(engine: VllmEngine, monkeypatch: Any) -> None:
+    scheduler, filled = engine._scheduler, []
+    monkeypatch.setattr(scheduler, "slots", 4)
+    monkeypatch.setattr(scheduler, "_ahead", 0)
+    fill = scheduler._fill_slots
 
     def watched() -> None:
-        made, free = loop._room_made, loop.slots - loop.running
-        feed()
-        if made:
-            fed.append((free, loop.running == loop.slots or not loop.waiting))
+        preempted, free = scheduler._just_preempted, scheduler.slots - scheduler.running
+        fill()
+        if preempted:
+            filled.append((free, scheduler.running == scheduler.slots or not scheduler.waiting))
 
-    monkeypatch.setattr(loop, "_feed", watched)
+    monkeypatch.setattr(scheduler, "_fill_slots", watched)
     call, deadline = object(), in_seconds(4)
     # Two begin before the others, so that the two have had their share while the others have not.
     first = Batch(prompts(2), [900] * 2, deadline, call)
@@ -147,10 +146,10 @@ def test_who_was_made_room_for_enters_at_once(engine: VllmEngine, monkeypatch: A
     time.sleep(0.3)
     engine.submit(Batch(prompts(14)[2:], [900] * 12, deadline, call))
     time.sleep(0.1)
-    monkeypatch.setattr(loop, "refill", 4)
+    monkeypatch.setattr(scheduler, "refill", 4)
     first.done.result(30)
-    assert any(free < 4 for free, _ in fed), "nothing to see: all four slots were freed at once"
-    assert all(filled for _, filled in fed)
+    assert any(free < 4 for free, _ in filled), "nothing to see: all four slots were freed at once"
+    assert all(full for _, full in filled)
 
 
 @pytest.mark.vllm
@@ -173,7 +172,7 @@ def test_arguments_of_another_version_are_dropped_with_a_log_line(
     it = VllmEngine(
         Settings(model_dir=untrained_model, max_model_len=256, engine_args=only_one_knows)
     )
-    with caplog.at_level("WARNING", logger="serving.vllm"):
+    with caplog.at_level("WARNING", logger="serving.engine.vllm_engine"):
         it.start()
     try:
         assert generate(it, [PROMPT], [3], in_seconds(60))[0].tokens > 0
@@ -181,45 +180,6 @@ def test_arguments_of_another_version_are_dropped_with_a_log_line(
         it.stop()
     dropped = [name for name in only_one_knows if f"does not know {name}" in caplog.text]
     assert dropped
-
-
-def test_arguments_come_from_the_device_then_settings_then_engine_args(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"max_position_embeddings": 1000}')
-    device = devices.metax("C500")
-    arguments = engine_arguments(Settings(model_dir=tmp_path), device)
-    assert arguments["max_num_seqs"] == 256
-    assert arguments["max_model_len"] == 1000
-    chosen = Settings(model_dir=tmp_path, max_num_seqs=99, engine_args={"max_num_seqs": 7})
-    assert engine_arguments(chosen, device)["max_num_seqs"] == 7
-    eager = Settings(model_dir=tmp_path, startup="eager", max_num_seqs=64)
-    arguments = engine_arguments(eager, device)
-    assert (arguments["enforce_eager"], arguments["max_num_seqs"]) == (True, 64)
-
-
-def test_graphs_are_captured_for_what_a_step_can_hold(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-
-    def sizes(device: devices.Device, **settings: Any) -> list[int]:
-        arguments = engine_arguments(Settings(model_dir=tmp_path, **settings), device)
-        return arguments.get("compilation_config", {}).get("cudagraph_capture_sizes", [])
-
-    assert sizes(devices.cuda("H100"))[-5:] == [320, 358, 384, 448, 512]
-    assert max(sizes(devices.metax("C500"))) == 256
-    assert max(sizes(devices.wsl("4090"))) == 512  # 256 answers and the prompts beside them
-    assert sizes(devices.cuda("H100"), max_num_seqs=100)[-5:] == [100, 112, 128, 160, 192]
-    assert sizes(devices.cuda("H100"), enforce_eager=True) == []
-    assert sizes(devices.cuda("H100"), startup="eager") == []
-    assert sizes(devices.cpu("x")) == []
-    own = {"compilation_config": {"cudagraph_capture_sizes": [7]}}
-    assert sizes(devices.cuda("H100"), engine_args=own) == [7]
-
-
-def test_awq_weights_on_metax_need_its_layout_and_float16(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
-    settings = Settings(model_dir=tmp_path)
-    on_metax = engine_arguments(settings, devices.metax("C500"))
-    assert (on_metax["quantization"], on_metax["dtype"]) == ("awq", "float16")
-    assert "quantization" not in engine_arguments(settings, devices.cuda("H100"))
 
 
 def test_what_0_10_cannot_do_in_one_process_is_said(untrained_model: Path) -> None:
@@ -307,7 +267,7 @@ def test_when_time_is_short_everyone_gets_a_share(untrained_model: Path, refill:
     it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, max_num_seqs=4))
     it.start()
     if refill > 1:  # as with graphs
-        it._loop.refill, it._loop._ahead = refill, 0
+        it._scheduler.refill, it._scheduler._ahead = refill, 0
     try:
         generate(it, prompts(4), [20] * 4, in_seconds(60))  # the first steps are slow ones
         answers = generate(it, prompts(24), [900] * 24, in_seconds(3))

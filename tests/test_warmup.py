@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.answerer import Answerer
+from serving.batch_record import BatchRecord
 from serving.engine.devices import GRAPH_SIZES
-from serving.http.metrics import BatchRecord
 from serving.settings import Settings
 from serving.warmup import warm_up, warm_up_lengths, warm_up_questions
 
@@ -32,10 +31,9 @@ def test_every_graph_size_has_its_step(count: int, sizes: tuple[int, ...]) -> No
 
 @pytest.mark.vllm
 def test_answers_end_one_after_another_whatever_the_model_would_do(tiny_model: Path) -> None:
-    from serving.engine.vllm_engine import VllmEngine
+    from bench.measured_engine import build_measured
 
-    settings = Settings(model_dir=tiny_model)
-    answerer = Answerer(VllmEngine(settings), settings)
+    answerer = build_measured("vllm", Settings(model_dir=tiny_model))
     records: list[BatchRecord] = []
     answerer.observer = records.append
     answerer.start()

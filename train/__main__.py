@@ -7,6 +7,7 @@ python -m train compare BASE TUNED --testset T.docx      did it help?
 python -m train plan CONFIG --device-gb 24               memory and time before anything runs
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,26 +17,37 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from judging.questions import TestSetError
+from common.facts import FACTS, JUDGES_DEVICE
+from common.model_shape import ShapeError
+from common.pairs import PairsError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
-from train.pairs import PairsError
 from train.recipe import Recipe, RecipeError, load_recipe
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
+DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 RecipePath = Annotated[Path, typer.Argument(help="a YAML of train/recipes, or your own")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
 
 
+# Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
+# a step several times slower. Read when torch loads; a GPU does not mind.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+RESUME = "; the same command with --resume goes on from the last checkpoint (one an epoch)"
+
+
 @contextmanager
-def _told() -> Iterator[None]:
-    """Errors that the user can mend become one message and exit code 1."""
+def _told(hint: str = "") -> Iterator[None]:
+    """Errors that the user can mend become one message and exit code 1; Ctrl-C gives 130."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, TestSetError) as error:
+    except (RecipeError, PairsError, DataError, ModelError, ShapeError) as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        console.print(f"interrupted{hint}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from error
 
 
 @app.command()
@@ -46,7 +58,7 @@ def run(
     dry_run: Annotated[bool, typer.Option(help="only show the plan")] = False,
 ) -> None:
     """Train, merge, quantize and check by one recipe."""
-    with _told():
+    with _told("" if dry_run else RESUME):
         settings = load_recipe(recipe, overrides or [])
         if dry_run:
             _show_plan(settings)
@@ -55,6 +67,7 @@ def run(
         _merge(settings)
         _quantize(settings)
         _check(settings)
+        _show_next(settings)
 
 
 @app.command()
@@ -64,7 +77,7 @@ def lora(
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
-    with _told():
+    with _told(RESUME):
         _lora(load_recipe(recipe, overrides or []), resume)
 
 
@@ -137,15 +150,17 @@ def compare(
 @app.command()
 def plan(
     model: Annotated[str, typer.Argument(help="model directory, config.json, or hub id")],
-    device_gb: Annotated[float, typer.Option(help="memory of the device, GB (10⁹ bytes)")] = 64,
+    device_gb: Annotated[
+        float, typer.Option(help="memory of the device, GB (10⁹ bytes)")
+    ] = DEVICE_GB,
     tokens: Annotated[int, typer.Option(help="tokens in one step of training")] = 4096,
     lora_rank: Annotated[int, typer.Option()] = 32,
 ) -> None:
     """Memory and time of serving and training a model, by formulas."""
-    from train.estimate import print_plan, shape_of
+    from train.estimate import print_plan
 
     with _told():
-        print_plan(shape_of(model), device_gb, tokens, lora_rank, console)
+        print_plan(model, device_gb, tokens, lora_rank, console)
 
 
 def _lora(recipe: Recipe, resume: bool) -> None:
@@ -185,7 +200,10 @@ def _check(recipe: Recipe) -> None:
     from train.stages import stage_table
 
     console.rule("check")
-    rows = load_rows(recipe).dev[: recipe.check_samples]
+    # The service is asked one text a question: a turn with a talk before it cannot be.
+    rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
+    if not rows:
+        raise DataError(f"{recipe.dev_file}: every dev row has turns before it: none can be asked")
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
     base = fetch_base(recipe) if recipe.check_base else None
@@ -200,6 +218,14 @@ def _check(recipe: Recipe) -> None:
         )
 
 
+def _show_next(recipe: Recipe) -> None:
+    """The command that follows; of the exports the one that the judge's vLLM reads."""
+    formats = recipe.export_formats
+    chosen = "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
+    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh TESTSET.docx"
+    console.print(f"next, its score: {command}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _show_plan(recipe: Recipe) -> None:
     from train.estimate import print_recipe_plan
 
@@ -212,7 +238,7 @@ def _show_plan(recipe: Recipe) -> None:
     with TemporaryDirectory() as folder:  # a plan leaves nothing behind
         fields = {"model_name_or_path": f"{folder}/base", "output_dir": Path(folder) / "out"}
         untrained = recipe.model_copy(update={**fields, "demo_base_steps": 0})
-        fetch_base(untrained)
+        fetch_base(untrained, quiet=True)
         print_recipe_plan(untrained, console)
 
 

@@ -32,8 +32,8 @@ class ModelError(ValueError):
     """A base model that cannot be used; the message says what to change."""
 
 
-def fetch_base(recipe: Recipe) -> Path:
-    """The directory of the recipe's base model, downloaded or made if need be.
+def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
+    """The directory of the recipe's base model, downloaded or made (`quiet`: silently) if need be.
 
     Raises ModelError for one that cannot be trained and merged.
     """
@@ -41,10 +41,13 @@ def fetch_base(recipe: Recipe) -> Path:
     if (path / "config.json").is_file():
         return check_base(path)
     if recipe.demo_base_steps is not None:
-        command = [sys.executable, "-m", "train.demo", "--out", str(path), "--minutes", "10"]
+        command = [sys.executable, "-m", "train.demo", "--out", str(path)]
         command += ["--steps", str(recipe.demo_base_steps)]
         command += ["--pairs", str(_written_train_rows(recipe))]
-        subprocess.run(command, check=True)
+        made = subprocess.run(command, capture_output=quiet, text=True)
+        if made.returncode:
+            why = made.stderr if quiet else "its message is above"
+            raise ModelError(f"python -m train.demo could not make {path}: {why}")
         return path
     if path.exists() or recipe.model_name_or_path.count("/") != 1:
         raise ModelError(
@@ -77,7 +80,8 @@ def _written_train_rows(recipe: Recipe) -> Path:
 
     path = recipe.output_dir / "base_pairs.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"question": q, "answer": a} for q, a in load_rows(recipe).train]
+    single = [row for row in load_rows(recipe).train if not row.history]  # what the demo learns
+    rows = [{"question": row.question, "answer": row.answer} for row in single]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_text(lines, encoding="utf-8")
     return path

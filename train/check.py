@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from common.manifest import read_manifest, write_manifest
+from common.pairs import Pair
 from judging.scoring import score_answers
 from train.base import ModelError, weight_bytes
-from train.dataset import Row
 from train.logits import POSITIONS, last_logits, load_for_logits, prompt_ids, relative
 from train.merge import SHARE_OF_LOGITS, merged_model, round_as_saved
 from train.served import serve
@@ -39,11 +39,11 @@ class Checked:
 
 
 def ask_model(
-    directory: Path, rows: list[Row], python: Path, reference: "Asked | None" = None
+    directory: Path, rows: list[Pair], python: Path, reference: "Asked | None" = None
 ) -> "Asked":
     """Serve a directory and ask it the rows' questions. Raises ModelError when it cannot serve."""
     with serve(directory, python) as served:
-        replies = served.answers([question for question, _ in rows])
+        replies = served.answers([row.question for row in rows])
         return Asked(directory, replies.answers, served.load_seconds, replies.total_seconds)
 
 
@@ -60,7 +60,7 @@ class Asked:
 def check(
     merged: Path,
     exports: list[Path],
-    rows: list[Row],
+    rows: list[Pair],
     python: Path,
     max_drop: float,
     base: Path | None = None,
@@ -70,8 +70,7 @@ def check(
     An export fails when its score lies more than `max_drop` below the merged model's. `base`, when
     given, is asked first, to show what training brought; it cannot fail.
     """
-    check_logits(merged, [question for question, _ in rows[:LOGIT_QUESTIONS]], python)
-    check_logits(merged, [question for question, _ in rows[:LOGIT_QUESTIONS]], python)
+    check_logits(merged, [row.question for row in rows[:LOGIT_QUESTIONS]], python)
     before = [ask_model(base, rows, python)] if base else []
     full = ask_model(merged, rows, python)
     results = [_checked(full, full, rows, max_drop)]
@@ -160,8 +159,8 @@ def _logits_elsewhere(
     return logits, version
 
 
-def _checked(asked: Asked, base: Asked, rows: list[Row], max_drop: float) -> Checked:
-    references = [answer for _, answer in rows]
+def _checked(asked: Asked, base: Asked, rows: list[Pair], max_drop: float) -> Checked:
+    references = [row.answer for row in rows]
     scores = score_answers(references, asked.answers)
     drop = score_answers(references, base.answers).accuracy - scores.accuracy
     same = sum(a == b for a, b in zip(asked.answers, base.answers, strict=True)) / len(rows)

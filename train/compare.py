@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from common.manifest import read_manifest
-from judging.questions import TestSet, read_testset
+from common.pairs import PairFile
 from judging.scoring import score_answers, speed
+from judging.testset import read_testset
 from train.base import ModelError, weight_bytes
 from train.served import serve
 
@@ -92,7 +93,7 @@ def compare_models(
     max_tokens: longest answer of the models served here; None: the service's own setting.
     judged: folders that eval_local.py wrote; a model judged there is not served again.
     Raises ModelError when there is nothing to compare, a model cannot be served, or a folder does
-    not fit; TestSetError for a test set that cannot be read.
+    not fit; PairsError for a test set that cannot be read.
     """
     if len(models) < 2:
         raise ModelError("give at least two models: BASE TUNED")
@@ -112,10 +113,10 @@ def compare_models(
     return _compared(models, sets, asked)
 
 
-def _ask(model: Path, sets: list[TestSet], python: Path, max_tokens: int | None) -> Asked:
+def _ask(model: Path, sets: list[PairFile], python: Path, max_tokens: int | None) -> Asked:
     limit = {} if max_tokens is None else {"MAX_TOKENS": str(max_tokens)}
     with serve(model, python, **limit) as served:
-        replies = [served.answers([q.question for q in s.questions]) for s in sets]
+        replies = [served.answers([q.question for q in s.pairs]) for s in sets]
         return Asked(
             [r.answers for r in replies],
             [r.total_seconds for r in replies],
@@ -128,7 +129,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
     """summary.json of an eval_local report, with the rows of answers.jsonl under `rows`."""
     try:
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-        lines = (folder / "answers.jsonl").read_text("utf-8").splitlines()
+        lines = (folder / "answers.jsonl").read_text("utf-8").rstrip("\n").split("\n")
     except OSError as error:
         raise ModelError(f"--judged {folder}: no report of eval_local.py ({error})") from error
     if summary["failures"]:
@@ -143,10 +144,10 @@ def _model_of(report: dict[str, Any]) -> Path:
         raise ModelError(f"--judged {report['folder']}: it does not say which model") from None
 
 
-def _from_report(report: dict[str, Any], sets: list[TestSet]) -> Asked:
+def _from_report(report: dict[str, Any], sets: list[PairFile]) -> Asked:
     answers, seconds = [], []
     for testset in sets:
-        asked = [(q.question, q.reference) for q in testset.questions]
+        asked = [(q.question, q.answer) for q in testset.pairs]
         for told in report["testsets"]:
             rows = [row for row in report["rows"] if row["testset"] == told["name"]]
             if [(row["question"], row["reference"]) for row in rows] == asked:
@@ -159,21 +160,21 @@ def _from_report(report: dict[str, Any], sets: list[TestSet]) -> Asked:
     return Asked(answers, seconds, info.get("startup", {}).get("ready_seconds"), info)
 
 
-def _compared(models: list[Path], sets: list[TestSet], asked: list[Asked]) -> Comparison:
+def _compared(models: list[Path], sets: list[PairFile], asked: list[Asked]) -> Comparison:
     results: list[Judged] = []
     questions = [
-        {"testset": s.name, "question": q.question, "reference": q.reference}
+        {"testset": s.name, "question": q.question, "reference": q.answer}
         | {"answers": {}, "scores": {}}
         for s in sets
-        for q in s.questions
+        for q in s.pairs
     ]
     first: list[list[float]] = []
     for model, given in zip(models, asked, strict=True):
         manifest, rows = read_manifest(model), iter(questions)
         memory = given.info.get("memory", {})
         for index, testset in enumerate(sets):
-            answers, texts = given.answers[index], [q.question for q in testset.questions]
-            scores = score_answers([q.reference for q in testset.questions], answers, texts)
+            answers, texts = given.answers[index], [q.question for q in testset.pairs]
+            scores = score_answers([q.answer for q in testset.pairs], answers, texts)
             values = [item.score for item in scores.items]
             if model is models[0]:
                 first.append(values)

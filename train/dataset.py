@@ -1,16 +1,19 @@
 """Rows for training: the serving prompt, the answer, and loss on the answer alone."""
 
 import random
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.prompting import render_prompts, tokenize_prompts
-from train.pairs import Pair, read_pairs
+from common.pairs import Pair, PairFile, refused, spots
+from common.prompting import messages_for, talk_ids, text_ids
+from common.rows import read_pairs
 from train.recipe import Recipe
 
-Row = tuple[str, str]  # question, answer
+# What a model thought before it answered; a short block on one line is text about the tags.
+_THINKING = re.compile(r"\A<think>(?:([^\n]{0,30})</think>|.*</think>)", re.DOTALL)
 
 
 class DataError(ValueError):
@@ -19,46 +22,80 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one run; `files` are what they were read from."""
+    """The rows of one run, each a pair in one wording; `files` are what they were read from.
 
-    train: list[Row]
-    dev: list[Row]
-    calibration: list[Row]
+    `notes` say what of the files is not trained on, and what is doubtful about them.
+    """
+
+    train: list[Pair]
+    dev: list[Pair]
+    calibration: list[Pair]
     files: list[Path]
+    notes: list[str] = field(default_factory=list)
 
 
 def load_rows(recipe: Recipe) -> Rows:
     """Train, dev and calibration rows of a recipe. Raises PairsError or DataError."""
+    notes: list[str] = []
 
     def pairs(name: str) -> list[Pair]:
-        return read_pairs([recipe.dataset_dir / name])
+        found = read_pairs(recipe.dataset_dir / name)
+        notes.extend(f"{found.path.name}: {warning}" for warning in found.warnings)
+        return _learned(found, notes)
 
     files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
     learned = pairs(recipe.train_file)[: recipe.max_samples]
     if recipe.dev_file:
-        train = [(wording, pair.answer) for pair in learned for wording in pair.wordings]
-        dev = [(pair.question, pair.answer) for pair in pairs(recipe.dev_file)]
+        train = [pair.asked_as(wording) for pair in learned for wording in pair.wordings]
+        dev = [pair.asked_as(pair.question) for pair in pairs(recipe.dev_file)]
     else:
-        train = [(w, pair.answer) for pair in learned for w in pair.wordings[: _kept(pair)]]
-        dev = [(p.wordings[-1], p.answer) for p in learned if len(p.wordings) > 1]
+        train = [p.asked_as(w) for p in learned for w in p.wordings[: _kept(p)]]
+        dev = [p.asked_as(p.wordings[-1]) for p in learned if len(p.wordings) > 1]
     if recipe.calibration_file:
-        calibration = [(p.question, p.answer) for p in pairs(recipe.calibration_file)]
+        calibration = [p.asked_as(p.question) for p in pairs(recipe.calibration_file)]
     else:
         calibration = None
-    overlap = {question for question, _ in train} & {question for question, _ in dev}
+    overlap = {(p.history, p.question) for p in train} & {(p.history, p.question) for p in dev}
     if overlap:
         raise DataError(
             f"{len(overlap)} dev questions are also train questions, so the dev score would mean "
-            f"nothing; the first: {sorted(overlap)[0]}. Split again with `python -m data`"
+            f"nothing; the first: {min(overlap)[1]}. Split again with `python -m data`"
         )
     if not dev:
         raise DataError("no dev rows: the best checkpoint is chosen by them")
-    shuffled = list(dict.fromkeys(train))
+    distinct: dict[Pair, Pair] = {}
+    for pair in train:
+        distinct.setdefault(_said(pair), pair)
+    shuffled = list(distinct.values())
     # A book's rows lie side by side, wording after wording; packing would keep them so.
     random.Random(recipe.seed).shuffle(shuffled)
     return Rows(
-        shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f]
+        shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f], notes
     )
+
+
+def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
+    """The pairs whose answers are to be learned.
+
+    Raises PairsError for answers that begin with a think block: serving asks with thinking off.
+    """
+    blocks = ((pair.where, _THINKING.match(pair.answer)) for pair in found.pairs)
+    thinking = [where for where, block in blocks if block and block[1] is None]
+    if thinking:
+        reason = "the answer begins with a think block, but serving asks without; take it off"
+        raise refused(found.path, ((place, reason) for place in thinking))
+    context = [pair.where for pair in found.pairs if not pair.learn]
+    if context:
+        notes.append(f"{found.path.name}: {spots(context)}: weight 0, read but not learned")
+    learned = [pair for pair in found.pairs if pair.learn]
+    if not learned:
+        raise DataError(f"{found.path}: every answer in it has weight 0: nothing to learn")
+    return learned
+
+
+def _said(pair: Pair) -> Pair:
+    """The pair without what does not change its training row: two such rows are one."""
+    return replace(pair, section="", id="", group="")
 
 
 def _kept(pair: Pair) -> int:
@@ -66,27 +103,37 @@ def _kept(pair: Pair) -> int:
     return max(1, len(pair.wordings) - 1)
 
 
+def prompt_ids(tokenizer: Any, rows: Sequence[Pair], system_prompt: str) -> list[list[int]]:
+    """Token ids of each row's prompt as serving renders it, its earlier turns included.
+
+    A row's own system message goes before `system_prompt`.
+    """
+    talks = [messages_for(row.question, row.system or system_prompt, row.history) for row in rows]
+    return talk_ids(tokenizer, talks)
+
+
 def encode_rows(
-    tokenizer: Any, rows: Sequence[Row], system_prompt: str
+    tokenizer: Any, rows: Sequence[Pair], system_prompt: str
 ) -> list[dict[str, list[int]]]:
     """`input_ids` and `labels` of each row; labels are -100 on the prompt.
 
     The prompt is rendered as in serving; the answer ends with the tokenizer's end-of-turn token,
-    and so does the loss: this is where the model learns to stop.
+    and so does the loss: this is where the model learns to stop. What a row spells like a control
+    token is text, as it is in serving.
     """
     if tokenizer.eos_token is None:
         raise DataError("the tokenizer has no eos_token, so answers would never end")
-    prompts = render_prompts(tokenizer, [question for question, _ in rows], system_prompt)
-    heads = tokenize_prompts(tokenizer, prompts)
-    tails = tokenize_prompts(tokenizer, [answer + tokenizer.eos_token for _, answer in rows])
+    heads = prompt_ids(tokenizer, rows, system_prompt)
+    tails = text_ids(tokenizer, [row.answer for row in rows])
+    end = tokenizer.eos_token_id
     return [
-        {"input_ids": head + tail, "labels": [-100] * len(head) + tail}
+        {"input_ids": [*head, *tail, end], "labels": [-100] * len(head) + [*tail, end]}
         for head, tail in zip(heads, tails, strict=True)
     ]
 
 
 def fitting_rows(
-    encoded: list[dict[str, list[int]]], rows: Sequence[Row], recipe: Recipe
+    encoded: list[dict[str, list[int]]], rows: Sequence[Pair], recipe: Recipe
 ) -> tuple[list[dict[str, list[int]]], list[str]]:
     """The rows of at most `cutoff_len` tokens, and one line for each that was left out.
 
@@ -94,7 +141,7 @@ def fitting_rows(
     model to stop in the middle.
     """
     long = [i for i, row in enumerate(encoded) if len(row["input_ids"]) > recipe.cutoff_len]
-    lines = [f"{len(encoded[i]['input_ids'])} tokens: {rows[i][0][:60]}" for i in long]
+    lines = [f"{len(encoded[i]['input_ids'])} tokens: {_named(rows[i])}" for i in long]
     if long and not recipe.drop_long_rows:
         raise DataError(
             f"{len(long)} of {len(encoded)} rows are longer than cutoff_len={recipe.cutoff_len}: "
@@ -106,3 +153,7 @@ def fitting_rows(
     if not kept:
         raise DataError(f"no row is as short as cutoff_len={recipe.cutoff_len} tokens")
     return kept, lines
+
+
+def _named(row: Pair) -> str:
+    return f"{row.question[:60]} ({row.place})" if row.place.spot else row.question[:60]

@@ -1,129 +1,33 @@
-"""Memory and time of serving and training a model, by formulas, each with its source.
+"""Memory and work of training a model, by formulas, each with its source; and `train plan`.
 
 Bytes are decimal (GB = 10⁹). What is estimated is what torch allocates at its peak
 (`torch.cuda.max_memory_allocated`); the driver's own share, about 0.5 to 1 GB, comes on top.
 """
 
-import json
-from dataclasses import dataclass
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from train.base import ModelError
+from common.facts import assumed, download_rate, download_seconds, measured
+from common.model_files import file_sizes, weight_bytes
+from common.model_shape import Form, Shape, ShapeError, read_shape
+from common.pairs import Pair
+from common.units import amount
 from train.recipe import Recipe
 
-NETWORK_BITS = 100e6  # the judge's build, bits a second
-SERVING_SHARE = 0.9  # vLLM's gpu_memory_utilization by default
+if TYPE_CHECKING:
+    from rich.console import Console
+
 TEMPLATE_TOKENS = 18  # of Qwen3's chat template around system prompt, question and answer
 PROMPT_CHARACTERS_A_TOKEN = 1.55  # the built-in system prompt: 79 characters, 51 tokens of Qwen3
-CHARACTERS_A_TOKEN = 1.96  # Qwen's tokenizer on a Chinese textbook's answers (design.md)
 LOSS_TILE = (4096, 32768)  # tokens x vocabulary whose logits TRL 1.16's loss holds at once
-GROUP = 128
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the formulas need of a config.json (Qwen2, Qwen2.5, Qwen3, Llama)."""
-
-    name: str
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocab: int
-    tied: bool
-    qk_norm: bool
-    qkv_bias: bool
-
-    @property
-    def linears(self) -> list[tuple[int, int]]:
-        """(in, out) of each linear module of one layer, in order q k v o gate up down."""
-        h, f, q, k = self.hidden, self.intermediate, self.q_width, self.kv_width
-        return [(h, q), (h, k), (h, k), (q, h), (h, f), (h, f), (f, h)]
-
-    @property
-    def q_width(self) -> int:
-        """Width of all query heads together."""
-        return self.heads * self.head_dim
-
-    @property
-    def kv_width(self) -> int:
-        """Width of all key heads (or value heads) together."""
-        return self.kv_heads * self.head_dim
-
-    @property
-    def linear_parameters(self) -> int:
-        """Weights of all linear modules in all layers: what gets LoRA and what is quantized."""
-        return self.layers * sum(i * o for i, o in self.linears)
-
-    @property
-    def parameters(self) -> int:
-        """All weights, counted from the architecture (Transformers' Qwen2/Qwen3 modules)."""
-        norms = 2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)
-        biases = self.q_width + 2 * self.kv_width if self.qkv_bias else 0
-        embeddings = self.vocab * self.hidden * (1 if self.tied else 2)
-        layers = self.linear_parameters + self.layers * (norms + biases)
-        return embeddings + layers + self.hidden
-
-
-def shape_of(model: str) -> Shape:
-    """The shape of a model directory, a config.json, or a ModelScope id (fetches config.json)."""
-    path = Path(model)
-    path = path / "config.json" if path.is_dir() else path
-    if not path.is_file():
-        if model.count("/") != 1:
-            raise ModelError(f"{model}: no model directory, no config.json and no hub id")
-        path = _fetched_config(model)
-    c = json.loads(path.read_text(encoding="utf-8"))
-    try:
-        heads = c["num_attention_heads"]
-        return Shape(
-            name=model,
-            hidden=c["hidden_size"],
-            layers=c["num_hidden_layers"],
-            heads=heads,
-            kv_heads=c.get("num_key_value_heads", heads),
-            head_dim=c.get("head_dim") or c["hidden_size"] // heads,
-            intermediate=c["intermediate_size"],
-            vocab=c["vocab_size"],
-            tied=c.get("tie_word_embeddings", False),
-            qk_norm=c.get("model_type") == "qwen3",
-            qkv_bias=c.get("model_type") == "qwen2",
-        )
-    except KeyError as error:
-        raise ModelError(f"{path}: no {error} in it; only dense decoder models are known") from None
-
-
-def _fetched_config(model: str) -> Path:
-    """config.json of a ModelScope id. Raises ModelError when it cannot be had."""
-    from modelscope import model_file_download
-    from modelscope_hub.errors import HubError
-
-    try:
-        return Path(model_file_download(model_id=model, file_path="config.json"))
-    except (HubError, OSError) as error:
-        raise ModelError(f"{model}: its config.json cannot be fetched ({error})") from error
-
-
-def weight_bytes(shape: Shape, form: str) -> float:
-    """Bytes of the weights in `bf16`, `fp32`, `int8` (or fp8), `w4` (AWQ, GPTQ) or `nf4`.
-
-    w4: 4 bits, and a 16-bit scale and a 4-bit zero point for each group of 128 (Lin et al. 2023,
-    arXiv:2306.00978, and AutoAWQ's layout). nf4: 4 bits and 0.127 bits of doubly quantized scales
-    (Dettmers et al. 2023, arXiv:2305.14314, section 3). Only linear modules shrink; embeddings,
-    norms and lm_head stay in 16 bits.
-    """
-    if form == "fp32":
-        return 4.0 * shape.parameters
-    bits = {"bf16": 16, "int8": 8, "w4": 4 + (16 + 4) / GROUP, "nf4": 4.127}[form]
-    return shape.linear_parameters * bits / 8 + 2.0 * (shape.parameters - shape.linear_parameters)
-
-
-def kv_bytes(shape: Shape, bits: int = 16) -> float:
-    """Bytes of KV cache a token: key and value, each layer (Pope et al. 2022, arXiv:2211.05102)."""
-    return 2 * shape.layers * shape.kv_width * bits / 8
+METHOD_FORMS: dict[str, Form] = {
+    "lora": "bf16",
+    "qlora": "nf4",
+    "lora-8bit": "int8",
+    "full": "fp32",
+}
+EXAMPLE_FLOPS = 300e12  # the rate that the plan of a recipe turns its work into minutes with
 
 
 def lora_parameters(shape: Shape, rank: int) -> int:
@@ -161,11 +65,10 @@ def training_bytes(
     al. 2019, arXiv:1910.02054, section 3.1, with float32 gradients). QLoRA's adapters are in
     bfloat16 in TRL, so 8 bytes. The loss holds a tile of the logits only, 2 bytes each.
     """
-    form = {"lora": "bf16", "qlora": "nf4", "lora-8bit": "int8", "full": "fp32"}[method]
     trained = shape.parameters if method == "full" else lora_parameters(shape, rank)
     state = {"full": 12.0, "lora": 16.0}.get(method, 8.0)
     parts = {
-        "weights": weight_bytes(shape, form),
+        "weights": shape.weight_bytes(METHOD_FORMS[method]),
         "gradients and Adam": state * trained,
         "activations": activation_bytes(shape, tokens, checkpointing),
         "logits": 2.0 * min(tokens, LOSS_TILE[0]) * min(shape.vocab, LOSS_TILE[1]),
@@ -174,12 +77,12 @@ def training_bytes(
 
 
 def training_flop(shape: Shape, method: str, checkpointing: bool = False) -> float:
-    """FLOP a trained token: 2 per weight forward, 2 for the backward of activations, and 2 for
-    that of weights in full training (Kaplan et al. 2020, arXiv:2001.08361, section 2.1);
-    checkpointing repeats the forward. Embedding look-ups cost nothing, lm_head is a product.
+    """FLOP a trained token: 2 for each weight it is multiplied with forward, 2 for the backward of
+    activations, and 2 for that of weights in full training (Kaplan et al. 2020, arXiv:2001.08361,
+    section 2.1); checkpointing repeats the forward.
     """
-    weights = shape.linear_parameters + shape.vocab * shape.hidden
-    return weights * ((6 if method == "full" else 4) + (2 if checkpointing else 0))
+    each = (6 if method == "full" else 4) + (2 if checkpointing else 0)
+    return float(shape.matmul_parameters * each)
 
 
 def largest_step(
@@ -191,10 +94,11 @@ def largest_step(
     return max(0, int((device_bytes * 0.95 - fixed) / each))
 
 
-def largest_batch(shape: Shape, form: str, context: int, device_bytes: float) -> int:
-    """Answers of `context` tokens that vLLM can hold at once (0: the weights alone do not fit)."""
-    free = device_bytes * SERVING_SHARE - weight_bytes(shape, form)
-    return max(0, int(free / (kv_bytes(shape) * context)))
+def largest_batch(shape: Shape, weights: float, context: int, device_bytes: float) -> int:
+    """Answers of `context` tokens that vLLM can hold at once beside `weights` bytes of weights
+    (0: these alone do not fit)."""
+    free = device_bytes * assumed("memory_share") - weights
+    return max(0, int(free / (shape.kv_bytes * context)))
 
 
 def method_of(recipe: Recipe) -> str:
@@ -204,21 +108,39 @@ def method_of(recipe: Recipe) -> str:
     return {4: "qlora", 8: "lora-8bit", None: "lora"}[recipe.quantization_bit]
 
 
-def print_plan(shape: Shape, device_gb: float, tokens: int, rank: int, console: Any) -> None:
-    """Tables of serving and training a shape on one device."""
+def serving_rows(shape: Shape, directory: Path | None) -> list[tuple[str, int, int]]:
+    """(weights' form, bytes on the device, bytes that the judge's build fetches): of the files as
+    they lie in a directory that has weights, and of each form by its formula."""
+    rows = []
+    sizes = file_sizes(directory) if directory else {}
+    if weights := weight_bytes(sizes):
+        rows.append(("these files", weights, sum(sizes.values())))
+    forms: tuple[Form, ...] = ("bf16", "int8", "awq")
+    for form in forms:
+        rows.append((form, shape.weight_bytes(form), shape.weight_bytes(form)))
+    return rows
+
+
+def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "Console") -> None:
+    """Tables of serving and training a model on one device.
+
+    model: a directory, a config.json or a hub id. Raises ShapeError.
+    """
     from rich.table import Table
 
-    device = device_gb * 1e9
-    size, cache = shape.parameters / 1e9, kv_bytes(shape) / 1e3
+    shape = read_shape(model)
+    device_bytes = device_gb * 1e9
+    size, cache = shape.parameters / 1e9, shape.kv_bytes / 1e3
     console.print(f"{shape.name}: {size:.3f} billion weights, KV cache {cache:.0f} kB a token")
     console.print("These are estimates, not measurements.")
-    serving = Table(title=f"serving on {device_gb:g} GB")
-    for column in ("weights", "GB", "download at 100 Mbps, s", "answers at once (1,024 tokens)"):
+    serving = Table(title=f"serving on {device_gb:g} GB; download at {download_rate()}")
+    for column in ("weights", "on the device", "download", "answers at once (1,024 tokens)"):
         serving.add_column(column)
-    for form in ("bf16", "int8", "w4"):
-        size = weight_bytes(shape, form)
-        batch = largest_batch(shape, form, 1024, device)
-        serving.add_row(form, f"{size / 1e9:.2f}", f"{size * 8 / NETWORK_BITS:.0f}", f"{batch:,}")
+    directory = Path(model) if Path(model).is_dir() else None
+    for name, weights, fetched in serving_rows(shape, directory):
+        batch = largest_batch(shape, weights, 1024, device_bytes)
+        seconds = amount(download_seconds(fetched), "s")
+        serving.add_row(name, amount(weights, "B"), seconds, f"{batch:,}")
     console.print(serving)
     training = Table(title=f"training, {tokens:,} tokens a step, rank {rank}")
     for column in ("method", "checkpointing", "GB", "largest step, tokens"):
@@ -226,13 +148,18 @@ def print_plan(shape: Shape, device_gb: float, tokens: int, rank: int, console: 
     for method in ("qlora", "lora-8bit", "lora", "full"):
         for checkpointing in (False, True):
             total = training_bytes(shape, method, tokens, rank, checkpointing)["total"]
-            most = largest_step(shape, method, rank, device, checkpointing)
+            most = largest_step(shape, method, rank, device_bytes, checkpointing)
             word = "yes" if checkpointing else "no"
             training.add_row(method, word, f"{total / 1e9:.1f}", f"{most:,}")
     console.print(training)
 
 
-def print_recipe_plan(recipe: Recipe, console: Any) -> None:
+def _characters(pair: Pair) -> int:
+    """Characters of a row's question, answer and earlier turns."""
+    return len(pair.question) + len(pair.answer) + sum(len(u) + len(a) for u, a in pair.history)
+
+
+def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
     """What `--dry-run` shows: rows, tokens, steps, memory, and work of one recipe."""
     from train.base import load_tokenizer
     from train.dataset import encode_rows, load_rows
@@ -244,11 +171,14 @@ def print_recipe_plan(recipe: Recipe, console: Any) -> None:
         encoded = encode_rows(load_tokenizer(directory), rows.train, system_prompt)
         tokens, how = sum(len(row["input_ids"]) for row in encoded), "counted"
     else:
-        characters = sum(len(q) + len(a) for q, a in rows.train)
+        characters = sum(map(_characters, rows.train))
         around = TEMPLATE_TOKENS + round(len(system_prompt) / PROMPT_CHARACTERS_A_TOKEN)
-        tokens, how = int(characters / CHARACTERS_A_TOKEN) + around * len(rows.train), "estimated"
+        tokens = int(characters / measured("chars_per_token")) + around * len(rows.train)
+        how = "estimated"
     console.print(f"{len(rows.train)} train, {len(rows.dev)} dev, {len(rows.calibration)} "
                   f"calibration rows; {tokens:,} train tokens ({how})")  # fmt: skip
+    for note in rows.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     mean = tokens / max(1, len(rows.train))
     width = recipe.pack_len if recipe.packing else mean
     step = int(width * recipe.per_device_train_batch_size)
@@ -260,8 +190,8 @@ def print_recipe_plan(recipe: Recipe, console: Any) -> None:
         f"about {steps:,} updates of {step * recipe.gradient_accumulation_steps:,} tokens"
     )
     try:
-        shape = shape_of(recipe.model_name_or_path)
-    except ModelError as error:
+        shape = read_shape(recipe.model_name_or_path, recipe.hub)
+    except ShapeError as error:
         console.print(f"no memory estimate: {error}")
         return
     method = method_of(recipe)
@@ -270,4 +200,23 @@ def print_recipe_plan(recipe: Recipe, console: Any) -> None:
         console.print(f"  {name}: {size / 1e9:.2f} GB")
     work = training_flop(shape, method, recipe.gradient_checkpointing)
     work *= tokens * recipe.num_train_epochs
-    console.print(f"{work / 1e15:.3g} PFLOP: {work / 300e12 / 60:.1f} minutes at 300 TFLOP/s")
+    minutes, rate = work / EXAMPLE_FLOPS / 60, EXAMPLE_FLOPS / 1e12
+    console.print(f"{work / 1e15:.3g} PFLOP: {minutes:.1f} minutes at {rate:g} TFLOP/s")
+    if here := processor_flops():
+        console.print(f"on this processor at least {work / here / 60:.1f} minutes "
+                      f"({here / 1e9:.0f} GFLOP/s in one large product, measured now)")  # fmt: skip
+
+
+def processor_flops(seconds: float = 0.5) -> float:
+    """float32 FLOP/s of the processor in products of 1024 x 1024 matrices; 0 where a GPU trains."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 0.0
+    a = torch.ones(1024, 1024)
+    _ = a @ a  # threads and memory are set up
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        _ = a @ a
+        done += 1
+    return done * 2 * 1024**3 / elapsed

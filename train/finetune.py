@@ -120,8 +120,8 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         rows.dev,
         recipe.model_copy(update={"drop_long_rows": True}),
     )
-    for line in skipped:
-        print(f"left out (too long): {line}")
+    for line in [*rows.notes, *(f"left out (too long): {line}" for line in skipped)]:
+        print(line)
     checkpoints = recipe.output_dir / "checkpoints"
     start = last_complete(checkpoints) if resume else None
     if resume and start is None:  # a run killed early resumes by the same command as any other

@@ -3,23 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
-from common.prompting import render_prompts, tokenize_prompts
+from common.pairs import Pair
+from train.dataset import prompt_ids
 
 
 def greedy_answers(
     model: Any,
     tokenizer: Any,
-    questions: Sequence[str],
+    questions: Sequence[str | Pair],
     system_prompt: str,
     max_new_tokens: int = 256,
     batch_size: int = 64,
 ) -> list[str]:
-    """One answer per question, in order; prompts are batched by length and padded left."""
+    """One answer per question, in order; prompts are batched by length and padded left.
+
+    A question is a text, or a pair, whose earlier turns and system message are then asked, too.
+    """
     import torch
 
     if not questions:
         return []
-    prompts = tokenize_prompts(tokenizer, render_prompts(tokenizer, questions, system_prompt))
+    rows = [Pair(each, "") if isinstance(each, str) else each for each in questions]
+    prompts = prompt_ids(tokenizer, rows, system_prompt)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     answers = [""] * len(prompts)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0

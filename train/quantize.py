@@ -7,7 +7,10 @@ and asked it something.
 """
 
 import json
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from common.manifest import (
     read_manifest,
     write_manifest,
 )
+from common.pairs import Pair
 from common.prompting import system_prompt_for
 from train.autoawq import convert_to_gemm
 from train.base import (
@@ -28,7 +32,7 @@ from train.base import (
     quantization_config,
     weight_bytes,
 )
-from train.dataset import Row, encode_rows
+from train.dataset import encode_rows
 
 LIBRARIES = ["torch", "transformers", "llmcompressor", "compressed-tensors", "bitsandbytes"]
 GROUP = 128  # weights that share a scale; what AWQ kernels support
@@ -51,7 +55,7 @@ BITS = {"bnb-8bit": 8, "bnb-4bit": 4}
 
 
 def quantize(
-    model_dir: Path, out: Path, form: str, rows: list[Row], samples: int = 256, seed: int = 0
+    model_dir: Path, out: Path, form: str, rows: list[Pair], samples: int = 256, seed: int = 0
 ) -> Path:
     """Quantize a full model to `out`, calibrated on rendered questions with their answers.
 
@@ -122,8 +126,37 @@ def _with_llmcompressor(
             options |= {"batch_size": AWQ_BATCH, "data_collator": _padded, "use_loss_mask": True}
     if not torch.cuda.is_available():
         _without_pinned_memory()
-    oneshot(model=model, recipe=_modifiers(form, SCHEMES[form][0]), tokenizer=tokenizer, **options)
+    with _one_bar(form):
+        modifiers = _modifiers(form, SCHEMES[form][0])
+        oneshot(model=model, recipe=modifiers, tokenizer=tokenizer, **options)
     return model
+
+
+@contextmanager
+def _one_bar(form: str) -> Iterator[None]:
+    """One bar instead of llm-compressor's hundreds: two a layer, and with AWQ one a module."""
+    from llmcompressor.modifiers.transform.awq import base as awq
+    from llmcompressor.pipelines.sequential import pipeline
+    from tqdm import tqdm
+
+    bar: tqdm | None = None
+
+    def counting(items: Any, *args: Any, desc: str = "", **options: Any) -> tqdm:
+        nonlocal bar
+        if part := re.match(r"\((\d+)/(\d+)\): Calibrating", desc):
+            bar = bar or tqdm(total=int(part[2]), desc=f"{form}: parts of the model")
+            bar.update(int(part[1]) - 1 - bar.n)
+        return tqdm(items, *args, desc=desc, **options, disable=True)
+
+    awq.tqdm = pipeline.tqdm = counting
+    try:
+        yield
+        if bar:
+            bar.update(bar.total - bar.n)
+    finally:
+        awq.tqdm = pipeline.tqdm = tqdm
+        if bar:
+            bar.close()
 
 
 def _with_bitsandbytes(model_dir: Path, bits: int) -> Any:

@@ -6,7 +6,7 @@ all errors at once, each with its field.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -149,32 +149,21 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     problems = []
     for override in overrides:
         key, equals, value = override.partition("=")
-        if equals:
-            fields[key.strip()] = yaml.safe_load(value)
-        else:
+        if not equals:
             problems.append(f"  {override}: expected key=value")
+            continue
+        try:
+            fields[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            problems.append(f"  {override}: the value is no valid YAML")
     try:
-        recipe = Recipe.model_validate(_with_floats(fields))
+        # In YAML 1.1, 2e-4 is text; pydantic reads it as the number that a field asks for.
+        recipe = Recipe.model_validate(fields)
     except ValidationError as error:
         raise RecipeError(_explained(path, problems, error)) from error
     if problems:
         raise RecipeError(f"{path}: cannot be used:\n" + "\n".join(problems))
     return recipe
-
-
-def _with_floats(fields: dict[str, Any]) -> dict[str, Any]:
-    """YAML 1.1 reads 2e-4 as text; make a number of whatever Python reads as one."""
-
-    def number(value: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                return float(value)
-            except ValueError:
-                return value
-        return value
-
-    texts = {name for name, field in Recipe.model_fields.items() if field.annotation is str}
-    return {key: value if key in texts else number(value) for key, value in fields.items()}
 
 
 def _explained(path: Path, problems: list[str], error: ValidationError) -> str:

@@ -1,19 +1,14 @@
-"""The real service as a process, for as long as a comparison needs it."""
+"""The real service as a process, for as long as a check or a comparison needs it."""
 
 import os
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from judging.client import Replies, ServiceNotReadyError, ask, fetch_info, wait_for_service
+from common.service_process import ServiceError, running
+from judging.client import Replies, ask, fetch_info
 from train.base import ModelError
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +17,7 @@ START_LIMIT_S = 900.0  # a CPU under load; the judge's own 180 s are for its mac
 
 @dataclass
 class Served:
-    """A running service; `load_seconds` from its start until it could answer."""
+    """A running service. load_seconds: from its start until GET / answered; info: its GET /info."""
 
     url: str
     load_seconds: float
@@ -33,7 +28,8 @@ class Served:
         replies = ask(self.url, questions, "batch", limit)
         if replies.failure:
             raise ModelError(f"the service did not answer: {replies.failure}")
-        self.info = fetch_info(self.url) or self.info  # its memory has now seen the work
+        # Again, because its peak of memory comes with the work.
+        self.info = fetch_info(self.url) or self.info
         return replies
 
 
@@ -48,51 +44,12 @@ def serve(model_dir: Path, python: Path, **variables: str) -> Iterator[Served]:
             f"serve_python={python}: no such python; `bash run.sh` makes .venv, or set "
             "serve_python= to one that has vLLM"
         )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    command = [str(python.absolute()), "-m", "uvicorn", "serve:app", "--port", "{port}"]
     environment = {**os.environ, "MODEL_DIR": str(model_dir.resolve()), "SERVE_MODE": "batch"}
     environment |= {"PREDICT_BUDGET_S": "3500", "HEALTH_BUDGET_S": str(START_LIMIT_S), **variables}
-    command = [str(python.absolute()), "-m", "uvicorn", "serve:app", "--port", str(port)]
-    started = time.monotonic()
-    with tempfile.NamedTemporaryFile(suffix=".log") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+    with running(command, cwd=ROOT, environment=environment) as service:
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(process, url, Path(log.name), model_dir)
-            yield Served(url, time.monotonic() - started, fetch_info(url) or {})
-        finally:
-            _stop(process)
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path, model_dir: Path) -> None:
-    end = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        try:
-            wait_for_service(url, 2)
-            return
-        except ServiceNotReadyError:
-            continue
-    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-    raise ModelError(f"{model_dir}: the service did not start; its last words:\n" + "\n".join(last))
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop the service and what it started, and nothing else."""
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        family = []
-    process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=15)
-    for member in alive:
-        member.kill()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            seconds = service.wait_until_ready(START_LIMIT_S)
+        except ServiceError as error:
+            raise ModelError(f"{model_dir}: {error}") from error
+        yield Served(service.url, seconds, fetch_info(service.url) or {})

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from common.manifest import library_versions
+from common.pairs import Pair
 from train.base import ModelError, load_model
-from train.dataset import Row
 from train.generate import greedy_answers
 from train.recipe import Recipe
 
@@ -29,7 +29,7 @@ def make_trainer(
     tokenizer: Any,
     train_rows: list[dict[str, list[int]]],
     dev_rows: list[dict[str, list[int]]],
-    dev: list[Row],
+    dev: list[Pair],
     system_prompt: str,
 ) -> Any:
     """TRL's SFTTrainer over encoded rows, choosing its best checkpoint by the judge's score."""
@@ -196,7 +196,7 @@ def _judged_trainer_class() -> type:
     from judging.scoring import accuracy
 
     class JudgedTrainer(SFTTrainer):
-        judged_rows: list[Row] = []
+        judged_rows: list[Pair] = []
         recipe: Recipe
         system_prompt: str
 
@@ -213,20 +213,20 @@ def _judged_trainer_class() -> type:
             return output
 
         def _judged(self) -> float:
-            answers = self._answers([question for question, _ in self.judged_rows])
+            answers = self._answers(self.judged_rows)
             if self.is_world_process_zero():
                 samples = self.recipe.output_dir / "samples"
                 samples.mkdir(exist_ok=True)
                 texts = [
-                    {"question": question, "reference": reference, "answer": answer}
-                    for (question, reference), answer in zip(self.judged_rows, answers, strict=True)
+                    {"question": row.question, "reference": row.answer, "answer": answer}
+                    for row, answer in zip(self.judged_rows, answers, strict=True)
                 ]
                 lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
                 path = samples / f"step-{self.state.global_step}.jsonl"
                 path.write_text(lines, encoding="utf-8")
-            return accuracy([answer for _, answer in self.judged_rows], answers)
+            return accuracy([row.answer for row in self.judged_rows], answers)
 
-        def _answers(self, questions: list[str]) -> list[str]:
+        def _answers(self, rows: list[Pair]) -> list[str]:
             """All answers in every process, so that all agree on the best checkpoint."""
             world, rank = self.accelerator.num_processes, self.accelerator.process_index
             # The base may be bfloat16 under float32 adapters, which multiply under autocast only.
@@ -235,11 +235,11 @@ def _judged_trainer_class() -> type:
                 own = greedy_answers(
                     self.accelerator.unwrap_model(self.model),
                     self.processing_class,
-                    questions[rank::world],
+                    rows[rank::world],
                     self.system_prompt,
                     self.recipe.eval_max_new_tokens,
                 )
             parts = gather_object([own]) if world > 1 else [own]
-            return [parts[i % world][i // world] for i in range(len(questions))]
+            return [parts[i % world][i // world] for i in range(len(rows))]
 
     return JudgedTrainer

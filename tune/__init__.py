@@ -1,5 +1,4 @@
-"""Serving settings for one model on one machine, searched by judging the real service.
+"""Search of serving settings for one model on one machine, by judging the real service.
 
-A package of its own, beside data/ and train/: like them it is a step that a person runs and that
-leaves a file which ships (`serve.env`); bench/ leaves numbers only.
+Like data/ and train/ it produces what is submitted (`serve.env`); bench/ only measures.
 """

@@ -3,17 +3,16 @@
     bash run.sh tune --dev out/book/dev.jsonl --minutes 30
     MODEL_DIR=/path/to/model bash run.sh tune --dev out/book/dev.jsonl --testset mine.docx
 
-Each trial starts the real service and judges it over HTTP on the dev split. Settings that the
-environment holds already stay as they are. Run it again to go on where it stopped. It writes, into
---out: the trials (study.db, tune.json), the Pareto front (front.png) and the chosen settings
-(serve.env); these also to ./serve.env, which the service and the Dockerfile read, but not for the
-demo model, whose settings suit no other.
+Each trial starts the real service and judges it over HTTP on the dev split. Settings that are set
+in the environment are kept fixed. Run it again to resume. It writes into --out: the trials
+(study.db, tune.json), the Pareto front (front.png) and the chosen settings (serve.env). The
+settings go to ./serve.env as well, which the service and the Dockerfile read; not those of the demo
+model, since they suit no other model.
 """
 
 import hashlib
 import json
 import os
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,16 +22,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from judging.questions import Question
+from common.pairs import Pair
+from common.service_process import SignalReceived, stop_on_signals
 from serving.settings import SETTINGS_FILE, Settings, SettingsError
 from tune import settings_file, space
-from tune.dev import DevError, TestSetError, default_dev, is_demo, read_dev, token_counts
-from tune.pareto import Row, choose, draw, pareto
+from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
+from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
 
 console = Console(width=None if Console().is_terminal else 140)
 
-BY_HAND = "stopped by hand"
+INTERRUPTED = "interrupted"
 
 
 def main(
@@ -49,23 +49,22 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/tune"),
     write: Annotated[
         Path | None,
-        typer.Option(help="where the chosen settings go, too (default: serve.env; demo: nowhere)"),
+        typer.Option(help="second copy of the settings (default: serve.env; demo model: none)"),
     ] = None,
 ) -> None:
     """Search serving settings on the dev split."""
     until = time.monotonic() + 60 * minutes
-    # TERM as Ctrl-C: a service that outlives this command would hold the device.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_on_signals()
     try:
         questions = read_dev(dev or default_dev(model), testset or [])
         quantized = is_quantized(model)
         tokens = token_counts(questions, model)
         out.mkdir(parents=True, exist_ok=True)
-    except (DevError, TestSetError, OSError, ValueError) as error:
+    except (DevError, PairsError, OSError, ValueError) as error:
         _stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
-    asked = questions.questions[:limit]
+    asked = questions.pairs[:limit]
     fixed = {name: os.environ[name] for name in space.NAMES if name in os.environ}
     name = f"{model.name}-{_fingerprint(model, asked)}"
     measure = measure_with(model, questions, limit, out)
@@ -76,92 +75,95 @@ def main(
             space.Facts(outcome.engine, len(asked), tokens, quantized), list(fixed)
         )
 
-    ended, confirmed = "", False
+    ended, confirmed, exit_code = "", False, 0
     try:
         if search.begun:
-            console.print(f"going on: {len(search.rows())} trials are in {out / 'study.db'}")
+            console.print(f"resumed: {len(search.rows())} trials are in {out / 'study.db'}")
         else:
             console.print(f"the defaults, on {len(asked)} questions of {questions.path} …")
             search.begin(make_space)
-            _tell(search.rows()[0])
-        ended = search.run(until, _tell)
+            _print_trial(search.rows()[0])
+        ended = search.run(until, _print_trial)
         confirmed = search.confirm(until)
     except TrialFailedError as error:
         _stop(f"the defaults do not run, so there is nothing to compare with: {error}", 1)
-    except KeyboardInterrupt:
+    except SignalReceived as received:
+        exit_code = received.exit_code
         if not search.begun:
-            _stop("stopped before the defaults were measured", 130)
-        ended = BY_HAND
+            _stop("interrupted before the defaults were measured", exit_code)
+        ended = INTERRUPTED
     rows = search.rows()
-    best = choose(rows, may_lose)
+    best = select(rows, may_lose)
     console.print(ended)
     _show(rows, best, f"{model.name}, {len(asked)} questions of {questions.path.name}")
-    draw(rows, best, out / "front.png", f"{model.name}: {len(rows)} trials")
+    plot(rows, best, out / "front.png", f"{model.name}: {len(rows)} trials")
     told = _report(rows, best, {"model": model.name, "dev": questions.path.name,
                                 "questions": len(asked), "fixed": fixed, "ended": ended,
                                 "confirmed": confirmed})  # fmt: skip
     (out / "tune.json").write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    there = write or (None if is_demo(model) else Path(SETTINGS_FILE))
+    shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     notes = [
         f"{model.name}: score {best.score:.4f} (defaults {rows[0].score:.4f}), speed "
         f"{best.speed:,.0f} characters/s (defaults {rows[0].speed:,.0f}), on the dev split, here",
-        *([] if confirmed else ["measured once only: the time did not allow a second start"]),
+        *([] if confirmed else ["measured once: there was no time for a second run"]),
     ]
     console.print(f"chosen: {_text(best.settings)}", highlight=False, markup=False)
-    _write({**fixed, **best.settings}, notes, out / "serve.env", there)
-    if ended == BY_HAND:
-        raise typer.Exit(130)
+    _write({**fixed, **best.settings}, notes, out / "serve.env", shipped)
+    if exit_code:
+        raise typer.Exit(exit_code)
     if not confirmed:
-        console.print("not confirmed by a second start: give it more --minutes, it goes on")
+        console.print("not confirmed by a second run: run it again with more --minutes to resume")
 
 
-def _fingerprint(model: Path, asked: Sequence[Question]) -> str:
-    """What must be the same for trials to be compared: weights, questions, other settings."""
+def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
+    """Hash of what trials must share to be comparable: weights, questions, other settings."""
     weights = [(file.name, file.stat()) for file in sorted(model.glob("*.safetensors"))]
     names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
     parts = (
         (model / "config.json").read_text(encoding="utf-8"),
         [(name, stat.st_size, stat.st_mtime_ns) for name, stat in weights],
-        [(question.question, question.reference) for question in asked],
+        [(question.question, question.answer) for question in asked],
         sorted((name, os.environ[name]) for name in names & os.environ.keys()),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def _write(settings: dict[str, str], notes: list[str], here: Path, there: Path | None) -> None:
+def _write(settings: dict[str, str], notes: list[str], result: Path, shipped: Path | None) -> None:
     try:
-        settings_file.write(here, settings, notes)
-        told = f"written: {here}"
-        if there is None:
-            told += f"; not ./{SETTINGS_FILE}, because it is the demo model's"
-        elif settings_file.ours(there):
-            settings_file.write(there, settings, notes)
-            told += f" and {there} (commit it, so that the image has it)"
+        settings_file.write(result, settings, notes)
+        message = f"written: {result}"
+        if shipped is None:
+            message += f"; not ./{SETTINGS_FILE}, because this is the demo model"
+        elif settings_file.may_replace(shipped):
+            settings_file.write(shipped, settings, notes)
+            message += f" and {shipped} (commit it, so that the image has it)"
         else:
-            told += f"; {there} is not this command's, so it stays: copy what you want"
+            message += (
+                f"; {shipped} was not written by this command and is kept: copy what you want"
+            )
     except (SettingsError, OSError) as error:
         _stop(str(error), 1)
-    console.print(told, highlight=False, soft_wrap=True)
+    console.print(message, highlight=False, soft_wrap=True)
 
 
-def _tell(row: Row) -> None:
-    told = f"failed: {row.reason}"
+def _print_trial(row: TrialResult) -> None:
+    result = f"failed: {row.reason}"
     if row.ok:
-        told = f"score {row.score:.4f}, {row.speed:,.0f} characters/s"
-        told += f" (started in {row.start_seconds:.0f} s)" if row.start_seconds else ""
+        result = f"score {row.score:.4f}, {row.speed:,.0f} characters/s"
+        result += f" (ready after {row.start_seconds:.0f} s)" if row.start_seconds else ""
     console.print(
-        f"trial {row.number}: {_text(row.settings)}: {told}", highlight=False, markup=False
+        f"trial {row.number}: {_text(row.settings)}: {result}", highlight=False, markup=False
     )
 
 
-def _show(rows: list[Row], best: Row, title: str) -> None:
+def _show(rows: list[TrialResult], best: TrialResult, title: str) -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     table.add_column("settings", overflow="fold")
-    for column in ("score", "characters/s", "÷ defaults", "starts"):
+    for column in ("score", "characters/s", "÷ defaults", "runs"):
         table.add_column(column, justify="right")
     table.add_column("", overflow="fold")
-    front = {row.number for row in pareto(rows)}
+    front = {row.number for row in pareto_front(rows)}
     done = sorted((row for row in rows if row.ok), key=lambda row: -row.speed)
     for row in [*done, *(row for row in rows if not row.ok)]:
         marks = ["chosen"] if row is best else []
@@ -177,12 +179,12 @@ def _show(rows: list[Row], best: Row, title: str) -> None:
     console.print(table)
 
 
-def _report(rows: list[Row], best: Row, facts: dict[str, Any]) -> dict[str, Any]:
+def _report(rows: list[TrialResult], best: TrialResult, facts: dict[str, Any]) -> dict[str, Any]:
     return {
         **facts,
         "defaults": rows[0].number,
         "best": best.number,
-        "front": [row.number for row in pareto(rows)],
+        "front": [row.number for row in pareto_front(rows)],
         "trials": [{**vars(row)} for row in rows],
     }
 

@@ -1,19 +1,18 @@
-"""Which trials are worth anything: the Pareto front of score and speed, and the one to ship."""
+"""The Pareto front of score and speed over the trials, and the settings to ship."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# Two starts of the same settings differ by this much and more (measured: 7 % on two cores that
-# others used, too): less is no gain.
+# Two runs of the same settings differ by that and more: a smaller gain is noise.
 MIN_GAIN = 0.02
 
 
 @dataclass
-class Row:
-    """One trial. `measured`: score and speed (characters a second) of each start, the same
-    settings; `reason`: why it failed, then it counts for nothing."""
+class TrialResult:
+    """One trial. measured: score and speed (characters a second) of each run of its settings, a
+    service start each; reason: why it failed, which excludes it from front and selection."""
 
     number: int
     settings: dict[str, str]
@@ -23,35 +22,36 @@ class Row:
 
     @property
     def score(self) -> float:
-        """Mean of the judge's scores."""
+        """Mean score of its runs."""
         return sum(score for score, _ in self.measured) / len(self.measured)
 
     @property
     def speed(self) -> float:
-        """Mean of the judge's speeds."""
+        """Mean speed of its runs."""
         return sum(speed for _, speed in self.measured) / len(self.measured)
 
     @property
     def ok(self) -> bool:
-        """Whether it has a result."""
+        """Whether it was measured and did not fail."""
         return bool(self.measured) and not self.reason
 
 
-def pareto(rows: Sequence[Row]) -> list[Row]:
-    """The rows that no other row beats in one number without losing in the other, fastest first."""
-    front: list[Row] = []
+def pareto_front(rows: Sequence[TrialResult]) -> list[TrialResult]:
+    """The trials that no other dominates, which means at least as good in score and speed and
+    better in one; fastest first."""
+    front: list[TrialResult] = []
     for row in sorted((r for r in rows if r.ok), key=lambda r: (-r.speed, -r.score, r.number)):
         if not front or row.score > front[-1].score:
             front.append(row)
     return front
 
 
-def choose(rows: Sequence[Row], may_lose: float = 0.0) -> Row:
-    """The fastest row whose score is not below that of the defaults (the first row) by more than
-    `may_lose`; the defaults themselves where nothing is faster by MIN_GAIN, and in each of its
-    starts where both were started again.
+def select(rows: Sequence[TrialResult], may_lose: float = 0.0) -> TrialResult:
+    """The fastest trial whose score is at most `may_lose` below that of the defaults (the first
+    row). The defaults win over a gain under MIN_GAIN, and, once both were run again, over a trial
+    whose slowest run is not faster than the defaults' fastest.
 
-    Raises ValueError when the defaults have no result: nothing can be compared then.
+    Raises ValueError when the defaults have no result to compare with.
     """
     if not rows or not rows[0].ok:
         raise ValueError("the defaults have no result")
@@ -64,20 +64,20 @@ def choose(rows: Sequence[Row], may_lose: float = 0.0) -> Row:
     return defaults
 
 
-def _overlap(row: Row, defaults: Row) -> bool:
-    """Whether both were started again, and a start of the defaults was as fast as one of it."""
+def _overlap(row: TrialResult, defaults: TrialResult) -> bool:
+    """Whether both were run again and the ranges of their speeds overlap."""
     again = len(row.measured) > 1 and len(defaults.measured) > 1
     return again and min(s for _, s in row.measured) <= max(s for _, s in defaults.measured)
 
 
-def draw(rows: Sequence[Row], best: Row, path: Path, title: str) -> None:
-    """The trials as a PNG: speed to the right, score upwards."""
+def plot(rows: Sequence[TrialResult], best: TrialResult, path: Path, title: str) -> None:
+    """The trials and their Pareto front as a PNG: speed on the x axis, score on the y axis."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes: Any = figure.add_subplot()
     good = [row for row in rows if row.ok]
-    front = pareto(rows)
+    front = pareto_front(rows)
     axes.scatter([r.speed for r in good], [r.score for r in good], color="#9aa5b1", label="trials")
     axes.step(
         [r.speed for r in front], [r.score for r in front], where="pre", color="#2a6fbb",

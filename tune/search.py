@@ -1,7 +1,8 @@
-"""The search: Optuna proposes settings, `measure` tells score and speed, an SQLite file remembers.
+"""The search: Optuna proposes settings, `measure` returns their score and speed, an SQLite file
+keeps the trials, so that an interrupted search is resumed.
 
-The defaults come first, then each value of each setting alone, then what Optuna's TPE makes of
-them. What an interrupted run had measured is there in the next one.
+The defaults are measured first, then each setting's values one at a time, then what Optuna's TPE
+sampler proposes.
 """
 
 import time
@@ -15,20 +16,20 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tune.pareto import Row, choose
-from tune.space import UNSET, Space, settings_of, singles
+from tune.pareto import TrialResult, select
+from tune.space import UNSET, Space, one_at_a_time, settings_of
 from tune.trial import Measure, Outcome, TrialFailedError
 
-# Proposals in a row that were tried before: then there is nothing new to try.
+# After so many proposals in a row that were measured before, the space counts as exhausted.
 REPEATS = 20
-# Starts of the chosen settings and of the defaults before one is called faster than the other.
+# Runs of the selected settings and of the defaults before a gain counts as confirmed.
 STARTS = 2
 INTERRUPTED = "interrupted"
 REPEATED = "the same as trial"
 
 
 class Search:
-    """One study in an SQLite file: of one model, one dev split and one set of fixed settings."""
+    """A study in an SQLite file, for one model, one dev split and one set of fixed settings."""
 
     def __init__(self, file: Path, name: str, measure: Measure, may_lose: float = 0.0):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -42,7 +43,7 @@ class Search:
         self._measure = measure
         self._may_lose = may_lose
         done = self._study.get_trials(states=[TrialState.COMPLETE])
-        # What a trial may take, of an earlier run too: the budget is kept by it.
+        # The longest trial so far, earlier runs included: none starts with less time left.
         seconds = [t.user_attrs["seconds"] + t.user_attrs["start_seconds"] for t in done]
         self._longest = max(seconds, default=0.0)
         for trial in self._study.get_trials(states=[TrialState.RUNNING]):
@@ -55,7 +56,8 @@ class Search:
         return "space" in self._study.user_attrs
 
     def begin(self, make_space: Callable[[Outcome], Space]) -> None:
-        """Measure the defaults and lay out the search. Raises TrialFailedError when they fail."""
+        """Measure the defaults and queue the one-at-a-time trials. Raises TrialFailedError when the
+        defaults fail."""
         outcome = self._timed({}, "trial_000")
         space = make_space(outcome)
         self._study.add_trial(
@@ -66,16 +68,17 @@ class Search:
                 user_attrs=_attributes(outcome),
             )
         )
-        for values in singles(space):
+        for values in one_at_a_time(space):
             self._study.enqueue_trial(values, skip_if_exists=True)
         self._study.set_user_attr("space", space)
 
-    def run(self, until: float, on_trial: Callable[[Row], None]) -> str:
-        """Try settings until `until` (time.monotonic()); returns why it ended. The last time goes
-        to measuring the chosen settings and the defaults again."""
+    def run(self, until: float, on_trial: Callable[[TrialResult], None]) -> str:
+        """Run trials until `until` (time.monotonic()), less the time that `confirm` needs; returns
+        why it ended."""
         space: Space = self._study.user_attrs["space"]
         repeats = 0
-        # Each of the two is started again, and may take as long as the longest so far.
+        # One more trial, and in `confirm` the defaults and the selected settings, each as long as
+        # the longest so far.
         while time.monotonic() + (1 + 2 * (STARTS - 1)) * self._longest < until:
             trial = self._study.ask()
             values = {name: trial.suggest_categorical(name, space[name]) for name in space}
@@ -101,11 +104,11 @@ class Search:
         return "the time is up"
 
     def confirm(self, until: float) -> bool:
-        """Start the chosen settings and the defaults again, so that luck is not taken for speed.
-        False: the time did not allow it."""
+        """Run the selected settings and the defaults again, so that noise is not taken for a gain.
+        Returns False when there was no time for it."""
         while True:
             rows = self.rows()
-            best = choose(rows, self._may_lose)
+            best = select(rows, self._may_lose)
             todo = [r for r in (rows[0], best) if len(r.measured) < STARTS]
             if best.number == rows[0].number or not todo:
                 return True
@@ -123,12 +126,12 @@ class Search:
                 told.append(str(error))
             self._study.set_user_attr("again", again)
 
-    def rows(self) -> list[Row]:
-        """All trials that were measured or failed, the defaults first."""
+    def rows(self) -> list[TrialResult]:
+        """All trials that were measured or failed; the defaults are the first."""
         again = self._study.user_attrs.get("again", {})
         done = self._study.get_trials(states=[TrialState.COMPLETE, TrialState.FAIL])
         rows = [_row(trial, again.get(str(trial.number), ())) for trial in done]
-        # Repeats were not measured, and what was interrupted stands in the queue again.
+        # Repeats were not measured, and interrupted trials are queued again.
         return [r for r in rows if r.reason != INTERRUPTED and not r.reason.startswith(REPEATED)]
 
     def _timed(self, settings: dict[str, str], name: str) -> Outcome:
@@ -139,7 +142,7 @@ class Search:
             self._longest = max(self._longest, time.monotonic() - began)
 
     def _known(self, values: dict[str, Any], number: int) -> int | None:
-        """A trial of the same settings that has a result, or a reason for having none."""
+        """The number of an earlier trial of the same settings that was measured or failed."""
         for trial in self._study.get_trials(states=[TrialState.COMPLETE, TrialState.FAIL]):
             counts = trial.state == TrialState.COMPLETE or trial.user_attrs.get("reason")
             if trial.number != number and trial.params == values and counts:
@@ -152,8 +155,8 @@ def _attributes(outcome: Outcome) -> dict[str, Any]:
     return {name: told[name] for name in ("seconds", "start_seconds")}
 
 
-def _row(trial: FrozenTrial, again: Sequence[Any]) -> Row:
-    row = Row(trial.number, settings_of(trial.params))
+def _row(trial: FrozenTrial, again: Sequence[Any]) -> TrialResult:
+    row = TrialResult(trial.number, settings_of(trial.params))
     row.start_seconds = trial.user_attrs.get("start_seconds")
     if trial.state == TrialState.FAIL:
         row.reason = trial.user_attrs.get("reason", INTERRUPTED)
@@ -161,7 +164,7 @@ def _row(trial: FrozenTrial, again: Sequence[Any]) -> Row:
     row.measured = [(trial.values[0], trial.values[1])]
     for each in again:
         if isinstance(each, str):
-            row.reason = f"started again: {each}"
+            row.reason = f"run again: {each}"
         else:
             row.measured.append((each[0], each[1]))
     return row

@@ -1,4 +1,4 @@
-"""`serve.env`: the chosen settings, for serving/settings.py and the image."""
+"""`serve.env`: the selected settings, read by serving/settings.py, in the image too."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,13 @@ MARK = "# Written by `bash run.sh tune`"
 
 
 def write(path: Path, settings: dict[str, str], notes: list[str]) -> None:
-    """Write a settings file; `notes` become comments. No setting: the defaults hold.
+    """Write a settings file, with `notes` as comments; no settings means the defaults.
 
-    Raises SettingsError when the service would not take it; the file is then not there.
+    Raises SettingsError when the service would refuse it; the file at `path` is then unchanged.
     """
     lines = [f"{MARK}; variables of the environment win over it.", *(f"# {n}" for n in notes)]
     if not settings:
-        lines.append("# Nothing was faster than the defaults: they hold.")
+        lines.append("# Nothing was faster than the defaults, so they apply.")
     for name, value in settings.items():
         if "'" in value or "\n" in value:
             raise SettingsError(f"{name}: {value!r} cannot be written into a settings file")
@@ -31,13 +31,13 @@ def write(path: Path, settings: dict[str, str], notes: list[str]) -> None:
     fresh.replace(path)
 
 
-def ours(path: Path) -> bool:
-    """Whether a settings file may be replaced: there is none, or `write` wrote it."""
+def may_replace(path: Path) -> bool:
+    """Whether there is no file at `path`, or one that `write` wrote."""
     return not path.exists() or path.read_text(encoding="utf-8").startswith(MARK)
 
 
 def _check(path: Path, settings: dict[str, str]) -> None:
-    # With nothing but the file, as in a bare image.
+    # Without the variables of this shell, which would win over the file; the image has none.
     kept = dict(os.environ)
     for name in {*settings, "SETTINGS_FILE"}:
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""What is tried: for each setting its values, by device, model and dev split."""
+"""The search space: the values of each setting, by device, model and dev split."""
 
 import json
 import math
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# No value: the setting stays unset, and the service's own default holds.
+# The value that leaves a setting unset: the service's own default applies.
 UNSET = ""
 GPUS = ("cuda", "wsl", "metax")
-# Every name that may be searched. What the person's environment sets already stays as it is.
+# The settings that may be searched; those that the environment sets already are kept fixed.
 NAMES = (
     "MAX_NUM_SEQS",
     "MAX_NUM_BATCHED_TOKENS",
@@ -25,8 +25,9 @@ Space = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides the space. `engine`: the `engine` part of the service's GET /info with its
-    defaults; `answer_tokens`: of the dev split's references; `quantized`: the weights are."""
+    """What the space depends on. engine: of GET /info of a service with default settings;
+    answer_tokens: token counts of the dev split's references; quantized: whether the weights are.
+    """
 
     engine: dict[str, Any]
     questions: int
@@ -40,7 +41,8 @@ class Facts:
 
 
 def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
-    """Values of each setting, UNSET first; `fixed` ones and those without a choice left out."""
+    """The values of each setting, UNSET first, without `fixed` settings and without those that
+    have only one value."""
     arguments = facts.engine.get("arguments") or {}
     graphs = facts.kind in GPUS and not arguments.get("enforce_eager")
     slots = int(arguments.get("max_num_seqs", 256))
@@ -51,9 +53,9 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         ),
         "ENGINE_ARGS": _engine_args(facts.kind, slots, facts.questions) if graphs else [],
         "GPU_MEMORY_UTILIZATION": ["0.8", "0.95"] if facts.kind in GPUS else [],
-        "MAX_TOKENS": _caps(facts.answer_tokens),
+        "MAX_TOKENS": _token_limits(facts.answer_tokens),
         "ENABLE_PREFIX_CACHING": ["false"] if facts.kind else [],
-        # MetaX has no FP8, nor has a processor; weights that are quantized stay as they are.
+        # MetaX and CPUs have no FP8, and quantized weights cannot be quantized again.
         "QUANTIZATION": ["fp8"] if facts.kind in ("cuda", "wsl") and not facts.quantized else [],
         "ENGINE_IN_PROCESS": [str(not facts.engine.get("in_process", True)).lower()]
         if facts.kind
@@ -64,8 +66,9 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
     }
 
 
-def singles(space: Space) -> list[dict[str, str]]:
-    """Each value alone, all else unset: first the first value of every setting, and so on."""
+def one_at_a_time(space: Space) -> list[dict[str, str]]:
+    """Each value with all other settings unset: first the first value of every setting, then the
+    second of each, and so on."""
     unset = dict.fromkeys(space, UNSET)
     longest = max((len(values) for values in space.values()), default=0)
     return [
@@ -77,13 +80,13 @@ def singles(space: Space) -> list[dict[str, str]]:
 
 
 def settings_of(values: dict[str, str]) -> dict[str, str]:
-    """The settings among values: those that are not unset."""
+    """The values without those that are UNSET."""
     return {name: value for name, value in values.items() if value != UNSET}
 
 
 def _slots(facts: Facts) -> list[str]:
-    # From the number of dev questions on, all run at once and no size can be told from another;
-    # a best size found there would be the dev split's and not the judge's.
+    # Sizes of at least the number of dev questions all behave the same here (everything runs at
+    # once), so the dev split cannot rank them for the judge's larger sets.
     sizes = (16, 64, 128) if facts.kind == "cpu" else (64, 128, 256)
     return [str(size) for size in sizes if size < facts.questions] if facts.kind else []
 
@@ -91,17 +94,16 @@ def _slots(facts: Facts) -> list[str]:
 def _engine_args(kind: str, slots: int, questions: int) -> list[str]:
     tried = [{"compilation_config": {"cudagraph_capture_sizes": _graphs(kind, slots, questions)}}]
     if kind == "metax":
-        # Newer versions schedule the next step while one runs by default; 0.10.0 calls it
-        # experimental, and starts a process more for it. First, since a short search may get no
-        # further, and without it an H100 takes 1.37 times as long (0.25.1, measured).
+        # On by default in newer versions of vLLM; MetaX's 0.10.0 has it as an experiment, in one
+        # more process. Tried first, as the largest gain there is to expect (bench/README.md).
         tried.insert(0, {"async_scheduling": True})
     return [json.dumps(arguments) for arguments in tried]
 
 
 def _graphs(kind: str, slots: int, questions: int) -> list[int]:
-    """Graph sizes for every batch that occurs: vLLM's own are up to 16 apart, and each step is
-    padded to the next. Above the slots for steps that compute a prompt beside them; MetaX drops
-    those (serving/engine/devices.py)."""
+    """CUDA graph sizes closer than vLLM's own, since each step is padded to the next size. Sizes
+    above max_num_seqs are for steps that prefill and decode together; MetaX's plugin drops those
+    (serving/engine/devices.py)."""
     whole = min(slots, questions)
     sizes = {1, 2, 4, *range(8, 65, 8), *range(80, whole, 16), whole, slots}
     largest = slots if kind == "metax" else min(2 * slots, 512)
@@ -110,7 +112,7 @@ def _graphs(kind: str, slots: int, questions: int) -> list[int]:
     )
 
 
-def _caps(tokens: Sequence[int]) -> list[str]:
+def _token_limits(tokens: Sequence[int]) -> list[str]:
     if not tokens:
         return []
     ordered = sorted(tokens)
@@ -118,6 +120,6 @@ def _caps(tokens: Sequence[int]) -> list[str]:
     def at(share: float) -> int:
         return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
-    # The last, with room above the longest reference, costs no answer that ends where it should.
+    # The first leaves room above the longest reference, so that it cuts no good answer.
     wanted = [1.25 * ordered[-1], ordered[-1], at(0.99), at(0.95)]
     return list(dict.fromkeys(str(16 * math.ceil(value / 16)) for value in wanted))

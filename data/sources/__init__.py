@@ -1,14 +1,26 @@
-"""Where pairs come from: one protocol, three sources (rules, teacher, vllm)."""
+"""Where pairs come from: what every source is and can do; `registry.py` lists them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pydantic import BaseModel, ConfigDict
+
 from data.records import Chunk, Pair
 
 
 class SourceError(RuntimeError):
-    """A source that cannot go on; what it made before is kept. The message says what to do."""
+    """A source cannot go on; its pairs so far are kept. The message says what to do."""
+
+
+class SourceSettings(BaseModel):
+    """What a source can be told; each source has a model of its own, which checks it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def unused(self) -> dict[str, str]:
+        """Fields that change nothing as the others are set, and why ("without --ray")."""
+        return {}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,13 @@
-"""No pairs of its own: the build then cleans, deduplicates and splits what is merged in."""
+"""The source "none": the build filters, deduplicates and splits merged pairs only."""
 
 from collections.abc import Iterator, Sequence
 
 from data.records import Chunk, Pair
-from data.sources import Estimate
+from data.sources import Estimate, SourceSettings
+
+
+class NoSettings(SourceSettings):
+    """There is nothing to set."""
 
 
 class NoSource:
@@ -13,8 +17,7 @@ class NoSource:
     one_batch = False
     fingerprint = "none"
 
-    def __init__(self) -> None:
-        """Nothing to set."""
+    def __init__(self, settings: NoSettings | None = None) -> None:
         self.notes: list[str] = []
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:

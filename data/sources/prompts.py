@@ -1,13 +1,16 @@
-"""What a model is asked for, by teacher and vllm alike, and how its reply is read."""
+"""What a model is asked, by teacher and vllm alike, and how its reply is read."""
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from data.options import option
 from data.records import CODE, Chunk, Pair, digest, pair_at
+from data.sources import SourceSettings
 
 KINDS = ("definition", "why", "how", "comparison", "calculation", "code", "fact", "enumeration")
 
@@ -39,6 +42,21 @@ USER = """书中位置：{path}
 PROMPT_VERSION = digest(SYSTEM, USER)[:8]
 
 
+class ModelSettings(SourceSettings):
+    """What the sources that ask a model have in common.
+
+    `longest` bounds question and answer (characters) in the schema, for engines that enforce it:
+    vLLM does, hosted endpoints refuse such bounds in their strict mode. `reply_tokens` bounds a
+    reply, 0 for no bound.
+    """
+
+    model: str = option("", "teacher: model name; vllm: model directory")
+    per_chunk: int = option(6, "pairs to ask for per chunk", ge=1)
+    wordings: int = option(2, "more wordings per question", ge=0, le=6)
+    longest: tuple[int, int] | None = None
+    reply_tokens: int = 0
+
+
 class MadePair(BaseModel):
     """One pair as a model gives it."""
 
@@ -57,20 +75,21 @@ class Made(BaseModel):
 class ReplyError(ValueError):
     """A reply that is not the JSON that was asked for."""
 
+    @property
+    def reason(self) -> str:
+        """The message without its details, to count by."""
+        return str(self).split(" (")[0]
 
-def schema(count: int, wordings: int, longest: tuple[int, int] | None = None) -> dict[str, Any]:
-    """JSON schema of a reply: at most `count` pairs.
 
-    `longest` bounds question and answer in characters where the engine enforces it (vLLM does;
-    the strict mode of hosted endpoints refuses such bounds).
-    """
+def schema(settings: ModelSettings) -> dict[str, Any]:
+    """JSON schema of a reply; with `longest` set, of at most `per_chunk` pairs."""
     text: dict[str, Any] = {"type": "string"}
     question, answer = dict(text), dict(text)
     pairs: dict[str, Any] = {"type": "array"}
     others: dict[str, Any] = {"type": "array", "items": question}
-    if longest:
-        question["maxLength"], answer["maxLength"] = longest
-        pairs["maxItems"], others["maxItems"] = count, wordings
+    if settings.longest:
+        question["maxLength"], answer["maxLength"] = settings.longest
+        pairs["maxItems"], others["maxItems"] = settings.per_chunk, settings.wordings
     fields = {
         "kind": {"type": "string", "enum": list(KINDS)},
         "question": question,
@@ -91,19 +110,20 @@ def schema(count: int, wordings: int, longest: tuple[int, int] | None = None) ->
     }
 
 
-def messages(chunk: Chunk, count: int, wordings: int) -> list[dict[str, str]]:
+def messages(chunk: Chunk, settings: ModelSettings) -> list[dict[str, str]]:
     """Chat messages that ask for the pairs of one chunk."""
     path = " › ".join(chunk.path) or chunk.book
+    asked = USER.format(path=path, text=chunk.text, count=settings.per_chunk)
     return [
-        {"role": "system", "content": SYSTEM.format(wordings=wordings)},
-        {"role": "user", "content": USER.format(path=path, text=chunk.text, count=count)},
+        {"role": "system", "content": SYSTEM.format(wordings=settings.wordings)},
+        {"role": "user", "content": asked},
     ]
 
 
 def read_reply(text: str, chunk: Chunk, source: str, count: int) -> list[Pair]:
     """The pairs of a reply, at most `count`. Raises ReplyError saying what is wrong.
 
-    Thoughts and code fences around the JSON, which servers without schema support add, go.
+    Servers without schema support put thoughts and code fences around the JSON: both are removed.
     """
     text = re.sub(r"<think>.*?</think>", "", text, flags=re.S).strip()
     if fenced := re.search(r"```(?:json)?\s*(\{.*\})\s*```", text, re.S):
@@ -130,7 +150,15 @@ def _is_code(answer: str) -> bool:
     return bool(re.search(r"[;{}]\s*$|^\s*(?:def|class|import|#include)\b", answer, re.M))
 
 
-def estimate_tokens(chunks: Sequence[Chunk], count: int, wordings: int) -> tuple[int, int]:
+def estimate_tokens(chunks: Sequence[Chunk], settings: ModelSettings) -> tuple[int, int]:
     """Rough (prompt, answer) tokens: 1.6 characters a token, 150 tokens a pair."""
-    prompt = sum(sum(len(m["content"]) for m in messages(c, count, wordings)) for c in chunks)
-    return round(prompt / 1.6), len(chunks) * count * 150
+    prompt = sum(len(m["content"]) for chunk in chunks for m in messages(chunk, settings))
+    return round(prompt / 1.6), len(chunks) * settings.per_chunk * 150
+
+
+def failure_notes(source: str, failures: Counter[str], hint: str = "") -> list[str]:
+    """What the user is told of chunks whose replies could not be used, counted by reason."""
+    return [
+        f"{source}: {count} chunks without pairs: {reason}{hint}"
+        for reason, count in sorted(failures.items())
+    ]

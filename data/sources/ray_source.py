@@ -1,25 +1,39 @@
 """The vllm source spread over many GPUs with Ray Data: one engine a worker, the same pairs."""
 
+import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from data.options import option
 from data.records import Chunk, chunk_from_dict
 from data.sources import SourceError
-from data.sources.vllm_source import Asker, VllmSource
+from data.sources.vllm_source import Asker, VllmSettings, VllmSource
 
-BATCH = 64  # chunks a worker takes at once: enough to fill an engine, small enough to share out
+
+class RaySettings(VllmSettings):
+    """`gpus_per_worker` None means 1 where the cluster has GPUs, else 0.
+
+    `batch` is how many chunks a worker takes at once: enough to fill an engine, few enough to
+    share them out.
+    """
+
+    ray: str = option("", "vllm: Ray address ('local' starts one), for many GPUs")
+    workers: int = option(2, "vllm on Ray: engines at once", ge=1)
+    gpus_per_worker: float | None = None
+    batch: int = 64
+
+    def unused(self) -> dict[str, str]:
+        """Without Ray there are no workers."""
+        return {} if self.ray else {"workers": "without --ray"}
 
 
 class _Worker:
     """A Ray Data worker: its own engine, batches of rows in and out."""
 
-    def __init__(self, model: str, count: int, wordings: int, options: dict[str, Any]) -> None:
-        self._asker = Asker(model, count, wordings, options)
+    def __init__(self, settings: VllmSettings) -> None:
+        self._asker = Asker(settings)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        import json
-
         chunks = [chunk_from_dict(json.loads(text)) for text in batch["chunk"]]
         replies = self._asker.replies(chunks)
         return {
@@ -30,49 +44,31 @@ class _Worker:
 
 
 class RaySource(VllmSource):
-    """Same name, fingerprint and pairs as VllmSource: what one made, the other finds cached."""
+    """Has VllmSource's name, fingerprint and pairs, so each uses what the other cached."""
 
-    def __init__(
-        self,
-        model: Path,
-        per_chunk: int = 6,
-        wordings: int = 2,
-        options: dict[str, Any] | None = None,
-        address: str = "auto",
-        workers: int = 2,
-        gpus_per_worker: float | None = None,
-        batch: int = BATCH,
-    ) -> None:
-        """`address` is a Ray cluster's, or "local" for one on this machine.
-
-        `gpus_per_worker` is 1 where the cluster has GPUs, else 0.
-        """
-        super().__init__(model, per_chunk, wordings, options)
-        self.address, self.workers, self.batch = address, workers, batch
-        self.gpus_per_worker = gpus_per_worker
+    settings: RaySettings
 
     def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
         """(reply, finish reason) of each chunk, in order. Raises SourceError."""
-        import json
-
         import ray
         from ray.exceptions import RayError
 
+        settings = self.settings
         rows = [{"number": n, "chunk": json.dumps(c.to_dict())} for n, c in enumerate(chunks)]
         try:
             if not ray.is_initialized():
-                ray.init(address=self.address, ignore_reinit_error=True)
-            gpus = self.gpus_per_worker
+                ray.init(address=settings.ray, ignore_reinit_error=True)
+            gpus = settings.gpus_per_worker
             if gpus is None:
                 gpus = 1 if ray.cluster_resources().get("GPU") else 0
             data = ray.data.from_items(
-                rows, override_num_blocks=max(self.workers, len(rows) // self.batch)
+                rows, override_num_blocks=max(settings.workers, len(rows) // settings.batch)
             )
             done = data.map_batches(
                 _Worker,
-                fn_constructor_args=(str(self.model), self.per_chunk, self.wordings, self.options),
-                batch_size=self.batch,
-                concurrency=self.workers,
+                fn_constructor_args=(settings,),
+                batch_size=settings.batch,
+                concurrency=settings.workers,
                 num_gpus=gpus or None,
                 num_cpus=None if gpus else 1,
             ).take_all()

@@ -1,10 +1,11 @@
 """Sentences as answers: what can stand alone, and what has to be trimmed first."""
 
 import re
+from collections.abc import Sequence
 
 from data.text import sentences, tidy
 
-# Words that lean on something the reader of the answer does not see.
+# Words that refer to something which the reader of an answer does not see.
 _ELSEWHERE = re.compile(
     r"[上下如右左此]图|图\s*\d|图[中里示]|[上下前]文|上面|下面|前面|后面|上述|前述"
     r"|(?:^|[，。；：])以上|以上(?:代码|例子|示例|内容|步骤|方法|介绍|各|几|所述|这些|就是)"
@@ -17,7 +18,7 @@ _ELSEWHERE = re.compile(
     r"|following)|\bfigure \d|https?://",
     re.I,
 )
-# An answer must not open with a word that refers back.
+# Words that refer to an earlier sentence when they open an answer.
 _POINTS_BACK = re.compile(
     r"^(?:这|那|它|他|她|其(?!他|它|中一)|该|此|后者|前者|两者|二者|以此|对此|为此|由此|从而"
     r"|进而|于是|然后|接着|最后|首先|其次"
@@ -46,7 +47,7 @@ _ASIDE = re.compile(
 
 
 def polish(text: str) -> str:
-    """Trim discourse leads and asides, close with a full stop.
+    """Without an opening like "因此，" and asides like "（见图）", closed with a full stop.
 
     >>> polish("需要注意的是，warp 是调度单位（见下图）")
     'warp 是调度单位。'
@@ -64,7 +65,7 @@ def polish(text: str) -> str:
 
 
 def points_elsewhere(text: str) -> bool:
-    """Does the text lean on a figure, another chapter, or "this book"?"""
+    """Does the text refer to a figure, another chapter, or "this book"?"""
     return bool(_ELSEWHERE.search(text))
 
 
@@ -74,7 +75,7 @@ def is_standalone(text: str) -> bool:
 
 
 def clean_sentences(text: str) -> list[str]:
-    """Sentences of a paragraph with asides and leads trimmed, end marks kept."""
+    """Sentences of a paragraph as `polish` trims them, with their own end marks."""
     trimmed = (tidy(_ASIDE.sub("", sentence)) for sentence in sentences(text, semicolons=False))
     return [strip_lead(sentence) for sentence in trimmed if sentence]
 
@@ -92,7 +93,7 @@ def strip_lead(sentence: str) -> str:
 _CONTINUES = re.compile(r"^(?:它|其|该|这(?!里|个图)|此(?!处|图)|也就是说|例如|比如|即)")
 
 
-def with_continuation(all_sentences: list[str], index: int, limit: int = 220) -> str:
+def with_continuation(all_sentences: Sequence[str], index: int, limit: int = 220) -> str:
     """Sentence `index` and the following ones that continue it ("它…", "例如…"), up to a limit."""
     answer = all_sentences[index]
     for following in all_sentences[index + 1 :]:

@@ -5,47 +5,52 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
+from pydantic import model_validator
+
 from data.interrupt import noted_interrupts
+from data.options import option
 from data.records import Chunk, Pair
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
     PROMPT_VERSION,
+    ModelSettings,
     ReplyError,
     estimate_tokens,
+    failure_notes,
     messages,
     read_reply,
     schema,
 )
 
 ASSUMED_TOKENS_PER_SECOND = 50  # of one call; only for the estimate
-ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: the endpoint is gone
+ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: then the source stops
 
 
-@dataclass(frozen=True)
-class TeacherSettings:
+class TeacherSettings(ModelSettings):
     """Where and how to ask.
 
-    `retries` is per call, with the client's exponential backoff; `reply_attempts` counts replies
-    that cannot be used. `longest` bounds question and answer (characters) in the schema, for
-    servers that enforce it, such as vLLM; `reply_tokens` bounds a reply, 0 for no bound.
+    `retries` is per call, with the client's exponential backoff; `reply_attempts` is how often a
+    chunk is asked about before its replies count as unusable.
     """
 
-    base_url: str
-    model: str
-    key_env: str = "OPENAI_API_KEY"
-    concurrency: int = 8
-    timeout: float = 120
+    base_url: str = option("", "teacher: OpenAI-compatible endpoint")
+    key_env: str = option("OPENAI_API_KEY", "teacher: environment variable that holds the key")
+    concurrency: int = option(8, "teacher: calls at once", ge=1)
+    timeout: float = option(120, "teacher: seconds a call may take", name="call-timeout")
+    max_pairs: int = option(0, "stop asking after so many pairs; 0: no limit")
+    max_tokens: int = option(0, "teacher: budget of this run; 0: no limit")
     retries: int = 4
     reply_attempts: int = 3
-    max_pairs: int = 0
-    max_tokens: int = 0
-    per_chunk: int = 6
-    wordings: int = 2
-    longest: tuple[int, int] | None = None
-    reply_tokens: int = 0
+
+    @model_validator(mode="after")
+    def _endpoint_is_named(self) -> "TeacherSettings":
+        given = {"--base-url": self.base_url, "--model": self.model}
+        missing = [name for name, value in given.items() if not value]
+        if missing:
+            raise ValueError(f"--source teacher needs {' and '.join(missing)}")
+        return self
 
 
 class _EndpointError(Exception):
@@ -59,12 +64,6 @@ class TeacherSource:
     one_batch = False
 
     def __init__(self, settings: TeacherSettings) -> None:
-        """Raises ValueError when endpoint, model or key is missing."""
-        missing = [
-            f"--{n.replace('_', '-')}" for n in ("base_url", "model") if not getattr(settings, n)
-        ]
-        if missing:
-            raise ValueError(f"--source teacher needs {' and '.join(missing)}")
         self.settings = settings
         self.fingerprint = (
             f"teacher/{PROMPT_VERSION}/{settings.model}/{settings.per_chunk}/{settings.wordings}"
@@ -75,7 +74,7 @@ class TeacherSource:
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """One call a chunk; tokens and time are rough."""
-        prompt, answer = estimate_tokens(chunks, self.settings.per_chunk, self.settings.wordings)
+        prompt, answer = estimate_tokens(chunks, self.settings)
         seconds = answer / ASSUMED_TOKENS_PER_SECOND / self.settings.concurrency
         basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s a call"
         return Estimate(len(chunks), prompt, answer, seconds, basis)
@@ -84,8 +83,8 @@ class TeacherSource:
         """Pairs chunk by chunk as replies come; see PairSource.
 
         A chunk whose replies stay unusable is left out and noted. Raises SourceError when the
-        endpoint refuses the key or model, or stops answering; calls under way are waited for
-        first, and their pairs yielded, so nothing paid for is lost.
+        endpoint refuses the key or model, or stops answering. Before it raises, also on Ctrl-C,
+        calls under way are waited for and their pairs yielded: nothing paid for is lost.
         """
         if not chunks:
             return
@@ -98,7 +97,8 @@ class TeacherSource:
         with noted_interrupts() as noted, ThreadPoolExecutor(self.settings.concurrency) as pool:
             while running or (waiting and not fatal):
                 if noted.is_set() and not fatal:
-                    fatal = KeyboardInterrupt()  # what is under way is paid for: finish it
+                    # Raised once the calls under way are done: they are paid for.
+                    fatal = KeyboardInterrupt()
                     continue
                 while (
                     waiting
@@ -121,7 +121,7 @@ class TeacherSource:
                     try:
                         pairs = future.result()
                     except ReplyError as error:
-                        failures[str(error).split(" (")[0]] += 1
+                        failures[error.reason] += 1
                     except _EndpointError as error:
                         failures["no reply"] += 1
                         in_a_row += 1
@@ -136,10 +136,7 @@ class TeacherSource:
                         in_a_row = 0
                         made += len(pairs)
                         yield chunk, pairs
-        for reason, count in sorted(failures.items()):
-            self.notes.append(
-                f"teacher: {count} chunks without pairs: {reason}; run again to retry"
-            )
+        self.notes += failure_notes(self.name, failures, "; run again to retry")
         if fatal:
             raise fatal
 
@@ -174,15 +171,13 @@ class TeacherSource:
             try:
                 reply = self._client.chat.completions.create(
                     model=settings.model,
-                    messages=messages(chunk, settings.per_chunk, settings.wordings),
+                    messages=messages(chunk, settings),
                     response_format={
                         "type": "json_schema",
                         "json_schema": {
                             "name": "pairs",
                             "strict": True,
-                            "schema": schema(
-                                settings.per_chunk, settings.wordings, settings.longest
-                            ),
+                            "schema": schema(settings),
                         },
                     },
                     **({"max_tokens": settings.reply_tokens} if settings.reply_tokens else {}),

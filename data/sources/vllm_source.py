@@ -5,19 +5,48 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
+
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
     PROMPT_VERSION,
+    ModelSettings,
     ReplyError,
     estimate_tokens,
+    failure_notes,
     messages,
     read_reply,
     schema,
 )
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
-LONGEST = (120, 1200)  # characters of a question and of an answer, enforced while decoding
+
+
+class VllmSettings(ModelSettings):
+    """`engine` holds arguments for vllm.LLM; `longest` is enforced while decoding."""
+
+    longest: tuple[int, int] | None = (120, 1200)
+    reply_tokens: int = 4096
+    engine: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _model_is_there(self) -> "VllmSettings":
+        if not (Path(self.model) / "config.json").is_file():
+            raise ValueError(
+                f"--source vllm needs --model DIR with a model in it, got {self.model!r}"
+            )
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """What of the settings and the model changes the pairs."""
+        chosen = self.model_dump(
+            include={"longest", "reply_tokens", "engine"}, exclude_defaults=True
+        )
+        shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
+        model = model_digest(Path(self.model))
+        return f"vllm/{PROMPT_VERSION}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
 
 
 def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +64,7 @@ def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def compact() -> dict[str, Any]:
-    """LLM arguments that forbid blanks between JSON tokens: weak models write them for ever."""
+    """LLM arguments that forbid blanks between JSON tokens, which weak models write endlessly."""
     try:
         from vllm.sampling_params import StructuredOutputsParams  # noqa: F401 - is it there?
     except ImportError:
@@ -47,7 +76,7 @@ def compact() -> dict[str, Any]:
 
 
 def model_digest(model: Path) -> str:
-    """Names a model by its directory name and the size of its files: cheap, and enough."""
+    """Names a model by its directory and the sizes of its files, without reading them."""
     sizes = [f"{p.name}:{p.stat().st_size}" for p in sorted(model.iterdir()) if p.is_file()]
     return f"{model.name}-{digest(*sizes)[:8]}"
 
@@ -55,26 +84,21 @@ def model_digest(model: Path) -> str:
 class Asker:
     """One vLLM engine that turns chunks into reply texts; also what a Ray worker runs."""
 
-    def __init__(self, model: str, count: int, wordings: int, options: dict[str, Any]) -> None:
-        """Loads the model. `options` go to vllm.LLM; "longest" and "max_tokens" are ours."""
+    def __init__(self, settings: VllmSettings) -> None:
+        """Loads the model."""
         from vllm import LLM, SamplingParams
 
-        options = dict(options)
-        self._count, self._wordings = count, wordings
-        longest = tuple(options.pop("longest", LONGEST))
-        tokens = options.pop("max_tokens", 4096)
+        self._settings = settings
         # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
         self._params = SamplingParams(
-            temperature=0.0,
-            max_tokens=tokens,
-            **structured(schema(count, wordings, longest)),
+            temperature=0.0, max_tokens=settings.reply_tokens, **structured(schema(settings))
         )
-        self._llm = LLM(model=model, **{**compact(), **options})
+        self._llm = LLM(model=settings.model, **{**compact(), **settings.engine})
 
     def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
         """(reply text, finish reason) of each chunk, in order."""
         outputs = self._llm.chat(
-            [messages(chunk, self._count, self._wordings) for chunk in chunks],
+            [messages(chunk, self._settings) for chunk in chunks],
             self._params,
             use_tqdm=len(chunks) > 1,
             chat_template_kwargs={"enable_thinking": False},
@@ -88,29 +112,14 @@ class VllmSource:
     name = "vllm"
     one_batch = True
 
-    def __init__(
-        self,
-        model: Path,
-        per_chunk: int = 6,
-        wordings: int = 2,
-        options: dict[str, Any] | None = None,
-    ) -> None:
-        """Raises ValueError when `model` is no model directory."""
-        if not (model / "config.json").is_file():
-            raise ValueError(
-                f"--source vllm needs --model DIR with a model in it, got {str(model)!r}"
-            )
-        self.model, self.per_chunk, self.wordings = model, per_chunk, wordings
-        self.options = options or {}
-        shown = digest(repr(sorted(self.options.items())))[:6] if self.options else "default"
-        self.fingerprint = (
-            f"vllm/{PROMPT_VERSION}/{model_digest(model)}/{per_chunk}/{wordings}/{shown}"
-        )
+    def __init__(self, settings: VllmSettings) -> None:
+        self.settings = settings
+        self.fingerprint = settings.fingerprint
         self.notes: list[str] = []
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """One prompt a chunk; tokens and time are rough."""
-        prompt, answer = estimate_tokens(chunks, self.per_chunk, self.wordings)
+        prompt, answer = estimate_tokens(chunks, self.settings)
         basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s on one GPU"
         return Estimate(len(chunks), prompt, answer, answer / ASSUMED_TOKENS_PER_SECOND, basis)
 
@@ -123,8 +132,7 @@ class VllmSource:
     def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
         """(reply, finish reason) of each chunk. Raises SourceError when the engine fails."""
         try:
-            asker = Asker(str(self.model), self.per_chunk, self.wordings, self.options)
-            return asker.replies(chunks)
+            return Asker(self.settings).replies(chunks)
         except (RuntimeError, ValueError, OSError) as error:
             raise SourceError(f"vllm: {error}") from error
 
@@ -137,8 +145,7 @@ class VllmSource:
             try:
                 if finish == "length":
                     raise ReplyError("cut off at the token limit")
-                yield chunk, read_reply(text, chunk, self.name, self.per_chunk)
+                yield chunk, read_reply(text, chunk, self.name, self.settings.per_chunk)
             except ReplyError as error:
-                failures[str(error).split(" (")[0]] += 1
-        for reason, count in sorted(failures.items()):
-            self.notes.append(f"vllm: {count} chunks without pairs: {reason}")
+                failures[error.reason] += 1
+        self.notes += failure_notes(self.name, failures)

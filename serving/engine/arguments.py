@@ -6,21 +6,21 @@ import logging
 from typing import Any
 
 from serving.engine import devices
-from serving.engine.base import EngineError
+from serving.engine.base import EngineError, ModelError
 from serving.settings import Settings
 
-log = logging.getLogger("serving.vllm")
+log = logging.getLogger(__name__)
 
-# Answers at once on the second rung of the start-up: fewer, to leave memory to spare.
+# Answers at once in an eager start: few, because the tuned one may have run out of memory.
 EAGER_MAX_NUM_SEQS = 128
-# Arguments that only tune, and may be what failed.
+# Arguments for speed only, one of which may have failed the tuned start.
 TUNING = {"compilation_config", "speculative_config", "optimization_level", "async_scheduling"}
 
 
 def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, Any]:
     """Arguments of `LLM(...)`: the device's defaults, then the settings, then ENGINE_ARGS.
 
-    Raises EngineError when the model directory cannot be used.
+    Raises ModelError when the model directory cannot be used, EngineError when Ray is missing.
     """
     config = read_config(settings)
     longest = config.get("max_position_embeddings", settings.max_model_len)
@@ -33,10 +33,9 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "distributed_executor_backend": settings.distributed_executor_backend,
     }
-    # One GPU is not named: every version's default, also where a plugin adds to it.
-    for name in ("tensor_parallel_size", "data_parallel_size"):
-        size = getattr(settings, name)
-        chosen[name] = size if size > 1 else None
+    # One GPU is every version's default, and not passed: a platform plugin may set its own.
+    if settings.tensor_parallel_size > 1:
+        chosen["tensor_parallel_size"] = settings.tensor_parallel_size
     arguments = {
         "model": str(settings.model_dir),
         "max_model_len": min(settings.max_model_len, longest),
@@ -53,19 +52,19 @@ def engine_arguments(settings: Settings, device: devices.Device) -> dict[str, An
     }
     if "compilation_config" not in arguments and not arguments.get("enforce_eager"):
         arguments |= _graphs(device, arguments.get("max_num_seqs"))
-    if settings.startup == "eager":  # wins over everything: what was asked for did not start
+    if settings.startup == "eager":  # wins over the settings: with them the engine did not start
         for name in TUNING & arguments.keys():
             log.warning("eager start: %s is left out", name)
             del arguments[name]
         arguments["enforce_eager"] = True
         asked = arguments.get("max_num_seqs", EAGER_MAX_NUM_SEQS)
         arguments["max_num_seqs"] = min(asked, EAGER_MAX_NUM_SEQS)
-    _check_scale(settings, arguments)
+    _check_ray(arguments)
     return arguments
 
 
 def _graphs(device: devices.Device, at_once: int | None) -> dict[str, Any]:
-    """Graph sizes of the device up to twice what runs at once (as vLLM's own), and that itself."""
+    """CUDA graph sizes: `at_once`, and the device's up to twice that, as in vLLM's own list."""
     if not device.graph_sizes or not at_once:
         return {}
     sizes = {size for size in device.graph_sizes if size <= 2 * at_once}
@@ -75,26 +74,20 @@ def _graphs(device: devices.Device, at_once: int | None) -> dict[str, Any]:
 def core_in_process(settings: Settings, device: devices.Device, arguments: dict[str, Any]) -> bool:
     """Whether vLLM's engine core runs in this process.
 
-    Not with several GPUs unless told: their workers are processes, whose death vLLM notices in a
-    core of its own. Nor when asynchronous scheduling is asked for by name: 0.10.0 does that between
-    processes only, and newer versions, which do it by default, lose nothing.
+    Unless ENGINE_IN_PROCESS decides: not with several GPUs, whose workers are processes that vLLM
+    watches from a core process. Nor when ENGINE_ARGS asks for asynchronous scheduling: 0.10.0 has
+    that between processes only; newer versions do it by default and lose nothing by a process.
     """
     if settings.engine_in_process is not None:
         return settings.engine_in_process
     if arguments.get("async_scheduling"):
         return False
-    sizes = [arguments.get(f"{kind}_parallel_size", 1) for kind in ("tensor", "pipeline", "data")]
+    sizes = [arguments.get(f"{kind}_parallel_size", 1) for kind in ("tensor", "pipeline")]
     return device.in_process and max(sizes) == 1
 
 
-def _check_scale(settings: Settings, arguments: dict[str, Any]) -> None:
-    """Raises EngineError where several GPUs are asked for in a way that cannot be."""
-    copies = arguments.get("data_parallel_size", 1)
-    if copies > 1 and settings.engine_in_process:
-        raise EngineError(
-            f"ENGINE_IN_PROCESS=1 with DATA_PARALLEL_SIZE={copies}: each copy of the model needs a "
-            "process of its own; leave ENGINE_IN_PROCESS unset"
-        )
+def _check_ray(arguments: dict[str, Any]) -> None:
+    """Raises EngineError when Ray is asked for and not installed."""
     ray = arguments.get("distributed_executor_backend") == "ray"
     if ray and importlib.util.find_spec("ray") is None:
         raise EngineError(
@@ -104,12 +97,12 @@ def _check_scale(settings: Settings, arguments: dict[str, Any]) -> None:
 
 
 def import_model_class(architectures: list[str]) -> None:
-    """Import the model's class here, before vLLM asks another process about it.
+    """Import the model's class in this process, which spares vLLM a subprocess for it.
 
     vLLM inspects a model's class in a subprocess that imports vLLM once more, so that this process
-    may still fork before the device is in use. With the engine core in this process nothing forks,
-    and the subprocess costs seconds (28 s of a cold start on an H100's host, 7 s on two CPU
-    cores, measured). A class that a plugin has registered is left alone.
+    can still fork before it uses the device. With the engine core in this process nothing forks,
+    and the subprocess costs seconds of a cold start. A class that a plugin has registered is left
+    alone.
     """
     from vllm import ModelRegistry
 
@@ -120,14 +113,14 @@ def import_model_class(architectures: list[str]) -> None:
 
 
 def read_config(settings: Settings) -> dict[str, Any]:
-    """The model's config.json. Raises EngineError naming what is wrong with the directory."""
+    """The model's config.json. Raises ModelError naming what is wrong with the directory."""
     path = settings.model_dir / "config.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise EngineError(
+        raise ModelError(
             f"MODEL_DIR={settings.model_dir}: no config.json there; point MODEL_DIR at a model "
             "directory, or fetch one with download_model.py"
         ) from error
     except ValueError as error:
-        raise EngineError(f"{path}: not valid JSON ({error})") from error
+        raise ModelError(f"{path}: not valid JSON ({error})") from error

@@ -20,7 +20,7 @@ class Answer:
     """One answer: its text, its length in tokens and why it ended.
 
     `deadline` marks a text cut off at the deadline, `error` a prompt that the engine rejected or
-    fails on, `cancelled` a text that nobody waits for any more.
+    fails on, `cancelled` a text whose caller is gone.
     """
 
     text: str
@@ -32,15 +32,19 @@ class EngineError(RuntimeError):
     """The engine cannot start or can no longer answer; the message says why."""
 
 
+class ModelError(EngineError):
+    """The model directory cannot be served, whatever the engine: no other start would help."""
+
+
 @dataclass(eq=False)
 class Batch:
     """The prompts of one call on their way through an engine.
 
     prompts: token ids, one list a prompt. max_tokens: longest answer, one number a prompt.
-    deadline: `time.monotonic()` value; any thread may bring it forward (`hurry`, `cancel`).
-    call: what the batches of one call share, when a call is handed over in several.
-    ignore_eos: answers go on to their max_tokens, on vLLM; for warm-up and measurements.
-    The engine's thread calls `keep`, `finish` and `fail`; any thread may wait for `done`.
+    deadline: `time.monotonic()` value; any thread may bring it forward (`shorten_deadline`,
+    `cancel`). call: identifies the HTTP call, which may be handed over in several batches.
+    ignore_eos: answers go on to their max_tokens (vLLM only); the warm-up needs exact lengths.
+    The engine's thread calls `keep_partial`, `finish` and `fail`; any thread may wait for `done`.
     """
 
     prompts: Sequence[list[int]]
@@ -50,7 +54,7 @@ class Batch:
     ignore_eos: bool = False
     cancelled: bool = field(init=False, default=False)
     _answers: list[Answer | None] = field(init=False)
-    _kept: dict[int, Answer] = field(init=False, default_factory=dict)
+    _partial: dict[int, Answer] = field(init=False, default_factory=dict)
     _future: "Future[None]" = field(init=False, default_factory=Future)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
     _missing: int = field(init=False)
@@ -73,57 +77,53 @@ class Batch:
         with self._lock:
             if self._answers[index] is None:
                 self._missing -= 1
-            kept = self._kept.pop(index, None)
-            if kept is not None and answer.finish_reason not in ("stop", "length"):
-                # Of two tries that were both cut off, the one that came further.
-                answer = max(answer, replace(kept, finish_reason=answer.finish_reason), key=_length)
+            partial = self._partial.pop(index, None)
+            if partial is not None and answer.finish_reason not in ("stop", "length"):
+                # Two attempts were cut off: the longer one counts.
+                partial = replace(partial, finish_reason=answer.finish_reason)
+                answer = max(answer, partial, key=lambda attempt: attempt.tokens)
             self._answers[index] = answer
             complete = self._missing == 0 and not self._future.done()
             if complete:
                 self._future.set_result(None)
 
-    def keep(self, index: int, answer: Answer) -> None:
-        """Remember what there is of an answer that is about to be tried again: it counts unless
-        something better comes."""
+    def keep_partial(self, index: int, answer: Answer) -> None:
+        """Remember the text so far of an answer that starts over: it counts unless a later attempt
+        gets further."""
         with self._lock:
-            known = self._kept.get(index)
+            known = self._partial.get(index)
             if self._answers[index] is None and answer.tokens > (known.tokens if known else 0):
-                self._kept[index] = answer
+                self._partial[index] = answer
 
-    def hurry(self, deadline: float) -> None:
+    def shorten_deadline(self, deadline: float) -> None:
         """Bring the deadline forward; the engine sees it with its next step."""
         self.deadline = min(self.deadline, deadline)
 
     def cancel(self) -> None:
-        """Nobody waits any more: the engine drops what is unfinished with its next step."""
+        """The caller is gone: the engine aborts what is unfinished with its next step."""
         self.cancelled = True
         self.deadline = float("-inf")
 
     def fail(self, error: EngineError) -> None:
-        """End the batch because its engine died. What is finished or kept still counts; with
-        nothing of either, whoever waits gets the error."""
+        """End the batch because its engine died. Finished and partial answers still count; without
+        any, `answers` raises the error."""
         with self._lock:
             if not self._future.done():
-                if self._missing == len(self._answers) and not self._kept:
+                if self._missing == len(self._answers) and not self._partial:
                     self._future.set_exception(error)
                 else:
                     self._future.set_result(None)
 
     def answers(self) -> list[Answer]:
-        """The answers as they stand, one a prompt; of missing ones what was kept, with reason
-        `deadline`.
+        """The answers as they stand, one a prompt; unfinished ones partial, with reason `deadline`.
 
-        Raises EngineError when the engine died before the first answer.
+        Raises EngineError when the engine died before there was any text.
         """
         if self._future.done():
             self._future.result()
         nothing = Answer("", 0, "deadline")
         with self._lock:
-            return [a or self._kept.get(i, nothing) for i, a in enumerate(self._answers)]
-
-
-def _length(answer: Answer) -> int:
-    return answer.tokens
+            return [a or self._partial.get(i, nothing) for i, a in enumerate(self._answers)]
 
 
 class Engine(Protocol):
@@ -131,8 +131,8 @@ class Engine(Protocol):
 
     name: str
     max_model_len: int
-    warmup_questions: int  # a batch that meets what the first real one will
-    recovering: bool  # being made again after a fault: nothing is delivered meanwhile
+    warmup_questions: int  # as many as the first real batch will run at once
+    recovering: bool  # busy with a failure: nothing is delivered meanwhile
 
     def start(self) -> None:
         """Load the model; returns when it can answer. Raises EngineError."""
@@ -168,7 +168,7 @@ def generate(
 
 
 # A step of the engine cannot be interrupted: this is how long past the deadline its thread may
-# take to hand over partial answers before the call goes back with the finished ones only.
+# take to hand over partial answers before the call returns with the finished ones only.
 HANG_GRACE_S = 5.0
 
 

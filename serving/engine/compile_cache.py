@@ -1,9 +1,9 @@
-"""What vLLM and Triton compile at a start, kept for the next one (COMPILE_CACHE_DIR).
+"""The compile caches of vLLM and Triton, reused from an earlier start (COMPILE_CACHE_DIR).
 
-A fresh container has compiled nothing; what an earlier start on the same kind of device left
-spares it that. vLLM finds its part by a key of its own version, the device, the settings that shape
-the graph, and MODEL_DIR as it was written: another of these compiles again, and no answer depends
-on it. It holds programs: take it from nobody but yourself.
+A fresh container has compiled nothing, and compiling is most of its start-up. vLLM looks its cache
+up by its own version, the device, the settings that shape the graph, and MODEL_DIR as it was
+written; where one differs it compiles again. No answer depends on the cache. It holds programs: use
+only your own.
 """
 
 import logging
@@ -15,11 +15,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
-log = logging.getLogger("serving.engine.compile_cache")
+log = logging.getLogger(__name__)
 
 # What unpacking raises for a file that is missing, cut off, or no archive.
 BAD_ARCHIVE = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
-# Who reads which variable, and the folder for it; Inductor's goes where vLLM puts it.
+# Environment variable of each compiler, and its folder. Inductor's cache lies in vLLM's.
 FOLDERS = {"VLLM_CACHE_ROOT": "vllm", "TRITON_CACHE_DIR": "triton"}
 
 
@@ -27,10 +27,9 @@ def use_compile_cache(place: Path) -> Path | None:
     """Point vLLM and Triton at `place`; call it before either is imported. Returns the folder in
     use.
 
-    place: a directory, made when it is missing; or an archive of one (.tar, .tar.gz, .zip). Of an
-    archive, and of a directory that cannot be written, a copy is used: both compilers also write
-    where they read. One that cannot be used is logged as an error and None comes back: the start
-    is a cold one then, and every answer the same.
+    place: a directory, created when it is missing; or an archive of one (.tar, .tar.gz, .zip). An
+    archive, or a directory that is not writable, is copied first: both compilers also write there.
+    One that cannot be used is logged as an error and None is returned: everything is compiled then.
     """
     try:
         place = _writable(place)

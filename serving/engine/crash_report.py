@@ -1,12 +1,12 @@
-"""A file about each time the engine was lost: when, why, and the shape of its work, never the text.
+"""Crash reports: a file for each time the engine was lost, with the reason and the shape of the
+work in flight, never its text.
 
-The judge hides the logs and an operator comes late: what was in flight is the first question.
+Logs may be gone by the time an operator looks.
 """
 
 import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from serving import __version__
+from serving.resource_usage import resident_bytes
 
-log = logging.getLogger("serving.crash")
+log = logging.getLogger(__name__)
 
-# Reports kept, so that a service that keeps failing does not fill a disk.
+# Reports kept: a service that keeps failing must not fill the disk.
 KEPT = 20
 
 
@@ -46,7 +47,7 @@ def write_crash_report(
         "outcome": outcome,
         "work": shape,
         "engine": engine,
-        "memory_bytes": _memory(),
+        "memory_bytes": resident_bytes(),
         "process_cpu_seconds": round(time.process_time(), 1),
         "trace": trace.splitlines(),
     }
@@ -58,14 +59,8 @@ def write_crash_report(
             old.unlink(missing_ok=True)
     except OSError as error:
         with contextlib.suppress(OSError):
-            path.unlink()  # half a report helps nobody
+            path.unlink()  # half a report is no JSON
         log.error("no crash report in %s: %s", directory, error)
         return None
     log.error("crash report: %s", path)
     return path
-
-
-def _memory() -> int:
-    import psutil
-
-    return psutil.Process(os.getpid()).memory_info().rss

@@ -1,23 +1,21 @@
-"""What each device needs of vLLM, one entry a device, each with its reason and source.
+"""What each device needs of vLLM: one function a device, each value with its reason and source.
 
 A setting that the user made always wins. Sources: "measured" is by this project, on the device
-named; "plugin source" is MetaX's public vLLM plugin, read and never run by us.
+named (figures in bench/README.md); "plugin source" is MetaX's public vLLM plugin, read and never
+run by us.
 """
 
-import contextlib
 import os
 import platform
-import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 DeviceKind = Literal["cpu", "cuda", "wsl", "metax", "other"]
 
 
-# vLLM captures a graph for every 8 or 16 answers, 51 of them up to 512, and a fresh start pays for
-# each. With these 22 the port opened after 91.5 s instead of 102.8 (once each), and 358 questions
-# took 3.35 s instead of 3.33: noise (measured, H100, vLLM 0.25.1). 358 is the bonus set at once.
-# Sizes count tokens: a step that computes a prompt beside 256 answers needs one above 256.
+# Batch sizes to capture CUDA graphs for. vLLM's own list has one for every 8 or 16, 51 up to 512;
+# these 22 capture faster and answer as fast (measured, H100). 358 is the bonus set at once. Sizes
+# count tokens: a step that computes a prompt beside 256 answers needs one above 256.
 GRAPH_SIZES = (
     *(1, 2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128),
     *(160, 192, 224, 256, 288, 320, 358, 384, 448, 512),
@@ -26,8 +24,9 @@ GRAPH_SIZES = (
 
 @dataclass(frozen=True)
 class Device:
-    """A device's defaults: arguments of `LLM(...)`, environment, where the core runs, and for how
-    many tokens in a step graphs are captured (empty: vLLM's own choice)."""
+    """A device's defaults. in_process: the engine core runs in the service's process. engine_args:
+    of `LLM(...)`. graph_sizes: tokens in a step that CUDA graphs are captured for; empty: vLLM's
+    own choice. environment: variables, set where they are not."""
 
     kind: DeviceKind
     name: str
@@ -55,8 +54,8 @@ def detect() -> Device:
 
 
 def cpu(name: str) -> Device:
-    """A processor: compilation costs a minute and buys little (measured, 2 cores); the engine
-    core in its own process fights the service for the cores (measured: 1.6 times slower)."""
+    """A processor: compilation costs a minute and gains little, and an engine core in a process of
+    its own competes with the service for the cores (both measured, 2 cores)."""
     return Device(
         "cpu",
         name,
@@ -70,9 +69,8 @@ def cpu(name: str) -> Device:
         environment={
             # GiB of KV cache, filled at start-up; vLLM's own default takes a share of all memory.
             "VLLM_CPU_KVCACHE_SPACE": "1",
-            # oneDNN keeps compiled code for each number of tokens it has met, 1,024 of them by
-            # default: with 200 clients memory grew by 11 % in ten minutes, by 1 % in three and a
-            # half with 64 (measured, the demo model).
+            # oneDNN caches compiled code for each number of tokens it meets, 1,024 of them by
+            # default: under load, memory grows for a long time (measured with bench/load.py).
             "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
         },
     )
@@ -132,9 +130,8 @@ def weights_args(device: Device, quantization_config: dict[str, Any] | None) -> 
 def before_imports() -> None:
     """Environment that libraries read once, when they load; call it before torch is imported.
 
-    Threads that wait for one another actively stall each other for whole time slices as soon as
-    something else runs on their cores. Measured on two busy cores, a batch of 16 on the demo
-    model: 158 ms a step with active waiting, 14 ms with passive.
+    OpenMP threads that spin while they wait stall each other for whole time slices as soon as
+    something else runs on their cores (measured with two busy cores).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -144,20 +141,6 @@ def apply_environment(device: Device) -> dict[str, str]:
     for name, value in device.environment.items():
         os.environ.setdefault(name, value)
     return {name: os.environ[name] for name in device.environment}
-
-
-def usage() -> dict[str, float]:
-    """Memory (bytes) and utilisation (percent) of the accelerator, as far as they can be read;
-    nothing on a processor. Never the first to import torch."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return {}
-    free, total = torch.cuda.mem_get_info()
-    figures = {"device_memory_used_bytes": total - free, "device_memory_bytes": total}
-    # It needs NVIDIA's management library, which other makers' builds lack.
-    with contextlib.suppress(ImportError, RuntimeError, AttributeError):
-        figures["device_utilization_percent"] = torch.cuda.utilization()
-    return figures
 
 
 def _device_name(current_platform: Any) -> str:

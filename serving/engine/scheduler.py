@@ -1,31 +1,40 @@
-"""The step loop on vLLM's `llm_engine`: requests in, finished or partial answers out.
+"""Continuous batching on vLLM's `llm_engine`: which requests run, wait, are cut or tried again.
 
-Uses what every version from 0.10.0 to the newest has: `add_request`, `step`, `abort_request`, and
-for partial answers one internal (`partial_tokens`). Runs on the engine's thread only. vLLM is asked
-for token ids: as text it would write every token by itself, once a step for each running answer.
+Uses `add_request`, `step` and `abort_request`, which every version has, and vllm_versions.py. Runs
+on the engine's thread only. vLLM returns token ids: with `detokenize=True` it would decode every
+token of every answer as it comes.
 
-The engine gets as many requests as it can run, or a few more; the others wait here, where they
-cost nothing, can be dropped at once, and calls take turns. With graphs, freed slots are filled
-several at a time: a step that computes a prompt beside answers may hold more tokens than there is
-a graph for, and then costs several others.
+The engine gets as many requests as it can run, or a few more. The others wait here: they can be
+dropped at no cost, and calls take turns. With CUDA graphs, freed slots are refilled several at a
+time, because a step that computes prompts beside answers can hold more tokens than the largest
+graph, and a step without a graph costs several with one.
+
+After a failure (recovery.py) the unfinished requests are retried in groups, one group at a time;
+until the last group has ended, new batches are held in a group of their own.
 """
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from serving.engine.base import Answer, Batch, EngineError, FinishReason
-from serving.engine.fair_share import Call, longest_fair_answer
+from serving.engine.fair_share import CallLoad, fair_token_limit
+from serving.engine.vllm_versions import (
+    engine_input,
+    partial_tokens,
+    rejection_types,
+    sampling_params,
+)
 
-log = logging.getLogger("serving.steps")
+log = logging.getLogger(__name__)
 
-# Steps between two looks at who should make room: a look costs less than a step, but not nothing.
-LOOK_EVERY = 4
+# Steps between two checks of fair shares: a check costs less than a step, but not nothing.
+FAIR_SHARE_STEPS = 4
 # Longest time for handing requests to the engine in one go: a deadline may be near.
-FEED_S = 0.1
+FILL_S = 0.1
 # Weight of the newest step in the running mean of their seconds.
 STEP_WEIGHT = 0.1
 
@@ -41,16 +50,25 @@ class Request:
         """Record its answer."""
         self.batch.finish(self.index, answer)
 
+    def end_unfinished(self, text: str = "", tokens: int = 0) -> None:
+        """Record what there is of it at its deadline, or when its caller is gone."""
+        self.finish(Answer(text, tokens, "cancelled" if self.batch.cancelled else "deadline"))
 
-class StepLoop:
+
+@dataclass
+class RetryGroup:
+    """Requests that run together after a failure, and how often they have failed together."""
+
+    requests: list[Request]
+    failures: int = 0
+
+
+class Scheduler:
     """Batches in flight on one `llm_engine`: requests in, finished or partial answers out.
 
-    decode: the text of an answer's token ids. slots: answers at once. refill: freed slots are
-    filled when there are so many, or one for each that waits.
+    decode: token ids to text. slots: answers at once. refill: free slots that are filled together,
+    unless fewer requests than that wait.
     """
-
-    # Only for measurements: first come, first served, whatever the deadline does to the last.
-    fair = True
 
     def __init__(
         self,
@@ -60,37 +78,27 @@ class StepLoop:
         slots: int,
         refill: int = 1,
     ):
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
         self.engine = engine
         self.decode = decode
         self.slots = slots
         self.refill = refill
-        # Filled one by one, no slot stays empty for a step when vLLM's own queue holds some.
+        # Refilled one by one, no slot stays empty for a step when vLLM's own queue holds some.
         self._ahead = max(8, slots // 8) if refill == 1 else 0
-        # Somebody has just made room for others: they enter whatever `refill` says.
-        self._room_made = False
-        self._live: dict[str, Request] = {}
-        # One line a call, so that calls take turns; a dict keeps their order.
-        self._lines: dict[object, deque[Request]] = {}
-        # Who has had a share and made room for others; what they had is kept.
-        self._again: dict[object, deque[Request]] = {}
+        self._running: dict[str, Request] = {}
+        # One queue a call, so that calls take turns; a dict keeps their order.
+        self._queues: dict[object, deque[Request]] = {}
+        # Preempted requests, queued for another attempt.
+        self._preempted: dict[object, deque[Request]] = {}
+        # Slots were just freed by preemption: fill them whatever `refill` says.
+        self._just_preempted = False
+        # After a failure: the group that is being retried, and the groups that wait for their turn.
+        self._retried: RetryGroup | None = None
+        self.held: deque[RetryGroup] = deque()
+        self._slots_before: int | None = None
         self._next_id = 0
-        # Each request has its own: without vLLM's deep copy of them, and as an input of vLLM's own
-        # kind (`_engine_input`), adding one takes 0.06 ms instead of 0.10 (0.32.0, 2 cores).
-        own = {"skip_clone": True} if "skip_clone" in SamplingParams.__struct_fields__ else {}
-        self._params = lambda max_tokens, ignore_eos=False: SamplingParams(
-            temperature=temperature,
-            max_tokens=max_tokens,
-            ignore_eos=ignore_eos,
-            # One output an answer, not one a token.
-            output_kind=RequestOutputKind.FINAL_ONLY,
-            detokenize=False,
-            **own,
-        )
-        self._rejections = _rejection_types()
-        # When the step that runs now began (`time.monotonic()`); None between steps.
+        self._params = sampling_params(temperature)
+        self._rejections = rejection_types()
+        # When the current step began (`time.monotonic()`); None between steps.
         self.in_step_since: float | None = None
         self._steps = 0
         self._step_seconds = 0.0
@@ -98,28 +106,45 @@ class StepLoop:
     @property
     def busy(self) -> bool:
         """Whether a step has anything to do."""
-        return bool(self._live or self._lines or self._again)
+        return bool(self._running or self._queues or self._preempted)
 
     @property
     def running(self) -> int:
         """Requests that the engine has."""
-        return len(self._live)
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """Requests that wait here."""
-        return sum(len(line) for lines in (self._lines, self._again) for line in lines.values())
+        """Requests that wait here, those held after a failure among them."""
+        return self._queued + sum(len(group.requests) for group in self.held)
+
+    @property
+    def retrying(self) -> bool:
+        """Whether requests of a failed step are not all through yet."""
+        return self._retried is not None or bool(self.held)
+
+    @property
+    def _queued(self) -> int:
+        queues = (*self._queues.values(), *self._preempted.values())
+        return sum(len(queue) for queue in queues)
 
     def add(self, batch: Batch) -> None:
-        """Take a batch's prompts; they enter the engine's scheduler before the next step."""
-        self.put_back([Request(batch, index) for index in range(len(batch.prompts))])
+        """Take a batch; it enters the engine before the next step, or after the retries: a new
+        batch must not fail together with a prompt that is at fault."""
+        requests = [Request(batch, index) for index in range(len(batch.prompts))]
+        if not self.retrying:
+            self.enqueue(requests)
+            return
+        if not self.held or self.held[-1].failures:
+            self.held.append(RetryGroup([]))
+        self.held[-1].requests.extend(requests)
 
-    def put_back(self, requests: Sequence[Request]) -> None:
-        """Take requests that have not finished elsewhere."""
+    def enqueue(self, requests: Sequence[Request]) -> None:
+        """Queue requests behind those of their call."""
         for request in requests:
-            self._lines.setdefault(request.batch.call, deque()).append(request)
+            self._queues.setdefault(request.batch.call, deque()).append(request)
 
-    def halve(self) -> bool:
+    def halve_slots(self) -> bool:
         """Run half as many requests at once from now on, and none ahead of them. False: it is one
         at a time already."""
         smaller = self.slots > 1 or self._ahead > 0
@@ -127,20 +152,24 @@ class StepLoop:
         self._ahead = 0
         return smaller
 
+    def restore_slots(self) -> None:
+        """Run as many at once as before the failures that are being retried."""
+        self.slots = self._slots_before or self.slots
+
     def step(self) -> None:
         """One step of the engine; deliver what it finished and cut what is past its deadline."""
-        # What is due before half a step has passed gains nothing by it, and is late after it.
+        # A request due in the middle of a step gains nothing by it and would be late after it.
         self._cut_late(self._step_seconds / 2)
-        self._feed()
-        if self._live:
+        self._fill_slots()
+        if self._running:
             began = self.in_step_since = time.monotonic()
             try:
                 outputs = self.engine.step()
             finally:
                 self.in_step_since = None
             for output in outputs:
-                if output.finished and output.request_id in self._live:
-                    request = self._live.pop(output.request_id)
+                if output.finished and output.request_id in self._running:
+                    request = self._running.pop(output.request_id)
                     ended = output.outputs[0]
                     reason = "length" if ended.finish_reason == "length" else "stop"
                     request.finish(self._answer(ended.token_ids, reason))
@@ -149,65 +178,107 @@ class StepLoop:
             weight = STEP_WEIGHT if self._step_seconds else 1.0
             self._step_seconds += weight * (seconds - self._step_seconds)
         self._cut_late()
-        waits = self._lines or len(self._live) > self.slots
-        if self.fair and waits and self._steps % LOOK_EVERY == 0:
-            self._make_room()
+        waits = self._queues or len(self._running) > self.slots
+        if waits and self._steps % FAIR_SHARE_STEPS == 0:
+            self._preempt_for_fair_shares()
+        self.continue_retries()
 
-    def take_back(self) -> list[Request]:
-        """Everything unfinished, out of the engine; what there is of each answer is kept."""
-        try:
-            for request_id, tokens in partial_tokens(self.engine, self._live).items():
-                self._keep(self._live[request_id], tokens)
-        except Exception:  # noqa: BLE001 - a broken engine may break anywhere; prefixes are extra
-            log.warning("the prefixes cannot be read", exc_info=True)
-        try:
-            self.engine.abort_request(list(self._live))
-        except Exception:  # noqa: BLE001 - likewise: whoever takes them back decides what it means
-            log.warning("the engine does not take the abort", exc_info=True)
-        requests = list(self._live.values())
-        for lines in (self._lines, self._again):
-            requests += [request for line in lines.values() for request in line]
-        self._live.clear()
-        self._lines.clear()
-        self._again.clear()
-        return requests
+    def hold_all(self) -> RetryGroup:
+        """Abort everything in flight, keeping partial answers. It becomes the first held group: the
+        one that was being retried, or a new one."""
+        if self._slots_before is None:
+            self._slots_before = self.slots
+        group, self._retried = self._retried or RetryGroup([]), None
+        group.requests = self._abort_all()
+        self.held.appendleft(group)
+        return group
 
-    def try_out(self, prompt: list[int], steps: int = 50) -> None:
-        """Answer one token of a prompt, with nothing else in the engine. Raises what that raises,
-        EngineError when no answer comes."""
-        request_id = f"try{self._next_id}"
+    def continue_retries(self) -> None:
+        """Cut held requests past their deadline; when nothing runs, start the next group."""
+        if not self.retrying:
+            return
+        self.cut_held(time.monotonic())
+        while not self.busy:
+            self._retried = self.held.popleft() if self.held else None
+            if self._retried is None:
+                self._slots_before = None
+                return
+            self.enqueue(self._retried.requests)
+
+    def cut_held(self, until: float) -> None:
+        """End held requests whose deadline is not after `until`."""
+        for group in self.held:
+            in_time = []
+            for request in group.requests:
+                if request.batch.deadline > until:
+                    in_time.append(request)
+                else:
+                    request.end_unfinished()
+            group.requests = in_time
+
+    def fail_all(self, error: EngineError) -> None:
+        """The engine is lost: every batch ends with what it has."""
+        self.hold_all()
+        for batch in {request.batch for group in self.held for request in group.requests}:
+            batch.fail(error)
+        self.held.clear()
+
+    def probe(self, prompt: list[int], steps: int = 50) -> None:
+        """Generate one token for a prompt, with nothing else in the engine. Raises what the engine
+        raises, EngineError when no answer comes."""
+        request_id = f"probe{self._next_id}"
         self._next_id += 1
-        self.engine.add_request(request_id, _engine_input(prompt), self._params(1))
+        self.engine.add_request(request_id, engine_input(prompt), self._params(1))
         for _ in range(steps):
             if any(output.finished for output in self.engine.step()):
                 return
-        raise EngineError(f"no answer to a trial prompt within {steps} steps")
+        raise EngineError(f"no answer to a probe within {steps} steps")
 
-    def _feed(self) -> None:
-        room = self.slots + self._ahead - len(self._live)
-        few = room < self.refill and room < min(self.slots, self.waiting)
-        if few and not self._room_made:
+    def _abort_all(self) -> list[Request]:
+        if self._running:
+            try:
+                for request_id, tokens in partial_tokens(self.engine, self._running).items():
+                    self._keep_partial(self._running[request_id], tokens)
+            except Exception:  # noqa: BLE001 - a broken engine may break anywhere
+                log.warning("the partial answers cannot be read", exc_info=True)
+            try:
+                self.engine.abort_request(list(self._running))
+            except Exception:  # noqa: BLE001 - the probe that follows shows whether it matters
+                log.warning("the engine does not take the abort", exc_info=True)
+        requests = list(self._running.values())
+        for queues in (self._queues, self._preempted):
+            requests += [request for queue in queues.values() for request in queue]
+        self._running.clear()
+        self._queues.clear()
+        self._preempted.clear()
+        return requests
+
+    def _fill_slots(self) -> None:
+        room = self.slots + self._ahead - len(self._running)
+        few = room < self.refill and room < min(self.slots, self._queued)
+        if few and not self._just_preempted:
             return
-        self._room_made = False
-        until = time.monotonic() + FEED_S
-        while room > 0 and self._lines and time.monotonic() < until:
-            room -= self._enter(_next_in_turn(self._lines))
-        # A second try never stands in the engine in front of a newcomer's first.
-        while self._again and not self._lines and len(self._live) < self.slots:
-            self._enter(_next_in_turn(self._again))
+        self._just_preempted = False
+        until = time.monotonic() + FILL_S
+        while room > 0 and self._queues and time.monotonic() < until:
+            room -= self._start(_pop_round_robin(self._queues))
+        # A second attempt never waits in the engine in front of a first one.
+        while self._preempted and not self._queues and len(self._running) < self.slots:
+            self._start(_pop_round_robin(self._preempted))
 
-    def _enter(self, request: Request) -> int:
+    def _start(self, request: Request) -> int:
+        """Hand a request to the engine; returns how many it took, 0 when it rejected the prompt."""
         batch, index = request.batch, request.index
         request_id = f"q{self._next_id}"
         self._next_id += 1
         prompt = batch.prompts[index]
         params = self._params(batch.max_tokens[index], batch.ignore_eos)
-        self._live[request_id] = request  # before the call: whatever it raises, it is not lost
+        self._running[request_id] = request  # before the call: whatever it raises, it is not lost
         try:
-            self.engine.add_request(request_id, _engine_input(prompt), params)
+            self.engine.add_request(request_id, engine_input(prompt), params)
         except self._rejections as error:
-            # One bad prompt must not sink the others; it answers "" and the log says why.
-            del self._live[request_id]
+            # One bad prompt must not fail the others; it answers "" and the log says why.
+            del self._running[request_id]
             log.error("vLLM rejected a prompt of %d tokens: %s", len(prompt), error)
             request.finish(Answer("", 0, "error"))
             return 0
@@ -215,108 +286,71 @@ class StepLoop:
 
     def _cut_late(self, margin: float = 0.0) -> None:
         now = time.monotonic() + margin
-        late = {rid: r for rid, r in self._live.items() if r.batch.deadline <= now}
+        late = {rid: r for rid, r in self._running.items() if r.batch.deadline <= now}
         if late:
             tokens = partial_tokens(self.engine, late.keys())
             self.engine.abort_request(list(late))
             for request_id, request in late.items():
-                del self._live[request_id]
-                request.finish(self._answer(tokens.get(request_id, []), _why(request)))
-        unstarted = 0
-        for lines in (self._lines, self._again):
-            # All of a call have one deadline, so the first in line tells.
-            for call in [c for c, line in lines.items() if line[0].batch.deadline <= now]:
-                line = lines.pop(call)
-                unstarted += len(line)
-                for request in line:
-                    request.finish(Answer("", 0, _why(request)))
-        if late or unstarted:
+                del self._running[request_id]
+                written = tokens.get(request_id, [])
+                request.end_unfinished(self.decode(list(written)), len(written))
+        not_started = 0
+        for queues in (self._queues, self._preempted):
+            # All of a call have one deadline, so the first of its queue tells.
+            for call in [c for c, queue in queues.items() if queue[0].batch.deadline <= now]:
+                queue = queues.pop(call)
+                not_started += len(queue)
+                for request in queue:
+                    request.end_unfinished()
+        if late or not_started:
             log.warning(
                 "%d unfinished answers returned as they stand, %d waiting ones dropped",
                 len(late),
-                unstarted,
+                not_started,
             )
 
-    def _make_room(self) -> None:
-        """When not everything can finish in time, who has had a share makes room for others."""
+    def _preempt_for_fair_shares(self) -> None:
+        """When not everything can finish in time, preempt answers that are over their fair share
+        (fair_share.py), as many as wait."""
         running: dict[object, list[str]] = {}
-        for request_id, request in self._live.items():
+        for request_id, request in self._running.items():
             running.setdefault(request.batch.call, []).append(request_id)
         now = time.monotonic()
         for call, ids in running.items():
-            line = self._lines.get(call, ())
-            request = self._live[ids[0]]
+            queue = self._queues.get(call, ())
+            request = self._running[ids[0]]
             slots = min(self.slots, len(ids))
             steps_left = (request.batch.deadline - now) / max(self._step_seconds, 1e-6)
             longest = max(request.batch.max_tokens[request.index], 1)
-            if steps_left * slots >= (len(line) + len(ids)) * longest:
-                continue  # time for everything: not worth a look at the engine's states
+            if steps_left * slots >= (len(queue) + len(ids)) * longest:
+                continue  # time for everything: spare the reading of the engine's states
             tokens = partial_tokens(self.engine, ids)
             begun = [rid for rid in ids if tokens.get(rid)]
-            waiting = len(line) + len(ids) - len(begun)  # in the engine's own queue, too
-            facts = Call(waiting, slots, steps_left, longest)
-            limit = longest_fair_answer(facts, [len(tokens[rid]) for rid in begun])
+            waiting = len(queue) + len(ids) - len(begun)  # in the engine's own queue, too
+            load = CallLoad(waiting, slots, steps_left, longest)
+            limit = fair_token_limit(load, [len(tokens[rid]) for rid in begun])
             over = [rid for rid in begun if len(tokens[rid]) >= limit][:waiting]
             if not over:
                 continue
             for request_id in over:
-                self._keep(self._live[request_id], tokens[request_id])
+                self._keep_partial(self._running[request_id], tokens[request_id])
             self.engine.abort_request(over)
-            self._room_made = True
-            again = self._again.setdefault(call, deque())
-            again.extend(self._live.pop(request_id) for request_id in over)
+            self._just_preempted = True
+            again = self._preempted.setdefault(call, deque())
+            again.extend(self._running.pop(request_id) for request_id in over)
 
     def _answer(self, tokens: Sequence[int], reason: FinishReason) -> Answer:
         return Answer(self.decode(list(tokens)), len(tokens), reason)
 
-    def _keep(self, request: Request, tokens: Sequence[int]) -> None:
-        request.batch.keep(request.index, self._answer(tokens, "deadline"))
+    def _keep_partial(self, request: Request, tokens: Sequence[int]) -> None:
+        request.batch.keep_partial(request.index, self._answer(tokens, "deadline"))
 
 
-def _engine_input(prompt: list[int]) -> dict[str, Any]:
-    # The type makes it vLLM's own kind of input, which newer versions want; 0.10.0 ignores it.
-    return {"type": "token", "prompt_token_ids": prompt}
-
-
-def _next_in_turn(lines: dict[object, deque[Request]]) -> Request:
-    """The first of the first line, which then stands last: the next turn is another call's."""
-    call = next(iter(lines))
-    line = lines.pop(call)
-    request = line.popleft()
-    if line:
-        lines[call] = line
+def _pop_round_robin(queues: dict[object, deque[Request]]) -> Request:
+    """The head of the first call's queue; that call then goes to the end."""
+    call = next(iter(queues))
+    queue = queues.pop(call)
+    request = queue.popleft()
+    if queue:
+        queues[call] = queue
     return request
-
-
-def _why(request: Request) -> FinishReason:
-    return "cancelled" if request.batch.cancelled else "deadline"
-
-
-def partial_tokens(engine: Any, request_ids: Iterable[str]) -> dict[str, list[int]]:
-    """Token ids so far of unfinished requests; call it before aborting them.
-
-    It and `_states` read vLLM's internals: `output_processor.request_states` is the same in 0.10.0
-    and 0.32.0, but newer versions keep the caller's id as `external_req_id`. A test runs it on each
-    version.
-    """
-    return {
-        request_id: state.detokenizer.output_token_ids
-        for request_id, state in _states(engine, request_ids)
-    }
-
-
-def _states(engine: Any, request_ids: Iterable[str]) -> Iterable[tuple[str, Any]]:
-    wanted = set(request_ids)
-    for state in list(engine.output_processor.request_states.values()):
-        request_id = getattr(state, "external_req_id", None) or state.request_id
-        if request_id in wanted and state.detokenizer is not None:
-            yield request_id, state
-
-
-def _rejection_types() -> tuple[type[Exception], ...]:
-    """What `add_request` raises for a prompt it refuses: newer versions have their own class."""
-    try:
-        from vllm.exceptions import VLLMValidationError
-    except ImportError:
-        return (ValueError,)
-    return (ValueError, VLLMValidationError)

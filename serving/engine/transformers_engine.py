@@ -13,9 +13,9 @@ from serving.engine.base import Answer, Batch, EngineError
 from serving.engine.detokenize import answer_text
 from serving.settings import Settings
 
-log = logging.getLogger("serving.transformers")
+log = logging.getLogger(__name__)
 
-# Rows that run at once: a compromise between padding waste and speed on a laptop's GPU or CPU.
+# Rows that run at once: more waste padding, fewer waste a laptop's GPU or CPU.
 ROWS = 32
 
 
@@ -23,7 +23,7 @@ class TransformersEngine:
     """`Engine` on `AutoModelForCausalLM.generate`."""
 
     name = "transformers"
-    recovering = False  # a batch that fails is over, and the next one tried: nothing to wait for
+    recovering = False  # a failed batch ends with an error, and the next one is tried
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -92,7 +92,7 @@ class TransformersEngine:
     def _run(self) -> None:
         while True:
             batches = [self._inbox.get()]
-            while not self._inbox.empty():  # calls that arrived together share the work
+            while not self._inbox.empty():  # calls that arrived together share batches
                 batches.append(self._inbox.get())
             live = [batch for batch in batches if batch is not None]
             try:
@@ -138,7 +138,7 @@ class TransformersEngine:
 
         def out_of_time(input_ids: Any, scores: Any, **_: Any) -> Any:
             now = time.monotonic()
-            # Read each time: a deadline may be brought forward meanwhile.
+            # Read at every token: a deadline may be brought forward meanwhile.
             late = [now >= batch.deadline for batch, _, _ in rows]
             return torch.tensor(late, device=input_ids.device)
 
@@ -161,7 +161,7 @@ class TransformersEngine:
     def _cut(self, ids: list[int], max_tokens: int) -> Answer:
         end = next((i for i, token in enumerate(ids) if token in self._eos), None)
         kept = ids[: max_tokens if end is None else min(end, max_tokens)]
-        if end is None:  # rows that a deadline stopped are filled up with padding
+        if end is None:  # a row that its deadline stopped is padded
             while kept and kept[-1] == self._tokenizer.pad_token_id:
                 kept.pop()
         text = answer_text(self._tokenizer, kept)

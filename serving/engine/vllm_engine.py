@@ -1,9 +1,9 @@
-"""The engine on vLLM, from 0.10.0 to the newest: one thread owns the step loop.
+"""The engine on vLLM, from 0.10.0 to the newest: one thread loads it and runs the step loop.
 
 `LLM.generate` answers a list and nothing else until it is done. The judge's clock asks for more:
 calls that arrive while others run must join them, and at a deadline there must be something to
-return. So this thread feeds `llm.llm_engine` itself (step_loop.py). Measured: the loop costs what
-`LLM.generate` costs (bench/overhead.py).
+return. So this thread drives `llm.llm_engine` itself, through scheduler.py. What that costs beside
+`LLM.generate`: bench/overhead.py.
 """
 
 import dataclasses
@@ -17,9 +17,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
-from types import SimpleNamespace
 from typing import Any
 
 from serving.engine import devices
@@ -30,26 +28,23 @@ from serving.engine.arguments import (
     read_config,
 )
 from serving.engine.base import Batch, EngineError
-from serving.engine.block_shortcut import shorten_block_requests
 from serving.engine.compile_cache import use_compile_cache
 from serving.engine.crash_report import spread, write_crash_report
-from serving.engine.data_parallel import DataParallelEngine
 from serving.engine.detokenize import answer_text
 from serving.engine.recovery import Fault, Recovery, fault_of
-from serving.engine.scheduler import Request, StepLoop
+from serving.engine.scheduler import Request, Scheduler
+from serving.engine.vllm_versions import shut_down, step_waker
 from serving.settings import Settings
 
-log = logging.getLogger("serving.vllm")
+log = logging.getLogger(__name__)
 
-# How often an idle engine's process is looked at.
+# How often an idle engine checks that its core's process lives.
 IDLE_CHECK_S = 2.0
-# A step that takes longer will not end: it cannot be interrupted, only the process can.
-STUCK_S = 300.0
-# With graphs, freed slots are filled when this part of all is free. With no graph above 256, 358
-# questions took 1.28 times what they take at once when 256 slots were filled one by one, and 1.09
-# times so (measured, H100, vLLM 0.25.1).
+# A step that takes longer is taken for hung: it cannot be interrupted, only the process can.
+HUNG_STEP_S = 300.0
+# With CUDA graphs, freed slots are refilled when this part of all is free (scheduler.py says why).
 REFILL_PART = 8
-# What `stop` waits for the thread: a supervisor that said TERM kills after 10 s.
+# How long `stop` waits for the thread: container runtimes kill 10 s after TERM.
 STOP_S = 4.0
 
 
@@ -60,13 +55,13 @@ class VllmEngine:
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self._inbox: queue.SimpleQueue[Batch | Callable[[Any], None] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._ready: Future[None] = Future()
         self._error: EngineError | None = None
         self._info: dict[str, Any] = {"name": self.name}
         self._thread = threading.Thread(target=self._run, name="vllm-engine", daemon=True)
         self._llm: Any = None
-        self._loop: StepLoop | None = None
+        self._scheduler: Scheduler | None = None
         self._recovery: Recovery | None = None
         self._core_died = threading.Event()
         self._load_seconds = 0.0
@@ -88,50 +83,33 @@ class VllmEngine:
         if self._error is not None:
             batch.fail(self._error)
 
-    def call(self, function: Callable[[Any], Any]) -> Any:
-        """What `function(llm)` returns, run by the engine's thread between two steps.
-
-        For measurements and checks: nothing else may touch vLLM's `LLM` object.
-        """
-        future: Future[Any] = Future()
-
-        def run(llm: Any) -> None:
-            try:
-                future.set_result(function(llm))
-            except Exception as error:  # noqa: BLE001 - it belongs to the caller, not the engine
-                future.set_exception(error)
-
-        self._inbox.put(run)
-        return future.result()
-
     def healthy(self) -> bool:
-        """Whether the engine's thread is up, and not in a step that will not end."""
-        since = self._loop.in_step_since if self._loop is not None else None
-        stuck = since is not None and time.monotonic() - since > STUCK_S
-        return self._error is None and self._thread.is_alive() and not stuck
+        """Whether the engine's thread is up, and not in a hung step."""
+        since = self._scheduler.in_step_since if self._scheduler is not None else None
+        hung = since is not None and time.monotonic() - since > HUNG_STEP_S
+        return self._error is None and self._thread.is_alive() and not hung
 
     @property
     def recovering(self) -> bool:
-        """Whether the engine is being mended: it delivers nothing meanwhile."""
-        return self._recovery is not None and self._recovery.mending
+        """Whether the engine is being probed or restarted: it delivers nothing meanwhile."""
+        return self._recovery is not None and self._recovery.in_progress
 
     def stats(self) -> dict[str, float]:
         """Requests running and waiting, answers at once, faults and what came of them."""
-        loop, recovery = self._loop, self._recovery
-        if loop is None or recovery is None:
+        scheduler, recovery = self._scheduler, self._recovery
+        if scheduler is None or recovery is None:
             return {}
         return {
-            "running": min(loop.running, loop.slots),
-            "waiting": max(0, loop.running - loop.slots) + loop.waiting + recovery.waiting,
-            "slots": loop.slots,
+            "running": min(scheduler.running, scheduler.slots),
+            "waiting": max(0, scheduler.running - scheduler.slots) + scheduler.waiting,
+            "slots": scheduler.slots,
             "faults": recovery.faults,
-            "remakes": recovery.remakes,
-            "blamed": recovery.blamed,
+            "restarts": recovery.restarts,
+            "bad_prompts": recovery.bad_prompts,
         }
 
     def info(self) -> dict[str, Any]:
-        """vLLM's version, the device and the arguments in force; of the running engine also what
-        `stats` tells."""
+        """vLLM's version, the device, the arguments in force; of a running engine `stats`, too."""
         return self._info | self.stats()
 
     def stop(self) -> None:
@@ -139,16 +117,16 @@ class VllmEngine:
         self._inbox.put(None)
         self._thread.join(timeout=STOP_S)
         if self._thread.is_alive():
-            # The service may be gone before the thread is done, and nobody ends these then.
+            # The service may exit before the thread is done, and would leave these behind.
             for process in self._processes:
                 process.kill()
 
-    def remake(self) -> Any:
-        """A new engine in place of the old one. Raises EngineError."""
+    def restart(self) -> Any:
+        """A new `llm_engine` in place of the old one. Raises EngineError."""
         old, self._llm = self._llm, None
         if old is not None:
             try:
-                _shut_down(old)
+                shut_down(old.llm_engine)
             except Exception as error:  # noqa: BLE001 - it is lost either way
                 log.warning("the old engine does not shut down: %s", error)
         del old
@@ -161,25 +139,25 @@ class VllmEngine:
             raise EngineError(reason) from None  # its frames would hold what it had loaded
         return self._llm.llm_engine
 
-    def remake_seconds(self) -> float:
-        """What the last load took."""
+    def restart_seconds(self) -> float:
+        """How long the last load took."""
         return self._load_seconds
 
     def free_memory(self) -> None:
-        """Collect what nobody refers to, and give the device its cached memory back."""
+        """Collect garbage, and give the device its cached memory back."""
         gc.collect()
         torch = sys.modules["torch"]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def report(self, fault: Fault, held: list[Request], outcome: str) -> None:
+    def report_crash(self, fault: Fault, unfinished: list[Request], outcome: str) -> None:
         """A crash report file: the shape of the work, never its text."""
         now = time.monotonic()
-        batches = {request.batch for request in held}
+        batches = {request.batch for request in unfinished}
         shape = {
             "calls": len({batch.call for batch in batches}),
-            "prompt_tokens": spread([len(r.batch.prompts[r.index]) for r in held]),
-            "max_tokens": spread([r.batch.max_tokens[r.index] for r in held]),
+            "prompt_tokens": spread([len(r.batch.prompts[r.index]) for r in unfinished]),
+            "max_tokens": spread([r.batch.max_tokens[r.index] for r in unfinished]),
             "seconds_left": spread([round(batch.deadline - now, 1) for batch in batches]),
         }
         write_crash_report(
@@ -190,7 +168,7 @@ class VllmEngine:
         # vLLM 0.10.0 falls back to its old engine when built outside the main thread, unless told.
         os.environ.setdefault("VLLM_USE_V1", "1")
         try:
-            if self.settings.compile_cache_dir is not None:  # once: an engine made again finds it
+            if self.settings.compile_cache_dir is not None:  # a restarted engine finds it set
                 use_compile_cache(self.settings.compile_cache_dir)
             self._llm = self._load()
         except Exception as error:  # noqa: BLE001 - whatever stops vLLM reaches start()'s caller
@@ -199,18 +177,18 @@ class VllmEngine:
             self._ready.set_exception(self._error)
             return
         engine = self._llm.llm_engine
-        slots = engine.vllm_config.scheduler_config.max_num_seqs * getattr(engine, "cores", 1)
+        slots = engine.vllm_config.scheduler_config.max_num_seqs
         decode = functools.partial(answer_text, self._llm.get_tokenizer())
-        # Without graphs all steps cost alike, and an empty slot is only lost.
+        # Without graphs prompts slow no step down more than usual: an empty slot is only lost.
         graphs = not engine.vllm_config.model_config.enforce_eager
         refill = max(1, slots // REFILL_PART) if graphs else 1
-        self._loop = StepLoop(engine, decode, self.settings.temperature, slots, refill)
-        self._recovery = Recovery(self._loop, self)
-        del engine
+        self._scheduler = Scheduler(engine, decode, self.settings.temperature, slots, refill)
+        self._recovery = Recovery(self._scheduler, self)
+        del engine  # this frame outlives a restart, and must not hold the old one's memory
         self._ready.set_result(None)
         stopped = EngineError("the engine was stopped")
         try:
-            self._serve(self._loop, self._recovery)
+            self._serve(self._scheduler, self._recovery)
         except EngineError as error:
             log.critical("%s", error)
             stopped = error
@@ -219,48 +197,44 @@ class VllmEngine:
             stopped = EngineError(f"vLLM died: {type(error).__name__}: {error}")
         finally:
             self._error = stopped
-            self._recovery.give_up(stopped)
+            self._scheduler.fail_all(stopped)
             while not self._inbox.empty():
-                if isinstance(batch := self._inbox.get(), Batch):
+                if (batch := self._inbox.get()) is not None:
                     batch.fail(stopped)
             if self._llm is not None:
-                _shut_down(self._llm)
+                shut_down(self._llm.llm_engine)
 
-    def _serve(self, loop: StepLoop, recovery: Recovery) -> None:
-        """Take batches and step until told to stop. Raises EngineError when it is over."""
+    def _serve(self, scheduler: Scheduler, recovery: Recovery) -> None:
+        """Take batches and step until told to stop. Raises EngineError when the engine is lost."""
         while True:
             fault = None
             try:
-                if not self._take_work(loop, recovery):
+                if not self._take_batches(scheduler):
                     return
                 if self._core_died.is_set():
                     raise EngineError("vLLM's engine process is gone")
-                if loop.busy:
-                    loop.step()
+                if scheduler.busy:
+                    scheduler.step()
             except Exception as error:  # noqa: BLE001 - what the engine raises is up to it
                 fault = fault_of(error, alive=not self._core_died.is_set())
             # Outside of `except`, where the exception's frames no longer hold the engine.
-            if fault is None:
-                recovery.advance()
-            else:
-                recovery.failed(fault)
+            if fault is not None:
+                recovery.recover(fault)
 
-    def _take_work(self, loop: StepLoop, recovery: Recovery) -> bool:
-        """What has arrived, into the loop; blocks a while when there is nothing. False: stop."""
-        while not self._inbox.empty() or not loop.busy:
+    def _take_batches(self, scheduler: Scheduler) -> bool:
+        """Hand what has arrived to the scheduler; blocks a while when idle. False: stop."""
+        while not self._inbox.empty() or not scheduler.busy:
             try:
-                work = self._inbox.get(timeout=IDLE_CHECK_S)
+                batch = self._inbox.get(timeout=IDLE_CHECK_S)
             except queue.Empty:
                 return True
-            if work is None:
+            if batch is None:
                 return False
-            if isinstance(work, Batch):
-                recovery.accept(work)
-                if not loop.busy:
-                    recovery.advance()
-            else:
-                work(self._llm)
+            self._accept(batch)
         return True
+
+    def _accept(self, batch: Batch) -> None:
+        self._scheduler.add(batch)
 
     def _load(self) -> Any:
         began = time.monotonic()
@@ -287,24 +261,17 @@ class VllmEngine:
             import_model_class(read_config(self.settings).get("architectures", []))
         self._core_died = threading.Event()
         before = set(multiprocessing.active_children())
-        copies = arguments.get("data_parallel_size", 1)
-        if copies > 1:
-            engine = DataParallelEngine(arguments)
-            llm: Any = SimpleNamespace(llm_engine=engine, get_tokenizer=engine.get_tokenizer)
-        else:
-            llm = vllm.LLM(**arguments)
-        shortcut = in_process and self.settings.block_shortcut and shorten_block_requests(llm)
+        llm = vllm.LLM(**arguments)
         self._processes = set(multiprocessing.active_children()) - before
-        _watch(self._processes, llm, self._core_died)
+        _watch(self._processes, llm.llm_engine, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len
-        # On a processor a full batch takes long and warms nothing that a small one does not.
-        at_once = arguments.get("max_num_seqs", 256) * copies
+        # Without graphs a full batch warms up nothing that a small one does not.
+        at_once = arguments.get("max_num_seqs", 256)
         self.warmup_questions = 16 if device.kind == "cpu" else at_once
         self._info |= {
             "version": vllm.__version__,
             "device": {"kind": device.kind, "name": device.name, "environment": environment},
             "in_process": in_process,
-            "block_shortcut": shortcut,
             "arguments": arguments,
             "max_model_len": self.max_model_len,
             "load_seconds": round(time.monotonic() - began, 2),
@@ -313,30 +280,15 @@ class VllmEngine:
         return llm
 
 
-def _watch(processes: set[Any], llm: Any, died: threading.Event) -> None:
-    """Notice the death of the engine's own processes, and wake a step that waits for them.
-
-    vLLM's client for synchronous use waits for its engine process without end when that is killed
-    (0.10.0 and 0.32.0 alike). Steps of several engine cores end by themselves.
-    """
-    outputs = getattr(getattr(llm.llm_engine, "engine_core", None), "outputs_queue", None)
+def _watch(processes: set[Any], engine: Any, died: threading.Event) -> None:
+    """Notice the death of the engine's own processes, and wake a step that waits for them."""
     if not processes:
         return
+    wake_step = step_waker(engine)
 
     def wait() -> None:
         multiprocessing.connection.wait([process.sentinel for process in processes])
         died.set()
-        if outputs is not None:
-            outputs.put_nowait(EngineError("vLLM's engine process is gone"))
+        wake_step(EngineError("vLLM's engine process is gone"))
 
     threading.Thread(target=wait, name="engine-watch", daemon=True).start()
-
-
-def _shut_down(llm: Any) -> None:
-    """Free the device; newer versions have a method for it, 0.10.0 only its engine core's."""
-    engine = llm.llm_engine
-    core = (
-        engine if isinstance(engine, DataParallelEngine) else getattr(engine, "engine_core", None)
-    )
-    if core is not None:
-        core.shutdown()

@@ -1,4 +1,4 @@
-"""Who may come in: beyond a number of calls, or of bytes, a call is refused at once.
+"""Admission control: beyond a number of calls, or of bytes, a call is refused at once.
 
 A call that waits without end is worse than one that is told to come back.
 """
@@ -20,7 +20,7 @@ class OverloadedError(RuntimeError):
         self.retry_after = retry_after
 
 
-class Entrance:
+class Admission:
     """Counts the calls in progress and the bytes of their bodies. For one event loop's use."""
 
     def __init__(self, max_calls: int, max_body_bytes: int):
@@ -30,7 +30,7 @@ class Entrance:
         self.bytes = 0
         self.refused = 0
         self.closed = False
-        self._seconds = 1.0
+        self._mean_seconds = 1.0
 
     @property
     def full(self) -> bool:
@@ -38,8 +38,8 @@ class Entrance:
         return self.closed or self.calls >= self.max_calls
 
     @contextmanager
-    def enter(self) -> Iterator[None]:
-        """One call's stay. Raises OverloadedError at once when there is no room."""
+    def admit(self) -> Iterator[None]:
+        """Count a call while it lasts. Raises OverloadedError at once when there is no room."""
         if self.closed:
             self._refuse("the service is stopping")
         if self.calls >= self.max_calls:
@@ -51,8 +51,9 @@ class Entrance:
             self.calls -= 1
 
     @contextmanager
-    def hold(self, count: int) -> Iterator[None]:
-        """A body of `count` bytes in memory. Raises OverloadedError when there are too many."""
+    def reserve(self, count: int) -> Iterator[None]:
+        """Count a body of `count` bytes while it is in memory. Raises OverloadedError when there
+        are too many; one body alone is always admitted."""
         if self.bytes + count > self.max_bytes and self.bytes:
             self._refuse(f"{self.bytes} bytes of questions in progress")
         self.bytes += count
@@ -61,10 +62,11 @@ class Entrance:
         finally:
             self.bytes -= count
 
-    def took(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         """A call was answered in this time: what Retry-After is estimated from."""
-        self._seconds += CALL_WEIGHT * (seconds - self._seconds)
+        self._mean_seconds += CALL_WEIGHT * (seconds - self._mean_seconds)
 
     def _refuse(self, why: str) -> None:
         self.refused += 1
-        raise OverloadedError(f"{why}; come back later", max(1, min(60, round(self._seconds))))
+        retry_after = max(1, min(60, round(self._mean_seconds)))
+        raise OverloadedError(f"{why}; come back later", retry_after)

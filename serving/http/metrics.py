@@ -1,53 +1,20 @@
-"""What is seen from outside: one structured log line a call, and figures for Prometheus.
+"""Figures for Prometheus: `GET /metrics`.
 
 prometheus_client comes with vLLM. The registry is this service's own, so that vLLM's metrics, or a
-second service in the same process, do not get in the way.
+second service in the same process, do not collide with it.
 """
 
-import json
-import logging
-import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from typing import Any
 
-import psutil
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-log = logging.getLogger("serving.batch")
+from serving.batch_record import BatchRecord
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 240, 330, 360)
 BATCH_SIZES = (1, 2, 8, 32, 128, 512, 2048, 8192, 32768)
-
-
-@dataclass(frozen=True)
-class BatchRecord:
-    """One answered call: how many questions, tokens, and how the answers ended."""
-
-    questions: int
-    blank: int
-    prompt_tokens: int
-    tokens: int
-    stop: int
-    length: int
-    cut: int
-    failed: int
-    seconds: float
-    tokens_per_second: float
-    queue: int
-    memory_mb: int
-
-
-def memory_bytes() -> int:
-    """Resident memory of this process."""
-    return psutil.Process(os.getpid()).memory_info().rss
-
-
-def log_batch(record: BatchRecord) -> None:
-    """One line of JSON a call: what an operator greps for."""
-    log.info("batch %s", json.dumps(asdict(record)))
 
 
 class Metrics:

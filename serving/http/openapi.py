@@ -1,15 +1,13 @@
 """What every route can answer, for the OpenAPI schema; tests hold it against the running service.
 
-Not in it, because no caller can act on them: 499, which is for the log when the caller has left,
-and 500, which would be a bug.
+Left out, because no caller can act on them: 499, which the log gets when the caller has left, and
+500, which would be a bug.
 """
 
 from typing import Any, Literal
 
-from fastapi import Security
 from fastapi.responses import Response
-from fastapi.security import HTTPBearer
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field
 
 from common.manifest import Manifest
 from serving.http.schema import PredictRequest, PredictResponse
@@ -30,7 +28,7 @@ class Status(BaseModel):
 
 
 class Stopped(BaseModel):
-    """The engine is lost; the process ends soon."""
+    """The engine is lost; the process is about to end."""
 
     status: Literal["engine stopped"]
 
@@ -88,7 +86,7 @@ PREDICT: dict[str, Any] = {
         400: _refusal("The body is not JSON."),
         408: _refusal("The body did not end within PREDICT_BUDGET_S, or before the service did."),
         413: _refusal("The body is over MAX_BODY_BYTES."),
-        422: _refusal("The body is JSON of another shape, or its text is not valid Unicode."),
+        422: _refusal("The body is JSON of another shape."),
         503: _refusal(
             "Too many calls at once, or the engine failed.", **{"Retry-After": _RETRY_AFTER}
         ),
@@ -115,12 +113,6 @@ METRICS: dict[str, Any] = {
 }
 INFO: dict[str, Any] = {"response_model": Info}
 
-
-def behind_token(token: SecretStr | None) -> dict[str, Any]:
-    """Arguments of a router whose paths ask for the token, where there is one: the schema names
-    it. safety.Guard is what checks it."""
-    if not (token and token.get_secret_value()):
-        return {}
-    unknown = _refusal("API_TOKEN is missing or wrong.", **{"WWW-Authenticate": _WWW_AUTHENTICATE})
-    named = HTTPBearer(auto_error=False, description="API_TOKEN")
-    return {"dependencies": [Security(named)], "responses": {401: unknown}}
+NEEDS_TOKEN: Responses = {
+    401: _refusal("API_TOKEN is missing or wrong.", **{"WWW-Authenticate": _WWW_AUTHENTICATE})
+}

@@ -1,7 +1,7 @@
-"""How the service ends: on TERM with what there is, and by itself when its engine is lost.
+"""Graceful shutdown: on TERM, and by itself when the engine is lost.
 
-uvicorn waits for running calls after TERM, without end unless told. Here TERM also brings their
-deadlines forward, so that they end with what they have, in time before a supervisor kills.
+After TERM uvicorn waits for running calls, without end unless told otherwise. Here TERM also
+shortens their deadlines, so that they end with partial answers before a supervisor kills.
 """
 
 import asyncio
@@ -12,41 +12,48 @@ import threading
 from types import FrameType
 
 from serving.answerer import Answerer
-from serving.http.admission import Entrance
+from serving.http.admission import Admission
 
-log = logging.getLogger("serving.http.shutdown")
+log = logging.getLogger(__name__)
 
-# The exit code that tells a supervisor to start the service again: its engine is lost. (3 is a
-# start that was not ready in time, 1 settings or a model that cannot be used.)
+# Exit codes of the process; a supervisor should start it again after ENGINE_LOST only. (3 is a
+# start that was not ready in time.)
+CANNOT_START = 1
 ENGINE_LOST = 4
-# How often the engine is looked at, and how long `GET /` goes on saying 503 before the end.
-LOOK_EVERY_S = 0.5
-LAST_WORDS_S = 2.0
+# How often the engine's health is checked, and how long `GET /` says 503 before the process ends.
+POLL_S = 0.5
+UNHEALTHY_S = 2.0
 
 
-def hurry_on_term(answerer: Answerer, entrance: Entrance, grace: float) -> None:
-    """On TERM or INT take no more calls and end running ones after `grace` seconds; what uvicorn
-    does on them follows. Outside the main thread, where nothing can be caught, it does nothing."""
+def drain_on_signal(answerer: Answerer, admission: Admission, grace: float) -> None:
+    """On TERM or INT admit no more calls and end running ones within `grace` seconds, then do what
+    uvicorn does. Outside the main thread, where no signal can be caught, it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGTERM, signal.SIGINT):
         before = signal.getsignal(number)
 
         def handle(signum: int, frame: FrameType | None, before: object = before) -> None:
-            if not entrance.closed:
+            if not admission.closed:
                 log.warning("signal %d: running calls end within %g s", signum, grace)
-            entrance.closed = True
-            answerer.hurry(grace)
+            admission.closed = True
+            answerer.drain(grace)
             if callable(before):
                 before(signum, frame)
 
         signal.signal(number, handle)
 
 
-async def leave_when_lost(answerer: Answerer, entrance: Entrance) -> None:
-    """When the engine is lost for good: let running calls end, say 503 a little, then stop."""
+async def stop_when_engine_lost(answerer: Answerer) -> None:
+    """When the engine is lost, answer 503 for a moment, then stop as TERM does."""
     while answerer.engine.healthy():
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_S)
     log.critical("the engine is lost: the service ends with exit code %d", ENGINE_LOST)
-    await asyncio.sleep(LAST_WORDS_S)
+    await asyncio.sleep(UNHEALTHY_S)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def exit_process(code: int) -> None:
+    """End the process with this code: uvicorn has no way to choose it."""
+    logging.shutdown()
+    os._exit(code)

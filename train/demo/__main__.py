@@ -1,7 +1,7 @@
-"""python -m train.demo: see training.py."""
+"""python -m train.demo: see command.py."""
 
 import typer
 
-from train.demo.training import main
+from train.demo.command import main
 
 typer.run(main)

@@ -1,0 +1,75 @@
+"""The service's engine and answerer with what only measurements need; the service has none of it.
+
+`MeasuredEngine` runs a function between two steps and can switch fair shares off;
+`MeasuredAnswerer` gives answers an exact length. `build_measured` puts them in the place of the
+service's own: `start_answerer(settings, build=build_measured)`.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from serving.answerer import Answerer, TokensOf
+from serving.engine.base import EngineError
+from serving.engine.vllm_engine import VllmEngine
+from serving.settings import Settings
+
+
+class _Call:
+    """A function on its way to the engine's thread, in the same queue as batches."""
+
+    def __init__(self, function: Callable[[Any], Any]):
+        self._function = function
+        self.result: Future[Any] = Future()
+
+    def run(self, llm: Any) -> None:
+        try:
+            self.result.set_result(self._function(llm))
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, not the engine
+            self.result.set_exception(error)
+
+    def fail(self, error: EngineError) -> None:
+        self.result.set_exception(error)
+
+
+class MeasuredEngine(VllmEngine):
+    """vLLM's engine as the service runs it, with access to the `LLM` object."""
+
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """What `function(llm)` returns, run by the engine's thread between two steps: no other
+        thread may touch vLLM's `LLM` object."""
+        call = _Call(function)
+        self.submit(call)
+        return call.result.result()
+
+    def use_fair_shares(self, on: bool) -> None:
+        """Off: first come, first served, whatever the deadline does to the last."""
+        if on:
+            vars(self._scheduler).pop("_preempt_for_fair_shares", None)
+        else:
+            self._scheduler._preempt_for_fair_shares = lambda: None
+
+    def _accept(self, batch: Any) -> None:
+        if isinstance(batch, _Call):
+            batch.run(self._llm)
+        else:
+            super()._accept(batch)
+
+
+class MeasuredAnswerer(Answerer):
+    """Answers whose length `tokens_of` decides, whatever the model would do; None: the model."""
+
+    tokens_of: TokensOf | None = None
+
+    async def answer(
+        self, questions: Sequence[str], deadline: float, tokens_of: TokensOf | None = None
+    ) -> list[str]:
+        """As the service's; `tokens_of` of the call, the warm-up's, wins."""
+        return await super().answer(questions, deadline, tokens_of or self.tokens_of)
+
+
+def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:
+    """An answerer on vLLM for measurements, not started. Raises ValueError for another engine."""
+    if engine != "vllm":
+        raise ValueError(f"ENGINE={engine}: only vLLM's engine is measured here")
+    return MeasuredAnswerer(MeasuredEngine(settings), settings)

@@ -1,0 +1,65 @@
+"""The one reader of question-answer files: every room sees the same pairs of the same file."""
+
+from pathlib import Path
+
+from common.pairs import PairFile, PairsError, refused
+from common.row_formats import RowError, pairs_of
+from common.text_files import decode, rows_of
+
+WORD_SUFFIXES = (".docx", ".docm")
+TEXT_SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
+
+
+def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
+    """The pairs of a Word document, jsonl, JSON array or CSV in file order, with warnings.
+
+    Rows may be in any layout of row_formats.LAYOUTS, each file in any of text_files' encodings.
+    Raises PairsError: no such file, an unknown format or encoding, rows that cannot be used (all
+    are looked at, the first ten named), and no pair at all unless `allow_empty`.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (*WORD_SUFFIXES, *TEXT_SUFFIXES):
+        raise PairsError(
+            f"{path}: expected a .docx or .jsonl file (or .json, .csv); save it as one of these"
+        )
+    if not path.is_file():
+        raise PairsError(f"{path}: no such file")
+    if suffix in WORD_SUFFIXES:
+        from common.word.reader import read_docx  # lxml loads only where a docx is read
+
+        found = read_docx(path)
+    else:
+        found = _read_text(path, suffix)
+    if not found.pairs and not allow_empty:
+        reasons = "".join(f"\n  {warning}" for warning in found.warnings[:5])
+        raise PairsError(
+            f"{path}: no question with an answer found; a docx needs paragraphs that begin "
+            "with 问题： and 答案： (or a table with these columns), a jsonl question and answer "
+            "(or messages) in each row" + reasons
+        )
+    return found
+
+
+def _read_text(path: Path, suffix: str) -> PairFile:
+    try:
+        text = decode(path.read_bytes())
+    except OSError as error:
+        raise PairsError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PairsError(f"{path}: {error}") from error
+    found = PairFile(path, [])
+    problems: list[tuple[str, str]] = []
+    for spot, row in rows_of(text, suffix):
+        try:
+            if isinstance(row, RowError):
+                raise row
+            pairs, warnings = pairs_of(row, path.name, spot)
+        except RowError as error:
+            problems.append((spot, str(error)))
+            continue
+        found.pairs.extend(pairs)
+        found.warnings.extend(warnings)
+    if problems:
+        raise refused(path, problems)
+    return found

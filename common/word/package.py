@@ -1,0 +1,162 @@
+"""Word files as Word shows them: changes accepted, hidden text gone, wrappers opened.
+
+Test sets and books are read from the same cleaned tree: `open_docx` gives it to the reader of test
+sets, `plain_docx` puts it back into a file for the converter of books. Only the parts that hold
+text are opened, so that a relationship to nowhere, a macro file under another name or strict
+OOXML costs nothing.
+"""
+
+import io
+import posixpath
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+
+from common.archives import OLD_OFFICE, check_archive
+from common.word.clean import clean
+from common.word.document import WordDocument, read_styles
+from common.word.xml import PLACE, SPACES, child, name, remove
+
+_MAIN_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+_OTHER_TYPES = re.compile(
+    r"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled(?:Template)?\.main"
+    r"|openxmlformats-officedocument\.wordprocessingml\.template\.main)\+xml"
+)
+# A damaged file shows itself anywhere between the zip directory and the last XML node.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, etree.LxmlError, OSError, EOFError, RecursionError),
+    *(KeyError, IndexError, ValueError, AttributeError, TypeError, NotImplementedError),
+)
+
+
+class DocxError(ValueError):
+    """A file that is no readable Word document; the message says why, not which file."""
+
+
+def open_docx(path: Path) -> WordDocument:
+    """The document, cleaned. Raises DocxError when it is none, and for a hostile archive."""
+    return _guarded(path, lambda parts: parts.document())
+
+
+def plain_docx(path: Path) -> bytes:
+    """The file again, its text as Word shows it and nothing that a converter could miss.
+
+    Raises DocxError.
+    """
+    return _guarded(path, lambda parts: parts.repacked())
+
+
+def _guarded(path: Path, work: Any) -> Any:
+    try:
+        with path.open("rb") as stream:
+            if stream.read(8) == OLD_OFFICE:
+                raise DocxError("it is encrypted or an old .doc: save it as .docx without password")
+        check_archive(path)
+        with zipfile.ZipFile(path) as archive:
+            return work(_Parts(archive))
+    except DocxError:
+        raise
+    except _DAMAGE as error:
+        raise DocxError(f"it is broken ({type(error).__name__}: {error})") from error
+
+
+class _Parts:
+    """The parts of a package that are looked at."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        # Some tools write backslashes, or names in another case than they are asked for.
+        self.names = {
+            each.replace("\\", "/").lstrip("/").lower(): each for each in archive.namelist()
+        }
+        self.main = self._main()
+        self.relations = self._relations(self.main)
+
+    def document(self) -> WordDocument:
+        root = self._parsed(self.main)
+        body = child(root, "w:body")
+        if body is None:
+            raise DocxError("it is broken: its main part has no body")
+        styles = self._related("styles")
+        document = WordDocument(body, read_styles(styles), self._related("numbering"))
+        clean(document)
+        return document
+
+    def repacked(self) -> bytes:
+        document = self.document()
+        self._drop_broken_links(document.body)
+        etree.strip_attributes(document.body, PLACE)
+        new = {
+            self.names[self.main]: etree.tostring(
+                document.body.getroottree(), xml_declaration=True, encoding="UTF-8", standalone=True
+            )
+        }
+        types = self.names.get("[content_types].xml")
+        if types:
+            text = self.archive.read(types).decode("utf-8", "replace")
+            new[types] = _OTHER_TYPES.sub(_MAIN_TYPE, text).encode()
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+            for each in dict.fromkeys(self.archive.namelist()):
+                target.writestr(each, new[each] if each in new else self.archive.read(each))
+        return out.getvalue()
+
+    def _main(self) -> str:
+        """The part that holds the text, as the package says, else under its usual name."""
+        for kind, target, _ in self._relations("").values():
+            if kind == "officeDocument" and target in self.names:
+                return target
+        for usual in sorted(self.names):
+            if re.fullmatch(r"word/document\d*\.xml", usual):
+                return usual
+        raise DocxError("it is broken: there is no document in it")
+
+    def _related(self, kind: str) -> Any:
+        """The root of the main part's first relation of a kind, or None."""
+        for found, target, _ in self.relations.values():
+            if found == kind and target in self.names:
+                return self._parsed(target)
+        usual = f"word/{kind}.xml"
+        return self._parsed(usual) if usual in self.names else None
+
+    def _relations(self, part: str) -> dict[str, tuple[str, str, bool]]:
+        """Relation id → (kind, part that it leads to, whether it leads outside)."""
+        folder, _, file = part.rpartition("/")
+        listing = f"{folder}/_rels/{file}.rels".lstrip("/")
+        if listing not in self.names:
+            return {}
+        found = {}
+        for each in self._parsed(listing):
+            target = each.get("Target") or ""
+            outside = each.get("TargetMode") == "External"
+            if not outside:
+                target = posixpath.normpath(posixpath.join("/" + folder, target)).lstrip("/")
+                target = target.lower()
+            kind = (each.get("Type") or "").rpartition("/")[2]
+            found[each.get("Id") or ""] = (kind, target, outside)
+        return found
+
+    def _parsed(self, part: str) -> Any:
+        parser = etree.XMLParser(
+            resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+        )
+        return etree.fromstring(self.archive.read(self.names[part]), parser)
+
+    def _drop_broken_links(self, body: Any) -> None:
+        """Take out pictures and links whose part is missing: a converter would stop at them."""
+        for element in list(body.iter()):
+            for key in list(element.attrib):
+                space, _, local = key.rpartition("}")
+                if SPACES.get(space[1:]) != "r" or local not in ("id", "embed", "link"):
+                    continue
+                _, target, outside = self.relations.get(element.attrib[key], ("", "", False))
+                if outside or target in self.names:
+                    continue
+                if name(element) in ("a:blip", "v:imagedata"):
+                    remove(element)
+                    break
+                del element.attrib[key]

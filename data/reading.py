@@ -1,0 +1,49 @@
+"""Books → chunks, counted in the build's funnel."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data.books import BookError, read_book
+from data.chunks import cut_chunks
+from data.context import BuildContext
+from data.records import Chunk
+from data.sections import read_sections
+
+
+def read_chunks(path: Path, context: BuildContext) -> list[Chunk]:
+    """The chunks of one book. Raises BookError."""
+    book, funnel, settings = read_book(path, context.cache), context.funnel, context.settings
+    sections = list(read_sections(book.text))
+    # Two books of one file name are told apart by their digests.
+    name = book.name if book.name not in funnel.books else f"{book.name}#{book.sha256[:8]}"
+    chunks = list(cut_chunks(name, sections, settings.min_chars, settings.max_chars))
+    funnel.apparatus += sum(section.is_apparatus for section in sections)
+    if not chunks:
+        raise BookError(f"{path}: no section with text in it")
+    funnel.add_chunks(name, chunks)
+    return chunks
+
+
+def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list[Chunk]]:
+    """Chunks book by book, or all at once for a source that wants one batch.
+
+    With `keep_going` a book that cannot be read is skipped with a warning; otherwise raises
+    BookError.
+    """
+    everything: list[Chunk] = []
+    for path in books:
+        context.progress.step(f"reading {path.name}")
+        try:
+            chunks = read_chunks(path, context)
+        except BookError as error:
+            if not context.settings.keep_going:
+                raise
+            context.progress.warn(f"skipped: {error}")
+            context.funnel.skipped.append(path.name)
+            continue
+        if context.source.one_batch:
+            everything += chunks
+        else:
+            yield chunks
+    if everything:
+        yield everything

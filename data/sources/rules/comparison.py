@@ -1,0 +1,65 @@
+"""How two things differ: X 和 Y 的区别在于…, 与 Y 相比，X…, X…，而 Y…."""
+
+import re
+from collections.abc import Iterator
+
+from data.sources.rules.nouns import core, is_term, leading_term, tags
+from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
+
+_DIFFERENCE = re.compile(
+    r"^(?P<x>[^，。；：的]{1,24}?)\s*(?:和|与|跟|同)\s*(?P<y>[^，。；：的]{1,24}?)\s*(?:的"
+    r"|之间的?)?(?:主要|本质|最大|根本)?(?:的)?(?:区别|差别|差异|不同(?:之处"
+    r"|点)?)(?:主要)?(?:在于|是|就是|有)(?P<rest>.{6,})$"
+)
+_COMPARED = re.compile(
+    r"^(?:与|和|同|跟|相比于?|相较于|相对于|对比)\s*(?P<y>[^，。；：]{2,24}?)\s*(?:相比|比较"
+    r"|相较|对比|而言|来说)?[，,](?P<rest>[^。？！]{8,})[。]?$"
+)
+_CONTRAST = re.compile(
+    r"^(?P<first>[^。；？！：]{8,80})[，；,;]\s*而\s*(?P<second>[^。；？！：]{8,80})[。]?$"
+)
+
+
+@rule(
+    "comparison",
+    kinds=("comparison",),
+    patterns=(_DIFFERENCE, _COMPARED, _CONTRAST),
+    good=[
+        Good("进程和线程的区别在于线程共享同一个地址空间。", "进程和线程有什么区别？"),
+        Good(
+            "与全局内存相比，共享内存的延迟要低得多。", "与全局内存相比，共享内存的延迟有什么特点？"
+        ),
+        Good(
+            "主机代码由普通编译器编译成目标文件，而设备代码由专门的编译器编译成目标文件。",
+            "主机代码和设备代码有什么不同？",
+        ),
+    ],
+    bad=[
+        Bad("两者的区别在于线程共享同一个地址空间。", "两者: which two?"),
+        Bad("与前者相比，它的延迟要低得多。", "前者, 它: neither is in the sentence"),
+    ],
+)
+def _comparison(at: Place) -> Iterator[Candidate]:
+    sentence = at.sentence
+    match = _DIFFERENCE.match(sentence)
+    if match and is_term(match["x"]) and is_term(match["y"]):
+        asked = f"{core(match['x'])}和{core(match['y'])}有什么区别"
+        yield Candidate("comparison", asked, at.continued)
+        return
+    match = _COMPARED.match(sentence)
+    if match and is_term(match["y"]):
+        subject = leading_term(match["rest"], 20)
+        if subject and core(subject) != core(match["y"]):
+            asked = f"与{core(match['y'])}相比，{core(subject)}有什么特点"
+            yield Candidate("comparison", asked, sentence)
+            return
+    match = _CONTRAST.match(sentence)
+    if match and not re.search("因为|由于|如果|可能", match["first"]):
+        first, second = leading_term(match["first"], 16), leading_term(match["second"], 16)
+        rest = [
+            {w for w, _ in tags(match[side]) if len(w) > 1 and w not in first + second}
+            for side in ("first", "second")
+        ]
+        if first and second and core(first) != core(second) and len(rest[0] & rest[1]) >= 2:
+            asked = f"{core(first)}和{core(second)}有什么不同"
+            yield Candidate("comparison", asked, sentence)

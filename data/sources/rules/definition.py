@@ -1,0 +1,110 @@
+"""What a term means: X 是指…, X 是一种…, …称为 X."""
+
+import re
+from collections.abc import Iterator
+
+from data.sources.rules.nouns import (
+    core,
+    cuts_a_word,
+    is_definable,
+    is_defined_name,
+    is_term,
+    leading_term,
+)
+from data.sources.rules.phrases import ENGLISH, spaced
+from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
+
+_MEANS = re.compile(
+    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{ENGLISH})\s*，?\s*"
+    r"(?P<verb>是指(?![针向令数])|指的是|指的就是|就是指"
+    r"|[就也]?是一[种个类套条块组门段项份](?:种|个)?|即(?![使将可时便刻兴令])为?|定义为"
+    r"|全称[为是]|即为|又称|也称|指(?=[^令针向数标出的定示导引点明派责挥望]))"
+    r"(?P<rest>.{6,})$"
+)
+_IS = re.compile(
+    rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{ENGLISH})\s*(?:就是|是(?!否|不|什么|因为|由于"
+    rf"|如何|为了|可以|必须|非常|很|最|更|较|比较|用|使用|让|在|从|的|通过|将|把|对|如|相同|一样))"
+    r"(?P<rest>[^，；。]{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
+)
+_CALLED = re.compile(
+    r"(?:^|[，；])(?P<what>[^，。；：？！]{2,40}?)(?:被|通常|也|又|一般)*(?<!就)(?:称为|称作"
+    r"|称之为|叫做|叫作)\s*"
+    rf"(?P<x>[^，。；：？！、]{{2,30}}?{ENGLISH})(?=[，。；]|$)"
+)
+# "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
+_JUDGES = re.compile(
+    r"(?:一[个种])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键)"
+    r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
+)
+
+
+@rule(
+    "definition",
+    kinds=("definition",),
+    patterns=(_MEANS, _IS, _CALLED),
+    good=[
+        Good("线程束（warp）是指一起执行的 32 个线程。", "什么是线程束？"),
+        Good("nvcc 是一种编译器驱动程序，能编译 CUDA C++。", "什么是 nvcc？"),
+        Good("寄存器是线程私有的存储空间。", "什么是寄存器？"),
+        Good(
+            "什么是共享内存？共享内存是线程块内所有线程都能访问的片上内存，延迟很低。",
+            "什么是共享内存？",
+            "共享内存是线程块内所有线程都能访问的片上内存，延迟很低。",
+        ),
+        Good("在设备上执行的函数称为核函数（kernel）。", "什么是核函数？"),
+    ],
+    bad=[
+        Bad("它是指一起执行的线程。", "它: the thing was named in an earlier sentence"),
+        Bad("这是一种常见的做法，值得学习。", "这: likewise"),
+        Bad("如下图所示，线程束是指 32 个线程。", "leans on a figure"),
+        Bad("上面的例子是一个核函数，它把两个数组相加。", "speaks of one example"),
+        Bad("本章的内容是一些基本概念的介绍。", "speaks of the book"),
+        Bad("具体的做法是一个循环加一个判断语句。", "做法 of what?"),
+        Bad("灵活性是这种语言的强项，值得学习。", "a judgement about an unnamed language"),
+        Bad("静态链接是最基础的方法，值得学习。", "a judgement"),
+        Bad("共享内存又称片上内存。", "another name says nothing about the thing"),
+    ],
+)
+def _definition(at: Place) -> Iterator[Candidate]:
+    sentence = at.sentence
+    match = _MEANS.match(sentence)
+    if match and cuts_a_word(sentence, match.start("verb")):
+        match = None
+    if match and match["verb"] in ("又称", "也称") and len(match["rest"]) < 20:
+        return
+    strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
+    if match and not strong and (_JUDGES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
+    if match and (is_definable(match["x"]) or (strong and is_defined_name(match["x"]))):
+        yield Candidate("definition", _asks_for(match), at.continued)
+        return
+    match = _IS.match(sentence)
+    if match and (_JUDGES.match(match["rest"]) or _is_quoted(match["x"])):
+        return
+    if match and cuts_a_word(sentence, match.end("x")):
+        return
+    if match and is_definable(match["x"], 16) and is_term(match["noun"], 16):
+        yield Candidate("definition", _asks_for(match), at.continued)
+        return
+    for match in _CALLED.finditer(sentence):
+        if core(match["x"]).lower() in match["what"].lower():
+            continue
+        if is_definable(match["x"], 20) and _says_what(match["what"]):
+            yield Candidate("definition", _asks_for(match), at.continued)
+
+
+def _asks_for(match: re.Match[str]) -> str:
+    return f"什么是{spaced(core(match['x']))}"
+
+
+def _is_quoted(text: str) -> bool:
+    """A word in quotes before 是 is mostly a file or a value of one example."""
+    return bool(re.match(r"[\"“‘'`「]", text.strip()))
+
+
+def _says_what(what: str) -> bool:
+    """Does the left side of 称为 say what it is, by a term in front or at its end?"""
+    if re.search(r"这|那|它|该|此|我们|上述", what):
+        return False
+    _, of, last = what.rpartition("的")
+    return bool(leading_term(what)) or bool(of and is_term(last))

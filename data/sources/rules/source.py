@@ -1,0 +1,148 @@
+"""Where each rule is asked, and what becomes of what it proposes.
+
+Raise VERSION whenever a rule changes: pairs are then made anew instead of taken from the cache.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
+from data.sources import Estimate, SourceSettings
+from data.sources.rules.registry import RULES, Candidate, Place
+from data.sources.sentence import clean_sentences, is_standalone, polish
+
+VERSION = "3"
+SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
+
+
+@dataclass(frozen=True)
+class BySentence:
+    """Rules asked about each sentence of a block, unless it is shorter or announces ("…：").
+
+    `questions` are asked about sentences that end in a question mark, `statements` about others.
+    """
+
+    shortest: int
+    statements: Sequence[str]
+    questions: Sequence[str] = ()
+
+
+FIRST_PASS = BySentence(
+    10,
+    (
+        "definition",
+        "purpose",
+        "api",
+        "attribute",
+        "cause",
+        "how",
+        "comparison",
+        "number",
+    ),
+    questions=("asked",),
+)
+SECOND_PASS = BySentence(
+    12,
+    (
+        "condition",
+        "consequence",
+        "means",
+        "ability",
+        "therefore",
+        "dependence",
+        "suitability",
+        "limit",
+        "parts",
+    ),
+)
+TEXT = ("introduction", FIRST_PASS, SECOND_PASS, "section", "heading")
+# Kind of block → the rules asked about it. Of two that ask the same question the first wins.
+ORDER: dict[str, Sequence[str | BySentence]] = {
+    CODE: ("function", "expression", "command"),
+    TABLE: ("table",),
+    ITEM: ("item", FIRST_PASS, SECOND_PASS),
+    PARAGRAPH: TEXT,
+    QUOTE: TEXT,
+}
+
+
+class RulesSettings(SourceSettings):
+    """There is nothing to set."""
+
+
+class RulesSource:
+    """The default source: deterministic, offline, about a second for a book."""
+
+    name = "rules"
+    one_batch = False
+    fingerprint = f"rules/{VERSION}"
+
+    def __init__(self, settings: RulesSettings | None = None) -> None:
+        self.notes: list[str] = []
+
+    def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
+        """Pairs of each chunk in order."""
+        for chunk in chunks:
+            yield chunk, list(chunk_pairs(chunk))
+
+    def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
+        """Rules cost no calls and no tokens."""
+        return Estimate(0, 0, 0, len(chunks) * SECONDS_PER_CHUNK, "a small CPU core")
+
+
+_NAMELESS = re.compile(
+    r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例|语法|参数|参数说明|返回值|用法)"
+)
+
+
+def chunk_pairs(chunk: Chunk, only: Collection[str] = RULES.keys()) -> Iterator[Pair]:
+    """What the rules named `only` make of a chunk; of one question the first answer stays."""
+    seen: set[str] = set()
+    for index, block in enumerate(chunk.blocks):
+        if block.kind != CODE and block.path and _NAMELESS.fullmatch(block.path[-1].strip("：: ")):
+            continue  # "单元格 A1 为 2" holds in that example only, "type=0" for one function
+        for kind, question, answer in _candidates(chunk.blocks, index, only):
+            question = polish_question(question)
+            answer = answer if kind in VERBATIM else polish(answer)
+            if question in seen or not is_standalone(question) or not _is_balanced(question):
+                continue
+            if kind not in VERBATIM and not is_standalone(answer):
+                continue
+            seen.add(question)
+            yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
+
+
+def _is_balanced(question: str) -> bool:
+    """Quotes and brackets that open also close; one alone is a leftover of its sentence."""
+    pairs = ("“”", "‘’", "「」", "『』", "（）", "《》")
+    question = question.translate(str.maketrans("()", "（）"))  # a sentence may mix them
+    closed = all(question.count(left) == question.count(right) for left, right in pairs)
+    return closed and not (question.count('"') % 2 or question.count("`") % 2)
+
+
+def polish_question(question: str) -> str:
+    """One question mark at the end, no doubled spaces."""
+    bare = " ".join(question.split()).rstrip("？?。，,；;：: ")
+    return f"{bare}{'。' if bare.startswith(('请', '写出', '给出')) else '？'}"
+
+
+def _candidates(blocks: Sequence[Block], index: int, only: Collection[str]) -> Iterator[Candidate]:
+    for step in ORDER.get(blocks[index].kind, ()):
+        if isinstance(step, BySentence):
+            yield from _from_sentences(step, blocks, index, only)
+        elif step in only:
+            yield from RULES[step].find(Place(blocks, index))
+
+
+def _from_sentences(
+    step: BySentence, blocks: Sequence[Block], index: int, only: Collection[str]
+) -> Iterator[Candidate]:
+    sentences = clean_sentences(blocks[index].text)
+    for number, sentence in enumerate(sentences):
+        if len(sentence) < step.shortest or sentence.endswith(("：", ":")):
+            continue
+        names = step.questions if sentence.endswith(("？", "?")) else step.statements
+        for name in names:
+            if name in only:
+                yield from RULES[name].find(Place(blocks, index, sentences, number))

@@ -1,0 +1,72 @@
+"""All checks of one submission, in the order of what the judge does: clone, build, run."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.device_table import device
+from judging.testset import read_testset
+from preflight import budgets
+from preflight.lines import Line
+from preflight.model import Model, Precision, chosen_model
+from preflight.packages import package_lines
+from preflight.rehearsal import rehearse
+from preflight.repository import Checkout, repository_lines, unpack
+from preflight.workloads import recorded_workloads, workload_of
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is checked. model_dir, config: the model, if not the one that the Dockerfile names.
+    startup_s: a measured start. rehearsal: also run the service here, with model_dir."""
+
+    repository: Path
+    commit: str
+    testsets: Sequence[Path]
+    model_dir: Path | None
+    config: Path | None
+    precision: Precision
+    device: str
+    startup_s: float | None
+    rehearsal: bool
+    offline: bool
+
+
+def check(what: Submission) -> tuple[list[Line], Model | None]:
+    """Every line, and the model that times and memory are estimated for (None: not known).
+
+    Raises RepositoryError, ModelError, ShapeError, PairsError or OSError when something that was
+    given cannot be read.
+    """
+    works = [workload_of(read_testset(path)) for path in what.testsets] or recorded_workloads()
+    with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:
+        folder = Path(scratch) / "checkout"
+        folder.mkdir()
+        checkout = unpack(what.repository, what.commit, folder)
+        lines = repository_lines(what.repository, what.commit, checkout)
+        packages, wheels = package_lines(checkout.directory, Path(scratch), what.offline)
+        lines += packages
+        model, found = chosen_model(
+            checkout, what.model_dir, what.config, what.precision, what.offline
+        )
+        lines += found
+        lines += budgets.build_lines(model, wheels, checkout.clone_bytes)
+        target = device(what.device)
+        lines += budgets.format_lines(model, target, checkout.environment)
+        if model:
+            environment = checkout.environment
+            lines += budgets.run_lines(model, target, works, what.startup_s, environment)
+        if what.rehearsal and what.model_dir and model:
+            lines += _rehearsal(checkout, what.model_dir, what.testsets, what.repository)
+    return lines, model
+
+
+def _rehearsal(
+    checkout: Checkout, model_dir: Path, testsets: Sequence[Path], repository: Path
+) -> list[Line]:
+    chosen = list(testsets) or sorted((repository / "data" / "sample").glob("testset_*.docx"))
+    if not chosen:
+        why = "no test set given, and none in data/sample"
+        return [Line("rehearsal", "test sets", "unknown", "none", why=why)]
+    return rehearse(checkout.directory, model_dir, chosen, checkout.environment)

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# 从一本教材到可以推送的提交：每一步先说为什么，再做。
+# From a book to a submission that can be pushed: each step says why, and is done.
+#
+#   bash runs/submit.sh              示例教材，玩具模型，CPU 上几分钟 · the sample book, a toy, minutes on a CPU
+#   MODEL_ID=Qwen/Qwen3-4B BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh      GPU
+#   bash runs/submit.sh --dry-run    只显示命令 · only shows the commands
+#
+# 再运行一次：输入没有变的步骤跳过，训练从最后一个检查点继续。
+# Run again, it skips the steps whose inputs are the same, and training goes on from its checkpoint.
+#
+# BOOK      a book, or a folder of books (data/sample/book.md)
+# TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
+# MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
+# RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
+# OUT       where everything goes (out/submit)
+# FORMAT    the export to submit (awq-gemm, what the judge's vLLM reads)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+STEPS=(pairs tuned judged exported preflighted)
+SAMPLE=data/sample/book.md
+BOOK=${BOOK:-$SAMPLE} OUT=${OUT:-out/submit} FORMAT=${FORMAT:-awq-gemm}
+base=${MODEL_DIR:-${MODEL_ID:-}}
+unset MODEL_DIR MODEL_ID  # run.sh would serve the base by them
+RECIPE=${RECIPE:-train/recipes/$([ -n "$base" ] && echo qwen3-4b-lora || echo demo).yaml}
+if [ -n "${TESTSET:-}" ]; then
+  IFS=: read -ra testsets <<<"$TESTSET"
+elif [ "$BOOK" = $SAMPLE ]; then
+  testsets=(data/sample/testset_basic.docx data/sample/testset_bonus.docx)
+else
+  testsets=()  # no questions but the book's own: step 1 holds some out
+fi
+dry_run=
+if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
+[ $# -eq 0 ] || { sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2; }
+
+tell() { printf '\033[1m%s\033[0m\n' "$*"; }
+do_it() {
+  printf '\033[2m$ %s\033[0m\n' "$*"
+  [ -n "$dry_run" ] || "$@"
+}
+sources=("$BOOK")
+[ "$BOOK" != $SAMPLE ] || sources+=(data/sample/pairs.jsonl)
+for file in "${sources[@]}" "$RECIPE" "${testsets[@]}"; do
+  [ -e "$file" ] || { echo "没有这个文件 / no such file: $file" >&2; exit 2; }
+done
+
+data=$OUT/data
+pairs() {
+  local options=() testset
+  for testset in "${testsets[@]}"; do
+    # The sample's test sets ask what its pairs ask, in other words: without those nothing is left.
+    [[ $testset = data/sample/* ]] || options+=(--exclude "$testset")
+  done
+  if [ "$BOOK" = $SAMPLE ]; then
+    options+=(--source none --merge data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo)
+  fi
+  do_it bash run.sh data build "$BOOK" --out "$data" "${options[@]}"
+}
+
+tuned=$OUT/model
+recipe=("$RECIPE" "dataset_dir=$data" "output_dir=$tuned" "export_formats=[$FORMAT]")
+if [ "$BOOK" = $SAMPLE ]; then
+  # A toy's dev questions are known facts in wordings held out.
+  recipe+=(train_file=train.jsonl dev_file=null calibration_file=null)
+fi
+recipe+=("model_name_or_path=${base:-$OUT/base}")
+tuned() {
+  do_it bash run.sh train lora "${recipe[@]}" --resume
+  do_it bash run.sh train merge "${recipe[@]}"
+}
+
+judged() { do_it env MODEL_DIR="$tuned/merged" bash run.sh "${testsets[@]}"; }
+
+exported() {
+  do_it bash run.sh train quantize "${recipe[@]}"
+  do_it bash run.sh train check "${recipe[@]}"
+}
+
+# Its exit code 1 says that the judge would fail this: a result to read, and no reason to stop here.
+verdict=0
+preflighted() {
+  do_it bash run.sh preflight --model-dir "$tuned/$FORMAT" "${testsets[@]}" || verdict=$?
+  [ $verdict -le 1 ] || return $verdict
+}
+
+# What the steps were done with: a step is skipped when all of it is as it was.
+inputs=$({ echo "$BOOK|$base|$FORMAT|${recipe[*]}|${testsets[*]}"
+  find "${sources[@]}" "$RECIPE" "${testsets[@]}" -type f -exec sha256sum {} + | sort; } | sha256sum)
+
+step() { # step NAME 为什么 WHY
+  local name=$1 later
+  number=$((number + 1))
+  tell "
+[$number/${#STEPS[@]}] $name"
+  printf '%s\n%s\n' "$2" "$3"
+  if [ "$(cat "$OUT/done/$name" 2>/dev/null)" = "$inputs" ]; then
+    echo "已完成，跳过（重做：rm $OUT/done/$name）/ done before, skipped (to do it again: rm $OUT/done/$name)"
+    return
+  fi
+  for later in "${STEPS[@]:number-1}"; do rm -f "$OUT/done/$later"; done
+  "$name"
+  if [ -z "$dry_run" ] && [ "$verdict" -eq 0 ]; then
+    mkdir -p "$OUT/done"
+    echo "$inputs" >"$OUT/done/$name"
+  fi
+}
+
+stopped() {
+  local code=$?
+  [ $code -ne 0 ] || return 0
+  echo "停在第 $number 步（退出码 $code）：按上面的信息改好，再运行同一条命令，会从这一步继续。" >&2
+  echo "Stopped at step $number (exit code $code): mend what is said above and run the same command again; it goes on from this step." >&2
+}
+number=0
+trap stopped EXIT
+
+step pairs \
+  "模型只会答训练里有的事实：把书变成问答对；测试集的近似题一律剔除，否则分数是假的。" \
+  "A model answers what it was taught: the book becomes question-answer pairs; whatever is close to a test question is left out, or the score would lie."
+[ ${#testsets[@]} -gt 0 ] || testsets=("$data/testset.docx")
+step tuned \
+  "用 LoRA 学会这些问答，用留出的问题挑最好的检查点，再把它合并进基座，成为一个普通的模型。" \
+  "LoRA learns the pairs, held-out questions choose the best checkpoint, and merging makes it a plain model again."
+step judged \
+  "先评未量化的：与评测机相同的协议、时限和公式；看上限和复述问题的基线，分数才有意义。" \
+  "First judged unquantized, by the judge's protocol, limits and formula; the ceiling and the echo of the question give the score its meaning."
+step exported \
+  "4 位权重下载快、占显存少；导出后用真实的 vLLM 加载、提问，掉分太多就不算数。" \
+  "4-bit weights download fast and need less memory; the export counts only once vLLM has loaded it and its score has held."
+step preflighted \
+  "每次提交都宝贵：在断网的环境里用已提交的代码彩排一遍，并按评测机的各项限额核对。" \
+  "Attempts are few: a rehearsal of the committed code without network, and every limit of the judge checked."
+
+trap - EXIT
+[ $verdict -eq 0 ] || tell "
+提交前检查指出了会失败的地方，先解决上面标 fail 的各行 / preflight names what would fail: first mend its lines marked fail"
+if [ -z "$base" ]; then
+  tell "
+走通了，但这是演示模型，不要提交。换成真的 / It works, but this is a demo model, not to be submitted. For real:"
+  echo "MODEL_ID=Qwen/Qwen3-4B BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh"
+fi
+tell "
+接下来 / Next:"
+cat <<NEXT
+MODELSCOPE_API_TOKEN=… bash run.sh train upload $tuned/$FORMAT 用户名/模型名 --public
+sed -i 's|^ARG MODEL_ID=.*|ARG MODEL_ID=用户名/模型名|' Dockerfile && git commit -am "Model"
+bash run.sh submissions add --accuracy 0.38 --speed 7000      # 你的预测 / your prediction
+git push
+NEXT
+exit $verdict

@@ -1,0 +1,59 @@
+"""Test questions in training data."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.rows import read_pairs
+from data.contamination import check
+
+ROOT = Path(__file__).parents[1]
+REAL = ROOT.parent / "shared" / "real"
+
+TESTS = [
+    ("CUDA 中的线程束是什么？", "线程束是 CUDA 设备中线程调度的基本单位，通常包含 32 个线程。")
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "leaks"),
+    [
+        ("CUDA中的线程束是什么", "别的", True),
+        ("简答：CUDA 中的线程束是什么？", "别的", True),
+        ("请问 CUDA 里的线程束是什么？", "别的", True),
+        ("何为 warp？", "线程束是 CUDA 设备中线程调度的基本单位，通常包含 32 个线程", True),
+        ("CUDA 中的网格是什么？", "网格由线程块组成。", False),
+        ("线程束", "别的", False),
+    ],
+)
+def test_near_duplicates_of_test_pairs_are_leaks(question, answer, leaks):
+    outcome = check([[(question, answer)]], TESTS)
+    assert bool(outcome.leaks) is leaks
+    assert len(outcome.leaks) + len(outcome.survivors) == 1
+
+
+def test_closest_survivors_come_first():
+    rows = [("什么是网格？", "x"), ("CUDA 中的流式多处理器是什么？", "y"), ("页表？", "z")]
+    outcome = check([[row] for row in rows], TESTS, keep_survivors=2)
+    assert [match.row for match in outcome.survivors] == [1, 0]
+    assert outcome.survivors[0].similarity > outcome.survivors[1].similarity
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not here")
+def test_all_100_test_questions_are_found_in_the_public_training_set():
+    command = [sys.executable, "-m", "data", "check-leak", "--show", "2"]
+    files = [str(REAL / "qa_pairs.jsonl"), str(REAL / "testset_basic.docx")]
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "100 of 100 test questions are in qa_pairs.jsonl" in done.stdout
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real inputs are not here")
+def test_a_test_set_does_not_leak_into_unrelated_pairs():
+    rows = [(f"第{n}座桥有多长？", f"第{n}座桥长 {n * 7} 米。") for n in range(200)]
+    tests = [(p.question, p.answer) for p in read_pairs(REAL / "testset_basic.docx").pairs]
+    assert not check([[row] for row in rows], tests).leaks

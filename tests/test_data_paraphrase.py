@@ -1,0 +1,25 @@
+"""Paraphrases of questions."""
+
+from data.paraphrase import paraphrased, wordings
+from data.records import Pair
+from data.text import normalise
+
+
+def test_wordings_keep_the_subject_and_the_answer():
+    pairs = [
+        Pair("什么是线程束？", "甲。"),
+        Pair("为什么 warp 会发散？", "乙。"),
+        Pair("怪问题", "丙。"),
+    ]
+    made = paraphrased(pairs, 2)
+    assert len(made) == 3 + 2 + 2
+    assert {p.group for p in made if p.answer == "甲。"} == {pairs[0].group or pairs[0].id}
+    assert all("线程束" in p.question for p in made if p.answer == "甲。")
+    assert wordings("cudaFree的作用是什么？", 1) == ["cudaFree有什么作用？"]
+
+
+def test_one_question_never_gets_two_answers():
+    pairs = [Pair("什么是栈？", "甲。"), Pair("栈是什么？", "乙。")]
+    made = paraphrased(pairs, 4, taken={normalise("如何理解栈？")})
+    asked = [normalise(p.question) for p in made]
+    assert len(asked) == len(set(asked)) and normalise("如何理解栈？") not in asked

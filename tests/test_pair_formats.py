@@ -1,0 +1,397 @@
+"""One reader: the same talks give the same pairs in every layout and encoding, to every room."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.pairs import Pair, PairsError, by_fact
+from common.rows import read_pairs
+from data.contamination import check, texts_of
+from data.formats import merged_pairs, read_told
+from judging.testset import read_testset
+from tests import docx_files
+from train.dataset import load_rows
+from train.recipe import Recipe
+
+FEWER = settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+# Anything that JSON holds, U+2028 and its like among it, without white space at its ends.
+TEXTS = st.text(
+    st.one_of(
+        st.characters(exclude_categories=["Cs"]),
+        st.sampled_from("问题答案是什么，。\u2028\u2029\u0085\v\f\x1c\n\t\"\\'<>&:,;{}[]"),
+    ),
+    min_size=1,
+    max_size=30,
+).map(str.strip).filter(lambda text: text and not text.startswith("<think>"))  # fmt: skip
+TURNS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3)
+TALKS = st.lists(st.tuples(TURNS, st.one_of(st.just(""), TEXTS)), min_size=1, max_size=4)
+
+
+def messages(turns: list, system: str, role: str = "role", text: str = "content") -> list:
+    user, assistant = ("user", "assistant") if role == "role" else ("human", "gpt")
+    said = [{role: "system", text: system}] if system else []
+    for asked, answered in turns:
+        said += [{role: user, text: asked}, {role: assistant, text: answered}]
+    return said
+
+
+def flat(question: str, answer: str) -> Callable[[list, str], dict[str, Any]]:
+    def row(turns: list, system: str) -> dict[str, Any]:
+        *before, (asked, answered) = turns
+        return {question: asked, answer: answered, "history": before, "system": system}
+
+    return row
+
+
+LAYOUTS: dict[str, Callable[[list, str], dict[str, Any]]] = {
+    "messages": lambda turns, system: {"messages": messages(turns, system)},
+    "sharegpt": lambda turns, system: {"conversations": messages(turns, system, "from", "value")},
+    "sharegpt, system beside": lambda turns, system: {
+        "conversations": messages(turns, "", "from", "value"), "system": system},
+    "content in parts": lambda turns, system: {"messages": [
+        {**each, "content": [{"type": "text", "text": each["content"]}]}
+        for each in messages(turns, system)]},
+    "query/response": flat("query", "response"),
+    "question/answer": flat("question", "answer"),
+    "question/reference": flat("question", "reference"),
+    "alpaca": lambda turns, system: {**flat("instruction", "output")(turns, system), "input": ""},
+    "history as messages": lambda turns, system: {
+        **flat("instruction", "output")(turns, system), "history": messages(turns[:-1], "")},
+}  # fmt: skip
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+FILES = [".jsonl", ".jsonl with \\r\\n", ".json", ".json indented", ".csv", ".tsv"]
+
+
+def csv_text(rows: list[dict[str, Any]], delimiter: str) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(
+        out, list(dict.fromkeys(n for row in rows for n in row)), delimiter=delimiter
+    )
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({n: v if isinstance(v, str) else json.dumps(v) for n, v in row.items()})
+    return out.getvalue()
+
+
+def write(folder: Path, name: str, rows: list[dict[str, Any]], file: str, encoding: str) -> Path:
+    suffix, _, how = file.partition(" ")
+    if suffix == ".jsonl":
+        end = "\r\n" if how else "\n"
+        text = end.join(json.dumps(row, ensure_ascii=False) for row in rows) + end
+    elif suffix == ".json":
+        text = json.dumps(rows, ensure_ascii=False, indent=2 if how else None)
+    else:
+        text = csv_text(rows, "\t" if suffix == ".tsv" else ",")
+    path = folder / f"{name}{suffix}"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def wanted_pairs(talks: list) -> list[Pair]:
+    return [
+        Pair(asked, answered, history=tuple(turns[:number]), system=system)
+        for turns, system in talks
+        for number, (asked, answered) in enumerate(turns)
+    ]
+
+
+def learned_by_train(path: Path, folder: Path) -> list[Pair]:
+    """What training learns of a file, in no order; nothing of the dev rows is in it."""
+    (folder / "dev.jsonl").write_text('{"question": "\U0010fffe", "answer": "a"}', "utf-8")
+    fields = {"model_name_or_path": "m", "dataset_dir": folder, "output_dir": folder / "out"}
+    recipe = Recipe(**fields, train_file=path.name, dev_file="dev.jsonl", calibration_file=None)
+    return load_rows(recipe).train
+
+
+@FEWER
+@given(TALKS, st.sampled_from(list(LAYOUTS)), st.sampled_from(FILES), st.sampled_from(ENCODINGS))
+def test_every_room_sees_the_same_pairs_in_every_layout_and_encoding(
+    tmp_path: Path, talks: list, layout: str, file: str, encoding: str
+) -> None:
+    if file in (".csv", ".tsv") and "\\x00" in repr(talks):
+        return  # Python's csv writes them and does not read them before 3.11
+    rows = [LAYOUTS[layout](turns, system) for turns, system in talks]
+    path = write(tmp_path, "rows", rows, file, encoding)
+    wanted = wanted_pairs(talks)
+    try:
+        found = read_pairs(path)
+    except PairsError as error:  # a few characters that are common Chinese in GBK
+        assert encoding == "utf-8" and "both as UTF-8 and as GBK" in str(error)
+        return
+    assert found.pairs == wanted and found.warnings == []
+    assert read_told(path) == wanted
+    learned = learned_by_train(path, tmp_path)
+    assert set(learned) == set(wanted) and len(learned) == len(set(wanted))
+    held = {text for pair in wanted for text in texts_of(pair)}
+    assert {(each.question, each.answer) for each in wanted} <= held
+    if any(pair.history for pair in wanted):
+        for refusing in (read_testset, merged_pairs):
+            with pytest.raises(PairsError, match="turn 2: a question with a talk before it"):
+                refusing(path)
+    else:
+        assert read_testset(path).pairs == wanted
+        merged = [(pair.question, pair.answer) for pair in merged_pairs(path)]
+        assert merged == [(pair.question, pair.answer) for pair in wanted]
+
+
+COMMON = st.text("问题答案是什么线程内存由它组成一二三，。？：abc012 \n", min_size=1, max_size=30)
+CHINESE = COMMON.map(str.strip).filter(lambda text: any("一" <= c <= "龥" for c in text))
+
+
+@FEWER
+@given(st.lists(st.tuples(CHINESE, CHINESE), min_size=1, max_size=4), st.sampled_from(FILES),
+       st.sampled_from(["gbk", "gb18030", "gb2312"]))  # fmt: skip
+def test_gbk_is_told_from_utf8_or_refused(
+    tmp_path: Path, pairs: list, file: str, encoding: str
+) -> None:
+    rows = [{"question": question, "answer": answer} for question, answer in pairs]
+    path = write(tmp_path, "rows", rows, file, encoding)
+    try:
+        found = read_pairs(path).pairs
+    except PairsError as error:
+        assert "both as UTF-8 and as GBK" in str(error)
+    else:
+        assert [(pair.question, pair.answer) for pair in found] == pairs
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("問題是甚麼？執行緒與記憶體有何關係".encode("big5"), "Big5"),
+        ("スレッドとは何ですか".encode("shift_jis"), "not UTF-8"),
+        ("“smart” quotes and naïve café".encode("cp1252"), "not UTF-8"),
+        ("Что такое поток".encode("cp1251"), "not UTF-8"),
+        ("什么是线程？一组线程。".encode()[:-1] + b'"', "damaged at byte"),
+        ("什么是".encode() + b"\xff" + "线程？一组线程。".encode(), "damaged at byte"),
+        ("什么是线程".encode() + b"\0\0", "NUL"),
+        ("\ufeff什么是线程".encode("utf-16-le") + b"\x00\xd8", "UTF-16"),
+        (b"\xef\xbb\xbf\xff\xfe", "UTF-8"),
+    ],
+)
+def test_other_encodings_are_refused_with_what_to_do(
+    tmp_path: Path, data: bytes, reason: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"question": "' + data + b'", "answer": "32"}')
+    if data.startswith((b"\xef", b"\xff")):
+        path.write_bytes(data)
+    with pytest.raises(PairsError, match=f"rows.jsonl: .*(?:{reason}).*save it as UTF-8"):
+        read_pairs(path)
+
+
+def test_a_short_text_that_is_both_is_not_guessed(tmp_path: Path) -> None:
+    both = "摹模膜磨".encode("gbk")
+    both.decode("utf-8")  # valid, and nonsense
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"question": "' + both + b'", "answer": "a"}')
+    with pytest.raises(PairsError, match="both as UTF-8 and as GBK"):
+        read_pairs(path)
+    path.write_bytes('{"question": "naïve café, 20 °C", "answer": "µ"}'.encode())
+    assert read_pairs(path).pairs[0].question == "naïve café, 20 °C"
+
+
+def rows_file(tmp_path: Path, *rows: Any, name: str = "rows.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path
+
+
+USER, ASSISTANT = {"role": "user", "content": "甲？"}, {"role": "assistant", "content": "乙。"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"messages": [USER, USER, ASSISTANT]}, "message 2: two user turns in a row"),
+        ({"messages": [ASSISTANT, USER, ASSISTANT]}, "message 1: an assistant turn without"),
+        ({"messages": [USER, ASSISTANT, ASSISTANT]}, "message 3: an assistant turn without"),
+        ({"messages": [USER, {"role": "tool", "content": "1"}, ASSISTANT]}, "role 'tool'"),
+        ({"messages": [USER, ASSISTANT, {"role": "system", "content": "s"}]}, "stands first"),
+        ({"messages": [USER, {**ASSISTANT, "tool_calls": [{}]}]}, "a tool call"),
+        ({"messages": [USER, {**ASSISTANT, "weight": 0.5}]}, "weight: expected 0 or 1"),
+        ({"messages": [USER, {**ASSISTANT, "content": None}]}, "expected text, got NoneType"),
+        ({"messages": [{**USER, "content": [{"type": "image"}]}, ASSISTANT]}, "no text"),
+        ({"messages": [USER, ASSISTANT, {**USER, "content": ""}, ASSISTANT]}, "turn 2: the"),
+        ({"conversations": ["甲？", "乙。"]}, "conversations: expected a list of objects"),
+        ({"query": "甲？", "response": "乙。", "history": [["丙"]]}, "history: expected a list of"),
+        ({"query": "甲？", "response": "乙。", "history": [["丙", 1]]}, "history: expected text"),
+        ({"query": "甲？", "response": "乙。", "history": "丙"}, "history: expected a list of"),
+        ({"question": "甲？", "answer": ["乙。"]}, "answer: expected text, got list"),
+        ({"question": "甲？", "answer": "乙。", "rephrasings": "丙？"}, "rephrasings: expected"),
+        ({"question": "甲？", "answer": "乙。", "input": 3}, "input: expected text, got int"),
+        ({"question": "甲？", "answer": "乙。", "query": "丙", "response": "丁。"}, "two layouts"),
+        ({"messages": [{"role": "system", "content": "s"}, USER, ASSISTANT], "system": "t"},
+         "two system messages that differ"),
+        ({"prompt": "甲？", "completion": "乙。"}, "known: messages, conversations"),
+        ("甲？", "expected an object"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused_by_line(tmp_path: Path, row: Any, reason: str) -> None:
+    good = {"question": "己？", "answer": "庚。"}
+    with pytest.raises(PairsError, match=f"rows.jsonl, line 2: .*{reason}"):
+        read_pairs(rows_file(tmp_path, good, row))
+
+
+def test_the_first_ten_bad_rows_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match=r"(?s)line 1: .*line 10: .*\n… and 2 more$") as error:
+        read_pairs(rows_file(tmp_path, *[{"question": "甲？"}] * 12))
+    assert "line 11" not in str(error.value)
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    path = rows_file(
+        tmp_path,
+        {"messages": [USER, ASSISTANT, {"role": "user", "content": "谢谢"}]},
+        {"question": "", "answer": "乙。"},
+        {"query": "图里是什么？", "response": "甲。", "images": ["a.png"]},
+    )
+    found = read_pairs(path)
+    assert [pair.question for pair in found.pairs] == ["甲？", "图里是什么？"]
+    assert found.warnings == [
+        "line 1: the last user turn has no answer, left out",
+        "line 2: the question is empty, left out",
+        "line 3: images cannot be read here",
+    ]
+
+
+def test_input_stands_below_the_question_and_its_wordings(tmp_path: Path) -> None:
+    path = rows_file(
+        tmp_path,
+        {"instruction": "解释代码。", "input": "f();", "output": "调", "wordings": ["说明。"]},
+        {"question": "解释代码。", "input": "f();", "answer": "调用。"},
+    )  # fmt: skip
+    first, second = read_pairs(path).pairs
+    assert first.wordings == ["解释代码。\nf();", "说明。\nf();"]
+    assert second.question == "解释代码。\nf();"
+
+
+def test_an_answer_of_weight_0_is_read_and_not_learned(tmp_path: Path) -> None:
+    bad = {"role": "assistant", "content": "坏。", "weight": 0}
+    path = rows_file(
+        tmp_path,
+        {"messages": [USER, bad, {"role": "user", "content": "再说。"}, ASSISTANT]},
+        {"messages": [USER, {**ASSISTANT, "loss": True}]},
+        {"question": "丙？", "answer": "坏。", "weight": 0},
+    )
+    assert [pair.learn for pair in read_pairs(path).pairs] == [False, True, True, False]
+    learned = learned_by_train(path, tmp_path)
+    assert sorted(pair.answer for pair in learned) == ["乙。", "乙。"]
+    rows = [
+        {"question": "丙？", "answer": "坏。", "weight": 0},
+        {"question": "丁？", "answer": "好。"},
+    ]
+    single = rows_file(tmp_path, *rows, name="a.jsonl")
+    assert [pair.question for pair in read_testset(single).pairs] == ["丁？"]
+    assert "line 1: its answer has weight 0" in read_testset(single).warnings[0]
+    assert [pair.question for pair in merged_pairs(single)] == ["丁？"]
+
+
+def test_a_system_message_is_said_not_to_be_asked(tmp_path: Path) -> None:
+    system = {"role": "system", "content": "只用英文。"}
+    found = read_testset(rows_file(tmp_path, *[{"messages": [system, USER, ASSISTANT]}] * 12))
+    assert len(found.pairs) == 12
+    (warning,) = found.warnings
+    assert warning.startswith("line 1, 2, 3") and "… (12 in all): its system message" in warning
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_one_object_over_many_lines_and_rows_under_a_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(json.dumps({"question": "甲？", "answer": "乙。"}, indent=1), "utf-8")
+    assert read_pairs(path).pairs == [Pair("甲？", "乙。")]
+    path.write_text(
+        json.dumps({"data": [{"question": "甲？", "answer": "乙。"}]}, indent=1), "utf-8"
+    )
+    with pytest.raises(PairsError, match="under 'data': save that list alone"):
+        read_pairs(path)
+
+
+def test_a_fault_in_an_array_is_named_by_item_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[\n{"question": "甲？", "answer": "乙。"},\n{"question": 1 2}\n]', "utf-8")
+    with pytest.raises(PairsError, match=r"item 2 \(line 3\): not JSON"):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a,b\n1,2\n", "line 1: no header line with question and answer"),
+        ("question,answer\n甲？,乙,丙\n", "line 2: 3 cells under 2 columns"),
+        ('question,answer\n甲？,"乙\n\n', "line 2: not CSV .* not closed"),
+        ("question,question,answer\n甲？,甲？,乙\n", "two columns are named 'question'"),
+        ("question,answer,history\n甲？,乙,丙\n", "line 2: history: not JSON"),
+    ],
+)
+def test_a_bad_csv_is_named_by_line(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(PairsError, match=reason):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize("header", ["问题,参考答案", "序号;问题;答案", "Question\tAnswer"])
+def test_csv_headers(tmp_path: Path, header: str) -> None:
+    mark = next(each for each in "\t;," if each in header)
+    cells = (
+        ["甲？", '"第一行\n第二行"']
+        if header.count(mark) == 1
+        else ["1", "甲？", '"第一行\n第二行"']
+    )
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"{header}\r\n{mark.join(cells)}\r\n".encode("gbk"))
+    (pair,) = read_pairs(path).pairs
+    assert (pair.question, pair.answer, pair.where) == ("甲？", "第一行\n第二行", "line 2")
+
+
+# --- what training learns is what the leak check reads
+
+TEST = [("什么是线程束（warp）？", "线程束是 32 个线程的一组，一起执行同一条指令。")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "何物？", "answer": "甲", "rephrasings": ["什么是线程束（warp）？"]},
+        {"messages": [USER, ASSISTANT, {"role": "user", "content": TEST[0][0]}, ASSISTANT]},
+        {"instruction": "谢谢", "output": "不客气", "history": [list(TEST[0])]},
+        {"instruction": "简答：", "input": TEST[0][0], "output": "甲"},
+        {"query": "甲？", "response": "乙", "system": f"题目：{TEST[0][0]}"},
+        {"conversations": [
+            {"from": "human", "value": "甲？"}, {"from": "gpt", "value": TEST[0][1]}]},
+    ],
+)  # fmt: skip
+def test_a_test_question_anywhere_in_a_row_is_a_leak(tmp_path: Path, row: dict) -> None:
+    pairs = read_pairs(rows_file(tmp_path, row, {"question": "丁？", "answer": "戊。"})).pairs
+    outcome = check([texts_of(pair) for pair in pairs], TEST)
+    assert outcome.leaks and outcome.leaks[-1].row < len(pairs) - 1
+    text = outcome.leaks[-1].text
+    assert text in {t for pair in pairs for t, _ in texts_of(pair)}
+
+
+def test_a_question_typed_with_tracking_on_is_a_test_question(tmp_path: Path) -> None:
+    change = '<w:ins w:id="1" w:author="A" w:date="2024-01-01T00:00:00Z">{}</w:ins>'
+    typed = [change.format(docx_files.r(t)) for t in ("问题：什么是网格？", "答案：一组线程块。")]
+    path = docx_files.write(tmp_path / "t.docx", *map(docx_files.p, typed))
+    tests = [(pair.question, pair.answer) for pair in read_told(path)]
+    assert check([[("什么是网格？", "别的")]], tests).leaks
+
+
+def test_several_test_questions_in_one_row_are_all_found() -> None:
+    tests = [*TEST, ("一个线程块最多有多少线程？", "1024 个。")]
+    assert check([[(question, "") for question, _ in tests]], tests).found == {0, 1}
+
+
+def test_rows_of_one_fact_become_one_pair_talks_stay_apart() -> None:
+    talk = Pair("甲？", "A", history=(("你好", "好"),), group="1")
+    pairs = by_fact([Pair("甲？", "A", group="1"), Pair("乙？", "A", group="1"), talk])
+    assert [pair.wordings for pair in pairs] == [["甲？", "乙？"], ["甲？"]]

@@ -1,0 +1,148 @@
+"""runs/submit.sh: its steps with a run.sh that only notes its commands, and once for real."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from common.manifest import read_manifest
+from tests.conftest import ROOT, free_port
+
+STEPS = ["pairs", "tuned", "judged", "exported", "preflighted"]
+SAMPLE_SETS = "data/sample/testset_basic.docx data/sample/testset_bonus.docx"
+# Notes what it was asked and for which model; fails where FAIL names the command.
+STUB = """
+echo "${MODEL_DIR:-}${MODEL_ID:-}|$*" >>asked
+[[ -z "${FAIL:-}" || "$*" != $FAIL* ]] || exit "${CODE:-1}"
+"""
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """A repository with the script, the sample, the recipes and a run.sh that notes."""
+    for name in ("runs", "data/sample", "train/recipes"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "run.sh").write_text(STUB)
+    return tmp_path
+
+
+def submit(room: Path, *options: str, **variables: str) -> tuple[int, str, list[str]]:
+    """Exit code, what was said, and the commands that reached run.sh."""
+    (room / "asked").write_text("")
+    kept = {k: v for k, v in os.environ.items() if k not in ("MODEL_ID", "MODEL_DIR")}
+    done = subprocess.run(
+        ["bash", "runs/submit.sh", *options],
+        cwd=room,
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr, (room / "asked").read_text().splitlines()
+
+
+def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
+    code, said, asked = submit(room)
+    assert code == 0, said
+    assert [line.split(" train/recipes")[0] for line in asked] == [
+        "|data build data/sample/book.md --out out/submit/data --source none --merge "
+        "data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo",
+        "|train lora",
+        "|train merge",
+        f"out/submit/model/merged|{SAMPLE_SETS}",
+        "|train quantize",
+        "|train check",
+        f"|preflight --model-dir out/submit/model/awq-gemm {SAMPLE_SETS}",
+    ]
+    assert "train/recipes/demo.yaml dataset_dir=out/submit/data" in asked[1]
+    assert [said.index(f"[{i}/5] {name}") for i, name in enumerate(STEPS, 1)]
+    ends = ("train upload out/submit/model/awq-gemm", "ARG MODEL_ID", "submissions add", "git push")
+    places = [said.index(words) for words in ends]
+    assert places == sorted(places)
+    assert "不要提交" in said[: places[0]]
+
+
+def test_a_failed_step_is_named_and_is_where_it_goes_on(room):
+    code, said, asked = submit(room, FAIL="train quantize", CODE="3")
+    assert code == 3 and "train quantize" in asked[-1]
+    assert "停在第 4 步" in said and "Stopped at step 4 (exit code 3)" in said
+    code, said, asked = submit(room)
+    assert code == 0 and said.count("skipped") == 3
+    assert [line.split()[:2] for line in asked[:2]] == [["|train", "quantize"], ["|train", "check"]]
+    assert submit(room)[2] == []
+
+
+def test_what_preflight_finds_is_told_and_looked_at_again(room):
+    code, said, asked = submit(room, FAIL="preflight")
+    assert code == 1 and "preflight names what would fail" in said and "git push" in said
+    code, said, asked = submit(room)
+    assert code == 0 and len(asked) == 1 and "preflight" in asked[0]
+    code, said, _ = submit(room, FAIL="preflight", CODE="2", OUT="other")
+    assert code == 2 and "Stopped at step 5" in said
+
+
+def test_changed_inputs_and_a_step_done_again_redo_what_follows(room):
+    submit(room)
+    for name in ("sample/book.md", "sample/pairs.jsonl", "sample/testset_basic.docx"):
+        with (room / "data" / name).open("a") as file:
+            file.write("\n")
+        assert len(submit(room)[2]) == 7
+    (room / "out/submit/done/judged").unlink()
+    asked = submit(room)[2]
+    assert len(asked) == 4 and asked[0].startswith("out/submit/model/merged|")
+
+
+def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
+    for name in ("我的 书.docx", "题 一.docx", "题二.docx"):
+        (room / name).write_text(name)
+    variables = {"BOOK": "我的 书.docx", "TESTSET": "题 一.docx:题二.docx", "OUT": "out/mine"}
+    code, said, asked = submit(room, MODEL_ID="Qwen/Qwen3-4B", **variables)
+    assert code == 0, said
+    assert asked[0] == (
+        "|data build 我的 书.docx --out out/mine/data --exclude 题 一.docx --exclude 题二.docx"
+    )
+    assert "train/recipes/qwen3-4b-lora.yaml" in asked[1] and "dev_file" not in asked[1]
+    assert "model_name_or_path=Qwen/Qwen3-4B" in asked[1] and asked[1].endswith("--resume")
+    assert asked[3] == "out/mine/model/merged|题 一.docx 题二.docx"
+    assert "不要提交" not in said
+    asked = submit(
+        room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", RECIPE="train/recipes/demo.yaml"
+    )[2]
+    assert "--exclude" not in asked[0]
+    assert "demo.yaml" in asked[1] and "model_name_or_path=/models/mine" in asked[1]
+    assert asked[3] == "out/submit/model/merged|out/submit/data/testset.docx"
+
+
+def test_wrong_usage_starts_nothing(room):
+    assert submit(room, TESTSET="nowhere.docx")[::2] == (2, [])
+    code, said, asked = submit(room, "--help")
+    assert code == 2 and "BOOK" in said and asked == []
+
+
+def test_dry_run_shows_every_command_and_runs_none(room):
+    code, said, asked = submit(room, "--dry-run")
+    assert code == 0 and asked == [] and said.count("$ ") == 7
+    assert not (room / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(
+    not all((ROOT / name).is_dir() for name in (".venv", ".venv-train")),
+    reason="run.sh and train/setup.sh have made no environments here",
+)
+def test_the_sample_book_becomes_a_checked_export(tmp_path):
+    done = subprocess.run(
+        ["bash", "runs/submit.sh"],
+        cwd=ROOT,
+        env={**os.environ, "OUT": str(tmp_path / "out"), "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-6000:]
+    assert "nothing seen that would fail" in said
+    export = read_manifest(tmp_path / "out" / "model" / "awq-gemm")
+    assert export.demo and export.scores["dev_judge"] > 0.4
