@@ -414,4 +414,4 @@ def _differ(directory: Path, one: tuple[str, Tensor], other: tuple[str, Tensor])
 
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return " ".join(", ".join(names[:NAMED]).split()) + more  # a name may hold line feeds
