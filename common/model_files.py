@@ -6,7 +6,6 @@ with download_model.py, before anything else of the kit.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,9 @@ NO_WEIGHTS = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*", "
 JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16}
 BITS |= {"F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
+# What reading JSON of another form than expected can raise (Infinity overflows an int).
+WRONG_SHAPE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
+MOST_LAYERS = 10_000
 # In the order in which engines prefer them: a directory often holds one model in two formats.
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 LONGEST_HEADER = 100_000_000  # as in the safetensors library
@@ -178,7 +180,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
             )
             for name, entry in entries.items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except WRONG_SHAPE as error:
         raise ModelFileError(f"{path.name} is no safetensors file: {error!r}") from error
     _check_extent(path.name, tensors, 8 + length, size)
     return tensors
@@ -217,7 +219,7 @@ def _refuse_pointer(path: Path) -> None:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path.name}: not valid JSON ({error})") from error
     if not isinstance(read, dict):
         raise ModelFileError(f"{path.name}: expected an object, got {type(read).__name__}")
@@ -307,9 +309,11 @@ def _content_problems(
     family = FAMILIES.get(str(config.get("model_type")))
     problems = []
     try:
-        shapes = _shapes(config, family) if family else {}
         layers = int(config.get("num_hidden_layers") or 0)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        if layers > MOST_LAYERS:
+            raise ValueError(f"num_hidden_layers={layers}")
+        shapes = _shapes(config, family) if family else {}
+    except WRONG_SHAPE as error:
         return [
             f"config.json: not the dimensions of a {config.get('model_type')} model ({error!r})"
         ]
@@ -401,13 +405,13 @@ def _differ(directory: Path, one: tuple[str, Tensor], other: tuple[str, Tensor])
     with (directory / one[0]).open("rb") as left, (directory / other[0]).open("rb") as right:
         for at in range(0, length, step):
             count = min(window, length - at)
-            if os.pread(left.fileno(), count, a.start + at) != os.pread(
-                right.fileno(), count, b.start + at
-            ):
+            left.seek(a.start + at)
+            right.seek(b.start + at)
+            if left.read(count) != right.read(count):
                 return True
     return False
 
 
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return " ".join(", ".join(names[:NAMED]).split()) + more  # a name may hold line feeds

@@ -314,3 +314,27 @@ def test_any_damage_to_the_header_or_the_length_is_told_in_words(whole, tmp_path
             read_header(path)
     else:  # what the library reads, a changed name say, is read here as well
         assert set(read_header(path)) == names
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from([*CONFIG, "quantization_config"]), JSON), JSON, JSON)
+def test_any_configuration_and_index_are_answered_in_words(whole, fields, index, tokenizer):
+    config, changed = whole / "config.json", {"model_type": "qwen3", **fields}
+    before = config.read_bytes()
+    extra = whole / "model.safetensors.index.json"
+    try:
+        config.write_text(json.dumps({**CONFIG, **changed}))
+        extra.write_text(json.dumps({"weight_map": index}))
+        (whole / "tokenizer.json").write_text(json.dumps(tokenizer))
+        assert all("\n" not in problem for problem in model_files_problems(whole))
+    finally:
+        config.write_bytes(before)
+        extra.unlink()
+        (whole / "tokenizer.json").write_text("{}")

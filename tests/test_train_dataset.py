@@ -81,6 +81,12 @@ def test_held_out_wordings_are_not_trained_on(tmp_path):
     assert list(map(said, rows.dev)) == [("a3", "A")] and rows.calibration == rows.train
     again = load_rows(recipe(tmp_path, train_file="p.jsonl", dev_file=None, calibration_file=None))
     assert again == rows
+    # As `python -m data` writes them: a row for each wording, one group for a pair.
+    split = [{"question": q, "answer": q[0].upper(), "group": q[0]} for q in ("a1", "a2", "a3")]
+    write(tmp_path / "q.jsonl", *split, {"question": "b1", "answer": "B", "group": "b"})
+    same = load_rows(recipe(tmp_path, train_file="q.jsonl", dev_file=None, calibration_file=None))
+    assert sorted(map(said, same.train)) == sorted(map(said, rows.train))
+    assert list(map(said, same.dev)) == [("a3", "A")]
 
 
 def test_a_dev_question_in_training_is_an_error(tmp_path):

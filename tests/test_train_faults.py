@@ -197,6 +197,19 @@ def test_two_processes_write_a_full_model_that_serves(base, data, tmp_path):
     assert any(not torch.equal(trained[name], before[name]) for name in before)
 
 
+def test_on_a_gpu_training_leaves_this_process_as_it_was(base, data, tmp_path, monkeypatch):
+    """Kernels that it puts into Transformers' classes must not meet the merge on the CPU."""
+    import train.finetune as module
+
+    def here(*_):
+        raise AssertionError("it trained in the process that merges afterwards")
+
+    monkeypatch.setattr(module, "torch_sees_a_gpu", lambda: True)
+    monkeypatch.setattr(module, "run_training", here)
+    adapter = finetune(recipe(base, data, tmp_path, num_train_epochs=1))
+    assert (adapter / "adapter_model.safetensors").is_file()
+
+
 def test_a_process_that_fails_is_told_without_its_traceback(base, data, tmp_path, capfd):
     given = recipe(base, data, tmp_path, num_processes=2, cutoff_len=16)
     with pytest.raises(ModelError, match="failed in one of its processes"):

@@ -110,8 +110,11 @@ def assert_merged_is_base_and_adapter(base: Path, adapter: Path, out: Path) -> P
         {"layers_to_transform": [0]},
         {"rank_pattern": {"down_proj": 4}, "alpha_pattern": {"q_proj": 64}},
         {"bias": "lora_only"},
+        {"modules_to_save": ["norm"]},
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "olora"},
     ],
-    ids=lambda fields: " ".join(fields) or "plain",
+    ids=lambda fields: " ".join(map(str, fields.values())) or "plain",
 )
 def test_kinds_of_lora_merge_to_what_they_are(base, tmp_path, fields):
     adapter = make_adapter(base, tmp_path / "adapter", **fields)
@@ -301,6 +304,14 @@ def test_untrained_adapters_merge_with_a_note(base, tmp_path, capsys):
     get_peft_model(model, LoraConfig(target_modules=LINEAR)).save_pretrained(tmp_path / "adapter")
     merge(base, [tmp_path / "adapter"], tmp_path / "merged")
     assert "changes nothing" in capsys.readouterr().out
+
+
+def test_an_adapter_of_another_base_by_name_is_merged_with_a_note(base, plain, tmp_path, capsys):
+    adapter = rewritten(plain, tmp_path / "adapter", base_model_name_or_path="Qwen/Qwen3-4B-Base")
+    merge(base, [adapter], tmp_path / "merged")
+    assert "was trained on Qwen3-4B-Base; merging into" in capsys.readouterr().out
+    merge(base, [plain], tmp_path / "merged")
+    assert "note" not in capsys.readouterr().out
 
 
 def test_merging_twice_leaves_no_stale_shards(base, plain, tmp_path):

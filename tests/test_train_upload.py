@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("modelscope_hub")
 from common.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
 from tests.hub_standin import HubStandin  # noqa: E402
+from tests.model_dirs import shapes_of, write_model, write_safetensors  # noqa: E402
 from train.base import ModelError  # noqa: E402
 from train.upload import model_card, upload  # noqa: E402
 
@@ -37,11 +38,13 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    folder = tmp_path / "merged"
-    folder.mkdir()
-    (folder / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"]}')
-    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 4096)
-    (folder / "model-2.safetensors").write_bytes(b"second" * 100_000)
+    folder = write_model(tmp_path / "merged", vocab_size=8000)
+    shapes = shapes_of(json.loads((folder / "config.json").read_text()))
+    parts = {"model.safetensors": list(shapes)[:1], "model-2.safetensors": list(shapes)[1:]}
+    for file, names in parts.items():
+        write_safetensors(folder / file, {name: shapes[name] for name in names})
+    placed = {name: file for file, names in parts.items() for name in names}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": placed}))
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "optimizer.pt").write_bytes(b"not for the hub")
     parent = Manifest(stage="lora", name="x", settings={"lora_rank": 8}, scores={"dev": 0.5})

@@ -91,7 +91,7 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
     config, weights = read_config(adapter), read_weights(adapter)
     try:
         tuned = PeftModel(model, config, autocast_adapter_dtype=False)
-    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
         raise ModelError(f"{adapter} does not fit {base}: {_line(error)}") from error
     wanted = get_peft_model_state_dict(tuned, save_embedding_layers=False)
     # PEFT saves the base's embedding too where an adapter is on it, or its vocabulary has grown.
@@ -107,6 +107,9 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
                 f"{list(allowed[name].shape)}; it was trained on {config.base_model_name_or_path}"
                 + (": add its tokens to the base first" if _of_vocabulary(name) else "")
             )
+    trained_on = Path(config.base_model_name_or_path or base).name
+    if trained_on != base.name:  # perhaps the same model elsewhere; shapes cannot tell
+        print(f"note: {adapter} says that it was trained on {trained_on}; merging into {base}")
     result = set_peft_model_state_dict(tuned, weights)
     if result.unexpected_keys:
         raise ModelError(f"{adapter}: PEFT did not take {_some(result.unexpected_keys)}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.pairs import Pair, PairFile, refused, spots
+from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.rows import read_pairs
 from train.recipe import Recipe
@@ -49,6 +49,7 @@ def load_rows(recipe: Recipe) -> Rows:
         train = [pair.asked_as(wording) for pair in learned for wording in pair.wordings]
         dev = [pair.asked_as(pair.question) for pair in pairs(recipe.dev_file)]
     else:
+        learned = by_fact(learned)  # `python -m data` writes a row for each wording
         train = [p.asked_as(w) for p in learned for w in p.wordings[: _kept(p)]]
         dev = [p.asked_as(p.wordings[-1]) for p in learned if len(p.wordings) > 1]
     if recipe.calibration_file:

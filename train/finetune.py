@@ -62,10 +62,14 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
         yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False),
         encoding="utf-8",
     )
-    if recipe.num_processes == 1:
-        return run_training(recipe, base, rows, resume)
     processes = str(recipe.num_processes)
-    if recipe.accelerate_config or torch_sees_a_gpu():
+    if recipe.num_processes == 1:
+        if not torch_sees_a_gpu():
+            return run_training(recipe, base, rows, resume)
+        # In a process of its own: Liger (and Unsloth) put kernels into Transformers' classes that
+        # run on a GPU only, and merging, which comes next, computes on the CPU.
+        command = [sys.executable]
+    elif recipe.accelerate_config or torch_sees_a_gpu():
         command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", processes]
         chosen = recipe.accelerate_config
         command += ["--config_file", str(chosen)] if chosen else ["--multi_gpu"]
