@@ -30,7 +30,7 @@ from retrieval.sparse import SparseIndex
 
 LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pdfplumber")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
-MIN_CHARS, MAX_CHARS = 150, 500
+MIN_CHARS, MAX_CHARS = 200, 1000
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         "before each question. The default folder may be empty: questions are asked alone.",
     )
     retrieval_passages: int = Field(
-        3, ge=0, le=20, description="Passages before a question. 0: none, whatever the index."
+        2, ge=0, le=20, description="Passages before a question. 0: none, whatever the index."
     )
     retrieval_tokens: int = Field(
         1024,
