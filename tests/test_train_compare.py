@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("uvicorn")
 
 from common.manifest import read_manifest  # noqa: E402
+from common.pairs import Pair  # noqa: E402
 from tests.conftest import TINY_PAIRS  # noqa: E402
 from train.base import ModelError  # noqa: E402
 from train.check import check  # noqa: E402
@@ -135,7 +136,7 @@ def test_tuned_wins_over_untrained(tmp_path, testset, tiny_model, untrained_mode
 
 @pytest.mark.slow
 def test_an_export_that_forgot_fails_the_check(tiny_model, untrained_model, on_transformers):
-    rows = list(TINY_PAIRS.items())
+    rows = [Pair(question, answer) for question, answer in TINY_PAIRS.items()]
     merged, export = check(tiny_model, [untrained_model], rows, PYTHON, 0.05)
     assert merged.passed and merged.drop == 0 and merged.same_answers == 1
     assert not export.passed and export.drop > 0.5 and export.same_answers == 0
