@@ -107,6 +107,8 @@ SCORES = {
         "demo, sample bonus": "演示模型，示例加分集 39 题（**演示，不代表质量**）",
         "0.5B, untuned": "Qwen2.5-Coder-0.5B，未微调，真实教材的 64 道新题",
         "1.5B, untuned": "Qwen2.5-Coder-1.5B，未微调，同样 64 题",
+        "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B，未微调，**答题时翻书**，同样 64 题",
+        "1.5B, untuned, book at hand": "Qwen2.5-Coder-1.5B，未微调，**答题时翻书**，同样 64 题",
         "0.5B, tuned": "Qwen2.5-Coder-0.5B，用本项目的 0.5B 配方微调，92 道新题",
     },
     "en": {
@@ -115,6 +117,8 @@ SCORES = {
         "demo, sample bonus": "demo model, 39 of the sample bonus set (**a demo, not quality**)",
         "0.5B, untuned": "Qwen2.5-Coder-0.5B untuned, 64 held-out questions on the real book",
         "1.5B, untuned": "Qwen2.5-Coder-1.5B untuned, the same 64",
+        "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B untuned, **book at hand**, the same 64",
+        "1.5B, untuned, book at hand": "Qwen2.5-Coder-1.5B untuned, **book at hand**, the same 64",
         "0.5B, tuned": "Qwen2.5-Coder-0.5B tuned by this kit's 0.5B recipe, 92 held-out questions",
     },
 }
