@@ -24,8 +24,8 @@ from rich.progress import (
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.pairs import PairFile
-from judging.client import NothingListensError, ServiceNotReadyError, check_url
 from judging.judge import Conditions, Judgement, judge
+from judging.protocol import NothingListensError, ServiceNotReadyError, check_url
 from judging.report import answer_rows, summary, table, write_report
 from judging.testset import read_testset
 

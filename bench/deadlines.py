@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measured_engine import MeasuredAnswerer, build_measured
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from judging.scoring import rouge_l
 from serving.engine import fair_share
 from serving.settings import load_settings

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.processes import BenchError, server
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from common.service_process import stop_on_signals
 
 console = Console(width=110)

@@ -142,7 +142,7 @@ def _timed(trainer: Any, count: Any, whole: bool = False) -> dict[str, float]:
 def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     """One section through this kit's own recipe and trainer."""
     from common.prompting import SYSTEM_PROMPT
-    from common.rows import read_pairs
+    from common.read_pairs import read_pairs
     from train.base import load_tokenizer
     from train.dataset import encode_rows
     from train.estimate import method_of, training_bytes, training_flop
@@ -191,7 +191,7 @@ def plain_trl(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
-    from common.rows import read_pairs
+    from common.read_pairs import read_pairs
     from train.base import load_tokenizer
     from train.estimate import training_flop
 
@@ -228,7 +228,7 @@ def check_packed(model_dir: Path, pairs: Path) -> dict[str, Any]:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     from common.prompting import SYSTEM_PROMPT
-    from common.rows import read_pairs
+    from common.read_pairs import read_pairs
     from train import packed_attention
     from train.base import load_tokenizer
     from train.dataset import encode_rows
@@ -259,7 +259,7 @@ def check_packed(model_dir: Path, pairs: Path) -> dict[str, Any]:
 
 def awq_section(model_dir: Path, pairs: Path, out: Path) -> dict[str, Any]:
     """Seconds of an AWQ export with 128 calibration rows."""
-    from common.rows import read_pairs
+    from common.read_pairs import read_pairs
     from train.quantize import quantize
 
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a question-answer file holds, whichever layout it is in; `rows.py` reads them."""
+"""What a question-answer file holds, whichever layout it is in; `read_pairs.py` reads them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.split import SPLITS
 
 

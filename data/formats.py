@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from common import pairs as common
 from common.prompting import SYSTEM_PROMPT, messages_for
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.records import Pair, digest
 from data.split import SPLITS
 
@@ -81,7 +81,7 @@ def dataset_info(shape: str, prefix: str = "textbook", system: bool = False) -> 
 
 
 def read_told(path: Path) -> list[common.Pair]:
-    """The pairs of a file (common/rows.py), its warnings in the log. Raises PairsError."""
+    """The pairs of a file (common/read_pairs.py), its warnings in the log. Raises PairsError."""
     found = read_pairs(path)
     for warning in found.warnings:
         log.warning("%s: %s", path, warning)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.pairs import Pair, PairFile
-from judging import client, scoring
-from judging.client import Health, Mode, Replies
+from judging import protocol, scoring
+from judging.protocol import Health, Mode, Replies
 from judging.scoring import Scores
 
 
@@ -22,7 +22,7 @@ class Conditions:
     """How to judge; the defaults are the judge's own. Times are seconds.
 
     mode "auto" takes the mode from `GET /`; `limit` takes the first questions of each set only;
-    `wait_for_port`: see client.wait_for_service.
+    `wait_for_port`: see protocol.wait_for_service.
     """
 
     mode: Literal["auto", "batch", "serial"] = "auto"
@@ -93,14 +93,14 @@ def judge(
     report = on_progress or (lambda name, done, total: None)
     started = datetime.now().astimezone()
     report("GET /", 0, 1)
-    health = client.wait_for_service(url, conditions.health_timeout, conditions.wait_for_port)
+    health = protocol.wait_for_service(url, conditions.health_timeout, conditions.wait_for_port)
     report("GET /", 1, 1)
     mode = health.mode if conditions.mode == "auto" else conditions.mode
     results = []
     for testset in testsets:
         questions = testset.pairs[: conditions.limit]
         report(testset.name, 0, len(questions))
-        replies = client.ask(
+        replies = protocol.ask(
             url,
             [question.question for question in questions],
             mode,
@@ -109,7 +109,7 @@ def judge(
         )
         results.append(Result(testset, questions, replies, score(questions, replies.answers)))
     # After the questions: the judge makes no such call, so nothing may be warm because of it.
-    info = client.fetch_info(url)
+    info = protocol.fetch_info(url)
     return Judgement(url, started, conditions, health, mode, info, results)
 
 

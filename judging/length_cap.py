@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.pairs import PairsError
-from judging.dev_split import known_testset
+from judging.known_testsets import known_testset
 from judging.scoring import rouge_l, speed
 
 STEP = {"tokens": 16, "characters": 32}

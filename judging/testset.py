@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.pairs import PairFile, refused, spots
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 
 
 def read_testset(path: str | Path) -> PairFile:

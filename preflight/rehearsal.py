@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from common.service_process import ServiceError, ServiceProcess, running
-from judging.client import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
 from judging.judge import Conditions, Judgement, judge
+from judging.protocol import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
 from judging.testset import read_testset
 from preflight.lines import Line, amount, at_most
 

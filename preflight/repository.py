@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 
 from common.facts import FACTS, assumed, download_rate, download_seconds
 from common.units import amount
-from preflight.dockerfile import DockerfileError, read_dockerfile
+from preflight.dockerfile_reader import DockerfileError, read_dockerfile
 from preflight.lines import Line, at_most
 
 # Tokens by their published patterns. Scanners such as detect-secrets know most of them, but not

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.text import normalise
 from retrieval.passages import Passage
 from retrieval.search import Method, Retriever

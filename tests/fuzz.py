@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 
 from common.pairs import PairsError
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from serving.http.schema import parse_predict
 from serving.settings import Settings
 from tests import docx_files

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from common.manifest import directory_records, read_manifest
 from common.pairs import PairsError
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.__main__ import app
 from data.cache import Cache
 from data.cli.options import with_options

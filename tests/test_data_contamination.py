@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.contamination import check
 
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from common.pairs import PairsError
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from tests.docx_files import p, tbl, tc, tr, write
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.books import read_book
 from tests.docx_files import box, p, r, tbl, tc, tr, write
 

@@ -16,7 +16,7 @@ import pytest
 
 from common import archives
 from common.pairs import PairsError
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.books import BookError, read_book
 from data.limited import run_limited
 

@@ -28,16 +28,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "judging.testset",
         "judging.scoring",
-        "judging.client",
+        "judging.protocol",
         "judging.judge",
     },
     "tune": {
         "common",
         "serving.settings",
-        "judging.dev_split",
+        "judging.known_testsets",
         "judging.testset",
         "judging.scoring",
-        "judging.client",
+        "judging.protocol",
         "judging.judge",
     },
 }
@@ -67,7 +67,7 @@ def test_packages_know_only_whom_they_may(package: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["serving.http.app", "judging.client", "judging.judge", "eval_local", "train.demo.command"],
+    ["serving.http.app", "judging.protocol", "judging.judge", "eval_local", "train.demo.command"],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'vllm') if m in sys.modules])"

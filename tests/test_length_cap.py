@@ -9,8 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from common.pairs import Pair, PairFile
-from common.rows import read_pairs
-from judging.client import Health, Replies
+from common.read_pairs import read_pairs
 from judging.judge import Conditions, Judgement, Result, score
 from judging.length_cap import (
     Answers,
@@ -23,6 +22,7 @@ from judging.length_cap import (
     read_report,
     smallest_cap,
 )
+from judging.protocol import Health, Replies
 from judging.report import answer_rows, summary, write_report
 from tests.conftest import ROOT
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.pairs import Pair, PairsError, by_fact
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.contamination import check, texts_of
 from data.formats import merged_pairs, read_told
 from judging.testset import read_testset

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preflight.dockerfile import DockerfileError, read_dockerfile
+from preflight.dockerfile_reader import DockerfileError, read_dockerfile
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.pairs import Pair, PairsError
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from common.word.reader import parse_lines
 from common.word.text import Line
 from judging.testset import read_testset

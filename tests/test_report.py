@@ -14,10 +14,10 @@ from rich.console import Console
 
 from common.pairs import Pair, PairFile, Place
 from judging import charts
-from judging.client import Health, Replies
 from judging.differences import LONGEST_TEXT, differences
 from judging.html_report import WORST_SHOWN, render
 from judging.judge import Conditions, Judgement, Result, score
+from judging.protocol import Health, Replies
 from judging.report import DEMO_NOTE, answer_rows, manifest_chain, summary, table, write_report
 
 HOSTILE = '<script>alert("&amp;")</script><img src=http://example.org/x.png onerror=alert(1)> CUDA'
@@ -256,7 +256,7 @@ def test_files_hold_what_was_judged(tmp_path):
 
 
 def test_answers_can_be_judged_again_as_a_test_set(tmp_path):
-    from common.rows import read_pairs
+    from common.read_pairs import read_pairs
 
     summed, rows = told(judgement_of(result_of([("CUDA", "warp")])))
     read = read_pairs(write_report(summed, rows, tmp_path) / "answers.jsonl").pairs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rapidfuzz import fuzz
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from data.sample import make_docx
 from judging.scoring import accuracy, judge_tokens
 

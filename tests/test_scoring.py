@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from judging import scoring
 
 REAL = Path(__file__).parents[2] / "shared" / "real"

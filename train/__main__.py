@@ -197,7 +197,7 @@ def _quantize(recipe: Recipe) -> None:
 
 def _check(recipe: Recipe) -> None:
     from train.check import check as check_exports
-    from train.stages import stage_table
+    from train.stage_table import stage_table
 
     console.rule("check")
     # The service is asked one text a question: a turn with a talk before it cannot be.

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from train.recipe import Recipe
 
 # What a model thought before it answered; a short block on one line is text about the tags.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.service_process import ServiceError, running
-from judging.client import Replies, ask, fetch_info
+from judging.protocol import Replies, ask, fetch_info
 from train.base import ModelError
 
 ROOT = Path(__file__).parents[1]

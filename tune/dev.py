@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.pairs import PairFile, PairsError
-from judging.dev_split import SAMPLE, known_testset
+from judging.known_testsets import SAMPLE, known_testset
 from judging.testset import read_testset
 
 

@@ -16,8 +16,8 @@ from common.facts import HEALTH_LIMIT_S
 from common.model_shape import read_config, weights_format
 from common.pairs import PairFile
 from common.service_process import ServiceError, ServiceProcess, running
-from judging.client import ServiceNotReadyError
 from judging.judge import Conditions, judge
+from judging.protocol import ServiceNotReadyError
 from judging.scoring import speed
 
 ROOT = Path(__file__).parents[1]

@@ -31,7 +31,7 @@ from common.manifest import (
     write_manifest,
 )
 from common.pairs import Pair, PairsError, by_fact, refused, spots
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 from train.curves import plot_curves
 from train.demo import training
 from train.demo.model import SYSTEM_PROMPT, model_config, save_model

@@ -14,7 +14,7 @@ import train.__main__ as command
 from common.manifest import Manifest, write_manifest
 from train.check import Checked
 from train.recipe import Recipe
-from train.stages import stage_table
+from train.stage_table import stage_table
 
 
 def checked(name: str, score: float, drop: float) -> Checked:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from common.rows import read_pairs
+from common.read_pairs import read_pairs
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.ports import free_port
-from judging import client
-from judging.client import (
+from judging import protocol
+from judging.protocol import (
     NothingListensError,
     ServiceNotReadyError,
     ask,
@@ -68,7 +68,7 @@ def test_a_reply_without_status_means_serial_and_is_warned_of(service, body):
 
 
 def test_polls_until_http_200(service, monkeypatch):
-    monkeypatch.setattr(client, "_POLL_EVERY_S", 0.05)
+    monkeypatch.setattr(protocol, "_POLL_EVERY_S", 0.05)
     polls = []
 
     def becoming_ready(prompt):
@@ -82,7 +82,7 @@ def test_polls_until_http_200(service, monkeypatch):
 
 
 def test_waits_for_a_port_that_opens_later(monkeypatch):
-    monkeypatch.setattr(client, "_POLL_EVERY_S", 0.05)
+    monkeypatch.setattr(protocol, "_POLL_EVERY_S", 0.05)
     port, opened = free_port(), []
 
     def open_later():
@@ -113,7 +113,7 @@ def test_a_port_where_nothing_listens_is_told_at_once_unless_waiting_is_asked_fo
 
 
 def test_who_listens_and_is_not_ready_is_waited_for_in_any_case(service, monkeypatch):
-    monkeypatch.setattr(client, "_POLL_EVERY_S", 0.05)
+    monkeypatch.setattr(protocol, "_POLL_EVERY_S", 0.05)
     replies = iter([(503, b"loading"), (503, b"loading"), dumped({"status": "batch"})])
     service.routes["/"] = lambda prompt: next(replies)
     assert wait_for_service(service.url, 10, wait_for_port=False).mode == "batch"
