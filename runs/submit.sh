@@ -6,8 +6,9 @@
 #   MODEL_ID=Qwen/Qwen3-4B BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh      GPU
 #   bash runs/submit.sh --dry-run    只显示命令 · only shows the commands
 #
-# 再运行一次：输入没有变的步骤跳过，训练从最后一个检查点继续。
-# Run again, it skips the steps whose inputs are the same, and training goes on from its checkpoint.
+# 再运行一次：做完的步骤跳过，训练从最后一个检查点继续；输入变了则从头开始。
+# Run again, it skips what is done, and training goes on from its checkpoint; other inputs begin anew.
+# To do a step again: rm OUT/done/STEP (for the training itself: rm -r OUT/model OUT/done/tuned).
 #
 # BOOK      a book, or a folder of books (data/sample/book.md)
 # TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
@@ -33,7 +34,7 @@ else
 fi
 dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
-[ $# -eq 0 ] || { sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 0 ] || { sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2; }
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
 do_it() {
@@ -85,9 +86,15 @@ preflighted() {
   [ $verdict -le 1 ] || return $verdict
 }
 
-# What the steps were done with: a step is skipped when all of it is as it was.
+# What everything in OUT is made from. Other inputs begin anew: to resume would mix two runs.
 inputs=$({ echo "$BOOK|$base|$FORMAT|${recipe[*]}|${testsets[*]}"
   find "${sources[@]}" "$RECIPE" "${testsets[@]}" -type f -exec sha256sum {} + | sort; } | sha256sum)
+if [ -f "$OUT/inputs" ] && [ "$(cat "$OUT/inputs")" != "$inputs" ]; then
+  aside=$OUT.$(date +%Y%m%d-%H%M%S)
+  tell "输入变了：$OUT 移到 $aside，从头开始 / other inputs: $OUT is set aside as $aside, all begins anew"
+  do_it mv "$OUT" "$aside"
+fi
+if [ -z "$dry_run" ]; then mkdir -p "$OUT/done" && echo "$inputs" >"$OUT/inputs"; fi
 
 step() { # step NAME 为什么 WHY
   local name=$1 later
@@ -95,16 +102,13 @@ step() { # step NAME 为什么 WHY
   tell "
 [$number/${#STEPS[@]}] $name"
   printf '%s\n%s\n' "$2" "$3"
-  if [ "$(cat "$OUT/done/$name" 2>/dev/null)" = "$inputs" ]; then
-    echo "已完成，跳过（重做：rm $OUT/done/$name）/ done before, skipped (to do it again: rm $OUT/done/$name)"
+  if [ -f "$OUT/done/$name" ]; then
+    echo "已完成，跳过 / done before, skipped"
     return
   fi
   for later in "${STEPS[@]:number-1}"; do rm -f "$OUT/done/$later"; done
   "$name"
-  if [ -z "$dry_run" ] && [ "$verdict" -eq 0 ]; then
-    mkdir -p "$OUT/done"
-    echo "$inputs" >"$OUT/done/$name"
-  fi
+  if [ -z "$dry_run" ] && [ $verdict -eq 0 ]; then touch "$OUT/done/$name"; fi
 }
 
 stopped() {

@@ -83,12 +83,17 @@ def test_what_preflight_finds_is_told_and_looked_at_again(room):
     assert code == 2 and "Stopped at step 5" in said
 
 
-def test_changed_inputs_and_a_step_done_again_redo_what_follows(room):
+def test_other_inputs_begin_anew_and_a_step_done_again_redoes_what_follows(room):
     submit(room)
+    (room / "out/submit/model").mkdir()  # a checkpoint in it must not be resumed by another run
     for name in ("sample/book.md", "sample/pairs.jsonl", "sample/testset_basic.docx"):
         with (room / "data" / name).open("a") as file:
             file.write("\n")
-        assert len(submit(room)[2]) == 7
+        assert len(submit(room, OUT=f"out/{name[-4:]}")[2]) == 7
+    code, said, asked = submit(room)
+    (aside,) = (room / "out").glob("submit.*")
+    assert len(asked) == 7 and aside.name in said
+    assert (aside / "model").is_dir() and not (room / "out/submit/model").exists()
     (room / "out/submit/done/judged").unlink()
     asked = submit(room)[2]
     assert len(asked) == 4 and asked[0].startswith("out/submit/model/merged|")
