@@ -1,16 +1,35 @@
 """BM25 over the passages, by bm25s: numpy alone, thousands of questions a second on one core."""
 
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import bm25s
 import numpy as np
-from bm25s.tokenization import Tokenized
 
 from retrieval.terms import index_terms
 
+
+def _without_numba() -> ModuleType:
+    """bm25s on numpy alone.
+
+    It imports numba where it finds it, and vLLM's CPU build (0.32.0), which looks through every
+    loaded module, then fails to start on numba's llvmlite. None in sys.modules makes an import fail.
+    """
+    there = sys.modules.get("numba")
+    sys.modules["numba"] = None  # type: ignore[assignment]
+    try:
+        import bm25s
+    finally:
+        del sys.modules["numba"]
+        if there is not None:
+            sys.modules["numba"] = there
+    return bm25s
+
+
+bm25s = _without_numba()
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it tells of every step otherwise
 
 # Robertson and Zaragoza 2009; Lucene's form of the formula, whose scores are never negative.
@@ -38,7 +57,7 @@ class SparseIndex:
         if not vocabulary:
             raise ValueError("no word in any passage: there is nothing to search")
         scorer = bm25s.BM25(k1=K1, b=B, method=METHOD)
-        scorer.index(Tokenized(ids=ids, vocab=vocabulary), show_progress=False)
+        scorer.index(bm25s.tokenization.Tokenized(ids=ids, vocab=vocabulary), show_progress=False)
         return cls(scorer, len(ids))
 
     def save(self, directory: Path) -> None:

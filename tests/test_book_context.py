@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bm25s")
+pytest.importorskip("retrieval.sparse")
 
 from pydantic import SecretStr  # noqa: E402
 
@@ -14,6 +14,7 @@ from retrieval.prompt import FORM  # noqa: E402
 from serving.engine.base import Answer, Batch, ModelError  # noqa: E402
 from serving.http.app import create_app  # noqa: E402
 from serving.settings import Settings  # noqa: E402
+from tests.conftest import running_service  # noqa: E402
 from tests.instant_engine import InstantAnswerer, InstantEngine, instant_app, running_app  # noqa: E402
 from tests.test_retrieval import BOOK  # noqa: E402
 
@@ -123,3 +124,17 @@ def test_what_was_found_can_be_asked_for(index: Path) -> None:
             assert (await client.get("/info")).json()["retrieval"] is None
 
     asyncio.run(ask())
+
+
+@pytest.mark.vllm
+def test_the_real_service_starts_and_answers_with_an_index(
+    index: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("vllm")
+    variables = {"MODEL_DIR": str(tiny_model), "RETRIEVAL_DIR": str(index)}
+    with running_service(tmp_path, **variables) as service:
+        service.wait_until_ready()
+        reply = service.client.post("/predict", json={"prompt": ["白鹭桥有多长？", "", "北港？"]})
+        answers = reply.json()["response"]
+        assert reply.status_code == 200 and len(answers) == 3 and answers[1] == ""
+        assert service.client.get("/info").json()["retrieval"]["method"] == "bm25"

@@ -158,7 +158,7 @@ def test_gbk_is_told_from_utf8_or_refused(
     try:
         found = read_pairs(path).pairs
     except PairsError as error:
-        assert "both as UTF-8 and as GBK" in str(error)
+        assert "save it as UTF-8" in str(error)
     else:
         assert [(pair.question, pair.answer) for pair in found] == pairs
 

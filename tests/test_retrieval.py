@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("bm25s")
+pytest.importorskip("retrieval.sparse")
 
 from data.cache import Cache  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
@@ -183,6 +183,13 @@ def test_recall_and_reasons(index: Path) -> None:
     assert outcome.values[0].mean == pytest.approx(2 / 3)
     assert outcome.missed == ["missed at 3: 火星上有什么？ — no passage of the index holds it"]
     assert interval([1.0] * 9).low == 1.0
+
+
+def test_numba_stays_out_of_the_service() -> None:
+    """vLLM's CPU build does not start where numba's llvmlite is loaded."""
+    code = "import sys, retrieval.search; print({'numba', 'llvmlite'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
 def test_the_command_line(book: Path, tmp_path: Path) -> None:
