@@ -16,7 +16,7 @@ def _without_numba() -> ModuleType:
     """bm25s on numpy alone.
 
     It imports numba where it finds it, and vLLM's CPU build (0.32.0), which looks through every
-    loaded module, then fails to start on numba's llvmlite. None in sys.modules makes an import fail.
+    loaded module, then does not start. None in sys.modules makes an import fail.
     """
     there = sys.modules.get("numba")
     sys.modules["numba"] = None  # type: ignore[assignment]
