@@ -61,12 +61,12 @@ pairs() {
 }
 
 tuned=$OUT/model
-recipe=("$RECIPE" "dataset_dir=$data" "output_dir=$tuned" "export_formats=[$FORMAT]")
-if [ "$BOOK" = $SAMPLE ]; then
-  # A toy's dev questions are known facts in wordings held out.
-  recipe+=(train_file=train.jsonl dev_file=null calibration_file=null)
+recipe=("$RECIPE" "model_name_or_path=${base:-$OUT/base}" "dataset_dir=$data" "output_dir=$tuned"
+  train_file=train.jsonl "export_formats=[$FORMAT]")
+if [ -z "$base" ] || [ "$BOOK" = $SAMPLE ]; then
+  # A toy cannot answer what it was not taught: its dev questions are known facts in other wordings.
+  recipe+=(dev_file=null calibration_file=null)
 fi
-recipe+=("model_name_or_path=${base:-$OUT/base}")
 tuned() {
   do_it bash run.sh train lora "${recipe[@]}" --resume
   do_it bash run.sh train merge "${recipe[@]}"

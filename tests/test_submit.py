@@ -56,7 +56,7 @@ def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
         "|train check",
         f"|preflight --model-dir out/submit/model/awq-gemm {SAMPLE_SETS}",
     ]
-    assert "train/recipes/demo.yaml dataset_dir=out/submit/data" in asked[1]
+    assert "demo.yaml model_name_or_path=out/submit/base dataset_dir=out/submit/data" in asked[1]
     assert [said.index(f"[{i}/5] {name}") for i, name in enumerate(STEPS, 1)]
     ends = ("train upload out/submit/model/awq-gemm", "ARG MODEL_ID", "submissions add", "git push")
     places = [said.index(words) for words in ends]
@@ -112,6 +112,8 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert "model_name_or_path=Qwen/Qwen3-4B" in asked[1] and asked[1].endswith("--resume")
     assert asked[3] == "out/mine/model/merged|题 一.docx 题二.docx"
     assert "不要提交" not in said
+    asked = submit(room, BOOK="我的 书.docx", OUT="out/toy")[2]
+    assert "train_file=train.jsonl" in asked[1] and "dev_file=null" in asked[1]
     asked = submit(
         room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", RECIPE="train/recipes/demo.yaml"
     )[2]
