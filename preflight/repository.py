@@ -84,7 +84,7 @@ def git(repository: Path, *command: str) -> bytes:
 
 def unpack(repository: Path, commit: str, target: Path) -> Checkout:
     """`commit` of `repository`, as a clone would have it, into `target`."""
-    name = git(repository, "rev-parse", "--verify", f"{commit}^{{commit}}").decode().strip()
+    name = git(repository, "rev-list", "-1", commit, "--").decode().strip()
     archive = git(repository, "archive", "--format=tar", name)
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         tar.extractall(target, filter="data")

@@ -248,6 +248,11 @@ def test_a_model_directory_that_is_not_there(preflight, options):
     assert preflight.said.strip() == "--model-dir nowhere: no such directory"
 
 
+def test_a_commit_that_is_not_there_is_named(preflight):
+    assert preflight("--offline", "--commit", "nope") == (2, {})
+    assert "bad revision 'nope'" in preflight.said
+
+
 def test_a_hub_out_of_reach_is_told_in_one_sentence(preflight, repository):
     (repository.directory / "requirements.txt").unlink()
     repository.commit()
