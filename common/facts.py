@@ -12,6 +12,7 @@ FACTS: dict[str, Any] = json.loads(
 BUILD_LIMIT_S = float(FACTS["judge"]["build_s"])
 HEALTH_LIMIT_S = float(FACTS["judge"]["health_s"])
 PREDICT_LIMIT_S = float(FACTS["judge"]["predict_s"])
+WANTED_ACCURACY = float(FACTS["judge"]["wanted_accuracy"])
 JUDGES_DEVICE: str = FACTS["judge"]["device"]  # a key of FACTS["devices"]
 
 

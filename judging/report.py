@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from judging import scoring
+from judging.conclusion import conclude
 from judging.judge import Judgement, Result
 from judging.scoring import Scores
 
@@ -65,7 +66,7 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         }
         for name, result in zip(names, results, strict=True)
     ]
-    items = [item for result in results for item in result.scores.items]
+    together = scoring.combine([item for result in results for item in result.scores.items])
     return {
         "created": judgement.started.isoformat(timespec="seconds"),
         "url": judgement.url,
@@ -75,6 +76,14 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "ready": _ready(judgement),
         "verdict": "failed" if judgement.failures else "completed",
         "failures": judgement.failures,
+        "conclusion": conclude(
+            together,
+            judgement.failures,
+            model,
+            _model_dir(judgement),
+            judgement.url,
+            [str(result.testset.path) for result in results],
+        ),
         "warnings": judgement.health.warnings,
         "conditions": asdict(judgement.conditions),
         "deviations": judgement.deviations,
@@ -83,7 +92,7 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "model": str(model.get("name") or "unknown (the service has no GET /info)"),
         "manifest_chain": manifest_chain(model.get("manifest")),
         "testsets": sets,
-        "total": _numbers(results, scoring.combine(items), tokenizer),
+        "total": _numbers(results, together, tokenizer),
         "definitions": DEFINITIONS,
         "versions": _versions("jieba", "rouge-score"),
         "info": judgement.info,
@@ -114,7 +123,8 @@ def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
 
 
 def table(told: dict[str, Any]) -> Group:
-    """The summary for the terminal: the judge's two numbers first, what explains them below."""
+    """The summary for the terminal: what it means and what is next, then the judge's two numbers,
+    and below what explains them."""
     columns = [*told["testsets"]]
     if len(columns) > 1:
         columns.append({"name": "total", **told["total"]})
@@ -150,7 +160,12 @@ def table(told: dict[str, Any]) -> Group:
     row("look cut", "looks_cut", "dim", "{:,}")
     row("over-long", "over_long", "dim", "{:,}")
     note = [Text(told["note"], style="bold yellow")] if told["note"] else []
-    return Group(Text(_title(told)), *note, grid)
+    said = told["conclusion"]
+    style = "bold red" if told["failures"] else "bold"
+    conclusion = [Text(said["zh"], style=style), Text(said["en"])]
+    # A command is one line to copy, however narrow the terminal.
+    command = Text(f"  {said['command']}", no_wrap=True, overflow="ignore")
+    return Group(Text(_title(told)), *note, *conclusion, command, grid)
 
 
 def write_report(told: dict[str, Any], rows: Sequence[dict[str, Any]], out: Path) -> Path:
@@ -259,6 +274,13 @@ def _ready(judgement: Judgement) -> str:
     if isinstance(seconds, int | float):
         return f"ready {seconds:.1f} s after its start"
     return f"waited for {judgement.health.seconds:.1f} s"
+
+
+def _model_dir(judgement: Judgement) -> str | None:
+    """Where the service says that its model lies; other services say nothing of the kind."""
+    settings = (judgement.info or {}).get("settings")
+    directory = settings.get("model_dir") if isinstance(settings, dict) else None
+    return directory if isinstance(directory, str) else None
 
 
 def _versions(*names: str) -> dict[str, str]:

@@ -5,7 +5,8 @@ python -m preflight --model-dir model/demo          and a dress rehearsal with t
 python -m preflight --config config.json --weights awq --device rtx-4090-laptop
 
 Looks at the last commit as the judge would clone it. Exit code: 0 when nothing would fail (what
-could not be looked at is `unknown`), 1 when something would, 2 for wrong usage.
+could not be looked at is `unknown`; what passes the judge's limits and most likely wastes the
+attempt is `warn`), 1 when something would, 2 for wrong usage.
 """
 
 from enum import Enum
@@ -22,6 +23,7 @@ from common.pairs import PairsError
 from preflight.check import Submission, check
 from preflight.model import ModelError, Precision
 from preflight.repository import RepositoryError
+from preflight.submissions import LAST
 from preflight.table import passed, show, write
 
 DeviceKey = Enum("DeviceKey", {key: key for key in KEYS}, type=str)
@@ -49,7 +51,7 @@ def main(
         bool, typer.Option(help="Run and judge it here (needs --model-dir)")
     ] = True,
     offline: Annotated[bool, typer.Option(help="Ask no hub and no package index")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write the lines as JSON here")] = None,
+    out: Annotated[Path, typer.Option(help="The lines as JSON, for the submission log")] = LAST,
 ) -> None:
     """Check a submission before it costs an attempt."""
     told = Console(stderr=True)
@@ -67,14 +69,13 @@ def main(
     )
     try:
         with told.status("preflight"):
-            lines, model = check(what)
+            found = check(what)
+        show(found, device.value)
+        write(out, found, device.value)
     except (RepositoryError, ModelError, ShapeError, PairsError, OSError) as error:
-        told.print(str(error), markup=False, highlight=False, style="red")
+        told.print(str(error), markup=False, highlight=False, soft_wrap=True, style="red")
         raise typer.Exit(2) from None
-    show(lines, model, device.value)
-    if out:
-        write(out, lines, model, device.value)
-    raise typer.Exit(0 if passed(lines) else 1)
+    raise typer.Exit(0 if passed(found.lines) else 1)
 
 
 if __name__ == "__main__":

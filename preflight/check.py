@@ -9,7 +9,7 @@ from common.device_table import device
 from judging.testset import read_testset
 from preflight import budgets
 from preflight.lines import Line
-from preflight.model import Model, Precision, chosen_model
+from preflight.model import Model, ModelError, Precision, chosen_model
 from preflight.packages import package_lines
 from preflight.rehearsal import rehearse
 from preflight.repository import Checkout, repository_lines, unpack
@@ -33,12 +33,24 @@ class Submission:
     offline: bool
 
 
-def check(what: Submission) -> tuple[list[Line], Model | None]:
-    """Every line, and the model that times and memory are estimated for (None: not known).
+@dataclass(frozen=True)
+class Found:
+    """Every line; the model that times and memory are estimated for (None: not known); the
+    commit's full name."""
+
+    lines: list[Line]
+    model: Model | None
+    commit: str
+
+
+def check(what: Submission) -> Found:
+    """All that was found.
 
     Raises RepositoryError, ModelError, ShapeError, PairsError or OSError when something that was
     given cannot be read.
     """
+    if what.model_dir and not what.model_dir.is_dir():
+        raise ModelError(f"--model-dir {what.model_dir}: no such directory")
     works = [workload_of(read_testset(path)) for path in what.testsets] or recorded_workloads()
     with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:
         folder = Path(scratch) / "checkout"
@@ -59,7 +71,7 @@ def check(what: Submission) -> tuple[list[Line], Model | None]:
             lines += budgets.run_lines(model, target, works, what.startup_s, environment)
         if what.rehearsal and what.model_dir and model:
             lines += _rehearsal(checkout, what.model_dir, what.testsets, what.repository)
-    return lines, model
+    return Found(lines, model, checkout.commit)
 
 
 def _rehearsal(

@@ -5,14 +5,15 @@ from typing import Literal
 
 from common.units import amount
 
-State = Literal["ok", "fail", "unknown", "note"]
+State = Literal["ok", "fail", "warn", "unknown", "note"]
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of the table: what was checked, its figure, its limit, the margin, and why.
 
-    state: `fail` loses the submission, `unknown` could not be checked, `note` has no limit.
+    state: `fail` loses the submission, `warn` passes the judge's limits but most likely wastes the
+    attempt, `unknown` could not be checked, `note` has no limit.
     """
 
     area: str

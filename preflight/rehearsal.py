@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from common.service_process import ServiceError, ServiceProcess, running
+from judging.conclusion import standing
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
 from judging.testset import read_testset
@@ -95,11 +96,13 @@ def _run(checkout: Path, testsets: Sequence[Path], environment: dict[str, str]) 
                 limit = amount(HEALTH_LIMIT_S, "s")
                 lines.append(Line(AREA, f"{mode}: health", "fail", "not ready", limit, "", why))
                 continue
-        lines += _lines(judgement, mode, waited)
+        served = mode == (environment.get("SERVE_MODE") or MODES[0])
+        lines += _lines(judgement, mode, waited, served)
     return lines
 
 
-def _lines(judgement: Judgement, mode: str, waited: float) -> Iterator[Line]:
+def _lines(judgement: Judgement, mode: str, waited: float, served: bool) -> Iterator[Line]:
+    """waited: seconds until the port was open. served: whether the image serves this mode."""
     health = judgement.health
     seconds = waited + health.seconds
     yield at_most(AREA, f"{mode}: health", seconds, HEALTH_LIMIT_S, "s", "measured here")
@@ -118,11 +121,13 @@ def _lines(judgement: Judgement, mode: str, waited: float) -> Iterator[Line]:
         state = "fail" if faults else "ok"
         figure = f"{len(faults)} faults" if faults else right
         yield Line(AREA, f"{mode}: {name}, replies", state, figure, "0", "", "; ".join(faults))
-        told = f"ceiling {scores.ceiling:.3f}, echo {scores.echo:.3f}"
         speed = result.characters / replies.total_seconds if replies.total_seconds else 0.0
         figure = f"accuracy {scores.accuracy:.3f}, {speed:,.0f} characters/s"
-        why = f"{told}; speed of this machine{demo}"
-        yield Line(AREA, f"{mode}: {name}, score", "note", figure, "", "", why)
+        why = f"{standing(scores).english}; ceiling {scores.ceiling:.3f}; speed of this machine"
+        # One warning for a model, not one for each mode.
+        below = served and not replies.failure and scores.accuracy < (scores.echo or 0.0)
+        state = "warn" if below else "note"
+        yield Line(AREA, f"{mode}: {name}, score", state, figure, "", "", why + demo)
 
 
 def _is_demo(info: Any) -> bool:

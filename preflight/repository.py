@@ -3,6 +3,7 @@
 Everything is read from `git archive` of a commit: uncommitted files are not part of a clone.
 """
 
+import math
 import os
 import re
 import subprocess
@@ -36,6 +37,8 @@ SECRETS = {
 }
 _SECRETS = {name: re.compile(pattern.encode()) for name, pattern in SECRETS.items()}
 COMMITS_SCANNED = 20
+# Settings of the image that the budgets compute with.
+NUMBERS = ("GPU_MEMORY_UTILIZATION", "HEALTH_BUDGET_S", "STARTUP_RESERVE_S")
 
 
 class RepositoryError(ValueError):
@@ -44,14 +47,31 @@ class RepositoryError(ValueError):
 
 @dataclass
 class Checkout:
-    """A commit unpacked. files: bytes by path. clone_bytes: of the whole history. arguments: the
-    Dockerfile's ARG defaults. environment: its ENV, over the settings of serve.env."""
+    """A commit unpacked. commit: its full name. files: bytes by path. clone_bytes: of the whole
+    history. arguments: the Dockerfile's ARG defaults. environment: its ENV, over the settings of
+    serve.env."""
 
     directory: Path
+    commit: str = ""
     files: dict[str, int] = field(default_factory=dict)
     clone_bytes: int = 0
     arguments: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def model_id(self) -> str:
+        """What the Dockerfile fetches, "" where it names no MODEL_ID."""
+        return self.arguments.get("MODEL_ID", "")
+
+    @property
+    def hub(self) -> str:
+        """Its hub, as download_model.py calls it."""
+        return self.arguments.get("MODEL_HUB", "modelscope")
+
+    @property
+    def revision(self) -> str:
+        """Its tag, branch or commit on the hub."""
+        return self.arguments.get("MODEL_REVISION", "master")
 
 
 def git(repository: Path, *command: str) -> bytes:
@@ -64,10 +84,11 @@ def git(repository: Path, *command: str) -> bytes:
 
 def unpack(repository: Path, commit: str, target: Path) -> Checkout:
     """`commit` of `repository`, as a clone would have it, into `target`."""
-    archive = git(repository, "archive", "--format=tar", commit)
+    name = git(repository, "rev-list", "-1", commit, "--").decode().strip()
+    archive = git(repository, "archive", "--format=tar", name)
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         tar.extractall(target, filter="data")
-    checkout = Checkout(target)
+    checkout = Checkout(target, name)
     for path in sorted(target.rglob("*")):
         if path.is_file() and not path.is_symlink():
             checkout.files[path.relative_to(target).as_posix()] = path.stat().st_size
@@ -153,19 +174,49 @@ def _dockerfile(checkout: Checkout) -> list[Line]:
         _same("EXPOSE", ports, port, "the judge calls this port"),
         _port_of_command(f"{stage.entrypoint} {stage.command}".strip(), port),
         *_plugins(checkout),
-        *_settings_file(checkout),
+        *_settings(checkout),
         *_gpus(checkout),
     ]
 
 
-def _settings_file(checkout: Checkout) -> list[Line]:
-    """serve.env, which `run.sh tune` writes: does the committed service accept its settings?"""
+def _settings(checkout: Checkout) -> list[Line]:
+    """The image's settings, from its ENV and from serve.env, which `run.sh tune` writes: does the
+    committed service accept them? What is no number is taken out of `checkout.environment`."""
     path = checkout.directory / "serve.env"
-    if not path.is_file():
-        return []
-    told = {k: v or "" for k, v in dotenv_values(path, interpolate=False).items()}
-    names = ", ".join(f"{name}={value}" for name, value in told.items())
+    told = {}
+    if path.is_file():
+        told = {k: v or "" for k, v in dotenv_values(path, interpolate=False).items()}
     image = checkout.environment
+    checkout.environment = {**told, **image}
+    wrong = [
+        f"{name}={value}: not a number"
+        for name, value in checkout.environment.items()
+        if name in NUMBERS and value and not _is_number(value)
+    ]
+    for line in wrong:
+        del checkout.environment[line.partition("=")[0]]
+    lines = _asked_of_the_service(checkout, told, image)
+    if wrong and not any(line.state == "fail" for line in lines):
+        why = "; ".join(wrong)
+        lines.append(Line("repository", "settings", "fail", "cannot be used", why=why))
+    return lines
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _asked_of_the_service(
+    checkout: Checkout, told: dict[str, str], image: dict[str, str]
+) -> list[Line]:
+    """What the committed serving/settings.py says of serve.env's settings (told) and the ENV."""
+    has_file = (checkout.directory / "serve.env").is_file()
+    if not has_file and not (checkout.directory / "serving" / "settings.py").is_file():
+        return []
+    what = "serve.env" if has_file else "settings"
     done = subprocess.run(
         [sys.executable, "-c", "from serving.settings import load_settings; load_settings()"],
         cwd=checkout.directory,
@@ -173,11 +224,13 @@ def _settings_file(checkout: Checkout) -> list[Line]:
         capture_output=True,
         text=True,
     )
-    checkout.environment = {**told, **image}
     if done.returncode:
         # The traceback ends with "SomeError: " and the message, which may have several lines.
-        why = done.stderr.rpartition("Error: ")[2].strip() or done.stderr.strip()[-300:]
-        return [Line("repository", "serve.env", "fail", "cannot be used", why=why)]
+        why = done.stderr.rpartition("Error: ")[2] or done.stderr.strip()[-300:]
+        return [Line("repository", what, "fail", "cannot be used", why=" ".join(why.split()))]
+    if not has_file:
+        return []
+    names = ", ".join(f"{name}={value}" for name, value in told.items())
     cache = told.get("COMPILE_CACHE_DIR", "")
     if cache and not (checkout.directory / cache).exists():
         why = f"COMPILE_CACHE_DIR={cache} is not committed: every start would compile again"

@@ -1,13 +1,15 @@
 """The submission log: what was pushed, what was predicted, what the judge mailed back.
 
-python -m preflight.submissions add --model me/book --revision v1 --accuracy 0.41 --speed 9000
-python -m preflight.submissions add --preflight report/preflight.json --settings MAX_NUM_SEQS=256
+python -m preflight.submissions add --accuracy 0.41 --speed 9000 --settings MAX_NUM_SEQS=256
 python -m preflight.submissions result 3 --accuracy 0.38 --speed 7400
 python -m preflight.submissions result 4 --failed "health: no answer in 180 s"
+python -m preflight.submissions undo 4
 python -m preflight.submissions list
 
-One JSON object a line in preflight/submissions.jsonl, committed with the code. `--accuracy` and
-`--speed` of `add` are predictions, of `result` the judge's own numbers; both for all questions.
+`add` takes model and revision from the commit's Dockerfile, and the verdict from the last preflight
+where that looked at this commit. One JSON object a line in preflight/submissions.jsonl, committed
+with the code. `--accuracy` and `--speed` of `add` are predictions, of `result` the judge's own
+numbers; both for all questions.
 """
 
 import json
@@ -21,6 +23,9 @@ from pydantic import BaseModel, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from preflight.dockerfile_reader import DockerfileError, read_dockerfile
+
+LAST = Path("report/preflight.json")  # where the preflight writes, and `add` looks
 LOG = Path(__file__).with_name("submissions.jsonl")
 ATTEMPTS = 20  # the contest's rules
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -49,6 +54,7 @@ class Submission(BaseModel):
     settings: dict[str, str] = {}
     predicted: Numbers = Numbers()
     preflight_passed: bool | None = None
+    preflight_warnings: int | None = None
     result: Numbers | None = None
     failed: str | None = None
     note: str | None = None
@@ -89,12 +95,18 @@ def main(context: typer.Context) -> None:
 @app.command()
 def add(
     commit: Annotated[str, typer.Option(help="What was pushed")] = "HEAD",
-    model: Annotated[str | None, typer.Option(help="OWNER/NAME on the hub")] = None,
-    revision: Annotated[str | None, typer.Option(help="Its tag or branch")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="OWNER/NAME on the hub; unset: the Dockerfile's")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Its tag or branch; unset: the Dockerfile's")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, repeatable")] = None,
     accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Predicted")] = None,
     speed: Annotated[float | None, typer.Option(min=0, help="Predicted, characters/s")] = None,
-    preflight: Annotated[Path | None, typer.Option(help="Its JSON: model and verdict")] = None,
+    preflight: Annotated[
+        Path | None, typer.Option(help=f"Its JSON; unset: {LAST}, if it is of this commit")
+    ] = None,
     note: Annotated[str | None, typer.Option()] = None,
     log: LogOption = LOG,
 ) -> None:
@@ -102,21 +114,28 @@ def add(
     submissions = _read(log)
     if len(submissions) >= ATTEMPTS:
         _stop(f"all {ATTEMPTS} attempts are in {log}")
-    verdict = _preflight(preflight)
-    pairs = dict(_pair(text) for text in settings or [])
+    name = _commit(commit)
+    told = _preflight(preflight, name)
+    if model is None:
+        model, named = _model_of(name)
+        revision = revision or named
     entry = Submission(
         number=len(submissions) + 1,
         pushed=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        commit=_commit(commit),
-        model=model or verdict.get("model"),
+        commit=name,
+        model=model,
         revision=revision,
-        settings=pairs,
+        settings=dict(_pair(text) for text in settings or []),
         predicted=Numbers(accuracy=accuracy, speed=speed),
-        preflight_passed=verdict.get("passed"),
+        preflight_passed=told.get("passed"),
+        preflight_warnings=told.get("warnings"),
         note=note,
     )
     write_log(log, [*submissions, entry])
-    typer.echo(f"attempt {entry.number} of {ATTEMPTS}: {entry.commit}")
+    typer.echo(
+        f"attempt {entry.number} of {ATTEMPTS}: commit {name}, model {_model(entry) or 'unknown'}, "
+        f"preflight {_verdict(entry)}. To take it back: bash run.sh submissions undo"
+    )
 
 
 @app.command()
@@ -129,15 +148,36 @@ def result(
 ) -> None:
     """Record what the judge mailed back for an attempt."""
     submissions = _read(log)
-    entry = next((item for item in submissions if item.number == number), None)
-    if entry is None:
-        _stop(f"no attempt {number} in {log}")
+    entry = _attempt(submissions, number, log)
     if failed is None and accuracy is None and speed is None:
         _stop("give --accuracy, --speed or --failed")
     entry.failed = failed
     entry.result = None if failed else Numbers(accuracy=accuracy, speed=speed)
     write_log(log, submissions)
     typer.echo(f"attempt {number}: recorded")
+
+
+@app.command()
+def undo(
+    number: Annotated[
+        int | None, typer.Argument(help="The attempt's number; unset: the last", min=1)
+    ] = None,
+    log: LogOption = LOG,
+) -> None:
+    """Take back an attempt's result; where it has none, the attempt itself, if it is the last."""
+    submissions = _read(log)
+    if not submissions:
+        _stop(f"no attempt in {log}")
+    entry = _attempt(submissions, number or submissions[-1].number, log)
+    if entry.result or entry.failed:
+        entry.result = entry.failed = None
+        typer.echo(f"attempt {entry.number}: its result is taken back, it waits again")
+    elif entry is submissions[-1]:
+        submissions.pop()
+        typer.echo(f"attempt {entry.number} is taken back")
+    else:
+        _stop(f"attempt {entry.number} has no result, and only the last attempt can be taken back")
+    write_log(log, submissions)
 
 
 @app.command(name="list")
@@ -171,14 +211,26 @@ def _cells(item: Submission) -> list[str]:
     elif item.result:
         outcome = "judged"
     got = item.result or Numbers()
-    verdict = {None: "not run", True: "passed", False: "had failures"}[item.preflight_passed]
-    model = f"{item.model or ''}{'@' + item.revision if item.revision else ''}"
     settings = " ".join(f"{name}={value}" for name, value in item.settings.items())
     return [
-        str(item.number), item.pushed[:16], item.commit, model, settings, verdict,
+        str(item.number), item.pushed[:16], item.commit, _model(item), settings, _verdict(item),
         _number(item.predicted.accuracy, 3), _number(got.accuracy, 3),
         _number(item.predicted.speed, 0), _number(got.speed, 0), outcome,
     ]  # fmt: skip
+
+
+def _model(item: Submission) -> str:
+    return f"{item.model or ''}{'@' + item.revision if item.revision else ''}"
+
+
+def _verdict(item: Submission) -> str:
+    told = {None: "not run", True: "passed", False: "had failures"}[item.preflight_passed]
+    return f"{told}, {item.preflight_warnings} warnings" if item.preflight_warnings else told
+
+
+def _attempt(submissions: list[Submission], number: int, log: Path) -> Submission:
+    found = next((item for item in submissions if item.number == number), None)
+    return found or _stop(f"no attempt {number} in {log}")
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -192,14 +244,39 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _preflight(path: Path | None) -> dict[str, Any]:
-    if path is None:
+def _preflight(path: Path | None, commit: str) -> dict[str, Any]:
+    """`passed` and `warnings` of a preflight's JSON; of the last one only where it looked at this
+    commit, since it says nothing of another."""
+    file = path or LAST
+    if path is None and not file.is_file():
         return {}
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return {"passed": told["passed"], "model": (told["model"] or {}).get("name")}
+        told = json.loads(file.read_text(encoding="utf-8"))
+        found = {"passed": bool(told["passed"]), "warnings": told.get("warnings")}
+        looked_at = str(told.get("commit"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _stop(f"--preflight {path}: not a preflight's JSON ({error!r})")
+        _stop(f"--preflight {file}: not a preflight's JSON ({error!r})")
+    if looked_at.startswith(commit):
+        return found
+    other = f"{file} looked at commit {looked_at[:12]}, not at {commit}"
+    if path:
+        _stop(f"--preflight {other}")
+    typer.secho(f"{other}: not taken. Run bash run.sh preflight first", err=True, fg="yellow")
+    return {}
+
+
+def _model_of(commit: str) -> tuple[str | None, str | None]:
+    """MODEL_ID and MODEL_REVISION of the commit's Dockerfile, which the judge builds."""
+    command = ["git", "show", f"{commit}:Dockerfile"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        if done.returncode:
+            raise DockerfileError(done.stderr.strip())
+        arguments = read_dockerfile(done.stdout)[1]
+    except DockerfileError as error:
+        typer.secho(f"no model recorded: Dockerfile: {error}", err=True, fg="yellow")
+        return None, None
+    return arguments.get("MODEL_ID"), arguments.get("MODEL_REVISION")
 
 
 def _commit(name: str) -> str:

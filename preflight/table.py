@@ -9,20 +9,41 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from preflight.check import Found
 from preflight.lines import Line, State
-from preflight.model import Model
 
-COLOURS: dict[State, str] = {"ok": "green", "fail": "bold red", "unknown": "yellow", "note": "dim"}
+COLOURS: dict[State, str] = {
+    "ok": "green",
+    "fail": "bold red",
+    "warn": "bold yellow",
+    "unknown": "yellow",
+    "note": "dim",
+}
 LOG_WIDTH = 180  # columns where the output is no terminal, as in a log: enough for every heading
 
 
 def passed(lines: Sequence[Line]) -> bool:
     """Whether nothing would lose the submission."""
-    return not any(line.state == "fail" for line in lines)
+    return not count(lines, "fail")
 
 
-def show(lines: Sequence[Line], model: Model | None, device: str) -> None:
+def count(lines: Sequence[Line], state: State) -> int:
+    """How many lines are in this state."""
+    return sum(line.state == state for line in lines)
+
+
+def verdict(lines: Sequence[Line]) -> str:
+    """The line under the table."""
+    failed, warned = count(lines, "fail"), count(lines, "warn")
+    told = f"{failed} would fail" if failed else "nothing seen that would fail"
+    if warned:
+        told = f"{failed} would fail; {warned} warn: read them before you push"
+    return f"{told}; {count(lines, 'unknown')} could not be looked at"
+
+
+def show(found: Found, device: str) -> None:
     """Print the table, and the verdict under it."""
+    lines, model = found.lines, found.model
     console = Console(width=None if os.isatty(1) else LOG_WIDTH)
     name = f"{model.name}, {model.source}" if model else "unknown"
     table = Table(title=f"Preflight: model {name}; device {device}", title_justify="left")
@@ -37,18 +58,18 @@ def show(lines: Sequence[Line], model: Model | None, device: str) -> None:
         cells = (f"{line.area}: {line.what}", line.figure, line.limit, line.margin, line.why)
         table.add_row(f"[{colour}]{line.state}[/]", *(cell.replace("[", "\\[") for cell in cells))
     console.print(table)
-    failed = sum(line.state == "fail" for line in lines)
-    unknown = sum(line.state == "unknown" for line in lines)
-    verdict = f"{failed} would fail" if failed else "nothing seen that would fail"
-    console.print(f"{verdict}; {unknown} could not be looked at", style="bold")
+    console.print(verdict(lines), style="bold")
 
 
-def write(path: Path, lines: Sequence[Line], model: Model | None, device: str) -> None:
-    """The same as JSON, which `preflight.submissions add --preflight` reads."""
+def write(path: Path, found: Found, device: str) -> None:
+    """The same as JSON, which `preflight.submissions add` reads."""
+    lines = found.lines
     told = {
-        "model": asdict(model) if model else None,
+        "commit": found.commit,
+        "model": asdict(found.model) if found.model else None,
         "device": device,
         "passed": passed(lines),
+        "warnings": count(lines, "warn"),
         "lines": [line.as_json() for line in lines],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
