@@ -26,7 +26,7 @@ from retrieval.dense import INDEX_NAME as DENSE_NAME
 from retrieval.dense import DenseIndex, Encoder
 from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
-from retrieval.sparse import SparseIndex
+from retrieval.sparse import write_sparse_index
 
 LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pdfplumber")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
@@ -76,7 +76,7 @@ def build_index(
     try:
         write_passages(work, passages)
         on_step("BM25")
-        SparseIndex.build(texts).save(work / SPARSE_DIR)
+        write_sparse_index(texts, work / SPARSE_DIR)
         if encoder:
             on_step(f"vectors by {encoder.name}")
             DenseIndex.build(_vectors(encoder, texts, cache)).save(work)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("retrieval.sparse")
+pytest.importorskip("numpy")
 
 from pydantic import SecretStr  # noqa: E402
 
