@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         2, ge=0, le=20, description="Passages before a question. 0: none, whatever the index."
     )
     retrieval_tokens: int = Field(
-        1024,
+        1200,
         ge=0,
         description="Tokens of all passages before a question together; fewer where the question "
         "leaves less room in the context.",
