@@ -101,11 +101,13 @@ def _gb18030(data: bytes, error: UnicodeDecodeError) -> str:
 def _could_be_gbk(data: bytes, text: str) -> bool:
     """Whether a valid UTF-8 text is Chinese in GBK that happens to be valid.
 
-    That needs characters of two bytes only, two of them in a row, and common Chinese ones as GBK.
+    That needs characters of two bytes only, common Chinese ones as GBK, and two of them in a row
+    or one that no Latin or Greek text has: a lone "一" in GBK is a Cyrillic letter in UTF-8, while
+    one accent between plain letters is what French looks like.
     """
     if text.isascii() or any(ord(c) >= 0x800 for c in text):
         return False
-    if not re.search("[\x80-\u07ff]{2}", text):
+    if not re.search("[\x80-\u07ff]{2}|[\u0400-\u07ff]", text):
         return False
     try:
         other = data.decode("gb18030")

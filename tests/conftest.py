@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from common.ports import free_port
@@ -21,6 +22,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A settings file of the person who runs the tests must not change what they see.
 os.environ.setdefault("SETTINGS_FILE", "")
+
+# Tests read the English messages, but for those that ask for Chinese.
+os.environ.setdefault("KIT_LANGUAGE", "en")
+
+# The same inputs in every run, so that a failure is of the change at hand. HYPOTHESIS=search looks
+# for new ones; what it finds becomes an @example.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("search", print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS", "same"))
 
 # Short facts that a toy learns by heart in seconds; nothing of any test set.
 TINY_PAIRS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from common.pairs import Pair, PairsError, by_fact
@@ -150,6 +150,7 @@ CHINESE = COMMON.map(str.strip).filter(lambda text: any("一" <= c <= "龥" for 
 @FEWER
 @given(st.lists(st.tuples(CHINESE, CHINESE), min_size=1, max_size=4), st.sampled_from(FILES),
        st.sampled_from(["gbk", "gb18030", "gb2312"]))  # fmt: skip
+@example([("一", "一")], ".jsonl", "gbk")  # its bytes are UTF-8 as well
 def test_gbk_is_told_from_utf8_or_refused(
     tmp_path: Path, pairs: list, file: str, encoding: str
 ) -> None:
