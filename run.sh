@@ -4,6 +4,7 @@
 #   bash run.sh [TESTSET.docx …]           install, get the model, serve it, judge it, report
 #   bash run.sh serve                      only serve, until Ctrl-C
 #   bash run.sh judge URL TESTSET.docx …   only judge a service that is running (--wait: is starting)
+#   bash run.sh judging compare REPORT …   two judgements paired; runs, forecast, experiment (python -m judging)
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh retrieval build BOOK … --out index   the book at hand (python -m retrieval)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
@@ -62,7 +63,7 @@ show_what_training_did() {
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,18s/^# \{0,1\}//p' "$0" ;;
+    sed -n '2,19s/^# \{0,1\}//p' "$0" ;;
   serve)
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
@@ -72,6 +73,9 @@ case ${1:-} in
     [ $# -ge 3 ] || fail "usage: bash run.sh judge URL TESTSET.docx …" 2
     prepare_environment
     exec .venv/bin/python eval_local.py --url "${@:2}" ;;
+  judging)
+    prepare_environment judging
+    exec .venv/bin/python -m judging "${@:2}" ;;
   data)
     prepare_environment data
     exec .venv/bin/python -m data "${@:2}" ;;

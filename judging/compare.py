@@ -1,8 +1,8 @@
 """Judgements beside each other: every metric, its interval, and whether a difference is real.
 
-    python -m judging.compare report/A                       one: all metrics, by kind and section
-    python -m judging.compare report/BASE report/TUNED       paired, on the questions both have
-    python -m judging.compare report/A report/B --encoder model/bge-small-zh
+    bash run.sh judging compare report/A                       one: all metrics, by kind and section
+    bash run.sh judging compare report/BASE report/TUNED       paired, on the questions both have
+    bash run.sh judging compare report/A report/B --encoder model/bge-small-zh
 
 Exit code: 0; 2 for wrong usage or a folder without a report.
 """
@@ -186,7 +186,3 @@ def _gap(gap: Difference, better: int) -> Text:
     good = gap.side * better
     style = "green" if good > 0 else "red" if good < 0 else "dim"
     return Text(f"{form.format(gap.mean)} (p {gap.p:.3f})", style=style)
-
-
-if __name__ == "__main__":
-    app()

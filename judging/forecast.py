@@ -1,6 +1,6 @@
 """The accuracy to expect of the judge, from a sample test set's answers.
 
-    python -m judging.forecast report/TIME
+    bash run.sh judging forecast report/TIME
 
 The interval holds the chance of both samples of questions, yours and the judge's. It cannot know
 whether the judge's questions are of the same kind, nor how far settings were chosen on your sample:
@@ -71,7 +71,3 @@ def main(
 
 def _shown(found: Interval) -> str:
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
-
-
-if __name__ == "__main__":
-    app()

@@ -128,6 +128,8 @@ def similarity(encoder: Path) -> Metric:
 
     Raises ValueError when it cannot be loaded.
     """
+    if not any((encoder / name).is_file() for name in ("modules.json", "config.json")):
+        raise ValueError(f"--encoder {encoder}: no model directory (no modules.json, config.json)")
     import torch
     from sentence_transformers import SentenceTransformer
 

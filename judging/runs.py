@@ -1,7 +1,7 @@
 """Every judgement so far in one table: model, data, settings, score, speed, and what changed.
 
-    python -m judging.runs                      report/, oldest first
-    python -m judging.runs --sort accuracy --plot report/runs.png
+    bash run.sh judging runs                      report/, oldest first
+    bash run.sh judging runs --sort accuracy --plot report/runs.png
 
 The reports on disk are the record: no server and no second database that could disagree with them.
 Two runs are compared only on the same test sets.
@@ -165,7 +165,3 @@ def drawn(reports: Sequence[Report], form: str) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format=form, dpi=120)
     return stream.getvalue()
-
-
-if __name__ == "__main__":
-    app()
