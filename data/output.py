@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -16,8 +17,10 @@ from common.manifest import (
     write_manifest,
 )
 from data import report as reports
+from data.answer_profile import gap_sentence, measure
 from data.context import BuildContext
 from data.formats import dataset_info, write_rows, write_testset
+from data.labels import label
 from data.records import Pair
 from data.settings import BuildInputs, BuildSettings
 from data.split import SPLITS
@@ -38,16 +41,21 @@ def make_report(
     splits: dict[str, list[Pair]],
     pairs: list[Pair],
     found_leaks: list[dict[str, Any]],
-    compared: tuple[str, list[tuple[str, str]]] | None,
+    tests: Sequence[tuple[str, list[tuple[str, str]]]],
+    rows: dict[str, Any],
 ) -> dict[str, Any]:
     """The report as it is written to report.json; warnings about files come later.
 
-    `pairs` are those of all splits before paraphrasing; `compared` is the name and the pairs of
-    a test set whose lengths stand beside theirs.
+    `pairs` are those of all splits before paraphrasing; `tests` are name and pairs of the test
+    sets whose figures stand beside theirs; `rows` says where the train rows come from.
     """
     funnel, tokens = context.funnel, context.count_tokens
     kinds = Counter(pair.kind for pair in pairs)
     data = reports.describe([(p.question, p.answer) for p in pairs], tokens)
+    compared = tests[0] if tests else None
+    trained = measure([pair.answer for pair in splits["train"]]) if tests else None
+    profiles = [(name, measure([a for _, a in wanted])) for name, wanted in tests]
+    gaps = [told for name, wanted in profiles if (told := gap_sentence(trained, wanted, name))]
     return {
         "name": _title(funnel.books),
         "source": context.source.fingerprint,
@@ -55,6 +63,12 @@ def make_report(
         "skipped": funnel.skipped,
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
+        "rows": rows,
+        "profiles": trained
+        and {
+            "train": trained.to_dict(),
+            "testsets": [{"name": name, **wanted.to_dict()} for name, wanted in profiles],
+        },
         "funnel": funnel.steps(context.filters.dropped),
         "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
@@ -65,7 +79,11 @@ def make_report(
         "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
         "leaks": found_leaks,
         "samples": reports.samples(pairs),
-        "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
+        "warnings": [
+            either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
+            for name in funnel.skipped
+        ]
+        + gaps,
     }
 
 
@@ -77,14 +95,22 @@ def write_files(
     for name in SPLITS:
         write_rows(work / f"{name}.jsonl", splits[name], settings.shape, settings.system)
         if not splits[name]:
-            warnings.append(f"{name} is empty: the books have too few sections to share out")
+            warnings.append(
+                either(
+                    f"{name}（{label(name)}）是空的：教材的小节太少，分不出来",
+                    f"{name} is empty: the books have too few sections to share out",
+                )
+            )
     info = dataset_info(settings.shape, system=settings.system)
     (work / "dataset_info.json").write_text(_json(info), encoding="utf-8")
     if splits["dev"]:
         lost = write_testset(work / "testset.docx", splits["dev"])
         if lost:
             warnings.append(
-                f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold"
+                either(
+                    f"testset.docx 少了 {len(lost)} 个它的版式放不下的问答",
+                    f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold",
+                )
             )
     report = {**report, "warnings": report["warnings"] + warnings}
     (work / "report.json").write_text(_json(report), encoding="utf-8")

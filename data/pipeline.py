@@ -15,16 +15,19 @@ from typing import Any
 
 import psutil
 
+from common.language import either
 from data import contamination as leak_check
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
 from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
+from data.labels import label
 from data.making import make_pairs
 from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import paraphrased
 from data.reading import chunk_batches
 from data.records import Pair
+from data.row_counts import row_counts
 from data.settings import BuildInputs
 from data.split import split_pairs, without_near
 
@@ -54,7 +57,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     # What can be wrong with the inputs must show before the work.
     tests = [(path, _texts(path)) for path in inputs.exclude]
     merges = [merged_pairs(path) for path in inputs.merge]
-    compared = (inputs.compare.name, _texts(inputs.compare)) if inputs.compare else None
+    shown = [inputs.compare] if inputs.compare else []
+    beside = [(path.name, _texts(path)) for path in shown] + [(p.name, t) for p, t in tests]
     funnel, filters, settings = context.funnel, context.filters, context.settings
     out.parent.mkdir(parents=True, exist_ok=True)
     work = _work_directory(out)
@@ -65,26 +69,33 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         # Merged pairs first: of two that say the same, the one that somebody chose stays.
         pairs = _merged(merges, context) + pairs
         funnel.filtered = len(pairs)
-        context.progress.step("near-duplicates, leaks, split")
+        context.progress.step(either("去重、查泄题、划分", "near-duplicates, leaks, split"))
         pairs, funnel.duplicates = drop_duplicates(pairs)
         funnel.distinct = len(pairs)
         pairs, found_leaks = _without_leaks(pairs, tests)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            raise NothingLeftError(f"no pair is left: {json.dumps(funnel.steps(filters.dropped))}")
+            steps = " → ".join(
+                f"{label(step['name'])} {step['count']}" for step in funnel.steps(filters.dropped)
+            )
+            raise NothingLeftError(
+                either(f"一个问答也没有剩下：{steps}", f"no pair is left: {steps}")
+            )
         splits = split_pairs(pairs, settings.split)
-        train = paraphrased(splits["train"], settings.wordings)
-        train = without_near(train, [*splits["dev"], *splits["calibration"]])
+        facts = splits["train"]
+        asked = paraphrased(facts, settings.wordings)
+        train = without_near(asked, [*splits["dev"], *splits["calibration"]])
         splits["train"], paraphrase_leaks = _without_leaks(train, tests)
         for before, after in zip(found_leaks, paraphrase_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
-        report = make_report(context, splits, pairs, found_leaks, compared)
+        counts = row_counts(facts, len(asked), splits["train"])
+        report = make_report(context, splits, pairs, found_leaks, beside, counts)
         report["warnings"] += write_files(work, splits, report, settings)
         manifest = make_manifest(work, context, inputs)
         manifest.seconds = round(time.monotonic() - started, 2)
         changed = publish(work, out, manifest)
-        counts = {name: len(rows) for name, rows in splits.items()}
-        return BuildResult(out, counts, report, changed)
+        sizes = {name: len(rows) for name, rows in splits.items()}
+        return BuildResult(out, sizes, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -159,7 +170,7 @@ def _without_leaks(
 ) -> tuple[list[Pair], list[dict[str, Any]]]:
     found = []
     for path, wanted in tests:
-        rows = [[(pair.question, pair.answer)] for pair in pairs]
+        rows = [leak_check.shown(pair) for pair in pairs]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
         found.append(

@@ -99,7 +99,8 @@ class Pair:
     """One question with its answer and the place in the book where it comes from.
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
-    are other ways to ask it that its source gave.
+    are other ways to ask it that its source gave. `history` holds the turns (user, assistant)
+    before the question and `system` the row's own system message, both of merged talks.
     """
 
     question: str
@@ -113,11 +114,20 @@ class Pair:
     chunk: str = ""
     group: str = ""
     wordings: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
+    system: str = ""
 
     @property
     def id(self) -> str:
-        """Digest of question and answer."""
-        return digest(self.question, self.answer)
+        """Digest of question and answer, and of the talk before them where there is one."""
+        talk = [text for turn in self.history for text in turn]
+        talk += [self.system] if self.system else []
+        return digest(*talk, self.question, self.answer)
+
+    @property
+    def asked(self) -> str:
+        """The question as it is compared with others: "why?" means what was said before it."""
+        return "\n".join([*(user for user, _ in self.history), self.question])
 
     @property
     def section(self) -> str:

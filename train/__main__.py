@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 
 from common.facts import FACTS, JUDGES_DEVICE
+from common.language import either
+from common.manifest import ManifestError
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from train.base import ModelError, fetch_base
@@ -34,7 +36,13 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
 # a step several times slower. Read when torch loads; a GPU does not mind.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-RESUME = "; the same command with --resume goes on from the last checkpoint (one an epoch)"
+
+
+def _resume_hint() -> str:
+    return either(
+        "；同一条命令加上 --resume，从最后一个检查点（每轮一个）接着训练",
+        "; the same command with --resume goes on from the last checkpoint (one an epoch)",
+    )
 
 
 @contextmanager
@@ -42,11 +50,13 @@ def _told(hint: str = "") -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1; Ctrl-C gives 130."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, ShapeError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    except (RecipeError, PairsError, DataError, ModelError, ShapeError, ManifestError) as error:
+        told = either(f"错误：{error}", f"error: {error}")
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
-        console.print(f"interrupted{hint}", markup=False, highlight=False, soft_wrap=True)
+        told = either("已中断", "interrupted") + hint
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from error
 
 
@@ -58,7 +68,7 @@ def run(
     dry_run: Annotated[bool, typer.Option(help="only show the plan")] = False,
 ) -> None:
     """Train, merge, quantize and check by one recipe."""
-    with _told("" if dry_run else RESUME):
+    with _told("" if dry_run else _resume_hint()):
         settings = load_recipe(recipe, overrides or [])
         if dry_run:
             _show_plan(settings)
@@ -77,7 +87,7 @@ def lora(
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
-    with _told(RESUME):
+    with _told(_resume_hint()):
         _lora(load_recipe(recipe, overrides or []), resume)
 
 
@@ -166,8 +176,8 @@ def plan(
 def _lora(recipe: Recipe, resume: bool) -> None:
     from train.finetune import finetune
 
-    console.rule("train")
-    console.print(f"trained: {finetune(recipe, resume)}")
+    console.rule(either("训练", "train"))
+    _say(f"{either('训练完成：', 'trained: ')}{finetune(recipe, resume)}")
 
 
 def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
@@ -175,11 +185,11 @@ def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
 
     if recipe.finetuning_type == "full":
         return
-    console.rule("merge")
+    console.rule(either("合并", "merge"))
     chosen = adapters or [recipe.output_dir / "adapter"]
     merged = recipe.output_dir / "merged"
     merge_adapters(fetch_base(recipe), chosen, merged, recipe.export_size)
-    console.print(f"merged: {merged}")
+    _say(f"{either('合并完成：', 'merged: ')}{merged}")
 
 
 def _quantize(recipe: Recipe) -> None:
@@ -187,23 +197,28 @@ def _quantize(recipe: Recipe) -> None:
 
     rows = load_rows(recipe).calibration
     for form in recipe.export_formats:
-        console.rule(f"quantize: {form}")
+        console.rule(f"{either('量化：', 'quantize: ')}{form}")
         out = recipe.output_dir / form
         export(
             recipe.output_dir / "merged", out, form, rows, recipe.calibration_samples, recipe.seed
         )
-        console.print(f"exported: {out}")
+        _say(f"{either('已导出：', 'exported: ')}{out}")
 
 
 def _check(recipe: Recipe) -> None:
     from train.check import check as check_exports
     from train.stage_table import stage_table
 
-    console.rule("check")
+    console.rule(either("检查", "check"))
     # The service is asked one text a question: a turn with a talk before it cannot be.
     rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
     if not rows:
-        raise DataError(f"{recipe.dev_file}: every dev row has turns before it: none can be asked")
+        raise DataError(
+            either(
+                f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
+                f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
+            )
+        )
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
     base = fetch_base(recipe) if recipe.check_base else None
@@ -212,9 +227,13 @@ def _check(recipe: Recipe) -> None:
     console.print(stage_table(recipe, results, len(rows)))
     failed = [row.name for row in results if not row.passed]
     if failed:
+        names, most = ", ".join(failed), recipe.max_score_drop
         raise ModelError(
-            f"{', '.join(failed)}: more than max_score_drop={recipe.max_score_drop} below merged, "
-            "or empty answers; do not upload"
+            either(
+                f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
+                f"{names}: more than max_score_drop={most} below merged, "
+                "or empty answers; do not upload",
+            )
         )
 
 
@@ -222,8 +241,14 @@ def _show_next(recipe: Recipe) -> None:
     """The command that follows; of the exports the one that the judge's vLLM reads."""
     formats = recipe.export_formats
     chosen = "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
-    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh TESTSET.docx"
-    console.print(f"next, its score: {command}", markup=False, highlight=False, soft_wrap=True)
+    testset = either("测试集.docx", "TESTSET.docx")
+    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh {testset}"
+    _say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
+
+
+def _say(text: str) -> None:
+    """A line as it is: paths are not cut and brackets are no markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_plan(recipe: Recipe) -> None:
