@@ -26,10 +26,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"common", "judging.scoring"},
     "train": {
         "common",
+        "data.answer_profile",
         "judging.testset",
         "judging.scoring",
         "judging.protocol",
         "judging.judge",
+        "retrieval.prompt",
+        "retrieval.search",
     },
     "tune": {
         "common",

@@ -18,11 +18,15 @@ import typer
 from rich.console import Console
 
 from common.facts import FACTS, JUDGES_DEVICE
+from common.language import either
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.run_report import NAME as RUN_REPORT
+from train.verdict import EXIT_WORSE, Verdict, read_verdict, sentences
+from train.verdict import NAME as VERDICT_NAME
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
@@ -34,6 +38,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
 # a step several times slower. Read when torch loads; a GPU does not mind.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+NOT_EXPORTED = "not exported; --even-if-worse exports it all the same"
 RESUME = "; the same command with --resume goes on from the last checkpoint (one an epoch)"
 
 
@@ -56,14 +61,23 @@ def run(
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
     dry_run: Annotated[bool, typer.Option(help="only show the plan")] = False,
+    even_if_worse: Annotated[
+        bool, typer.Option(help="export also what answers worse than its base")
+    ] = False,
 ) -> None:
-    """Train, merge, quantize and check by one recipe."""
+    """Train, judge against the base, merge, quantize and check by one recipe.
+
+    Exit code 3: the tuned model is worse than its base, so nothing was exported.
+    """
     with _told("" if dry_run else RESUME):
         settings = load_recipe(recipe, overrides or [])
         if dry_run:
             _show_plan(settings)
             return
-        _lora(settings, resume)
+        found = _lora(settings, resume)
+        if found and found.verdict == "worse" and not even_if_worse:
+            _say(either("没有导出；仍要导出：加 --even-if-worse", NOT_EXPORTED))
+            raise typer.Exit(EXIT_WORSE)
         _merge(settings)
         _quantize(settings)
         _check(settings)
@@ -104,6 +118,19 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Serve each export in vLLM and compare it with the merged model on the dev questions."""
     with _told():
         _check(load_recipe(recipe, overrides or []))
+
+
+@app.command()
+def verdict(
+    out: Annotated[Path, typer.Argument(help="a run's folder (output_dir)")],
+) -> None:
+    """Did that run help? Exit code 0: yes; 4: no difference; 3: worse than its base."""
+    with _told():
+        found = read_verdict(out)
+        if found is None:
+            raise ModelError(f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it")
+        _show_verdict(found, out)
+        raise typer.Exit({"better": 0, "same": 4, "worse": EXIT_WORSE}[found.verdict])
 
 
 @app.command()
@@ -163,11 +190,31 @@ def plan(
         print_plan(model, device_gb, tokens, lora_rank, console)
 
 
-def _lora(recipe: Recipe, resume: bool) -> None:
+def _lora(recipe: Recipe, resume: bool) -> Verdict | None:
+    """Train; what the run brought, where dev questions were asked."""
     from train.finetune import finetune
 
     console.rule("train")
-    console.print(f"trained: {finetune(recipe, resume)}")
+    _say(f"trained: {finetune(recipe, resume)}")
+    found = read_verdict(recipe.output_dir)
+    if found:
+        console.rule("verdict")
+        _show_verdict(found, recipe.output_dir)
+    return found
+
+
+def _show_verdict(found: Verdict, out: Path) -> None:
+    style = {"better": "bold green", "same": "bold yellow", "worse": "bold red"}[found.verdict]
+    told, then = sentences(found, out)
+    _say(told, style)
+    _say(then)
+    if (out / RUN_REPORT).is_file():
+        _say(f"report: {out / RUN_REPORT}")
+
+
+def _say(text: str, style: str = "") -> None:
+    """A line as it is: a path or a command must be one line to copy."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:

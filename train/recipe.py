@@ -16,6 +16,11 @@ from common.prompting import system_prompt_for
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
+# The service's own defaults (serving/settings.py; a test compares).
+SERVED_TOKENS, SERVED_CONTEXT = 640, 2048
+SERVED_PASSAGES, SERVED_PASSAGE_TOKENS = 2, 1200
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message lists every wrong field."""
 
@@ -88,10 +93,23 @@ class Recipe(BaseModel):
     save_total_limit: int = Field(2, ge=1)
     report_to: Literal["none", "tensorboard"] = "tensorboard"
 
-    # choosing the checkpoint
-    eval_samples: int = Field(100, ge=0, description="dev questions answered after each epoch")
-    eval_max_new_tokens: int = Field(256, ge=1)
-    early_stopping_patience: int | None = Field(2, ge=1, description="epochs without a gain")
+    # choosing the checkpoint, the base among them, by the judge's score on dev questions
+    eval_samples: int = Field(
+        100, ge=0, description="dev questions answered before training and after each epoch"
+    )
+    eval_max_new_tokens: int = Field(
+        SERVED_TOKENS, ge=1, description="longest answer; the default is the service's"
+    )
+    early_stopping_patience: int | None = Field(
+        2, ge=1, description="epochs without a gain over the base and all before"
+    )
+    retrieval_dir: Path | None = Field(
+        Path("index"),
+        description="index of the book: dev questions are asked with its passages, as in serving; "
+        "the default folder may be empty, null: never",
+    )
+    retrieval_passages: int = Field(SERVED_PASSAGES, ge=0, le=20)
+    retrieval_tokens: int = Field(SERVED_PASSAGE_TOKENS, ge=0)
 
     # several devices
     num_processes: int = Field(1, ge=1, description="more than 1: accelerate launch")
@@ -126,6 +144,11 @@ class Recipe(BaseModel):
             wrong.append("quantization_bit: full fine-tuning needs unquantized weights")
         if self.finetuning_type == "full" and self.backend == "unsloth":
             wrong.append("backend: unsloth is for lora here")
+        if self.eval_max_new_tokens >= SERVED_CONTEXT:
+            wrong.append(
+                f"eval_max_new_tokens {self.eval_max_new_tokens}: the service's whole context has "
+                f"{SERVED_CONTEXT}"
+            )
         if self.accelerate_config and not self.accelerate_config.is_file():
             wrong.append(f"accelerate_config: no such file {self.accelerate_config}")
         if wrong:
