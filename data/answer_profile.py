@@ -1,0 +1,94 @@
+"""What a set of answers looks like: lengths, the words the judge counts, code.
+
+One measure for the build's report, for `data build --like` and for whoever else sets answers of
+two kinds side by side. It holds numbers only, none of the texts.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+
+from data.text import CJK
+from judging.scoring import judge_tokens
+
+# A gap of this factor in mean length, or in the words that count, is worth a sentence.
+LARGE_GAP = 1.5
+_CHINESE = re.compile(f"[{CJK}]")
+_COMMENT = re.compile(r"(//|#(?!\s*(include|define|if|pragma)\b)|/\*).*")
+_CODE = re.compile(
+    r"[;{}]\s*$|^\s*(#\s*(include|define|if|ifdef|pragma)\b|@\w+|\$ \S)|^\s*[})]"
+    r"|^\s*(def|class|for|while|if|elif|else|try|with|except)\b.*:\s*$"
+    r"|^\s*(import|from)\s+[\w.]+|^\s*[\w.\[\]*&]+\s*=\s*\S|\w\([^()]*\)\s*$|<<<.*>>>"
+    r"|^\s*[\w./-]+ .*\s--?\w"
+)
+
+
+@dataclass(frozen=True)
+class AnswerProfile:
+    """Figures of a set of answers; all 0 for none.
+
+    chars_*: characters. latin_words_*: words and numbers that the judge counts (runs of [a-z0-9]),
+    one answer. without_latin, code_share: shares of the answers, 0 to 1; code_share counts those
+    with at least one line of code.
+    """
+
+    count: int = 0
+    chars_mean: float = 0.0
+    chars_median: float = 0.0
+    chars_p90: float = 0.0
+    latin_words_mean: float = 0.0
+    latin_words_median: float = 0.0
+    without_latin: float = 0.0
+    code_share: float = 0.0
+
+    def to_dict(self) -> dict[str, float]:
+        """The fields by name, as reports write them."""
+        return asdict(self)
+
+
+def measure(answers: Sequence[str]) -> AnswerProfile:
+    """The profile of these answers."""
+    if not answers:
+        return AnswerProfile()
+    count = len(answers)
+    chars = sorted(map(len, answers))
+    words = [len(judge_tokens(answer)) for answer in answers]
+    return AnswerProfile(
+        count=count,
+        chars_mean=round(mean(chars), 1),
+        chars_median=median(chars),
+        chars_p90=chars[min(int(count * 0.9), count - 1)],
+        latin_words_mean=round(mean(words), 1),
+        latin_words_median=median(words),
+        without_latin=round(words.count(0) / count, 4),
+        code_share=round(sum(map(has_code, answers)) / count, 4),
+    )
+
+
+def has_code(answer: str) -> bool:
+    """Whether some line of an answer is code: in a fence, or by its look; Chinese comments may
+    stand behind it, Chinese text may not."""
+    if "```" in answer:
+        return True
+    return any(_is_code(line) for line in answer.split("\n"))
+
+
+def _is_code(line: str) -> bool:
+    bare = _COMMENT.sub("", line)
+    return bool(_CODE.search(bare)) and not _CHINESE.search(bare)
+
+
+def large_gaps(rows: AnswerProfile, wanted: AnswerProfile) -> list[str]:
+    """The fields in which two profiles are a factor of LARGE_GAP or more apart."""
+    if not (rows.count and wanted.count):
+        return []
+    names = ("chars_mean", "latin_words_mean")
+    return [
+        name for name in names if _factor(getattr(rows, name), getattr(wanted, name)) >= LARGE_GAP
+    ]
+
+
+def _factor(one: float, other: float) -> float:
+    low, high = sorted((one, other))
+    return high / low if low else (float("inf") if high else 1.0)
