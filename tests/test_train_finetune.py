@@ -140,6 +140,17 @@ def test_an_interrupted_run_resumes_to_the_same_loss(base, data, tmp_path):
     )
 
 
+def test_the_options_against_harm_reach_the_trainer_and_merge(base, data, tmp_path):
+    fields = {"use_rslora": True, "use_dora": True, "neftune_noise_alpha": 5.0, "mix_share": 0.5}
+    given = recipe(base, data, tmp_path, mix_file=data / "calibration.jsonl", **fields)
+    assert trainer_module.training_arguments(given, True).neftune_noise_alpha == 5.0
+    adapter = finetune(given)
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["use_rslora"] and config["use_dora"]
+    assert read_manifest(adapter).counts["train_rows"] == len(FACTS) + 4
+    merge(base, [adapter], tmp_path / "merged")
+
+
 def test_packed_rows_do_not_see_each_other(base, data, tmp_path):
     packed = recipe(base, data, tmp_path, packing=True, per_device_train_batch_size=1)
     tokenizer = load_tokenizer(base)

@@ -1,4 +1,4 @@
-"""The first question of every run: did it help? Decisions, sentences, exit codes, served prompts."""
+"""Did this run help? Decisions, sentences, exit codes, and the prompts that are served."""
 
 import json
 import random
@@ -32,26 +32,22 @@ def test_a_gain_on_most_questions_is_told_from_chance():
     assert better.difference == pytest.approx(0.2) and better.low > 0
     worse = decide({0: base, 5: [s - 0.1 for s in base]}, EPOCHS, False, 640)
     assert (worse.verdict, worse.chosen, worse.best) == ("worse", 0, 5)
-    mixed = decide(
-        {0: base, 5: [s + d for s, d in zip(base, [0.1, -0.1] * 20, strict=True)]},
-        EPOCHS,
-        False,
-        640,
-    )
+    either = [s + d for s, d in zip(base, [0.1, -0.1] * 20, strict=True)]
+    mixed = decide({0: base, 5: either}, EPOCHS, False, 640)
     assert mixed.verdict == "same"
 
 
 def test_choosing_the_luckiest_of_many_epochs_is_no_gain():
-    """Twenty epochs of pure noise: the best one looks better by far, the verdict does not."""
+    """Ten epochs of pure noise: the best one looks better, the verdict does not."""
     found = []
-    for seed in range(12):
+    for seed in range(6):
         rng = random.Random(seed)
-        scores = {step: [rng.random() for _ in range(40)] for step in range(21)}
-        verdict = decide(scores, dict.fromkeys(range(21), 1.0), False, 640)
+        scores = {step: [rng.random() for _ in range(40)] for step in range(11)}
+        verdict = decide(scores, dict.fromkeys(range(11), 1.0), False, 640)
         naive = max(p.score for p in verdict.curve if p.step) - verdict.base
         found.append((naive, verdict.difference))
-    assert sum(naive for naive, _ in found) / 12 > 0.06
-    assert abs(sum(difference for _, difference in found) / 12) < 0.04
+    assert sum(naive for naive, _ in found) / 6 > 0.04
+    assert abs(sum(difference for _, difference in found) / 6) < 0.03
 
 
 def test_a_handful_of_questions_tells_nothing():
@@ -131,20 +127,15 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     from train.dataset import prompt_ids
 
     book = tmp_path / "书.md"
-    book.write_text(
-        "# 并行\n\n"
-        + "".join(f"## 第{i}节\n\n函数 kernel{i} 用 {i} 个线程。\n\n" for i in range(40)),
-        encoding="utf-8",
-    )
+    sections = [f"## 第{i}节\n\n函数 kernel{i} 用 {i} 个线程。\n\n" for i in range(40)]
+    book.write_text("# 并行\n\n" + "".join(sections), encoding="utf-8")
     build_index([book], tmp_path / "index", IndexSettings(20, 60))
     rows = [Pair(f"kernel{i} 用几个线程？", "x") for i in (3, 17, 30)]
     made = recipe(tmp_path, retrieval_dir=tmp_path / "index")
     tokenizer = AutoTokenizer.from_pretrained(untrained_model)
     asked = as_served(made, tokenizer, rows, "系统。")
-    assert all(
-        "教材片段" in row.question and f"kernel{i} 用" in row.question
-        for row, i in zip(asked, (3, 17, 30), strict=True)
-    )
+    for row, i in zip(asked, (3, 17, 30), strict=True):
+        assert "教材片段" in row.question and f"kernel{i} 用 {i} 个" in row.question
     assert as_served(made, tokenizer, asked, "系统。") == asked, "passages stand there once"
     (tmp_path / "system.txt").write_text("系统。", encoding="utf-8")
     settings = Settings(
@@ -155,9 +146,8 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     )
     answerer = Answerer(InstantEngine(), settings)
     answerer.engine.max_model_len = settings.max_model_len
-    assert answerer._prepare([row.question for row in rows]) == prompt_ids(
-        tokenizer, asked, "系统。"
-    )
+    served = answerer._prepare([row.question for row in rows])
+    assert served == prompt_ids(tokenizer, asked, "系统。")
 
 
 def test_an_index_that_is_named_must_be_there(tmp_path, monkeypatch):

@@ -121,6 +121,37 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def prefer(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    questions: Annotated[int, typer.Option(min=1, help="train questions to ask")] = 200,
+    draws: Annotated[int, typer.Option(min=2, help="answers drawn for each")] = 6,
+    gap: Annotated[float, typer.Option(min=0, help="least score between best and worst")] = 0.1,
+    beta: Annotated[float, typer.Option(help="larger stays closer to the model")] = 0.1,
+    learning_rate: Annotated[float, typer.Option()] = 5e-6,
+    epochs: Annotated[float, typer.Option()] = 1,
+) -> None:
+    """After `lora`: prefer the better of the model's own answers (DPO); a second adapter."""
+    from train.prefer import PreferenceSettings
+    from train.prefer import prefer as train_preferences
+
+    with _told():
+        settings = load_recipe(recipe, overrides or [])
+        asked = PreferenceSettings(
+            questions, draws, gap=gap, beta=beta, learning_rate=learning_rate, epochs=epochs
+        )
+        adapter, found = train_preferences(settings, asked, _say)
+        told, _ = sentences(found, adapter.parent)
+        _say(told)
+        first = settings.output_dir / "adapter"
+        both = "".join(f" --adapter {each}" for each in (first, adapter) if each.is_dir())
+        _say(
+            either("有提升才合并", "merge it only where it helped")
+            + f": bash run.sh train merge {recipe}{both}"
+        )
+
+
+@app.command()
 def verdict(
     out: Annotated[Path, typer.Argument(help="a run's folder (output_dir)")],
 ) -> None:

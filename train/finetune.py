@@ -120,7 +120,9 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     system_prompt = recipe.system_prompt(base)
     tokenizer = load_tokenizer(base)
     train_rows, skipped = fitting_rows(
-        encode_rows(tokenizer, rows.train, system_prompt), rows.train, recipe
+        encode_rows(tokenizer, rows.train, system_prompt, recipe.train_on_prompt),
+        rows.train,
+        recipe,
     )
     dev_rows, _ = fitting_rows(
         encode_rows(tokenizer, rows.dev, system_prompt),

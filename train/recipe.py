@@ -49,6 +49,11 @@ class Recipe(BaseModel):
     cutoff_len: int = Field(1024, ge=16, description="longest row in tokens; longer is an error")
     drop_long_rows: bool = Field(False, description="leave longer rows out instead of stopping")
     max_samples: int | None = Field(None, ge=1, description="use the first rows only")
+    mix_file: Path | None = Field(
+        None, description="general instruction rows to learn along, against forgetting"
+    )
+    mix_share: float = Field(0.2, gt=0, lt=1, description="their share of all rows, drawn by seed")
+    train_on_prompt: bool = Field(False, description="loss on the prompt as well as the answer")
     default_system: str | None = Field(
         None,
         description="system prompt to train and serve with, '' for none; null: the base's own file "
@@ -59,17 +64,26 @@ class Recipe(BaseModel):
     finetuning_type: Literal["lora", "full"] = "lora"
     quantization_bit: Literal[4, 8] | None = Field(None, description="QLoRA: base in 4 or 8 bit")
     backend: Literal["trl", "unsloth"] = "trl"
-    lora_rank: int = Field(32, ge=1, le=512)
-    lora_alpha: int = Field(64, ge=1)
+    lora_rank: int = Field(16, ge=1, le=512)
+    lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     lora_target: str = Field("all", description="all, or module names separated by commas")
+    use_rslora: bool = Field(
+        False, description="scale by alpha / sqrt(rank) (arXiv:2312.03732): for large ranks"
+    )
+    use_dora: bool = Field(
+        False, description="magnitude and direction apart (arXiv:2402.09353); slower"
+    )
+    neftune_noise_alpha: float | None = Field(
+        None, gt=0, description="noise on embeddings in training (arXiv:2310.05914), often 5"
+    )
 
     # train
     output_dir: Path = Field(description="adapter/, merged/, awq/ … go here")
     per_device_train_batch_size: int = Field(1, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
-    learning_rate: float = Field(2e-4, gt=0, le=1)
-    num_train_epochs: float = Field(3, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    num_train_epochs: float = Field(2, gt=0)
     max_steps: int = Field(-1, ge=-1, description="-1: by num_train_epochs")
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = "cosine"
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
@@ -142,6 +156,10 @@ class Recipe(BaseModel):
             wrong.append(f"pack_len {self.pack_len}: less than cutoff_len {self.cutoff_len}")
         if self.finetuning_type == "full" and self.quantization_bit:
             wrong.append("quantization_bit: full fine-tuning needs unquantized weights")
+        if self.backend == "unsloth" and self.use_dora:
+            wrong.append("use_dora: with backend=trl only")
+        if self.mix_file and not self.mix_file.is_file():
+            wrong.append(f"mix_file: no such file {self.mix_file}")
         if self.finetuning_type == "full" and self.backend == "unsloth":
             wrong.append("backend: unsloth is for lora here")
         if self.eval_max_new_tokens >= SERVED_CONTEXT:

@@ -132,6 +132,7 @@ def training_arguments(recipe: Recipe, judged: bool) -> Any:
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         optim=recipe.optim,
+        neftune_noise_alpha=recipe.neftune_noise_alpha,
         bf16=cuda if recipe.bf16 is None else recipe.bf16,
         use_cpu=not cuda,
         gradient_checkpointing=recipe.gradient_checkpointing,
@@ -180,6 +181,7 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
             lora_alpha=recipe.lora_alpha,
             lora_dropout=recipe.lora_dropout,
             target_modules=linear if target == "all" else modules,
+            use_rslora=recipe.use_rslora,
             use_gradient_checkpointing="unsloth" if recipe.gradient_checkpointing else False,
             random_state=recipe.seed,
         ), None
@@ -191,6 +193,8 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
         target_modules=modules,
+        use_rslora=recipe.use_rslora,
+        use_dora=recipe.use_dora,
         task_type="CAUSAL_LM",
     )
 
