@@ -24,30 +24,6 @@ def with_passages(question: str, passages: Sequence[Passage]) -> str:
     return head + shown + tail.replace("{question}", question)
 
 
-def has_passages(question: str) -> bool:
-    """Whether passages stand before the question already, as in rows made with passages."""
-    return question.startswith(FORM.split("{passages}")[0])
-
-
-def questions_with_passages(
-    questions: Sequence[str],
-    found: Sequence[Sequence[Passage]],
-    rooms: Sequence[int],
-    tokens: Callable[[str], int],
-    budget: int,
-) -> list[str]:
-    """Each question with those of its passages (best first) that fit.
-
-    rooms: tokens that each question's prompt leaves free in the context; budget: tokens of all
-    passages before a question. Where not even the shortest passage fits, the question stands alone.
-    """
-    form = tokens(FORM)
-    return [
-        with_passages(question, fitting(passages, tokens, min(room - form, budget)))
-        for question, passages, room in zip(questions, found, rooms, strict=True)
-    ]
-
-
 def fitting(
     passages: Sequence[Passage], tokens: Callable[[str], int], budget: int
 ) -> list[Passage]:

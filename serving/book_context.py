@@ -23,7 +23,7 @@ class BookContext:
         """Load the index. Raises ModelError naming what is wrong with it."""
         # Here, not above: a service without an index needs none of these packages.
         try:
-            from retrieval.prompt import questions_with_passages
+            from retrieval.prompt import FORM, fitting, with_passages
             from retrieval.search import Retriever
 
             began = time.monotonic()
@@ -35,7 +35,7 @@ class BookContext:
             raise ModelError(f"RETRIEVAL_DIR={settings.retrieval_dir}: {error}") from error
         self._count = settings.retrieval_passages
         self._budget = settings.retrieval_tokens
-        self._place = questions_with_passages
+        self._form, self._fitting, self._with_passages = FORM, fitting, with_passages
         self._sizes: dict[str, int] = {}
         self._searching = threading.Lock()  # an encoder is one thread's at a time
         for line in chain(self._manifest) if self._manifest else []:
@@ -54,10 +54,16 @@ class BookContext:
         shortest passage fits, the question stands alone. tokens: counts those of a text.
         """
         began = time.monotonic()
-        found = [[hit.passage for hit in hits] for hits in self.search(questions)]
-        asked = self._place(
-            questions, found, rooms, lambda text: self._size(text, tokens), self._budget
-        )
+        form = self._size(self._form, tokens)
+        found = self.search(questions)
+        asked = []
+        for question, hits, room in zip(questions, found, rooms, strict=True):
+            passages = self._fitting(
+                [hit.passage for hit in hits],
+                lambda text: self._size(text, tokens),
+                min(room - form, self._budget),
+            )
+            asked.append(self._with_passages(question, passages))
         log.info("retrieval: %d questions in %.3f s", len(asked), time.monotonic() - began)
         return asked
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,8 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     asked = as_served(made, tokenizer, rows, "系统。")
     for row, i in zip(asked, (3, 17, 30), strict=True):
         assert "教材片段" in row.question and f"kernel{i} 用 {i} 个" in row.question
-    assert as_served(made, tokenizer, asked, "系统。") == asked, "passages stand there once"
+    shown = [replace(row, question=f"旧片段\n{row.question}", asked=row.question) for row in rows]
+    assert as_served(made, tokenizer, shown, "系统。") == asked, "a row's own passages make way"
     (tmp_path / "system.txt").write_text("系统。", encoding="utf-8")
     settings = Settings(
         settings_file="",

@@ -17,34 +17,34 @@ def as_served(
 ) -> list[Pair]:
     """The rows with passages before their questions, found and cut to size as in serving.
 
-    A row that has passages already, or turns before it, stays as it is. Without an index so do all.
+    Passages that a row was made with make way for those. A row with turns before it is asked alone;
+    without an index each row as it is.
     Raises ModelError for an index that cannot be used.
     """
     if not uses_book(recipe):
         return list(rows)
     # Here, not above: most runs have no index, and need none of these packages.
-    from retrieval.prompt import has_passages, questions_with_passages
+    from retrieval.prompt import FORM, fitting, with_passages
     from retrieval.search import Retriever
 
-    bare = [i for i, row in enumerate(rows) if not row.history and not has_passages(row.question)]
-    questions = [rows[i].question for i in bare]
+    served = [row.alone for row in rows]
+    single = [i for i, row in enumerate(served) if not row.history]
+    questions = [served[i].question for i in single]
     try:
         retriever = Retriever.load(recipe.retrieval_dir)
-        hits = retriever.search(questions, recipe.retrieval_passages)
+        found = retriever.search(questions, recipe.retrieval_passages)
     except (ValueError, OSError) as error:
         raise ModelError(f"retrieval_dir={recipe.retrieval_dir}: {error}") from error
-    limit = SERVED_CONTEXT - recipe.eval_max_new_tokens
-    alone = prompt_ids(tokenizer, [rows[i] for i in bare], system_prompt)
-    asked = questions_with_passages(
-        questions,
-        [[hit.passage for hit in row] for row in hits],
-        [limit - len(prompt) for prompt in alone],
-        lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
-        recipe.retrieval_tokens,
-    )
-    served = list(rows)
-    for i, question in zip(bare, asked, strict=True):
-        served[i] = replace(rows[i], question=question)
+
+    def tokens(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    limit = SERVED_CONTEXT - recipe.eval_max_new_tokens - tokens(FORM)
+    alone = prompt_ids(tokenizer, [served[i] for i in single], system_prompt)
+    for i, hits, prompt in zip(single, found, alone, strict=True):
+        room = min(limit - len(prompt), recipe.retrieval_tokens)
+        passages = fitting([hit.passage for hit in hits], tokens, room)
+        served[i] = replace(served[i], question=with_passages(served[i].question, passages))
     return served
 
 
