@@ -28,20 +28,21 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     Raises ValueError for an unknown shape.
     """
     prompt = SYSTEM_PROMPT if system else ""
+    question = pair.prompt or pair.question
     if shape == "messages":
-        turns = messages_for(pair.question, prompt)
+        turns = messages_for(question, prompt)
         row: dict[str, Any] = {"messages": [*turns, {"role": "assistant", "content": pair.answer}]}
     elif shape == "alpaca":
-        row = {"instruction": pair.question, "input": "", "output": pair.answer}
+        row = {"instruction": question, "input": "", "output": pair.answer}
     elif shape == "sharegpt":
         row = {
             "conversations": [
-                {"from": "human", "value": pair.question},
+                {"from": "human", "value": question},
                 {"from": "gpt", "value": pair.answer},
             ]
         }
     elif shape == "query-response":
-        row = {"query": pair.question, "response": pair.answer}
+        row = {"query": question, "response": pair.answer}
     else:
         raise ValueError(f"no format {shape!r}; there are: {', '.join(get_args(Shape))}")
     if prompt and shape != "messages":
@@ -113,7 +114,7 @@ def merged_pairs(path: Path) -> list[Pair]:
 
 
 def _merged(given: common.Pair, path: Path) -> Pair:
-    row = given.extra
+    given, row = given.alone, given.extra
     made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
     pair = Pair(
         given.question,

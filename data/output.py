@@ -64,6 +64,7 @@ def make_report(
         and {"name": compared[0], "data": reports.describe(compared[1], tokens)},
         "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
         "leaks": found_leaks,
+        "passages": {},
         "samples": reports.samples(pairs),
         "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
     }
@@ -100,13 +101,18 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def make_manifest(work: Path, context: BuildContext, inputs: BuildInputs) -> Manifest:
-    """Manifest of the files in `work`: books and merged pairs in, settings, counts."""
+def make_manifest(
+    work: Path, context: BuildContext, inputs: BuildInputs, index: Manifest | None = None
+) -> Manifest:
+    """Manifest of the files in `work`: books and merged pairs in, settings, counts. index: of the
+    passages before the questions."""
     funnel, settings = context.funnel, context.settings
     chosen = settings.model_dump(mode="json")
     chosen["tokenizer"] = settings.tokenizer.name if settings.tokenizer else None
     chosen["source"] = context.source.fingerprint
     chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.exclude}
+    if inputs.with_passages is None:
+        del chosen["passages"]
     files = [path for path in [*inputs.books, *inputs.merge] if path.is_file()]
     return Manifest(
         stage="data",
@@ -121,6 +127,7 @@ def make_manifest(work: Path, context: BuildContext, inputs: BuildInputs) -> Man
             "kept": funnel.distinct - funnel.leaked,
         },
         versions=library_versions(LIBRARIES),
+        parents=[index] if index else [],
     )
 
 
@@ -132,7 +139,7 @@ def publish(work: Path, out: Path, manifest: Manifest) -> bool:
     old = read_manifest(out) if (out / MANIFEST_NAME).is_file() else None
     same = old is not None and all(
         getattr(old, name) == getattr(manifest, name)
-        for name in ("inputs", "outputs", "settings", "counts", "versions")
+        for name in ("inputs", "outputs", "settings", "counts", "versions", "parents")
     )
     if same and directory_records(out) == manifest.outputs:
         return False

@@ -23,6 +23,7 @@ from data.funnel import Funnel
 from data.making import make_pairs
 from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import paraphrased
+from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
 from data.records import Pair
 from data.settings import BuildInputs
@@ -56,6 +57,7 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     merges = [merged_pairs(path) for path in inputs.merge]
     compared = (inputs.compare.name, _texts(inputs.compare)) if inputs.compare else None
     funnel, filters, settings = context.funnel, context.filters, context.settings
+    passages = _passage_rows(inputs, context)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = _work_directory(out)
     try:
@@ -79,14 +81,30 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         for before, after in zip(found_leaks, paraphrase_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
         report = make_report(context, splits, pairs, found_leaks, compared)
+        if passages:
+            context.progress.step("passages before the questions")
+            splits = {name: passages.shown(rows) for name, rows in splits.items()}
+            report["passages"] = told(passages.counts)
         report["warnings"] += write_files(work, splits, report, settings)
-        manifest = make_manifest(work, context, inputs)
+        manifest = make_manifest(work, context, inputs, passages and passages.manifest)
         manifest.seconds = round(time.monotonic() - started, 2)
         changed = publish(work, out, manifest)
         counts = {name: len(rows) for name, rows in splits.items()}
         return BuildResult(out, counts, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _passage_rows(inputs: BuildInputs, context: BuildContext) -> PassageRows | None:
+    settings = context.settings
+    if inputs.with_passages is None:
+        if settings.passages != PassageSettings():
+            context.progress.warn("options for passages do nothing without --with-passages")
+        return None
+    books = [path for path in inputs.books if path.is_file()]
+    return PassageRows(
+        inputs.with_passages, settings.passages, books, context.count_tokens, settings.split.seed
+    )
 
 
 def _texts(path: Path) -> list[tuple[str, str]]:

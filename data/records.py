@@ -99,7 +99,8 @@ class Pair:
     """One question with its answer and the place in the book where it comes from.
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
-    are other ways to ask it that its source gave.
+    are other ways to ask it that its source gave. `prompt` is what the model is asked where
+    passages of the book stand before the question, `passages` are their ids.
     """
 
     question: str
@@ -113,6 +114,8 @@ class Pair:
     chunk: str = ""
     group: str = ""
     wordings: tuple[str, ...] = ()
+    prompt: str = ""
+    passages: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -126,6 +129,7 @@ class Pair:
 
     def provenance(self) -> dict[str, Any]:
         """Where the pair comes from, as written into every output row."""
+        shown = {"asked": self.question, "passages": list(self.passages)} if self.prompt else {}
         return {
             "id": self.id,
             "group": self.group or self.id,
@@ -135,6 +139,7 @@ class Pair:
             "path": list(self.path),
             "span": [self.start, self.end],
             "chunk": self.chunk,
+            **shown,
         }
 
 

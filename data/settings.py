@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from data.chunks import MAX_CHARS, MIN_CHARS
 from data.formats import Shape
 from data.options import option
+from data.passage_rows import PassageSettings
 from data.split import SplitSettings
 
 
@@ -19,6 +20,9 @@ class BuildInputs(BaseModel):
     exclude: list[Path] = option([], "test set whose near-duplicates must go; repeatable")
     merge: list[Path] = option([], "existing pairs (docx, jsonl) to add; repeatable")
     compare: Path | None = option(None, "test set to compare lengths with in the report")
+    with_passages: Path | None = option(
+        None, "index (retrieval build): its passages stand before the questions, as in the service"
+    )
 
 
 class BuildSettings(BaseModel):
@@ -30,6 +34,7 @@ class BuildSettings(BaseModel):
     system: bool = option(False, "write the system prompt into each row")
     wordings: int = option(2, "more wordings per question", ge=0, le=6)
     split: SplitSettings = SplitSettings()
+    passages: PassageSettings = PassageSettings()
     min_chars: int = option(MIN_CHARS, "of a chunk", ge=1)
     max_chars: int = option(MAX_CHARS, "of a chunk", ge=100)
     filters_off: list[str] = option([], "cleaning rule to switch off; repeatable", name="skip-rule")

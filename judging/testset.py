@@ -25,7 +25,8 @@ def read_testset(path: str | Path) -> PairFile:
     warnings = list(found.warnings)
     if unwanted := [pair.where for pair in found.pairs if not pair.learn]:
         warnings.append(f"{spots(unwanted)}: its answer has weight 0, so it is no reference")
-    asked = [pair for pair in found.pairs if pair.learn]
+    # A service with the book at hand puts passages before the question by itself.
+    asked = [pair.alone for pair in found.pairs if pair.learn]
     if systems := [pair.where for pair in asked if pair.system]:
         warnings.append(
             f"{spots(systems)}: its system message is not asked; the service has its own"

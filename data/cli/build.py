@@ -90,6 +90,9 @@ def _print_result(result: Any) -> None:
         f"sections gave a pair; report: {result.out / 'report.html'}",
         soft_wrap=True,
     )
+    if shown := result.report["passages"]:
+        stands = "; ".join(f"{count} {name}" for name, count in shown.items())
+        console.print(f"before the questions: {stands}", soft_wrap=True)
     for leak in result.report["leaks"]:
         nearest = leak["survivors"][0]["similarity"] if leak["survivors"] else 0
         console.print(
