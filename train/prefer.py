@@ -102,6 +102,7 @@ def prefer(
         )
     dev = spread(rows.dev, recipe.eval_samples)
     dev_asked = as_served(recipe, tokenizer, dev, system)
+    dev = [row.alone for row in dev]
     judged = recipe.model_copy(update={"output_dir": out})
     answers = greedy_answers(model, tokenizer, dev_asked, system, recipe.eval_max_new_tokens)
     write_sample(out, 0, dev, answers)

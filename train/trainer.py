@@ -65,8 +65,9 @@ def make_trainer(
         _leave_casts_to_autocast(trainer.model)
     if recipe.torch_compile:
         _compile_layers(trainer.model)
-    trainer.judged_rows = spread(dev, recipe.eval_samples) if judged else []
-    trainer.asked_rows = as_served(recipe, tokenizer, trainer.judged_rows, system_prompt)
+    chosen = spread(dev, recipe.eval_samples) if judged else []
+    trainer.judged_rows = [row.alone for row in chosen]  # without passages that they were made with
+    trainer.asked_rows = as_served(recipe, tokenizer, chosen, system_prompt)
     trainer.recipe, trainer.system_prompt = recipe, system_prompt
     return trainer
 
