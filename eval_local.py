@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.language import either
 from common.pairs import PairFile
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import NothingListensError, ServiceNotReadyError, check_url
@@ -83,23 +84,33 @@ def main(
     try:
         judgement = _judge_with_progress(address, sets, conditions)
     except NothingListensError as error:
-        _complain(f"{error}. Start the service (bash run.sh serve), or wait for it: --wait")
+        _complain(
+            either(
+                f"{error}。先启动服务（bash run.sh serve），或用 --wait 等它",
+                f"{error}. Start the service (bash run.sh serve), or wait for it: --wait",
+            )
+        )
         raise typer.Exit(1) from None
     except ServiceNotReadyError as error:
-        _complain(f"the judge would fail this submission: {error}")
+        _complain(_would_fail(error))
         raise typer.Exit(1) from None
     told = summary(judgement, loaded_tokenizer)
     _note_warnings(told)
     results_to.print(table(told))  # before any file is written: a full disk must not cost it
     directory = write_report(told, list(answer_rows(judgement)), out)
-    results_to.print(f"report: {directory / 'report.html'}", **PLAIN)
-    problems = [f"the judge would fail this submission: {line}" for line in told["failures"]]
+    results_to.print(f"{either('报告：', 'report: ')}{directory / 'report.html'}", **PLAIN)
+    problems = [_would_fail(line) for line in told["failures"]]
     for name, value, least in (
         ("accuracy", told["total"]["accuracy"], min_accuracy),
         ("speed", told["total"]["speed"], min_speed),
     ):
         if least is not None and value < least:
-            problems.append(f"{name} {value:.4g} is below --min-{name} {least:g}")
+            problems.append(
+                either(
+                    f"{name} {value:.4g} 低于 --min-{name} {least:g}",
+                    f"{name} {value:.4g} is below --min-{name} {least:g}",
+                )
+            )
     for problem in problems:
         _complain(problem)
     raise typer.Exit(1 if problems else 0)
@@ -133,19 +144,31 @@ def _load_tokenizer(path: Path) -> Any:
     try:
         return Tokenizer.from_str(text)
     except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
-        raise ValueError(f"{file}: not a tokenizer ({error})") from error
+        raise ValueError(
+            either(f"{file}：不是分词器（{error}）", f"{file}: not a tokenizer ({error})")
+        ) from error
 
 
 def _note_warnings(told: dict[str, Any]) -> None:
     for warning in told["warnings"]:
-        _note(f"warning: {warning}")
+        _note(either(f"注意：{warning}", f"warning: {warning}"))
     for testset in told["testsets"]:
         for warning in testset["warnings"][:WARNINGS_SHOWN]:
             _note(f"{testset['name']}: {warning}")
         if (more := len(testset["warnings"]) - WARNINGS_SHOWN) > 0:
-            _note(f"{testset['name']}: {more} warnings more in the report")
+            name = testset["name"]
+            _note(
+                either(
+                    f"{name}：另有 {more} 条见报告", f"{name}: {more} warnings more in the report"
+                )
+            )
     if told["deviations"]:
-        _note(f"not the judge's own conditions: {', '.join(told['deviations'])}")
+        options = ", ".join(told["deviations"])
+        _note(either(f"与评测条件不同：{options}", f"not the judge's own conditions: {options}"))
+
+
+def _would_fail(why: object) -> str:
+    return either(f"评测会判失败：{why}", f"the judge would fail this submission: {why}")
 
 
 def _note(text: object) -> None:

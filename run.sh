@@ -12,7 +12,8 @@
 #   bash run.sh submissions …              what was pushed, what came back (preflight.submissions)
 #
 # Variables: MODEL_DIR (a model directory), MODEL_ID (a model on ModelScope), PORT (8000), PYTHON,
-# TORCH_INDEX_URL, and every setting of the service (docs/serving.md).
+# TORCH_INDEX_URL, KIT_LANGUAGE=en (English messages; 默认中文), and every setting of the service
+# (docs/serving.md).
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
@@ -22,21 +23,22 @@ SAMPLES=(data/sample/testset_basic.docx data/sample/testset_bonus.docx)
 
 choose_model() {
   if [ -n "${MODEL_DIR:-}" ]; then
-    say "model: MODEL_DIR=$MODEL_DIR"
+    say "模型：MODEL_DIR=$MODEL_DIR" "model: MODEL_DIR=$MODEL_DIR"
   elif [ -n "${MODEL_ID:-}" ]; then
     MODEL_DIR=model/served
-    say "model: $MODEL_ID from ModelScope into $MODEL_DIR"
+    say "模型：从魔搭下载 $MODEL_ID 到 $MODEL_DIR" "model: $MODEL_ID from ModelScope into $MODEL_DIR"
     .venv/bin/python download_model.py "$MODEL_ID" --out "$MODEL_DIR"
   else
     MODEL_DIR=model/demo
     if [ -f model/demo/manifest.json ]; then
-      say "model: the demo model in model/demo (knows only the sample book)"
+      say "模型：model/demo 里的演示模型（只认识示例教材）" "model: the demo model in model/demo (knows only the sample book)"
     else
-      say "model: making the demo model from the sample book, about a minute"
+      say "模型：用示例教材做演示模型，约一分钟" "model: making the demo model from the sample book, about a minute"
       .venv/bin/python -m train.demo --out model/demo --untrained model/demo-untrained
     fi
   fi
-  [ -f "$MODEL_DIR/config.json" ] || fail "MODEL_DIR=$MODEL_DIR has no config.json: not a model directory."
+  [ -f "$MODEL_DIR/config.json" ] || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有 config.json：不是模型目录。" \
+    "MODEL_DIR=$MODEL_DIR has no config.json: not a model directory.")"
   export MODEL_DIR
 }
 
@@ -47,7 +49,7 @@ serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$POR
 show_what_training_did() {
   local out=model/demo-comparison report
   if [ ! -f $out/comparison.txt ] || [ model/demo/model.safetensors -nt $out/comparison.txt ]; then
-    say "did training help? judging the same model untrained, this once (about 10 s)"
+    say "训练有用吗？把没训练的同一个模型也评一次（约 10 秒，只这一次）" "did training help? judging the same model untrained, this once (about 10 s)"
     report=$(ls -dt report/*/summary.json | head -n 1)
     [ -f model/demo-untrained/manifest.json ] || .venv/bin/python -m train.demo --steps 0 --out model/demo-untrained
     # Noise is noise: Transformers starts sooner than vLLM, and since an untrained model never ends
@@ -55,21 +57,21 @@ show_what_training_did() {
     ENGINE=transformers .venv/bin/python -m train compare model/demo-untrained model/demo --judged "${report%/*}" \
       --max-tokens 96 --out $out "${SAMPLES[@]/#/--testset=}" >/dev/null
   else
-    say "did training help? (judged in an earlier run; remove $out to judge again)"
+    say "训练有用吗？（以前评过；删掉 $out 就再评一次）" "did training help? (judged in an earlier run; remove $out to judge again)"
   fi
   cat $out/comparison.txt
 }
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,18s/^# \{0,1\}//p' "$0" ;;
+    sed -n '2,19s/^# \{0,1\}//p' "$0" ;;
   serve)
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
-    say "service: port $PORT, Ctrl-C stops it"
+    say "服务：端口 $PORT，按 Ctrl-C 停止" "service: port $PORT, Ctrl-C stops it"
     exec "${serve_command[@]}" ;;
   judge)
-    [ $# -ge 3 ] || fail "usage: bash run.sh judge URL TESTSET.docx …" 2
+    [ $# -ge 3 ] || fail "$(either "用法：bash run.sh judge 网址 测试集.docx …" "usage: bash run.sh judge URL TESTSET.docx …")" 2
     prepare_environment
     exec .venv/bin/python eval_local.py --url "${@:2}" ;;
   data)
@@ -96,7 +98,8 @@ case ${1:-} in
     show_what_training_did ;;
   *)
     for testset in "$@"; do
-      [ -f "$testset" ] || fail "No such test set (and no such command): $testset. See bash run.sh --help" 2
+      [ -f "$testset" ] || fail "$(either "没有这个测试集（也没有这个命令）：$testset。见 bash run.sh --help" \
+        "No such test set (and no such command): $testset. See bash run.sh --help")" 2
     done
     [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
     prepare_environment; choose_model
@@ -104,6 +107,6 @@ case ${1:-} in
     if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then after="bash run.sh compare-demo"; fi
     # exec: Ctrl-C and TERM then go to the command that stops the service, not to this shell.
     exec .venv/bin/python -m common.service_command run --service "${serve_command[*]}" --port "$PORT" \
-      --log report/server.log --title "judge: $*" --after "$after" -- \
+      --log report/server.log --title "$(either "评测：" "judge: ")$*" --after "$after" -- \
       .venv/bin/python eval_local.py --url "http://127.0.0.1:$PORT" --tokenizer "$MODEL_DIR" "$@" ;;
 esac

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common.language import either
+
 FACTS: dict[str, Any] = json.loads(
     Path(__file__).with_name("facts.json").read_text(encoding="utf-8")
 )
@@ -35,4 +37,5 @@ def download_seconds(size: float) -> float:
 def download_rate() -> str:
     """`download_seconds`' rate in words."""
     megabits = FACTS["judge"]["line_bits_per_s"] / 1e6
-    return f"{megabits:g} Mbit/s, times {assumed('network_factor'):g}"
+    factor = assumed("network_factor")
+    return either(f"{megabits:g} Mbit/s 再乘 {factor:g}", f"{megabits:g} Mbit/s, times {factor:g}")

@@ -5,17 +5,19 @@ service, and names of fields and options, are English everywhere.
 """
 
 import os
-from typing import Literal
+from typing import Literal, TypeVar
+
+Told = TypeVar("Told")
 
 
 def language() -> Literal["zh", "en"]:
-    """The language of messages and reports. Raises ValueError for a value of neither."""
+    """The language of messages and reports. A value of neither ends the program in one line."""
     chosen = os.environ.get("KIT_LANGUAGE", "zh")
     if chosen not in ("zh", "en"):
-        raise ValueError(f"KIT_LANGUAGE={chosen!r}: zh or en")
+        raise SystemExit(f"KIT_LANGUAGE={chosen!r}: zh or en")  # no message could be told
     return chosen
 
 
-def either(zh: str, en: str) -> str:
-    """The one of two texts that says the same in the reader's language."""
+def either(zh: Told, en: Told) -> Told:
+    """The one of two texts (or tables of texts) that says the same in the reader's language."""
     return zh if language() == "zh" else en

@@ -12,9 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 MANIFEST_NAME = "manifest.json"
+
+
+class ManifestError(ValueError):
+    """A manifest.json that is none of this kit's; the message is one line that says where."""
 
 
 class FileRecord(BaseModel):
@@ -80,11 +84,19 @@ def write_manifest(directory: Path, manifest: Manifest) -> Path:
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest in `directory`, or None. Raises ValueError (pydantic's) on a malformed one."""
+    """The manifest in `directory`, or None. Raises ManifestError on a malformed one."""
     path = directory / MANIFEST_NAME
     if not path.is_file():
         return None
-    return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        where = f"{field}: " if field else ""
+        raise ManifestError(
+            f"{path}: not a manifest of this kit ({where}{first['msg']}): restore it, or remove it"
+        ) from error
 
 
 def chain(manifest: Manifest) -> list[str]:

@@ -1,9 +1,12 @@
 """What a question-answer file holds, whichever layout it is in; `read_pairs.py` reads them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from common.language import either, language
 
 SHOWN = 10  # bad rows named in one message
 
@@ -90,18 +93,34 @@ class PairFile:
 
 def refused(path: Path, problems: Iterable[tuple[str, str]]) -> PairsError:
     """One error for the problems of a file, each (place, reason); the first ten are named."""
-    lines = [f"{path}, {spot}: {reason}" for spot, reason in problems]
-    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    lines = [
+        either(f"{path}，{_placed(spot)}：{reason}", f"{path}, {spot}: {reason}")
+        for spot, reason in problems
+    ]
+    left = len(lines) - SHOWN
+    more = [either(f"……另有 {left} 处", f"… and {left} more")] if left > 0 else []
     return PairsError("\n".join(lines[:SHOWN] + more))
 
 
 def spots(places: Iterable[str]) -> str:
     """Places as one short list: "line 3, 7, 9 … (12 in all)"; their common word stands once."""
     found = list(dict.fromkeys(places))
+    if language() == "zh":
+        listed = "、".join(map(_placed, found[:SHOWN]))
+        return f"{listed} 等（共 {len(found)} 处）" if len(found) > SHOWN else listed
     first, *rest = found[:SHOWN]
     word = first.partition(" ")[0] + " "
     listed = ", ".join([first, *(place.removeprefix(word) for place in rest)])
     return f"{listed} … ({len(found)} in all)" if len(found) > SHOWN else listed
+
+
+def _placed(spot: str) -> str:
+    """A place in Chinese: "line 3, turn 2" as 第 3 行第 2 轮."""
+    units = {"line": "行", "row": "行", "paragraph": "段", "turn": "轮", "item": "项"}
+    named = re.sub(
+        r"\b(line|row|paragraph|turn|item) (\d+)", lambda m: f"第 {m[2]} {units[m[1]]}", spot
+    )
+    return named.replace(", 第", "第")
 
 
 def by_fact(pairs: Iterable[Pair]) -> list[Pair]:

@@ -6,6 +6,8 @@ import socket
 
 import psutil
 
+from common.language import either
+
 
 class PortTakenError(RuntimeError):
     """A port that cannot be used; the message says who holds it."""
@@ -25,8 +27,14 @@ def check_port(port: int) -> None:
         try:
             probe.bind(("", port))
         except OSError as error:
-            held = f"; held by {_holders(port)}" if error.errno == errno.EADDRINUSE else ""
-            raise PortTakenError(f"Port {port} cannot be used: {error.strerror}{held}") from error
+            why, held = error.strerror, ""
+            if error.errno == errno.EADDRINUSE:
+                held = either("；占用它的是 ", "; held by ") + _holders(port)
+            raise PortTakenError(
+                either(
+                    f"端口 {port} 不能用：{why}{held}", f"Port {port} cannot be used: {why}{held}"
+                )
+            ) from error
 
 
 def _holders(port: int) -> str:
@@ -37,4 +45,5 @@ def _holders(port: int) -> str:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     name = psutil.Process(connection.pid).name()
                     names.add(f"{name} (pid {connection.pid})")
-    return ", ".join(sorted(names)) or "a process that this user may not see"
+    hidden = either("这个用户看不到的进程", "a process that this user may not see")
+    return ", ".join(sorted(names)) or hidden

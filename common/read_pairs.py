@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from common.language import either
 from common.pairs import PairFile, PairsError, refused
 from common.row_formats import RowError, pairs_of
 from common.text_files import decode, rows_of
@@ -21,10 +22,14 @@ def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
     suffix = path.suffix.lower()
     if suffix not in (*WORD_SUFFIXES, *TEXT_SUFFIXES):
         raise PairsError(
-            f"{path}: expected a .docx or .jsonl file (or .json, .csv); save it as one of these"
+            either(
+                f"{path}：应是 .docx 或 .jsonl 文件（或 .json、.csv）；请另存为其中一种",
+                f"{path}: expected a .docx or .jsonl file (or .json, .csv); "
+                "save it as one of these",
+            )
         )
     if not path.is_file():
-        raise PairsError(f"{path}: no such file")
+        raise PairsError(either(f"{path}：没有这个文件", f"{path}: no such file"))
     if suffix in WORD_SUFFIXES:
         from common.word.reader import read_docx  # lxml loads only where a docx is read
 
@@ -34,9 +39,14 @@ def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
     if not found.pairs and not allow_empty:
         reasons = "".join(f"\n  {warning}" for warning in found.warnings[:5])
         raise PairsError(
-            f"{path}: no question with an answer found; a docx needs paragraphs that begin "
-            "with 问题： and 答案： (or a table with these columns), a jsonl question and answer "
-            "(or messages) in each row" + reasons
+            either(
+                f"{path}：没有找到带答案的问题；docx 要有以“问题：”和“答案：”开头的段落"
+                "（或有这两列的表格），jsonl 的每一行要有 question 和 answer（或 messages）",
+                f"{path}: no question with an answer found; a docx needs paragraphs that begin "
+                "with 问题： and 答案： (or a table with these columns), a jsonl question and "
+                "answer (or messages) in each row",
+            )
+            + reasons
         )
     return found
 

@@ -19,6 +19,7 @@ from typing import Annotated
 import psutil
 import typer
 
+from common.language import either
 from common.ports import PortTakenError, check_port
 from common.service_process import (
     ServiceError,
@@ -30,7 +31,6 @@ from common.service_process import (
 
 COMMAND_GRACE_S = 5.0
 SERVICE_GRACE_S = 10.0
-FREE_IT = "Stop it, or choose another port (PORT=8001 bash run.sh)."
 Port = Annotated[int, typer.Option(min=1, max=65535)]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -54,7 +54,7 @@ def run(
         if after and code == 0:
             code = _run(shlex.split(after))
     except PortTakenError as error:
-        _complain(f"{error}. {FREE_IT}")
+        _complain(_taken(error))
         raise typer.Exit(1) from None
     except (ServiceError, OSError) as error:
         _complain(error)
@@ -70,20 +70,30 @@ def check(port: Annotated[int, typer.Argument(min=1, max=65535)]) -> None:
     try:
         check_port(port)
     except PortTakenError as error:
-        _complain(f"{error}. {FREE_IT}")
+        _complain(_taken(error))
         raise typer.Exit(1) from None
 
 
 def _run_with(service: str, command: list[str], port: int, path: str, log: Path, title: str) -> int:
     with running(shlex.split(service), port=port, log=log, grace=SERVICE_GRACE_S) as started:
-        _say(f"service: starting on port {port} (log: {log})")
+        _say(
+            either(
+                f"服务：在端口 {port} 上启动（日志：{log}）",
+                f"service: starting on port {port} (log: {log})",
+            )
+        )
         seconds = started.wait_until_ready(math.inf, path, _show_wait)
-        _say(f"service: ready after {seconds:.1f} s")
+        _say(either(f"服务：{seconds:.1f} 秒后就绪", f"service: ready after {seconds:.1f} s"))
         if title:
             _say(title)
         code = _run(command)
         if (ended := started.process.poll()) is not None:
-            _complain(f"the service ended meanwhile ({ended_with(ended)}): {started.last_error()}")
+            how, why = ended_with(ended), started.last_error()
+            _complain(
+                either(
+                    f"服务中途停了（{how}）：{why}", f"the service ended meanwhile ({how}): {why}"
+                )
+            )
         return code
 
 
@@ -115,12 +125,20 @@ def _send(processes: list[psutil.Process], number: int) -> None:
 
 def _show_wait(seconds: float) -> None:
     if sys.stdout.isatty():
-        typer.echo(f"\r    loading the model … {seconds:3.0f} s ", nl=False)
+        doing = either("正在加载模型 …", "loading the model …")
+        typer.echo(f"\r    {doing} {seconds:3.0f} s ", nl=False)
 
 
 def _say(text: str) -> None:
     clear = "\r" if sys.stdout.isatty() else ""  # the line of the wait
     typer.secho(f"{clear}==> {text}", bold=True)
+
+
+def _taken(error: PortTakenError) -> str:
+    return either(
+        f"{error}。停掉它，或换一个端口（PORT=8001 bash run.sh）。",
+        f"{error}. Stop it, or choose another port (PORT=8001 bash run.sh).",
+    )
 
 
 def _complain(text: object) -> None:

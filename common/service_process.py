@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 import psutil
 
+from common.language import either
 from common.ports import check_port, free_port
 
 STOP_GRACE_S = 20.0  # for the service to answer what it has and to end its children
@@ -117,12 +118,20 @@ class ServiceProcess:
                 problem = self._knock() if path is None else _get(client, path)
                 waited = time.monotonic() - self._began
                 if (code := self.process.poll()) is not None:
-                    raise self._error(f"stopped while starting ({ended_with(code)})")
+                    how = ended_with(code)
+                    raise self._error(
+                        either(f"启动时停了（{how}）", f"stopped while starting ({how})")
+                    )
                 if problem is None:
                     self.ready_seconds = waited
                     return waited
                 if waited > limit:
-                    raise self._error(f"was not ready after {limit:g} s ({problem})")
+                    raise self._error(
+                        either(
+                            f"{limit:g} 秒后还没有就绪（{problem}）",
+                            f"was not ready after {limit:g} s ({problem})",
+                        )
+                    )
                 if on_wait:
                     on_wait(waited)
                 time.sleep(POLL_EVERY_S)
@@ -197,7 +206,11 @@ class ServiceProcess:
         return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
 
     def _error(self, reason: str) -> ServiceError:
-        message = f"The service {reason}; its last words{self._where}:\n{self.last_words()}"
+        words = self.last_words()
+        message = either(
+            f"服务{reason}；它最后的输出{self._where}：\n{words}",
+            f"The service {reason}; its last words{self._where}:\n{words}",
+        )
         return ServiceError(message, reason, self.last_error())
 
 

@@ -13,8 +13,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from common.language import either
 from data.cli.build import build
 from data.cli.console import console, reported_errors
+from data.labels import label
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
@@ -43,24 +45,47 @@ def check_leak(
             _check_index(train, tests, show_rows)
             return
         outcome = check([texts_of(p) for p in read_told(train) if p.learn], tests)
+    found, leaks = len(outcome.found), len(outcome.leaks)
     console.print(
-        f"{len(outcome.found)} of {outcome.tests} test questions are in {train.name}; "
-        f"{len(outcome.leaks)} of its {outcome.rows} rows are near-duplicates of test pairs"
+        either(
+            f"{outcome.tests} 道测试题里有 {found} 道在 {train.name} 里；"
+            f"它的 {outcome.rows} 行里有 {leaks} 行与测试题几乎相同",
+            f"{found} of {outcome.tests} test questions are in {train.name}; "
+            f"{leaks} of its {outcome.rows} rows are near-duplicates of test pairs",
+        ),
+        soft_wrap=True,
     )
-    table = Table("similarity", "part", "training row", "test pair")
+    zh = ("相似度", "部分", "训练行", "测试题")
+    en = ("similarity", "part", "training row", "test pair")
+    table = Table(*(either(*names) for names in zip(zh, en, strict=True)))
     for match in outcome.leaks[:show_rows]:
         table.add_row(
             f"[red]{match.similarity:.2f}[/]",
-            match.part,
+            label(match.part),
             escape(match.text),
             escape(tests[match.test][0]),
         )
     for match in outcome.survivors[:show_rows]:
         table.add_row(
-            f"{match.similarity:.2f}", match.part, escape(match.text), escape(tests[match.test][0])
+            f"{match.similarity:.2f}",
+            label(match.part),
+            escape(match.text),
+            escape(tests[match.test][0]),
         )
     console.print(table)
-    if outcome.leaks:
+    if not leaks:
+        console.print(either("没有泄题", "no leak"))
+    if leaks:
+        console.print(
+            either(
+                f"泄题：用它训练出来的模型，在 {testset.name} 上的分数不可信。"
+                "用 bash run.sh data build … --exclude 去掉这些行",
+                f"leak: after training on it, a score on {testset.name} says nothing. "
+                "bash run.sh data build … --exclude takes these rows out",
+            ),
+            style="bold red",
+            soft_wrap=True,
+        )
         raise typer.Exit(1)
 
 
@@ -108,7 +133,12 @@ def show(
             if limit and shown >= limit:
                 break
         if not shown:
-            raise ValueError(f"no pair under {section!r} in {directory}")
+            raise ValueError(
+                either(
+                    f"{directory} 里没有属于 {section!r} 的问答",
+                    f"no pair under {section!r} in {directory}",
+                )
+            )
 
 
 @app.command()

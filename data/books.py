@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.archives import OLD_OFFICE, check_archive
+from common.language import either
 from common.text_files import decode
 from common.word.package import plain_docx
 from data.cache import Cache
@@ -56,7 +57,13 @@ def find_books(paths: list[Path]) -> list[Path]:
             found.append(path)
     if not found:
         names = ", ".join(str(path) for path in paths)
-        raise BookError(f"{names}: no book in it; known formats: {', '.join(SUFFIXES)}")
+        known = ", ".join(SUFFIXES)
+        raise BookError(
+            either(
+                f"{names}：里面没有教材；能读的格式：{known}",
+                f"{names}: no book in it; known formats: {known}",
+            )
+        )
     return found
 
 
@@ -66,23 +73,29 @@ def read_book(path: Path, cache: Cache | None = None) -> Book:
     Raises BookError: missing, unknown format, broken, encrypted, scanned or empty.
     """
     if not path.is_file():
-        raise BookError(f"{path}: no such file")
+        raise BookError(either(f"{path}：没有这个文件", f"{path}: no such file"))
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise BookError(f"{path}: unknown format {suffix!r}; known: {', '.join(SUFFIXES)}")
+        known = ", ".join(SUFFIXES)
+        raise BookError(
+            either(
+                f"{path}：不认识的格式 {suffix!r}；能读：{known}",
+                f"{path}: unknown format {suffix!r}; known: {known}",
+            )
+        )
     if not content.strip():
-        raise BookError(f"{path}: the file is empty")
+        raise BookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
     key = f"book/{READER_VERSION}/{suffix}/{sha256}"
     if cache and (row := cache.get(key)) is not None:
         return Book(path.name, sha256, row["text"])
     try:
         text = _to_markdown(path, suffix, content)
     except (ValueError, zipfile.BadZipFile) as error:
-        raise BookError(f"{path}: {error}") from error
+        raise BookError(either(f"{path}：{error}", f"{path}: {error}")) from error
     if not re.search(r"\w{2}", text):
-        raise BookError(f"{path}: no text in it")
+        raise BookError(either(f"{path}：里面没有文字", f"{path}: no text in it"))
     if cache:
         cache.put(key, {"text": text})
     return Book(path.name, sha256, text)
@@ -103,15 +116,27 @@ def _to_markdown(path: Path, suffix: str, content: bytes) -> str:
 
 def _office(path: Path, suffix: str, content: bytes) -> str:
     if content[:8] == OLD_OFFICE:
-        raise ValueError("it is encrypted or an old .doc: save it as .docx without a password")
+        raise ValueError(
+            either(
+                "文件加了密，或是旧的 .doc：另存为不带密码的 .docx",
+                "it is encrypted or an old .doc: save it as .docx without a password",
+            )
+        )
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"it is broken, or not a {suffix} file")
+        raise ValueError(
+            either(f"文件损坏，或不是 {suffix} 文件", f"it is broken, or not a {suffix} file")
+        )
     check_archive(path)
     if suffix == ".epub":
         with zipfile.ZipFile(path) as archive:
             encrypted = "META-INF/encryption.xml"
             if encrypted in archive.namelist() and b"xhtml" in archive.read(encrypted):
-                raise ValueError("it is protected (DRM): its text cannot be read")
+                raise ValueError(
+                    either(
+                        "文件受版权保护（DRM），读不出文字",
+                        "it is protected (DRM): its text cannot be read",
+                    )
+                )
         text = _convert(content, suffix)
     else:
         text = _docx_markdown(plain_docx(path))

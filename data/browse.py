@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.read_pairs import read_pairs
 from data.split import SPLITS
 
@@ -20,7 +21,12 @@ def chunks_with_pairs(
     """
     listing = directory / "chunks.jsonl"
     if not listing.is_file():
-        raise ValueError(f"{listing}: no such file; run `python -m data build` first")
+        raise ValueError(
+            either(
+                f"{listing}：没有这个文件；先运行 bash run.sh data build",
+                f"{listing}: no such file; run `python -m data build` first",
+            )
+        )
     by_chunk: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for split in SPLITS:
         for pair in read_pairs(directory / f"{split}.jsonl", allow_empty=True).pairs:

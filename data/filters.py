@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from common.language import either
+from data.labels import label
 from data.records import CODE, VERBATIM, Pair
 from data.sources.sentence import points_elsewhere
 from data.text import ascii_terms, cjk_share, normalise, sentences
@@ -232,8 +234,16 @@ class Filters:
         """Raises ValueError for the name of a filter that does not exist."""
         unknown = self.off - FILTERS.keys()
         if unknown:
-            known = ", ".join(f"{one.name} ({one.reason})" for one in FILTERS.values())
-            raise ValueError(f"no cleaning rule {', '.join(sorted(unknown))}; there are: {known}")
+            names = ", ".join(sorted(unknown))
+            known = ", ".join(
+                f"{one.name} ({either(label(one.name), one.reason)})" for one in FILTERS.values()
+            )
+            raise ValueError(
+                either(
+                    f"没有清洗规则 {names}；有：{known}",
+                    f"no cleaning rule {names}; there are: {known}",
+                )
+            )
 
     def keep(self, pairs: Iterable[Pair], chunk: str) -> list[Pair]:
         """The pairs that every filter lets through."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -18,6 +19,7 @@ from common.manifest import (
 from data import report as reports
 from data.context import BuildContext
 from data.formats import dataset_info, write_rows, write_testset
+from data.labels import label
 from data.records import Pair
 from data.settings import BuildInputs, BuildSettings
 from data.split import SPLITS
@@ -66,7 +68,10 @@ def make_report(
         "leaks": found_leaks,
         "passages": {},
         "samples": reports.samples(pairs),
-        "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
+        "warnings": [
+            either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
+            for name in funnel.skipped
+        ],
     }
 
 
@@ -78,14 +83,22 @@ def write_files(
     for name in SPLITS:
         write_rows(work / f"{name}.jsonl", splits[name], settings.shape, settings.system)
         if not splits[name]:
-            warnings.append(f"{name} is empty: the books have too few sections to share out")
+            warnings.append(
+                either(
+                    f"{name}（{label(name)}）是空的：教材的小节太少，分不出来",
+                    f"{name} is empty: the books have too few sections to share out",
+                )
+            )
     info = dataset_info(settings.shape, system=settings.system)
     (work / "dataset_info.json").write_text(_json(info), encoding="utf-8")
     if splits["dev"]:
         lost = write_testset(work / "testset.docx", splits["dev"])
         if lost:
             warnings.append(
-                f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold"
+                either(
+                    f"testset.docx 少了 {len(lost)} 个它的版式放不下的问答",
+                    f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold",
+                )
             )
     report = {**report, "warnings": report["warnings"] + warnings}
     (work / "report.json").write_text(_json(report), encoding="utf-8")

@@ -15,11 +15,13 @@ from typing import Any
 
 import psutil
 
+from common.language import either
 from data import contamination as leak_check
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
 from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
+from data.labels import label
 from data.making import make_pairs
 from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import paraphrased
@@ -67,13 +69,18 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         # Merged pairs first: of two that say the same, the one that somebody chose stays.
         pairs = _merged(merges, context) + pairs
         funnel.filtered = len(pairs)
-        context.progress.step("near-duplicates, leaks, split")
+        context.progress.step(either("去重、查泄题、划分", "near-duplicates, leaks, split"))
         pairs, funnel.duplicates = drop_duplicates(pairs)
         funnel.distinct = len(pairs)
         pairs, found_leaks = _without_leaks(pairs, tests)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            raise NothingLeftError(f"no pair is left: {json.dumps(funnel.steps(filters.dropped))}")
+            steps = " → ".join(
+                f"{label(step['name'])} {step['count']}" for step in funnel.steps(filters.dropped)
+            )
+            raise NothingLeftError(
+                either(f"一个问答也没有剩下：{steps}", f"no pair is left: {steps}")
+            )
         splits = split_pairs(pairs, settings.split)
         train = paraphrased(splits["train"], settings.wordings)
         train = without_near(train, [*splits["dev"], *splits["calibration"]])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from common.language import either
 from data.books import BookError, read_book
 from data.chunks import cut_chunks
 from data.context import BuildContext
@@ -19,7 +20,9 @@ def read_chunks(path: Path, context: BuildContext) -> list[Chunk]:
     chunks = list(cut_chunks(name, sections, settings.min_chars, settings.max_chars))
     funnel.apparatus += sum(section.is_apparatus for section in sections)
     if not chunks:
-        raise BookError(f"{path}: no section with text in it")
+        raise BookError(
+            either(f"{path}：里面没有带正文的小节", f"{path}: no section with text in it")
+        )
     funnel.add_chunks(name, chunks)
     return chunks
 
@@ -32,13 +35,13 @@ def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list
     """
     everything: list[Chunk] = []
     for path in books:
-        context.progress.step(f"reading {path.name}")
+        context.progress.step(either(f"读 {path.name}", f"reading {path.name}"))
         try:
             chunks = read_chunks(path, context)
         except BookError as error:
             if not context.settings.keep_going:
                 raise
-            context.progress.warn(f"skipped: {error}")
+            context.progress.warn(either(f"跳过：{error}", f"skipped: {error}"))
             context.funnel.skipped.append(path.name)
             continue
         if context.source.one_batch:

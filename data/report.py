@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from common.language import either, language
+from data.labels import label
 from data.records import Pair
 from data.text import ascii_terms
 
@@ -23,7 +25,12 @@ def token_counter(tokenizer: Path | None) -> Callable[[Sequence[str]], list[int]
 
     file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
     if not file.is_file():
-        raise ValueError(f"{file}: no such file; give a model directory with tokenizer.json")
+        raise ValueError(
+            either(
+                f"{file}：没有这个文件；请给有 tokenizer.json 的模型目录",
+                f"{file}: no such file; give a model directory with tokenizer.json",
+            )
+        )
     model = Tokenizer.from_file(str(file))
     return lambda texts: [
         len(e.ids) for e in model.encode_batch(list(texts), add_special_tokens=False)
@@ -135,5 +142,5 @@ def render_html(report: Mapping[str, Any]) -> str:
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
-        .render(r=report)
+        .render(r=report, either=either, label=label, language=language())
     )

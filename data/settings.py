@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from common.language import either
 from data.chunks import MAX_CHARS, MIN_CHARS
 from data.formats import Shape
 from data.options import option
@@ -46,6 +47,9 @@ class BuildSettings(BaseModel):
     def _chunk_sizes_fit(self) -> "BuildSettings":
         if self.min_chars > self.max_chars:
             raise ValueError(
-                f"--min-chars {self.min_chars} must not exceed --max-chars {self.max_chars}"
+                either(
+                    f"--min-chars {self.min_chars} 不能大于 --max-chars {self.max_chars}",
+                    f"--min-chars {self.min_chars} must not exceed --max-chars {self.max_chars}",
+                )
             )
         return self

@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from common.language import either, language
 from judging import charts
 from judging.differences import LONGEST_TEXT, differences
 
@@ -42,7 +43,9 @@ def render(told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
             }
         )
     template = environment.get_template("report.html.j2")
-    return template.render(told=told, sets=sets, longest=LONGEST_TEXT)
+    return template.render(
+        told=told, sets=sets, longest=LONGEST_TEXT, either=either, language=language()
+    )
 
 
 def _compared(row: dict[str, Any]) -> dict[str, Any]:
@@ -57,8 +60,8 @@ def _common(rows: Sequence[dict[str, Any]], field: str) -> list[tuple[str, int]]
 def _charts(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """Charts as data addresses: an SVG file each, so that their element ids cannot clash."""
     drawn = [
-        ("How the scores are spread · 得分分布", charts.score_distribution(rows)),
-        ("Score against length · 得分与长度", charts.score_against_length(rows)),
+        (either("得分分布", "How the scores are spread"), charts.score_distribution(rows)),
+        (either("得分与长度", "Score against length"), charts.score_against_length(rows)),
     ]
     return [
         {

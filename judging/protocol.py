@@ -26,6 +26,7 @@ from typing import Any, Literal
 import httpx
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.language import either, language
 from judging.scoring import padded
 
 Mode = Literal["batch", "serial"]
@@ -92,9 +93,16 @@ def check_url(url: str) -> str:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from error
+        raise ValueError(
+            either(f"{url!r} 不是网址：{error}", f"{url!r} is no URL: {error}")
+        ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"{url!r} is no URL: expected http://HOST:PORT")
+        raise ValueError(
+            either(
+                f"{url!r} 不是网址：应写成 http://主机:端口",
+                f"{url!r} is no URL: expected http://HOST:PORT",
+            )
+        )
     return url.rstrip("/")
 
 
@@ -143,12 +151,21 @@ async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Heal
             if exchange.problem is None:
                 return _health(exchange.body, time.perf_counter() - start)
             if exchange.unconnected and not wait_for_port:
-                raise NothingListensError(f"nothing listens at {url} ({exchange.problem})")
+                raise NothingListensError(
+                    either(
+                        f"{url} 上没有服务（{exchange.problem}）",
+                        f"nothing listens at {url} ({exchange.problem})",
+                    )
+                )
             # The last poll may be late only because little time was left: keep the earlier problem.
             problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))
     raise ServiceNotReadyError(
-        f"GET {url}/ gave no HTTP 200 within {limit:g} s (last: {problem}); is the service running?"
+        either(
+            f"GET {url}/ 在 {limit:g} 秒内没有给出 HTTP 200（最后一次：{problem}）；服务在运行吗？",
+            f"GET {url}/ gave no HTTP 200 within {limit:g} s (last: {problem}); "
+            "is the service running?",
+        )
     )
 
 
@@ -157,7 +174,10 @@ def _health(body: bytes, seconds: float) -> Health:
     if isinstance(reply, dict) and "status" in reply:
         status = reply["status"]
         return Health(status, "batch" if status == "batch" else "serial", seconds)
-    warning = 'GET / says no status: {"status": "batch"} would let all questions go in one call'
+    warning = either(
+        'GET / 没有给出 status：给 {"status": "batch"} 才会一次发送全部问题',
+        'GET / says no status: {"status": "batch"} would let all questions go in one call',
+    )
     return Health(None, "serial", seconds, [warning])
 
 
@@ -175,7 +195,10 @@ async def _ask_batch(
         return Replies("batch", answers, times, exchange.seconds, missing, failure, list(warnings))
 
     if exchange.late:
-        return replies([], f"the batch was not answered within {limit:g} s")
+        late = either(
+            f"这一批在 {limit:g} 秒内没有答完", f"the batch was not answered within {limit:g} s"
+        )
+        return replies([], late)
     if exchange.problem:
         return replies([], f"POST /predict: {exchange.problem}")
     response, problem = _response_field(exchange.body)
@@ -190,12 +213,18 @@ async def _ask_batch(
     on_reply(count)
     if len(response) < count:
         missing = count - len(response)
-        return replies(
-            response, None, f"{missing} answers are missing at the end, counted as empty"
+        told = either(
+            f"末尾缺 {missing} 个回答，按空回答计",
+            f"{missing} answers are missing at the end, counted as empty",
         )
+        return replies(response, None, told)
     if len(response) > count:
         extra = len(response) - count
-        return replies(response, None, f"{extra} answers more than questions, ignored")
+        told = either(
+            f"回答比问题多 {extra} 个，多的不计",
+            f"{extra} answers more than questions, ignored",
+        )
+        return replies(response, None, told)
     return replies(response, None)
 
 
@@ -221,7 +250,9 @@ async def _ask_serial(
             answers.append(answer)
             seconds.append(exchange.seconds)
             if exchange.late:
-                problem = f"not answered within {limit:g} s in total"
+                problem = either(
+                    f"总共 {limit:g} 秒内没有答到", f"not answered within {limit:g} s in total"
+                )
                 problems.setdefault(problem, []).extend(range(number, len(questions) + 1))
                 break
             if problem:
@@ -231,7 +262,10 @@ async def _ask_serial(
     warnings = [f"{_numbered(numbers)}: {problem}" for problem, numbers in problems.items()]
     failure = None
     if questions and unanswered == len(questions):
-        failure = f"no question got a usable reply ({next(iter(problems))})"
+        first = next(iter(problems))
+        failure = either(
+            f"没有一题得到可用的回复（{first}）", f"no question got a usable reply ({first})"
+        )
     return Replies(
         "serial",
         padded(answers, len(questions)),
@@ -262,7 +296,11 @@ async def _exchange(
         seconds = time.perf_counter() - start
     except (asyncio.TimeoutError, TimeoutError):
         seconds = time.perf_counter() - start
-        return _Exchange(seconds, problem=f"no reply within {limit:.3g} s", late=True)
+        return _Exchange(
+            seconds,
+            problem=either(f"{limit:.3g} 秒内没有回复", f"no reply within {limit:.3g} s"),
+            late=True,
+        )
     except httpx.HTTPError as error:
         seconds = time.perf_counter() - start
         problem = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -288,10 +326,16 @@ def _response_field(body: bytes) -> tuple[Any, str | None]:
     reply = _parsed(body)
     if not isinstance(reply, dict):
         start = body[:60].decode("utf-8", "replace")
-        return None, f"the reply is no JSON object (it begins {start!r})"
+        return None, either(
+            f"回复不是 JSON 对象（开头是 {start!r}）",
+            f"the reply is no JSON object (it begins {start!r})",
+        )
     if "response" not in reply:
-        names = ", ".join(map(repr, list(reply)[:5])) or "nothing"
-        return None, f'the reply has no field "response" (it has {names})'
+        names = ", ".join(map(repr, list(reply)[:5])) or either("什么也没有", "nothing")
+        return None, either(
+            f'回复里没有字段 "response"（有 {names}）',
+            f'the reply has no field "response" (it has {names})',
+        )
     return reply["response"], None
 
 
@@ -313,4 +357,6 @@ def _numbered(numbers: Sequence[int]) -> str:
     """'question 3' or 'questions 3, 4, 5, 6, 7 and 20 more', counted from 1."""
     named = ", ".join(map(str, numbers[:_NAMED_QUESTIONS]))
     more = len(numbers) - _NAMED_QUESTIONS
+    if language() == "zh":
+        return f"第 {named} 题" + (f"，另有 {more} 题" if more > 0 else "")
     return f"question{'s' * (len(numbers) > 1)} {named}" + (f" and {more} more" if more > 0 else "")

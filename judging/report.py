@@ -19,13 +19,52 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from common.language import either, language
 from judging import scoring
 from judging.conclusion import conclude
 from judging.judge import Judgement, Result
 from judging.scoring import Scores
 
-DEMO_NOTE = "demo model / 演示模型: scores show the flow, not quality"
+LABELS = {
+    "accuracy (judge)": "准确率（评测机）",
+    "characters/s (judge)": "字符/秒（评测机）",
+    "± standard error": "± 标准误差",
+    "ceiling of the set": "题集的上限",
+    "accuracy / ceiling": "准确率 / 上限",
+    "echoing the question": "复述问题",
+    "counted words: precision": "计分的词：查准",
+    "counted words: recall": "计分的词：查全",
+    "Chinese-aware ROUGE-L": "计入中文的 ROUGE-L",
+    "questions": "题数",
+    "characters": "字符",
+    "POST seconds": "POST 秒数",
+    "slowest call, s": "最慢的一次调用，秒",
+    "tokens/s": "词元/秒",
+    "unanswered": "没有回答",
+    "empty": "空回答",
+    "look cut": "像是被截断",
+    "over-long": "过长",
+}
 
+IN_CHINESE = {
+    "accuracy": "每题 ROUGE-L F1 的平均值，按评测机的算法（jieba 分词后用空格连接）；"
+    "只计英文词和数字，汉字不计；提交失败时为 0",
+    "speed": "所有回答的字符数 ÷ 所有 POST 调用的秒数，按评测机的算法；提交失败时为 0",
+    "stderr": "准确率在这份题集各题上的标准误差",
+    "ceiling": "每个回答都与参考答案相同时的准确率：参考答案里有计分词的题所占的比例",
+    "of_ceiling": "准确率 ÷ 上限",
+    "echo": "把问题原样当作回答时的准确率",
+    "precision": "回答里计分的词有多少按顺序出现在参考答案里，各题平均",
+    "recall": "参考答案里计分的词有多少按顺序出现在回答里，各题平均",
+    "chinese": "以单个汉字和 [a-z0-9] 连写为单位的 ROUGE-L F1，各题平均",
+    "tokens_per_second": "所有回答的词元数（按给定的分词器）÷ 同样的秒数",
+    "unanswered": "没有得到可用回复的题",
+    "empty": "没有可见字符的回答",
+    "looks_cut": f"不少于 {scoring.CUT_MIN_CHARACTERS} 个字符、参考答案有结束标点而它没有、"
+    "或代码块没有闭合的回答（猜测）",
+    "over_long": f"超过参考答案 {scoring.OVER_LONG_RATIO:g} 倍再加 "
+    f"{scoring.OVER_LONG_EXTRA} 个字符的回答",
+}
 DEFINITIONS = {
     "accuracy": "mean ROUGE-L F1 over jieba words joined by spaces, as the judge computes it; only "
     "Latin words and numbers count, Chinese characters do not; 0 when the submission fails",
@@ -47,6 +86,13 @@ DEFINITIONS = {
     "over_long": f"answers over {scoring.OVER_LONG_RATIO:g} times their reference's characters "
     f"and {scoring.OVER_LONG_EXTRA} more",
 }
+
+
+def demo_note() -> str:
+    """What stands beside every score of a demo model."""
+    return either(
+        "演示模型：分数只说明流程走通，不代表质量", "demo model: scores show the flow, not quality"
+    )
 
 
 def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
@@ -88,12 +134,12 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "conditions": asdict(judgement.conditions),
         "deviations": judgement.deviations,
         "demo": bool(model.get("demo")),
-        "note": DEMO_NOTE if model.get("demo") else "",
-        "model": str(model.get("name") or "unknown (the service has no GET /info)"),
+        "note": demo_note() if model.get("demo") else "",
+        "model": str(model.get("name") or _unknown_model()),
         "manifest_chain": manifest_chain(model.get("manifest")),
         "testsets": sets,
         "total": _numbers(results, together, tokenizer),
-        "definitions": DEFINITIONS,
+        "definitions": either(IN_CHINESE, DEFINITIONS),
         "versions": _versions("jieba", "rouge-score"),
         "info": judgement.info,
     }
@@ -127,7 +173,7 @@ def table(told: dict[str, Any]) -> Group:
     and below what explains them."""
     columns = [*told["testsets"]]
     if len(columns) > 1:
-        columns.append({"name": "total", **told["total"]})
+        columns.append({"name": either("合计", "total"), **told["total"]})
     grid = Table()
     grid.add_column("")
     for column in columns:
@@ -137,7 +183,7 @@ def table(told: dict[str, Any]) -> Group:
         if all(column[key] is None for column in columns):
             return
         cells = ["–" if column[key] is None else form.format(column[key]) for column in columns]
-        grid.add_row(label, *cells, style=style)
+        grid.add_row(either(LABELS[label], label), *cells, style=style)
 
     row("accuracy (judge)", "accuracy", "bold")
     row("characters/s (judge)", "speed", "bold", "{:,.1f}")
@@ -162,10 +208,10 @@ def table(told: dict[str, Any]) -> Group:
     note = [Text(told["note"], style="bold yellow")] if told["note"] else []
     said = told["conclusion"]
     style = "bold red" if told["failures"] else "bold"
-    conclusion = [Text(said["zh"], style=style), Text(said["en"])]
+    conclusion = Text(said[language()], style=style)
     # A command is one line to copy, however narrow the terminal.
     command = Text(f"  {said['command']}", no_wrap=True, overflow="ignore")
-    return Group(Text(_title(told)), *note, *conclusion, command, grid)
+    return Group(Text(_title(told)), *note, conclusion, command, grid)
 
 
 def write_report(told: dict[str, Any], rows: Sequence[dict[str, Any]], out: Path) -> Path:
@@ -252,7 +298,7 @@ def _sections(result: Result) -> list[dict[str, Any]]:
     means = {name: scoring.combine(items) for name, items in members.items()}
     return [
         {
-            "name": name or "(no section)",
+            "name": name or either("（无章节）", "(no section)"),
             "questions": len(scores.items),
             "accuracy": scores.accuracy,
             "ceiling": scores.ceiling,
@@ -272,8 +318,13 @@ def _ready(judgement: Judgement) -> str:
     startup = (judgement.info or {}).get("startup")
     seconds = startup.get("ready_seconds") if isinstance(startup, dict) else None
     if isinstance(seconds, int | float):
-        return f"ready {seconds:.1f} s after its start"
-    return f"waited for {judgement.health.seconds:.1f} s"
+        return either(f"启动 {seconds:.1f} 秒后就绪", f"ready {seconds:.1f} s after its start")
+    waited = judgement.health.seconds
+    return either(f"等了 {waited:.1f} 秒", f"waited for {waited:.1f} s")
+
+
+def _unknown_model() -> str:
+    return either("未知（服务没有 GET /info）", "unknown (the service has no GET /info)")
 
 
 def _model_dir(judgement: Judgement) -> str | None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from common.language import either
 from common.pairs import PairFile, refused, spots
 from common.read_pairs import read_pairs
 
@@ -17,18 +18,29 @@ def read_testset(path: str | Path) -> PairFile:
     found = read_pairs(path)
     talks = [pair.where for pair in found.pairs if pair.history]
     if talks:
-        reason = (
+        reason = either(
+            "带前文对话的问题没法问：评测机每题只发一段文字；把问题写完整，或去掉这一行",
             "a question with a talk before it cannot be asked, since the judge sends one text a "
-            "question; write the question so that it stands alone, or take the row out"
+            "question; write the question so that it stands alone, or take the row out",
         )
         raise refused(found.path, ((place, reason) for place in talks))
     warnings = list(found.warnings)
     if unwanted := [pair.where for pair in found.pairs if not pair.learn]:
-        warnings.append(f"{spots(unwanted)}: its answer has weight 0, so it is no reference")
+        where = spots(unwanted)
+        warnings.append(
+            either(
+                f"{where}：回答的权重是 0，不能当参考答案",
+                f"{where}: its answer has weight 0, so it is no reference",
+            )
+        )
     # A service with the book at hand puts passages before the question by itself.
     asked = [pair.alone for pair in found.pairs if pair.learn]
     if systems := [pair.where for pair in asked if pair.system]:
+        where = spots(systems)
         warnings.append(
-            f"{spots(systems)}: its system message is not asked; the service has its own"
+            either(
+                f"{where}：它的系统提示不会发送；服务用自己的",
+                f"{where}: its system message is not asked; the service has its own",
+            )
         )
     return replace(found, pairs=asked, warnings=warnings)

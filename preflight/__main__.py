@@ -18,6 +18,7 @@ from rich.console import Console
 
 from common.device_table import KEYS
 from common.facts import JUDGES_DEVICE
+from common.language import either
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from preflight.check import Submission, check
@@ -68,7 +69,7 @@ def main(
         offline=offline,
     )
     try:
-        with told.status("preflight"):
+        with told.status(either("提交前检查", "preflight")):
             found = check(what)
         show(found, device.value)
         write(out, found, device.value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.device_table import device
+from common.language import either
 from judging.testset import read_testset
 from preflight import budgets
 from preflight.lines import Line
@@ -50,7 +51,12 @@ def check(what: Submission) -> Found:
     given cannot be read.
     """
     if what.model_dir and not what.model_dir.is_dir():
-        raise ModelError(f"--model-dir {what.model_dir}: no such directory")
+        raise ModelError(
+            either(
+                f"--model-dir {what.model_dir}：没有这个目录",
+                f"--model-dir {what.model_dir}: no such directory",
+            )
+        )
     works = [workload_of(read_testset(path)) for path in what.testsets] or recorded_workloads()
     with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:
         folder = Path(scratch) / "checkout"
@@ -79,6 +85,9 @@ def _rehearsal(
 ) -> list[Line]:
     chosen = list(testsets) or sorted((repository / "data" / "sample").glob("testset_*.docx"))
     if not chosen:
-        why = "no test set given, and none in data/sample"
-        return [Line("rehearsal", "test sets", "unknown", "none", why=why)]
+        why = either(
+            "没有给测试集，data/sample 里也没有", "no test set given, and none in data/sample"
+        )
+        what = either("测试集", "test sets")
+        return [Line("rehearsal", what, "unknown", either("没有", "none"), why=why)]
     return rehearse(checkout.directory, model_dir, chosen, checkout.environment)

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from common.manifest import MANIFEST_NAME, Manifest, file_record, read_manifest
+from common.language import either
+from common.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    ManifestError,
+    file_record,
+    read_manifest,
+)
 from common.model_files import WEIGHTS, file_sizes, model_files_problems, weight_bytes
 from common.model_shape import (
     Hub,
@@ -38,7 +43,10 @@ class HubError(ModelError):
     def __init__(self, model_id: str, why: str):
         words = ("no such model", "access token", "manifest", "cannot be served")
         self.certain = any(word in why for word in words)
-        away = f"the hub was not reached, so {model_id} was not looked up: try again with a network"
+        away = either(
+            f"连不上模型站，{model_id} 没有查：有网络时再试",
+            f"the hub was not reached, so {model_id} was not looked up: try again with a network",
+        )
         super().__init__(why if self.certain else away)
 
 
@@ -73,24 +81,42 @@ def chosen_model(
     if directory:
         if problems := model_files_problems(directory):
             why = "; ".join(problems)
-            return None, [Line("model", str(directory), "fail", "cannot be served", why=why)]
+            return None, [Line("model", str(directory), "fail", _unservable(), why=why)]
         model, lines = from_directory(directory), [_compared(checkout, directory, offline)]
         if model.demo:
-            why = "it shows the flow and knows only the sample book: do not submit it"
-            lines.append(Line("model", str(directory), "warn", "a demo model", why=why))
+            why = either(
+                "它只演示流程，只认识示例教材：不要提交",
+                "it shows the flow and knows only the sample book: do not submit it",
+            )
+            figure = either("演示模型", "a demo model")
+            lines.append(Line("model", str(directory), "warn", figure, why=why))
         return model, lines
     if config:
         return from_config(config, precision), []
     if offline or not checkout.model_id:
-        why = "--offline" if checkout.model_id else "the Dockerfile names no MODEL_ID"
-        return None, [
-            Line("model", checkout.model_id or "none", "unknown", "not looked up", why=why)
-        ]
+        why = "--offline" if checkout.model_id else _not_named()
+        what, figure = (
+            checkout.model_id or either("没有", "none"),
+            either("没有查", "not looked up"),
+        )
+        return None, [Line("model", what, "unknown", figure, why=why)]
     try:
         return from_hub(checkout), []
     except HubError as error:
         state: State = "fail" if error.certain else "unknown"
-        return None, [Line("model", checkout.model_id, state, "not fetched", why=str(error))]
+        return None, [Line("model", checkout.model_id, state, _not_fetched(), why=str(error))]
+
+
+def _unservable() -> str:
+    return either("不能用来服务", "cannot be served")
+
+
+def _not_fetched() -> str:
+    return either("没有取到", "not fetched")
+
+
+def _not_named() -> str:
+    return either("Dockerfile 没有写 MODEL_ID", "the Dockerfile names no MODEL_ID")
 
 
 def _compared(checkout: Checkout, directory: Path, offline: bool) -> Line:
@@ -98,18 +124,28 @@ def _compared(checkout: Checkout, directory: Path, offline: bool) -> Line:
 
     Their manifests may differ: they say where files came from, and are no part of an answer.
     """
-    what, named = "the Dockerfile's", f"{checkout.model_id}@{checkout.revision}"
+    what = either("Dockerfile 里的", "the Dockerfile's")
+    named = f"{checkout.model_id}@{checkout.revision}"
     if not checkout.model_id:
-        why = f"the Dockerfile names no MODEL_ID, so it was not compared with {directory}"
-        return Line("model", what, "unknown", "not named", why=why)
+        compared = either(
+            f"，没有与 {directory} 比较", f", so it was not compared with {directory}"
+        )
+        why = f"{_not_named()}{compared}"
+        return Line("model", what, "unknown", either("没有写", "not named"), why=why)
     if offline:
-        why = f"--offline: not compared with {directory}; is that what you uploaded there?"
+        why = either(
+            f"--offline：没有与 {directory} 比较；你上传的就是它吗？",
+            f"--offline: not compared with {directory}; is that what you uploaded there?",
+        )
         return Line("model", what, "warn", named, why=why)
     try:
         there = _files(hub_plan(checkout))
         here = _files(_plan(checkout.directory, "--from", str(directory.resolve())))
     except HubError as error:
-        why = f"{error}; so it was not compared with {directory}"
+        why = either(
+            f"{error}；所以没有与 {directory} 比较",
+            f"{error}; so it was not compared with {directory}",
+        )
         return Line("model", what, "fail" if error.certain else "warn", named, why=why)
     differing = [
         path
@@ -117,12 +153,17 @@ def _compared(checkout: Checkout, directory: Path, offline: bool) -> Line:
         if path not in there or path not in here or not _same(there[path], directory / path)
     ]
     if not differing:
-        why = f"the same {len(here)} files as in {directory}"
+        why = either(
+            f"与 {directory} 里的 {len(here)} 个文件相同",
+            f"the same {len(here)} files as in {directory}",
+        )
         return Line("model", what, "ok", named, why=why)
     told = ", ".join(differing[:3]) + (" …" if len(differing) > 3 else "")
-    why = (
+    why = either(
+        f"与这里检查的 {directory} 不是同一个模型：{told} 不同。"
+        "先上传它（bash run.sh train upload），再把 MODEL_ID 和 MODEL_REVISION 写进 Dockerfile",
         f"another model than {directory}, which is looked at here: {told} differ. Upload it "
-        "(bash run.sh train upload) and write MODEL_ID and MODEL_REVISION into the Dockerfile"
+        "(bash run.sh train upload) and write MODEL_ID and MODEL_REVISION into the Dockerfile",
     )
     return Line("model", what, "warn", named, why=why)
 
@@ -144,7 +185,12 @@ def from_directory(directory: Path) -> Model:
     sizes = file_sizes(directory)
     weights = weight_bytes(sizes)
     if not weights:
-        raise ModelError(f"{directory}: no weights in it ({', '.join(WEIGHTS)})")
+        known = ", ".join(WEIGHTS)
+        raise ModelError(
+            either(
+                f"{directory}：里面没有权重（{known}）", f"{directory}: no weights in it ({known})"
+            )
+        )
     shape, problem = None, ""
     try:
         shape = shape_of(config, str(directory))
@@ -153,11 +199,11 @@ def from_directory(directory: Path) -> Model:
     total, form = sum(sizes.values()), weights_format(config)
     try:
         manifest = read_manifest(directory)
-    except ValueError as error:
-        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise ModelError(f"{directory / MANIFEST_NAME}: not a manifest ({first})") from error
+    except ManifestError as error:
+        raise ModelError(str(error)) from error
     demo = manifest is not None and _is_demo(manifest)
-    return Model(str(directory), "files on disk", weights, total, form, shape, problem, demo)
+    files = either("磁盘上的文件", "files on disk")
+    return Model(str(directory), files, weights, total, form, shape, problem, demo)
 
 
 def _is_demo(manifest: Manifest) -> bool:
@@ -171,7 +217,7 @@ def from_config(config: Path, precision: Precision) -> Model:
     size, form = shape.weight_bytes(precision), weights_format(read)
     if form == "plain" and precision == "awq":
         form = precision
-    source = f"computed from {config.name}'s dimensions"
+    source = either(f"由 {config.name} 的尺寸算出", f"computed from {config.name}'s dimensions")
     return Model(f"{config.parent.name} in {precision}", source, size, size, form, shape)
 
 
@@ -187,7 +233,8 @@ def from_hub(checkout: Checkout) -> Model:
         shape = shape_of(config, checkout.model_id)
     except ShapeError as error:
         problem = str(error)
-    source = f"file list of {plan['source']}"
+    place = plan["source"]
+    source = either(f"{place} 的文件列表", f"file list of {place}")
     weights = weight_bytes(sizes)
     return Model(checkout.model_id, source, weights, plan["bytes"], form, shape, problem)
 

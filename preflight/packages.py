@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from common.facts import FACTS
+from common.language import either
 from preflight.lines import Line
 
 NO_NETWORK = ("NewConnectionError", "Temporary failure", "Network is unreachable", "ProxyError")
@@ -35,38 +36,59 @@ def package_lines(
     when they were not measured."""
     requirements = checkout / "requirements.txt"
     if not requirements.is_file():
-        line = Line("repository", "requirements.txt", "note", "none", why="nothing to install")
+        figure, why = either(("没有", "没有要装的"), ("none", "nothing to install"))
+        line = Line("repository", "requirements.txt", "note", figure, why=why)
         return [line], (0, 0.0)
     untouchable = set(FACTS["base_image"]["untouchable"])
     named = {n: line for n, line in names_in(requirements).items() if n in untouchable}
     if named:
-        told = ", ".join(f"{name} (line {line})" for name, line in named.items())
-        return [_replaced(f"requirements.txt names {told}", len(named))], None
+        told = ", ".join(
+            either(f"{name}（第 {line} 行）", f"{name} (line {line})")
+            for name, line in named.items()
+        )
+        why = either(f"requirements.txt 写了 {told}", f"requirements.txt names {told}")
+        return [_replaced(why, len(named))], None
     if offline:
-        why = "--offline: only the names in the file were looked at, not what they pull in"
-        return [Line("repository", "requirements.txt", "unknown", "not resolved", why=why)], None
+        figure, why = either(
+            ("没有解析", "--offline：只看了文件里的名字，没有看它们会带来什么"),
+            (
+                "not resolved",
+                "--offline: only the names in the file were looked at, not what they pull in",
+            ),
+        )
+        return [Line("repository", "requirements.txt", "unknown", figure, why=why)], None
     problem, resolved, measured = _install(requirements, scratch)
     if problem and any(sign in problem for sign in NO_NETWORK):
-        line = Line("repository", "requirements.txt", "unknown", "pip has no network", why=problem)
+        figure = either("pip 没有网络", "pip has no network")
+        line = Line("repository", "requirements.txt", "unknown", figure, why=problem)
         return [line], None
     if problem:
-        why = f"pip, for Python {FACTS['base_image']['python']}: {problem}"
-        return [
-            Line("repository", "requirements.txt", "fail", "cannot be installed", why=why)
-        ], None
+        version = FACTS["base_image"]["python"]
+        why = either(
+            f"pip，按 Python {version}：{problem}", f"pip, for Python {version}: {problem}"
+        )
+        figure = either("装不上", "cannot be installed")
+        return [Line("repository", "requirements.txt", "fail", figure, why=why)], None
     pulled = {name: version for name, version in resolved.items() if name in untouchable}
     if pulled:
         told = ", ".join(f"{name} {version}" for name, version in pulled.items())
-        return [_replaced(f"its requirements pull in {told}", len(pulled))], measured
-    why = f"resolved for Python {FACTS['base_image']['python']}: " + ", ".join(
+        why = either(f"它要的包会带来 {told}", f"its requirements pull in {told}")
+        return [_replaced(why, len(pulled))], measured
+    version = FACTS["base_image"]["python"]
+    why = either(f"按 Python {version} 解析：", f"resolved for Python {version}: ") + ", ".join(
         f"{name} {version}" for name, version in resolved.items()
     )
-    return [Line("repository", "requirements.txt", "ok", "0 replaced", "0", "", why)], measured
+    figure = either("替换 0 个", "0 replaced")
+    return [Line("repository", "requirements.txt", "ok", figure, "0", "", why)], measured
 
 
 def _replaced(why: str, count: int) -> Line:
-    why += ": the image's own, built for MetaX, would be replaced; take it out"
-    return Line("repository", "requirements.txt", "fail", f"{count} replaced", "0", "", why)
+    why += either(
+        "：镜像里为沐曦构建的会被换掉；请去掉它",
+        ": the image's own, built for MetaX, would be replaced; take it out",
+    )
+    figure = either(f"替换 {count} 个", f"{count} replaced")
+    return Line("repository", "requirements.txt", "fail", figure, "0", "", why)
 
 
 def _install(

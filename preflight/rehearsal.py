@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.service_process import ServiceError, ServiceProcess, running
 from judging.conclusion import standing
 from judging.judge import Conditions, Judgement, judge
@@ -52,11 +53,14 @@ def rehearse(
     ) as rehearsal:
         rehearsal.process.wait()
         why = rehearsal.last_error()
-    network = "cut: a network namespace with the loopback only" if cut else "open: not allowed here"
-    lines.append(Line(AREA, "network", "ok" if cut else "note", network))
+    network = either(
+        "断网：只有本机回环" if cut else "没有断网：这里不允许",
+        "cut: a network namespace with the loopback only" if cut else "open: not allowed here",
+    )
+    lines.append(Line(AREA, either("网络", "network"), "ok" if cut else "note", network))
     if not out.is_file():
-        figure = "the rehearsal ended without a result"
-        return [*lines, Line(AREA, "service", "fail", figure, why=why)]
+        figure = either("彩排没有给出结果就结束了", "the rehearsal ended without a result")
+        return [*lines, Line(AREA, either("服务", "service"), "fail", figure, why=why)]
     return lines + [Line(**line) for line in json.loads(out.read_text(encoding="utf-8"))]
 
 
@@ -76,7 +80,9 @@ def _place_model(checkout: Path, model: Path) -> Line:
     )
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     state = "fail" if done.returncode else "ok"
-    return Line(AREA, "model", state, amount(time.perf_counter() - start, "s"), why=last)
+    return Line(
+        AREA, either("模型", "model"), state, amount(time.perf_counter() - start, "s"), why=last
+    )
 
 
 def _run(checkout: Path, testsets: Sequence[Path], environment: dict[str, str]) -> list[Line]:
@@ -91,10 +97,11 @@ def _run(checkout: Path, testsets: Sequence[Path], environment: dict[str, str]) 
             except (ServiceError, ServiceNotReadyError) as error:
                 what = str(error)
                 if isinstance(error, ServiceError):
-                    what = f"the service {error.reason}"
-                why = f"{what}; its log says: {service.last_error()}"
-                limit = amount(HEALTH_LIMIT_S, "s")
-                lines.append(Line(AREA, f"{mode}: health", "fail", "not ready", limit, "", why))
+                    what = either(f"服务{error.reason}", f"the service {error.reason}")
+                said, limit = service.last_error(), amount(HEALTH_LIMIT_S, "s")
+                why = either(f"{what}；它的日志说：{said}", f"{what}; its log says: {said}")
+                figure = either("没有就绪", "not ready")
+                lines.append(Line(AREA, _health(mode), "fail", figure, limit, "", why))
                 continue
         served = mode == (environment.get("SERVE_MODE") or MODES[0])
         lines += _lines(judgement, mode, waited, served)
@@ -105,29 +112,48 @@ def _lines(judgement: Judgement, mode: str, waited: float, served: bool) -> Iter
     """waited: seconds until the port was open. served: whether the image serves this mode."""
     health = judgement.health
     seconds = waited + health.seconds
-    yield at_most(AREA, f"{mode}: health", seconds, HEALTH_LIMIT_S, "s", "measured here")
+    here = either("在这里测得", "measured here")
+    yield at_most(AREA, _health(mode), seconds, HEALTH_LIMIT_S, "s", here)
     if health.mode != mode:
-        why = f"GET / said {health.status!r}, which the judge takes for {health.mode}"
+        why = either(
+            f"GET / 给出 {health.status!r}，评测机当作 {health.mode}",
+            f"GET / said {health.status!r}, which the judge takes for {health.mode}",
+        )
         yield Line(AREA, f"{mode}: status", "fail", health.mode, mode, "", why)
-    demo = " (demo model: shows the flow only)" if _is_demo(judgement.info) else ""
+    demo = ""
+    if _is_demo(judgement.info):
+        demo = either("（演示模型：只说明流程）", " (demo model: shows the flow only)")
     for result in judgement.results:
         name, replies, scores = result.testset.name, result.replies, result.scores
-        yield at_most(
-            AREA, f"{mode}: {name}", replies.total_seconds, PREDICT_LIMIT_S, "s",
-            f"{len(result.questions)} questions, measured here",
-        )  # fmt: skip
+        count = len(result.questions)
+        why = either(f"{count} 题，{here}", f"{count} questions, {here}")
+        yield at_most(AREA, f"{mode}: {name}", replies.total_seconds, PREDICT_LIMIT_S, "s", why)
         faults = ([replies.failure] if replies.failure else []) + replies.warnings
-        right = f"{len(result.questions)} answers for {len(result.questions)} questions"
         state = "fail" if faults else "ok"
-        figure = f"{len(faults)} faults" if faults else right
-        yield Line(AREA, f"{mode}: {name}, replies", state, figure, "0", "", "; ".join(faults))
+        figure = either(f"{count} 题 {count} 个回答", f"{count} answers for {count} questions")
+        if faults:
+            figure = either(f"{len(faults)} 处错误", f"{len(faults)} faults")
+        what = either(f"{mode}: {name}，回复", f"{mode}: {name}, replies")
+        yield Line(AREA, what, state, figure, "0", "", "; ".join(faults))
         speed = result.characters / replies.total_seconds if replies.total_seconds else 0.0
-        figure = f"accuracy {scores.accuracy:.3f}, {speed:,.0f} characters/s"
-        why = f"{standing(scores).english}; ceiling {scores.ceiling:.3f}; speed of this machine"
+        figure = either(
+            f"准确率 {scores.accuracy:.3f}，{speed:,.0f} 字符/秒",
+            f"accuracy {scores.accuracy:.3f}, {speed:,.0f} characters/s",
+        )
+        stands = standing(scores)
+        why = either(
+            f"{stands.chinese}；上限 {scores.ceiling:.3f}；速度是这台机器的",
+            f"{stands.english}; ceiling {scores.ceiling:.3f}; speed of this machine",
+        )
         # One warning for a model, not one for each mode.
         below = served and not replies.failure and scores.accuracy < (scores.echo or 0.0)
         state = "warn" if below else "note"
-        yield Line(AREA, f"{mode}: {name}, score", state, figure, "", "", why + demo)
+        what = either(f"{mode}: {name}，得分", f"{mode}: {name}, score")
+        yield Line(AREA, what, state, figure, "", "", why + demo)
+
+
+def _health(mode: str) -> str:
+    return either(f"{mode}: 启动", f"{mode}: health")
 
 
 def _is_demo(info: Any) -> bool:

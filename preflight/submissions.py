@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from common.language import either
 from preflight.dockerfile_reader import DockerfileError, read_dockerfile
 
 LAST = Path("report/preflight.json")  # where the preflight writes, and `add` looks
@@ -113,7 +114,9 @@ def add(
     """Record an attempt, before its result is known: a prediction made later is none."""
     submissions = _read(log)
     if len(submissions) >= ATTEMPTS:
-        _stop(f"all {ATTEMPTS} attempts are in {log}")
+        _stop(
+            either(f"{log} 里已有全部 {ATTEMPTS} 次提交", f"all {ATTEMPTS} attempts are in {log}")
+        )
     name = _commit(commit)
     told = _preflight(preflight, name)
     if model is None:
@@ -132,9 +135,14 @@ def add(
         note=note,
     )
     write_log(log, [*submissions, entry])
+    named, verdict = _model(entry) or either("未知", "unknown"), _verdict(entry)
     typer.echo(
-        f"attempt {entry.number} of {ATTEMPTS}: commit {name}, model {_model(entry) or 'unknown'}, "
-        f"preflight {_verdict(entry)}. To take it back: bash run.sh submissions undo"
+        either(
+            f"第 {entry.number} 次提交（共 {ATTEMPTS} 次）：提交号 {name}，模型 {named}，"
+            f"提交前检查{verdict}。要撤回：bash run.sh submissions undo",
+            f"attempt {entry.number} of {ATTEMPTS}: commit {name}, model {named}, "
+            f"preflight {verdict}. To take it back: bash run.sh submissions undo",
+        )
     )
 
 
@@ -150,11 +158,13 @@ def result(
     submissions = _read(log)
     entry = _attempt(submissions, number, log)
     if failed is None and accuracy is None and speed is None:
-        _stop("give --accuracy, --speed or --failed")
+        _stop(
+            either("请给 --accuracy、--speed 或 --failed", "give --accuracy, --speed or --failed")
+        )
     entry.failed = failed
     entry.result = None if failed else Numbers(accuracy=accuracy, speed=speed)
     write_log(log, submissions)
-    typer.echo(f"attempt {number}: recorded")
+    typer.echo(either(f"第 {number} 次提交：已记录", f"attempt {number}: recorded"))
 
 
 @app.command()
@@ -167,16 +177,29 @@ def undo(
     """Take back an attempt's result; where it has none, the attempt itself, if it is the last."""
     submissions = _read(log)
     if not submissions:
-        _stop(f"no attempt in {log}")
+        _stop(either(f"{log} 里没有提交", f"no attempt in {log}"))
     entry = _attempt(submissions, number or submissions[-1].number, log)
     if entry.result or entry.failed:
         entry.result = entry.failed = None
-        typer.echo(f"attempt {entry.number}: its result is taken back, it waits again")
+        typer.echo(
+            either(
+                f"第 {entry.number} 次提交：撤回了结果，又在等待",
+                f"attempt {entry.number}: its result is taken back, it waits again",
+            )
+        )
     elif entry is submissions[-1]:
         submissions.pop()
-        typer.echo(f"attempt {entry.number} is taken back")
+        typer.echo(
+            either(f"撤回了第 {entry.number} 次提交", f"attempt {entry.number} is taken back")
+        )
     else:
-        _stop(f"attempt {entry.number} has no result, and only the last attempt can be taken back")
+        _stop(
+            either(
+                f"第 {entry.number} 次提交没有结果，而只有最后一次提交能撤回",
+                f"attempt {entry.number} has no result, and only the last attempt can be taken "
+                "back",
+            )
+        )
     write_log(log, submissions)
 
 
@@ -185,9 +208,11 @@ def show(log: LogOption = LOG) -> None:
     """Prediction against outcome, and the attempts left."""
     submissions = _read(log)
     table = Table()
-    for heading in ("#", "pushed", "commit", "model", "settings", "preflight"):
+    en = ("#", "pushed", "commit", "model", "settings", "preflight")
+    for heading in either(("#", "推送", "提交号", "模型", "设置", "提交前检查"), en):
         table.add_column(heading, overflow="fold")
-    for heading in ("accuracy: predicted", "judge", "speed: predicted", "judge", "outcome"):
+    en = ("accuracy: predicted", "judge", "speed: predicted", "judge", "outcome")
+    for heading in either(("准确率：预测", "评测", "速度：预测", "评测", "结果"), en):
         table.add_column(heading, justify="right", overflow="fold")
     for item in submissions:
         table.add_row(*_cells(item))
@@ -200,16 +225,24 @@ def show(log: LogOption = LOG) -> None:
     ]
     if missed:
         mean = sum(missed) / len(missed)
-        console.print(f"judge minus prediction, accuracy: {mean:+.3f} on average of {len(missed)}")
-    console.print(f"{ATTEMPTS - len(submissions)} of {ATTEMPTS} attempts left")
+        console.print(
+            either(
+                f"准确率，评测减预测：{len(missed)} 次平均 {mean:+.3f}",
+                f"judge minus prediction, accuracy: {mean:+.3f} on average of {len(missed)}",
+            )
+        )
+    left = ATTEMPTS - len(submissions)
+    console.print(
+        either(f"共 {ATTEMPTS} 次提交，还剩 {left} 次", f"{left} of {ATTEMPTS} attempts left")
+    )
 
 
 def _cells(item: Submission) -> list[str]:
-    outcome = "waiting"
+    outcome = either("等待中", "waiting")
     if item.failed:
-        outcome = f"failed: {item.failed}"
+        outcome = either(f"失败：{item.failed}", f"failed: {item.failed}")
     elif item.result:
-        outcome = "judged"
+        outcome = either("已评", "judged")
     got = item.result or Numbers()
     settings = " ".join(f"{name}={value}" for name, value in item.settings.items())
     return [
@@ -224,13 +257,18 @@ def _model(item: Submission) -> str:
 
 
 def _verdict(item: Submission) -> str:
-    told = {None: "not run", True: "passed", False: "had failures"}[item.preflight_passed]
-    return f"{told}, {item.preflight_warnings} warnings" if item.preflight_warnings else told
+    en = {None: "not run", True: "passed", False: "had failures"}
+    told = either({None: "没有做", True: "通过", False: "有失败项"}, en)[item.preflight_passed]
+    if not (count := item.preflight_warnings):
+        return told
+    return either(f"{told}，{count} 项警告", f"{told}, {count} warnings")
 
 
 def _attempt(submissions: list[Submission], number: int, log: Path) -> Submission:
     found = next((item for item in submissions if item.number == number), None)
-    return found or _stop(f"no attempt {number} in {log}")
+    return found or _stop(
+        either(f"{log} 里没有第 {number} 次提交", f"no attempt {number} in {log}")
+    )
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -240,7 +278,11 @@ def _number(value: float | None, digits: int) -> str:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        _stop(f"--settings {text!r}: expected NAME=VALUE")
+        _stop(
+            either(
+                f"--settings {text!r}：应写成 名=值", f"--settings {text!r}: expected NAME=VALUE"
+            )
+        )
     return name, value
 
 
@@ -255,13 +297,25 @@ def _preflight(path: Path | None, commit: str) -> dict[str, Any]:
         found = {"passed": bool(told["passed"]), "warnings": told.get("warnings")}
         looked_at = str(told.get("commit"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _stop(f"--preflight {file}: not a preflight's JSON ({error!r})")
+        _stop(
+            either(
+                f"--preflight {file}：不是提交前检查的 JSON（{error!r}）",
+                f"--preflight {file}: not a preflight's JSON ({error!r})",
+            )
+        )
     if looked_at.startswith(commit):
         return found
-    other = f"{file} looked at commit {looked_at[:12]}, not at {commit}"
+    other = either(
+        f"{file} 检查的是提交 {looked_at[:12]}，不是 {commit}",
+        f"{file} looked at commit {looked_at[:12]}, not at {commit}",
+    )
     if path:
         _stop(f"--preflight {other}")
-    typer.secho(f"{other}: not taken. Run bash run.sh preflight first", err=True, fg="yellow")
+    told = either(
+        f"{other}：没有采用。先运行 bash run.sh preflight",
+        f"{other}: not taken. Run bash run.sh preflight first",
+    )
+    typer.secho(told, err=True, fg="yellow")
     return {}
 
 
@@ -274,7 +328,10 @@ def _model_of(commit: str) -> tuple[str | None, str | None]:
             raise DockerfileError(done.stderr.strip())
         arguments = read_dockerfile(done.stdout)[1]
     except DockerfileError as error:
-        typer.secho(f"no model recorded: Dockerfile: {error}", err=True, fg="yellow")
+        told = either(
+            f"没有记下模型：Dockerfile：{error}", f"no model recorded: Dockerfile: {error}"
+        )
+        typer.secho(told, err=True, fg="yellow")
         return None, None
     return arguments.get("MODEL_ID"), arguments.get("MODEL_REVISION")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from common.language import either
 from preflight.check import Found
 from preflight.lines import Line, State
 
@@ -18,6 +19,23 @@ COLOURS: dict[State, str] = {
     "warn": "bold yellow",
     "unknown": "yellow",
     "note": "dim",
+}
+STATES: dict[State, str] = {
+    "ok": "通过",
+    "fail": "失败",
+    "warn": "警告",
+    "unknown": "未知",
+    "note": "说明",
+}
+AREAS = {
+    "repository": "仓库",
+    "model": "模型",
+    "build": "构建",
+    "device": "设备",
+    "health": "启动",
+    "predict": "答题",
+    "memory": "显存",
+    "rehearsal": "彩排",
 }
 LOG_WIDTH = 180  # columns where the output is no terminal, as in a log: enough for every heading
 
@@ -35,19 +53,26 @@ def count(lines: Sequence[Line], state: State) -> int:
 def verdict(lines: Sequence[Line]) -> str:
     """The line under the table."""
     failed, warned = count(lines, "fail"), count(lines, "warn")
-    told = f"{failed} would fail" if failed else "nothing seen that would fail"
+    unknown = count(lines, "unknown")
+    zh = f"{failed} 项会失败" if failed else "没有看到会失败的地方"
+    en = f"{failed} would fail" if failed else "nothing seen that would fail"
     if warned:
-        told = f"{failed} would fail; {warned} warn: read them before you push"
-    return f"{told}; {count(lines, 'unknown')} could not be looked at"
+        zh = f"{failed} 项会失败；{warned} 项警告：推送之前先看"
+        en = f"{failed} would fail; {warned} warn: read them before you push"
+    return either(f"{zh}；{unknown} 项没能检查", f"{en}; {unknown} could not be looked at")
 
 
 def show(found: Found, device: str) -> None:
     """Print the table, and the verdict under it."""
     lines, model = found.lines, found.model
     console = Console(width=None if os.isatty(1) else LOG_WIDTH)
-    name = f"{model.name}, {model.source}" if model else "unknown"
-    table = Table(title=f"Preflight: model {name}; device {device}", title_justify="left")
-    for heading in ("", "what", "figure", "limit", "margin", "why"):
+    name = f"{model.name}, {model.source}" if model else either("未知", "unknown")
+    title = either(
+        f"提交前检查：模型 {name}；设备 {device}", f"Preflight: model {name}; device {device}"
+    )
+    table = Table(title=title, title_justify="left")
+    en = ("", "what", "figure", "limit", "margin", "why")
+    for heading in either(("", "项目", "数值", "限额", "余量", "说明"), en):
         table.add_column(heading, overflow="fold")
     area = ""
     for line in lines:
@@ -55,8 +80,10 @@ def show(found: Found, device: str) -> None:
             table.add_section()
             area = line.area
         colour = COLOURS[line.state]
-        cells = (f"{line.area}: {line.what}", line.figure, line.limit, line.margin, line.why)
-        table.add_row(f"[{colour}]{line.state}[/]", *(cell.replace("[", "\\[") for cell in cells))
+        area_name = either(AREAS.get(line.area, line.area), line.area)
+        cells = (f"{area_name}: {line.what}", line.figure, line.limit, line.margin, line.why)
+        state = either(STATES[line.state], line.state)
+        table.add_row(f"[{colour}]{state}[/]", *(cell.replace("[", "\\[") for cell in cells))
     console.print(table)
     console.print(verdict(lines), style="bold")
 

@@ -9,7 +9,9 @@
 # - no GPU: install requirements/cpu.txt, a full lock with vLLM for the processor.
 # A stamp keeps a second run from installing again until a requirements file changes.
 
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+# The text in the reader's language, as common/language.py chooses it: either ZH EN
+either() { if [ "${KIT_LANGUAGE:-zh}" = en ]; then printf '%s' "$2"; else printf '%s' "$1"; fi; }
+say() { printf '\033[1m==> %s\033[0m\n' "$(either "$1" "${2:-$1}")"; }
 # fail MESSAGE [EXIT_CODE]
 fail() { printf '\033[31m%s\033[0m\n' "$1" >&2; exit "${2:-1}"; }
 
@@ -30,18 +32,21 @@ prepare_environment() {
   elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; then
     kind=gpu
     python=$(find_python 'sys.exit(sys.version_info < (3, 10))' python3.12 python3.11 python3) ||
-      fail "No Python 3.10 or newer with its venv module found: install one, or set PYTHON=…"
+      fail "$(either "没有找到带 venv 模块的 Python 3.10 或更新版本：装一个，或设 PYTHON=…" \
+        "No Python 3.10 or newer with its venv module found: install one, or set PYTHON=…")"
   else
     kind=cpu
     python=$(find_python 'sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' python3.11 python3.12 python3) ||
-      fail "No Python 3.11 or 3.12 with its venv module found: install one, or set PYTHON=…"
+      fail "$(either "没有找到带 venv 模块的 Python 3.11 或 3.12：装一个，或设 PYTHON=…" \
+        "No Python 3.11 or 3.12 with its venv module found: install one, or set PYTHON=…")"
     # vLLM's CPU library is linked against it; without it the import fails with a missing symbol.
     "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null ||
-      fail "libnuma.so.1 is missing, which vLLM needs on a CPU: apt-get install libnuma1"
+      fail "$(either "缺少 libnuma.so.1，CPU 上的 vLLM 需要它：apt-get install libnuma1" \
+        "libnuma.so.1 is missing, which vLLM needs on a CPU: apt-get install libnuma1")"
   fi
   install_once "$kind" "$python"
   for extra in "$@"; do install_once "$extra" "$python"; done
-  say "environment: .venv is ready ($((SECONDS - began)) s)"
+  say "环境：.venv 已就绪（$((SECONDS - began)) 秒）" "environment: .venv is ready ($((SECONDS - began)) s)"
 }
 
 # Installs one set of requirements, unless the stamp of the same files is there.
@@ -55,14 +60,16 @@ install_once() {
   esac
   stamp="$kind $("$python" -V) $(cat "${files[@]}" | sha256sum | cut -c1-16)"
   if [ -x .venv/bin/python ] && grep -qxF "$stamp" .venv/stamps 2>/dev/null; then return; fi
-  say "environment: installing $kind requirements into .venv ($("$python" -V)); the first time takes minutes"
+  say "环境：正在把 $kind 的依赖装进 .venv（$("$python" -V)）；第一次要几分钟" \
+    "environment: installing $kind requirements into .venv ($("$python" -V)); the first time takes minutes"
   case $kind in
     system) make_venv "$python" && see_packages_of "$python" && pip_install -r requirements.txt -r requirements/tools.txt ;;
     gpu) make_venv "$python" && pip_install -r requirements/gpu.txt -r requirements.txt -r requirements/tools.txt ;;
     cpu) make_venv "$python" && pip_install --no-deps -r requirements/cpu.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} ;;
     data | tune) pip_install -r "requirements/$kind.txt" ;;
     dev | retrieval) pip_install --no-deps -r "requirements/$kind.txt" ;;
-  esac || fail "The installation failed; pip's message is above. If pip found no 'torch==…+cpu', set TORCH_INDEX_URL to PyTorch's index of CPU wheels and run again."
+  esac || fail "$(either "安装失败，pip 的信息见上。如果 pip 找不到 torch==…+cpu，把 TORCH_INDEX_URL 设为 PyTorch 的 CPU 轮子索引，再运行一次。" \
+    "The installation failed; pip's message is above. If pip found no 'torch==…+cpu', set TORCH_INDEX_URL to PyTorch's index of CPU wheels and run again.")"
   echo "$stamp" >>.venv/stamps
 }
 

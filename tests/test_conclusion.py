@@ -83,16 +83,20 @@ def test_what_is_next_follows_from_the_score_and_the_model():
     assert failed == "bash run.sh judge http://h:1 'a b.docx'"
 
 
-def test_table_page_and_summary_show_it(tmp_path):
+@pytest.mark.parametrize(("language", "other"), [("en", "zh"), ("zh", "en")])
+def test_table_page_and_summary_show_it(tmp_path, monkeypatch, language, other):
+    monkeypatch.setenv("KIT_LANGUAGE", language)
     info = {"model": {"name": "m"}, "settings": {"model_dir": "out/m"}}
     summed, rows = told(judgement_of(result_of([("CUDA", "CUDA")] * 9), info=info))
     said = summed["conclusion"]
     assert said["command"] == "bash run.sh preflight --model-dir out/m sets/basic.docx"
     shown, page = printed(summed), Page(render(summed, rows)).text
-    for text in said.values():
+    for text in (said[language], said["command"]):
         assert text in page
         assert "".join(text.split()) in "".join(shown.split())
-    assert shown.index(said["command"]) < shown.index("accuracy (judge)")
+    assert said[other] not in page and said[other][:20] not in shown
+    score = {"en": "accuracy (judge)", "zh": "准确率（评测机）"}[language]
+    assert shown.index(said["command"]) < shown.index(score)
     stored = json.loads((write_report(summed, rows, tmp_path) / "summary.json").read_text("utf-8"))
     assert stored["conclusion"] == said
 

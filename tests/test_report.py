@@ -18,7 +18,7 @@ from judging.differences import LONGEST_TEXT, differences
 from judging.html_report import WORST_SHOWN, render
 from judging.judge import Conditions, Judgement, Result, score
 from judging.protocol import Health, Replies
-from judging.report import DEMO_NOTE, answer_rows, manifest_chain, summary, table, write_report
+from judging.report import answer_rows, demo_note, manifest_chain, summary, table, write_report
 
 HOSTILE = '<script>alert("&amp;")</script><img src=http://example.org/x.png onerror=alert(1)> CUDA'
 MANIFEST = {
@@ -195,15 +195,15 @@ def test_info_of_other_services_may_be_anything(info):
     assert summed["demo"] is False
     assert summed["manifest_chain"] == []
     assert "unknown" in summed["model"]
-    assert DEMO_NOTE not in render(summed, rows) + printed(summed)
+    assert demo_note() not in render(summed, rows) + printed(summed)
 
 
 def test_a_demo_model_is_called_one_everywhere():
     info = {"model": {"name": "primer-awq", "demo": True, "manifest": MANIFEST}}
     summed, rows = told(judgement_of(result_of([("CUDA", "CUDA")]), info=info))
-    assert summed["note"] == DEMO_NOTE
-    assert DEMO_NOTE in printed(summed)
-    assert DEMO_NOTE in Page(render(summed, rows)).text
+    assert summed["note"] == demo_note()
+    assert demo_note() in printed(summed)
+    assert demo_note() in Page(render(summed, rows)).text
 
 
 def test_the_score_can_be_traced_to_the_book():

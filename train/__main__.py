@@ -19,6 +19,7 @@ from rich.console import Console
 
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either
+from common.manifest import ManifestError
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from train.base import ModelError, fetch_base
@@ -38,8 +39,13 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
 # a step several times slower. Read when torch loads; a GPU does not mind.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-NOT_EXPORTED = "not exported; --even-if-worse exports it all the same"
-RESUME = "; the same command with --resume goes on from the last checkpoint (one an epoch)"
+
+
+def _resume_hint() -> str:
+    return either(
+        "；同一条命令加上 --resume，从最后一个检查点（每轮一个）接着训练",
+        "; the same command with --resume goes on from the last checkpoint (one an epoch)",
+    )
 
 
 @contextmanager
@@ -47,11 +53,13 @@ def _told(hint: str = "") -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1; Ctrl-C gives 130."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, ShapeError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    except (RecipeError, PairsError, DataError, ModelError, ShapeError, ManifestError) as error:
+        told = either(f"错误：{error}", f"error: {error}")
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
-        console.print(f"interrupted{hint}", markup=False, highlight=False, soft_wrap=True)
+        told = either("已中断", "interrupted") + hint
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130) from error
 
 
@@ -69,14 +77,19 @@ def run(
 
     Exit code 3: the tuned model is worse than its base, so nothing was exported.
     """
-    with _told("" if dry_run else RESUME):
+    with _told("" if dry_run else _resume_hint()):
         settings = load_recipe(recipe, overrides or [])
         if dry_run:
             _show_plan(settings)
             return
         found = _lora(settings, resume)
         if found and found.verdict == "worse" and not even_if_worse:
-            _say(either("没有导出；仍要导出：加 --even-if-worse", NOT_EXPORTED))
+            _say(
+                either(
+                    "没有导出；仍要导出：加 --even-if-worse",
+                    "not exported; --even-if-worse exports it all the same",
+                )
+            )
             raise typer.Exit(EXIT_WORSE)
         _merge(settings)
         _quantize(settings)
@@ -91,7 +104,7 @@ def lora(
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
-    with _told(RESUME):
+    with _told(_resume_hint()):
         _lora(load_recipe(recipe, overrides or []), resume)
 
 
@@ -225,11 +238,11 @@ def _lora(recipe: Recipe, resume: bool) -> Verdict | None:
     """Train; what the run brought, where dev questions were asked."""
     from train.finetune import finetune
 
-    console.rule("train")
-    _say(f"trained: {finetune(recipe, resume)}")
+    console.rule(either("训练", "train"))
+    _say(f"{either('训练完成：', 'trained: ')}{finetune(recipe, resume)}")
     found = read_verdict(recipe.output_dir)
     if found:
-        console.rule("verdict")
+        console.rule(either("有没有用", "verdict"))
         _show_verdict(found, recipe.output_dir)
     return found
 
@@ -240,12 +253,7 @@ def _show_verdict(found: Verdict, out: Path) -> None:
     _say(told, style)
     _say(then)
     if (out / RUN_REPORT).is_file():
-        _say(f"report: {out / RUN_REPORT}")
-
-
-def _say(text: str, style: str = "") -> None:
-    """A line as it is: a path or a command must be one line to copy."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        _say(f"{either('报告：', 'report: ')}{out / RUN_REPORT}")
 
 
 def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
@@ -253,11 +261,11 @@ def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
 
     if recipe.finetuning_type == "full":
         return
-    console.rule("merge")
+    console.rule(either("合并", "merge"))
     chosen = adapters or [recipe.output_dir / "adapter"]
     merged = recipe.output_dir / "merged"
     merge_adapters(fetch_base(recipe), chosen, merged, recipe.export_size)
-    console.print(f"merged: {merged}")
+    _say(f"{either('合并完成：', 'merged: ')}{merged}")
 
 
 def _quantize(recipe: Recipe) -> None:
@@ -265,23 +273,28 @@ def _quantize(recipe: Recipe) -> None:
 
     rows = load_rows(recipe).calibration
     for form in recipe.export_formats:
-        console.rule(f"quantize: {form}")
+        console.rule(f"{either('量化：', 'quantize: ')}{form}")
         out = recipe.output_dir / form
         export(
             recipe.output_dir / "merged", out, form, rows, recipe.calibration_samples, recipe.seed
         )
-        console.print(f"exported: {out}")
+        _say(f"{either('已导出：', 'exported: ')}{out}")
 
 
 def _check(recipe: Recipe) -> None:
     from train.check import check as check_exports
     from train.stage_table import stage_table
 
-    console.rule("check")
+    console.rule(either("检查", "check"))
     # The service is asked one text a question: a turn with a talk before it cannot be.
     rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
     if not rows:
-        raise DataError(f"{recipe.dev_file}: every dev row has turns before it: none can be asked")
+        raise DataError(
+            either(
+                f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
+                f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
+            )
+        )
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
     base = fetch_base(recipe) if recipe.check_base else None
@@ -290,9 +303,13 @@ def _check(recipe: Recipe) -> None:
     console.print(stage_table(recipe, results, len(rows)))
     failed = [row.name for row in results if not row.passed]
     if failed:
+        names, most = ", ".join(failed), recipe.max_score_drop
         raise ModelError(
-            f"{', '.join(failed)}: more than max_score_drop={recipe.max_score_drop} below merged, "
-            "or empty answers; do not upload"
+            either(
+                f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
+                f"{names}: more than max_score_drop={most} below merged, "
+                "or empty answers; do not upload",
+            )
         )
 
 
@@ -300,8 +317,14 @@ def _show_next(recipe: Recipe) -> None:
     """The command that follows; of the exports the one that the judge's vLLM reads."""
     formats = recipe.export_formats
     chosen = "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
-    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh TESTSET.docx"
-    console.print(f"next, its score: {command}", markup=False, highlight=False, soft_wrap=True)
+    testset = either("测试集.docx", "TESTSET.docx")
+    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh {testset}"
+    _say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
+
+
+def _say(text: str, style: str = "") -> None:
+    """A line as it is: paths are not cut and brackets are no markup."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_plan(recipe: Recipe) -> None:

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.model_files import ModelFileError, read_header
 from train.base import ModelError
 
@@ -18,26 +19,54 @@ def read_config(adapter: Path) -> Any:
 
     path = adapter / CONFIG
     if not path.is_file():
-        raise ModelError(f"{adapter}: no {CONFIG}; give the directory of an adapter")
+        raise ModelError(
+            either(
+                f"{adapter}：没有 {CONFIG}；请给适配器所在的目录",
+                f"{adapter}: no {CONFIG}; give the directory of an adapter",
+            )
+        )
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         kind = str(told["peft_type"]).upper()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: no adapter's configuration ({error!r})") from error
+        raise ModelError(
+            either(
+                f"{path}：不是适配器的配置（{error!r}）",
+                f"{path}: no adapter's configuration ({error!r})",
+            )
+        ) from error
     if kind != "LORA":
         raise ModelError(
-            f"{path}: peft_type={kind}; only LORA (DoRA and rsLoRA too) is added to weights"
+            either(
+                f"{path}：peft_type={kind}；只有 LORA（包括 DoRA 和 rsLoRA）能合并进权重",
+                f"{path}: peft_type={kind}; only LORA (DoRA and rsLoRA too) is added to weights",
+            )
         )
-    if told.get("task_type") not in ("CAUSAL_LM", None):
-        raise ModelError(f"{path}: task_type={told['task_type']}; the base answers by CAUSAL_LM")
+    if (task := told.get("task_type")) not in ("CAUSAL_LM", None):
+        raise ModelError(
+            either(
+                f"{path}：task_type={task}；基座用的是 CAUSAL_LM",
+                f"{path}: task_type={task}; the base answers by CAUSAL_LM",
+            )
+        )
     if told.get("alora_invocation_tokens"):
-        raise ModelError(f"{path}: an activated LoRA works from some token on: it cannot be merged")
+        raise ModelError(
+            either(
+                f"{path}：activated LoRA 从某个词元之后才起作用，不能合并",
+                f"{path}: an activated LoRA works from some token on: it cannot be merged",
+            )
+        )
     known = {field.name for field in fields(LoraConfig)}
     strange = sorted(name for name in told if name not in known and told[name])
     if strange:  # PEFT would leave them out with a warning, and compute something else
+        names = ", ".join(strange)
         raise ModelError(
-            f"{path}: sets {', '.join(strange)}, unknown to PEFT {__version__} here: a newer one "
-            "made it; set it to null if it changes nothing, or train with this kit"
+            either(
+                f"{path}：设置了 {names}，这里的 PEFT {__version__} 不认识：它由更新的版本写成；"
+                "若不影响结果就改成 null，或用本项目训练",
+                f"{path}: sets {names}, unknown to PEFT {__version__} here: a newer one "
+                "made it; set it to null if it changes nothing, or train with this kit",
+            )
         )
     try:
         config = LoraConfig(**{name: told[name] for name in known & told.keys()})
@@ -62,21 +91,48 @@ def read_weights(adapter: Path) -> dict[str, Any]:
         try:
             weights = torch.load(adapter / PICKLE, map_location="cpu", weights_only=True)
         except Exception as error:  # noqa: BLE001  unpickling raises whatever the bytes spell
-            raise ModelError(f"{adapter / PICKLE} cannot be read: {_line(error)}") from error
+            told = _line(error)
+            raise ModelError(
+                either(
+                    f"{adapter / PICKLE} 读不出来：{told}",
+                    f"{adapter / PICKLE} cannot be read: {told}",
+                )
+            ) from error
     else:
-        raise ModelError(f"{adapter}: no {WEIGHTS} beside {CONFIG}")
+        raise ModelError(
+            either(
+                f"{adapter}：{CONFIG} 旁边没有 {WEIGHTS}",
+                f"{adapter}: no {WEIGHTS} beside {CONFIG}",
+            )
+        )
     if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
-        raise ModelError(f"{adapter / PICKLE}: expected tensors by name")
+        raise ModelError(
+            either(
+                f"{adapter / PICKLE}：里面应是按名字存放的张量",
+                f"{adapter / PICKLE}: expected tensors by name",
+            )
+        )
     if not weights:
-        raise ModelError(f"{adapter}: no tensor in its weights")
+        raise ModelError(
+            either(f"{adapter}：权重文件里没有张量", f"{adapter}: no tensor in its weights")
+        )
     for name, tensor in weights.items():
         if tensor.numel() == 0:
             raise ModelError(
-                f"{adapter}: {name} is empty, as DeepSpeed ZeRO-3 leaves it: save again with "
-                "stage3_gather_16bit_weights_on_model_save=true"
+                either(
+                    f"{adapter}：{name} 是空的，DeepSpeed ZeRO-3 会留下这样的文件：设 "
+                    "stage3_gather_16bit_weights_on_model_save=true 再保存一次",
+                    f"{adapter}: {name} is empty, as DeepSpeed ZeRO-3 leaves it: save again with "
+                    "stage3_gather_16bit_weights_on_model_save=true",
+                )
             )
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{adapter}: {name} holds NaN or infinity: training diverged")
+            raise ModelError(
+                either(
+                    f"{adapter}：{name} 里有 NaN 或无穷大：训练发散了",
+                    f"{adapter}: {name} holds NaN or infinity: training diverged",
+                )
+            )
     return weights
 
 
@@ -92,7 +148,10 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
     try:
         tuned = PeftModel(model, config, autocast_adapter_dtype=False)
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
-        raise ModelError(f"{adapter} does not fit {base}: {_line(error)}") from error
+        told = _line(error)
+        raise ModelError(
+            either(f"{adapter} 与 {base} 不匹配：{told}", f"{adapter} does not fit {base}: {told}")
+        ) from error
     wanted = get_peft_model_state_dict(tuned, save_embedding_layers=False)
     # PEFT saves the base's embedding too where an adapter is on it, or its vocabulary has grown.
     allowed = wanted | get_peft_model_state_dict(tuned, save_embedding_layers=True)
@@ -102,17 +161,32 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
         raise ModelError(_unmatched(adapter, base, len(weights), strange, missing, wanted))
     for name, tensor in weights.items():
         if tensor.shape != allowed[name].shape:
+            own, there = list(tensor.shape), list(allowed[name].shape)
+            origin = config.base_model_name_or_path
+            then = either("：先把它的词元加进基座", ": add its tokens to the base first")
             raise ModelError(
-                f"{adapter} does not fit {base}: {name} has shape {list(tensor.shape)}, the base "
-                f"{list(allowed[name].shape)}; it was trained on {config.base_model_name_or_path}"
-                + (": add its tokens to the base first" if _of_vocabulary(name) else "")
+                either(
+                    f"{adapter} 与 {base} 不匹配：{name} 的形状是 {own}，基座的是 "
+                    f"{there}；它是在 {origin} 上训练的",
+                    f"{adapter} does not fit {base}: {name} has shape {own}, the base "
+                    f"{there}; it was trained on {origin}",
+                )
+                + (then if _of_vocabulary(name) else "")
             )
     trained_on = Path(config.base_model_name_or_path or base).name
     if trained_on != base.name:  # perhaps the same model elsewhere; shapes cannot tell
-        print(f"note: {adapter} says that it was trained on {trained_on}; merging into {base}")
+        print(
+            either(
+                f"注意：{adapter} 写明是在 {trained_on} 上训练的；现在合并进 {base}",
+                f"note: {adapter} says that it was trained on {trained_on}; merging into {base}",
+            )
+        )
     result = set_peft_model_state_dict(tuned, weights)
     if result.unexpected_keys:
-        raise ModelError(f"{adapter}: PEFT did not take {_some(result.unexpected_keys)}")
+        names = _some(result.unexpected_keys)
+        raise ModelError(
+            either(f"{adapter}：PEFT 没有接受 {names}", f"{adapter}: PEFT did not take {names}")
+        )
     return tuned.eval()
 
 
@@ -121,15 +195,28 @@ def _unmatched(
 ) -> str:
     told = []
     if strange:
+        names = _some(strange)
         told.append(
-            f"{len(strange)} of its {count} tensors match nothing in the base ({_some(strange)})"
+            either(
+                f"它的 {count} 个张量里有 {len(strange)} 个在基座中没有对应（{names}）",
+                f"{len(strange)} of its {count} tensors match nothing in the base ({names})",
+            )
         )
     if missing:
+        names = _some(missing)
         told.append(
-            f"{len(missing)} of {len(wanted)} that {CONFIG} asks for are missing ({_some(missing)})"
+            either(
+                f"{CONFIG} 要求的 {len(wanted)} 个里缺 {len(missing)} 个（{names}）",
+                f"{len(missing)} of {len(wanted)} that {CONFIG} asks for are missing ({names})",
+            )
         )
-    hint = "; rename its tensors as PEFT names them" if strange and missing else ""
-    return f"{adapter} does not fit {base}: {' and '.join(told)}{hint}"
+    hint = ""
+    if strange and missing:
+        hint = either("；请按 PEFT 的命名改张量的名字", "; rename its tensors as PEFT names them")
+    return either(
+        f"{adapter} 与 {base} 不匹配：{'；'.join(told)}{hint}",
+        f"{adapter} does not fit {base}: {' and '.join(told)}{hint}",
+    )
 
 
 def _of_vocabulary(name: str) -> bool:
@@ -137,7 +224,8 @@ def _of_vocabulary(name: str) -> bool:
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    left = len(names) - NAMED
+    more = either(f" 等，另有 {left} 个", f" and {left} more") if left > 0 else ""
     return ", ".join(sorted(names)[:NAMED]) + more
 
 

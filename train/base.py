@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.model_files import model_files_problems
 from common.prompting import write_system_prompt
 from train import packed_attention
@@ -46,12 +47,21 @@ def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
         command += ["--pairs", str(_written_train_rows(recipe))]
         made = subprocess.run(command, capture_output=quiet, text=True)
         if made.returncode:
-            why = made.stderr if quiet else "its message is above"
-            raise ModelError(f"python -m train.demo could not make {path}: {why}")
+            why = made.stderr if quiet else either("原因见上", "its message is above")
+            raise ModelError(
+                either(
+                    f"python -m train.demo 没有做出 {path}：{why}",
+                    f"python -m train.demo could not make {path}: {why}",
+                )
+            )
         return path
     if path.exists() or recipe.model_name_or_path.count("/") != 1:
         raise ModelError(
-            f"model_name_or_path={path}: no config.json there, and it is no hub id (owner/name)"
+            either(
+                f"model_name_or_path={path}：那里没有 config.json，也不像模型名（用户名/模型名）",
+                f"model_name_or_path={path}: no config.json there, and it is no hub id "
+                "(owner/name)",
+            )
         )
     if recipe.hub == "hf":
         from huggingface_hub import snapshot_download
@@ -68,8 +78,12 @@ def check_base(base: Path) -> Path:
     if quantization := config.get("quantization_config"):
         method = quantization.get("quant_method", "some method")
         raise ModelError(
-            f"{base}: its weights are quantized ({method}), and an adapter cannot be added to "
-            "those; give the unquantized base (QLoRA quantizes it itself: quantization_bit)"
+            either(
+                f"{base}：权重已经量化过（{method}），不能在上面训练适配器；请用未量化的基座"
+                "（QLoRA 会自己量化：quantization_bit）",
+                f"{base}: its weights are quantized ({method}), and an adapter cannot be added to "
+                "those; give the unquantized base (QLoRA quantizes it itself: quantization_bit)",
+            )
         )
     return base
 
@@ -96,11 +110,19 @@ def load_tokenizer(directory: Path) -> Any:
     largest = max(tokenizer.get_vocab().values())
     if largest >= size:
         raise ModelError(
-            f"{directory}: the tokenizer has ids up to {largest}, the model a vocabulary of "
-            f"{size}: they do not belong together"
+            either(
+                f"{directory}：分词器的编号到 {largest}，模型的词表只有 {size}：两者不是一套",
+                f"{directory}: the tokenizer has ids up to {largest}, the model a vocabulary of "
+                f"{size}: they do not belong together",
+            )
         )
     if not tokenizer.chat_template:
-        raise ModelError(f"{directory}: the tokenizer has no chat template")
+        raise ModelError(
+            either(
+                f"{directory}：分词器没有对话模板（chat_template）；请用 Instruct 或 Chat 模型",
+                f"{directory}: the tokenizer has no chat template",
+            )
+        )
     return tokenizer
 
 
@@ -197,8 +219,12 @@ def need_disk(directory: Path, bytes_needed: float, what: str) -> None:
     free = shutil.disk_usage(directory).free
     if free < bytes_needed:
         raise ModelError(
-            f"{directory}: {what} needs about {bytes_needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
-            "free; free some or set output_dir elsewhere"
+            either(
+                f"{directory}：{what}大约要 {bytes_needed / 1e9:.1f} GB，只剩 {free / 1e9:.1f} GB；"
+                "请腾出空间，或把 output_dir 设到别处",
+                f"{directory}: {what} needs about {bytes_needed / 1e9:.1f} GB, "
+                f"{free / 1e9:.1f} GB are free; free some or set output_dir elsewhere",
+            )
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import read_manifest, write_manifest
 from common.pairs import Pair
 from judging.scoring import score_answers
@@ -107,21 +108,36 @@ def check_logits(merged: Path, questions: Sequence[str], python: Path) -> dict[s
     told["here"] = relative(here, reference)
     other, version = _logits_elsewhere(merged, questions, ids, python)
     told["there"] = relative(other, reference)
+    effect = f"{told['effect']:.1%}" if adapters else ""
     print(
-        f"logits of {len(ids)} questions: "
-        + (f"adapters change them by {told['effect']:.1%}; " if adapters else "")
-        + f"merged is off by {told['here']:.4%} here and {told['there']:.4%} in Transformers "
-        f"{version} of {python}"
+        either(
+            f"{len(ids)} 道题的 logits："
+            + (f"适配器使它们改变 {effect}；" if adapters else "")
+            + f"合并后的模型在这里相差 {told['here']:.4%}，在 {python} 的 Transformers {version} "
+            f"里相差 {told['there']:.4%}",
+            f"logits of {len(ids)} questions: "
+            + (f"adapters change them by {effect}; " if adapters else "")
+            + f"merged is off by {told['here']:.4%} here and {told['there']:.4%} in Transformers "
+            f"{version} of {python}",
+        )
     )
     if told["here"] > SHARE_OF_LOGITS:
+        parts = " + ".join(map(str, [base, *adapters]))
         raise ModelError(
-            f"{merged} does not answer as {base} + {', '.join(map(str, adapters))} do: logits "
-            f"differ by {told['here']:.2%}; merge again"
+            either(
+                f"{merged} 与 {parts} 回答不同：logits 相差 {told['here']:.2%}；请重新合并",
+                f"{merged} does not answer as {parts} do: logits differ by {told['here']:.2%}; "
+                "merge again",
+            )
         )
     if told["there"] > SHARE_OF_LOGITS:
         raise ModelError(
-            f"{merged}: Transformers {version} of {python} reads it differently: logits differ by "
-            f"{told['there']:.2%}. Compare its config.json with the base's"
+            either(
+                f"{merged}：{python} 的 Transformers {version} 读出来的不一样：logits 相差 "
+                f"{told['there']:.2%}。请把它的 config.json 与基座的对照",
+                f"{merged}: Transformers {version} of {python} reads it differently: logits differ "
+                f"by {told['there']:.2%}. Compare its config.json with the base's",
+            )
         )
     if manifest:
         manifest.settings["logits"] = {**told, "transformers": version}
@@ -146,15 +162,24 @@ def _logits_elsewhere(
             raise ModelError(f"serve_python={python}: {error.strerror or error}") from error
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ModelError(f"{merged}: Transformers of {python} cannot read it: {last}")
+            raise ModelError(
+                either(
+                    f"{merged}：{python} 的 Transformers 读不了它：{last}",
+                    f"{merged}: Transformers of {python} cannot read it: {last}",
+                )
+            )
         with safe_open(out, framework="pt") as stream:
             told = stream.metadata()
             logits = stream.get_tensor("logits")
     version = told["transformers"]
     if json.loads(told["ids"]) != ids:
         raise ModelError(
-            f"{merged}: Transformers {version} of {python} makes other tokens of the prompts: "
-            "copy the base's tokenizer files unchanged"
+            either(
+                f"{merged}：{python} 的 Transformers {version} 对提示词的分词不同："
+                "请原样复制基座的分词器文件",
+                f"{merged}: Transformers {version} of {python} makes other tokens of the prompts: "
+                "copy the base's tokenizer files unchanged",
+            )
         )
     return logits, version
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import read_manifest
 from common.pairs import PairFile
 from judging.scoring import score_answers, speed
@@ -96,14 +97,22 @@ def compare_models(
     not fit; PairsError for a test set that cannot be read.
     """
     if len(models) < 2:
-        raise ModelError("give at least two models: BASE TUNED")
+        raise ModelError(
+            either("至少给两个模型：基座 微调后的", "give at least two models: BASE TUNED")
+        )
     if not testsets:
-        raise ModelError("give at least one --testset")
+        raise ModelError(either("至少给一个 --testset", "give at least one --testset"))
     sets = [read_testset(path) for path in testsets]
     reports = [_read_report(folder) for folder in judged]
     known = {_model_of(report): report for report in reports}
     if strange := set(known) - {model.resolve() for model in models}:
-        raise ModelError(f"--judged: {sorted(strange)[0]} was judged there, which is not compared")
+        one = sorted(strange)[0]
+        raise ModelError(
+            either(
+                f"--judged：那里评的是 {one}，它不在要比较的模型里",
+                f"--judged: {one} was judged there, which is not compared",
+            )
+        )
     asked = []
     for model in models:
         if report := known.get(model.resolve()):
@@ -131,9 +140,19 @@ def _read_report(folder: Path) -> dict[str, Any]:
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
         lines = (folder / "answers.jsonl").read_text("utf-8").rstrip("\n").split("\n")
     except OSError as error:
-        raise ModelError(f"--judged {folder}: no report of eval_local.py ({error})") from error
-    if summary["failures"]:
-        raise ModelError(f"--judged {folder}: that judgement failed: {summary['failures'][0]}")
+        raise ModelError(
+            either(
+                f"--judged {folder}：不是 eval_local.py 的报告（{error}）",
+                f"--judged {folder}: no report of eval_local.py ({error})",
+            )
+        ) from error
+    if failures := summary["failures"]:
+        raise ModelError(
+            either(
+                f"--judged {folder}：那次评测没有通过：{failures[0]}",
+                f"--judged {folder}: that judgement failed: {failures[0]}",
+            )
+        )
     return summary | {"folder": folder, "rows": [json.loads(line) for line in lines]}
 
 
@@ -141,7 +160,13 @@ def _model_of(report: dict[str, Any]) -> Path:
     try:
         return Path(report["info"]["settings"]["model_dir"]).resolve()
     except (KeyError, TypeError):
-        raise ModelError(f"--judged {report['folder']}: it does not say which model") from None
+        folder = report["folder"]
+        raise ModelError(
+            either(
+                f"--judged {folder}：没有写明是哪个模型",
+                f"--judged {folder}: it does not say which model",
+            )
+        ) from None
 
 
 def _from_report(report: dict[str, Any], sets: list[PairFile]) -> Asked:
@@ -155,7 +180,13 @@ def _from_report(report: dict[str, Any], sets: list[PairFile]) -> Asked:
                 seconds.append(told["seconds"])
                 break
         else:
-            raise ModelError(f"--judged {report['folder']}: {testset.name} was not judged there")
+            folder = report["folder"]
+            raise ModelError(
+                either(
+                    f"--judged {folder}：那里没有评 {testset.name}",
+                    f"--judged {folder}: {testset.name} was not judged there",
+                )
+            )
     info = report["info"]
     return Asked(answers, seconds, info.get("startup", {}).get("ready_seconds"), info)
 

@@ -12,10 +12,32 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from common.language import either, language
 from train.compare import TIE, Comparison, Judged, as_json
 
-DEMO_NOTE = "demo models / 演示模型: scores show the flow, not quality"
 WIDTH = 110  # of comparison.txt
+LABELS = {
+    "accuracy (judge)": "准确率（评测机）",
+    "its 95 % interval": "其 95 % 区间",
+    "ceiling of the set": "题集的上限",
+    "echoing the question": "复述问题",
+    "Chinese-aware ROUGE-L": "计入中文的 ROUGE-L",
+    "gain over the first": "比第一个模型",
+    "questions won / lost": "变好 / 变差的题数",
+    "characters/s (judge)": "字符/秒（评测机）",
+    "seconds until ready": "启动用时，秒",
+    "peak memory, MB": "内存峰值，MB",
+    "GPU memory in use, MB": "占用显存，MB",
+    "weights, MB": "权重，MB",
+    "longest answer allowed, tokens": "回答最长，词元",
+}
+
+
+def _demo_note() -> str:
+    return either(
+        "演示模型：分数只说明流程走通，不代表质量",
+        "demo models: scores show the flow, not quality",
+    )
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
@@ -39,8 +61,10 @@ def table(comparison: Comparison, out: Path) -> Group:
             grid.add_row(label, *cells, style="bold" if index == 0 else "")
         parts.append(grid)
     if any(result.demo for result in comparison.results):
-        parts.append(Text(DEMO_NOTE, style="bold yellow"))
-    parts.append(Text(f"every answer side by side: {out / 'comparison.html'}"))
+        parts.append(Text(_demo_note(), style="bold yellow"))
+    parts.append(
+        Text(either("逐题对照：", "every answer side by side: ") + str(out / "comparison.html"))
+    )
     return Group(*parts)
 
 
@@ -55,16 +79,17 @@ def _verdict(results: list[Judged]) -> str:
     """Whether the last model differs from the first by more than chance, in words."""
     last = results[-1]
     if last.difference_low > 0:
-        return "better / 有提升"
+        return either("有提升", "better")
     if last.difference_high < 0:
-        return "worse / 变差"
-    return "no difference beyond chance / 差异不显著"
+        return either("变差", "worse")
+    return either("差异不显著", "no difference beyond chance")
 
 
 def _lines(results: list[Judged]) -> list[tuple[str, ...]]:
     """Rows of the table: a label and one cell a model; rows that no model has are left out."""
 
     def row(label: str, cells: list[str | None]) -> tuple[str, ...] | None:
+        label = either(LABELS[label], label)
         return (label, *(cell or "–" for cell in cells)) if any(cells) else None
 
     def megabytes(count: int | None) -> str | None:
@@ -118,15 +143,15 @@ def _page(comparison: Comparison) -> str:
         ]
         rows.sort(key=lambda question: abs(question["gain"]), reverse=True)
         groups = [
-            ("Lost · 变差", [q for q in rows if q["gain"] < -TIE], True),
-            ("Won · 变好", [q for q in rows if q["gain"] > TIE], True),
-            ("As before · 不变", [q for q in rows if abs(q["gain"]) <= TIE], False),
+            (either("变差", "Lost"), [q for q in rows if q["gain"] < -TIE], True),
+            (either("变好", "Won"), [q for q in rows if q["gain"] > TIE], True),
+            (either("不变", "As before"), [q for q in rows if abs(q["gain"]) <= TIE], False),
         ]
         sets.append(
             {"name": testset, "verdict": _verdict(results), "lines": _lines(results)}
             | {"groups": groups}
         )
-    note = DEMO_NOTE if any(result.demo for result in comparison.results) else ""
+    note = _demo_note() if any(result.demo for result in comparison.results) else ""
     return environment.get_template("compare.html.j2").render(
-        models=comparison.models, sets=sets, note=note
+        models=comparison.models, sets=sets, note=note, either=either, language=language()
     )

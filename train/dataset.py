@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
@@ -58,12 +59,22 @@ def load_rows(recipe: Recipe) -> Rows:
         calibration = None
     overlap = {(p.history, p.question) for p in train} & {(p.history, p.question) for p in dev}
     if overlap:
+        count, first = len(overlap), min(overlap)[1]
         raise DataError(
-            f"{len(overlap)} dev questions are also train questions, so the dev score would mean "
-            f"nothing; the first: {min(overlap)[1]}. Split again with `python -m data`"
+            either(
+                f"有 {count} 道验证题也在训练题里，验证得分就没有意义；第一道：{first}。"
+                "请用 `bash run.sh data build` 重新划分",
+                f"{count} dev questions are also train questions, so the dev score would mean "
+                f"nothing; the first: {first}. Split again with `python -m data`",
+            )
         )
     if not dev:
-        raise DataError("no dev rows: the best checkpoint is chosen by them")
+        raise DataError(
+            either(
+                "没有验证题（dev）：最好的检查点要靠它们挑选",
+                "no dev rows: the best checkpoint is chosen by them",
+            )
+        )
     distinct: dict[Pair, Pair] = {}
     for pair in train:
         distinct.setdefault(_said(pair), pair)
@@ -102,14 +113,28 @@ def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
     blocks = ((pair.where, _THINKING.match(pair.answer)) for pair in found.pairs)
     thinking = [where for where, block in blocks if block and block[1] is None]
     if thinking:
-        reason = "the answer begins with a think block, but serving asks without; take it off"
+        reason = either(
+            "回答以 think 块开头，而服务时不用思考模式；请去掉它",
+            "the answer begins with a think block, but serving asks without; take it off",
+        )
         raise refused(found.path, ((place, reason) for place in thinking))
     context = [pair.where for pair in found.pairs if not pair.learn]
     if context:
-        notes.append(f"{found.path.name}: {spots(context)}: weight 0, read but not learned")
+        where = spots(context)
+        notes.append(
+            either(
+                f"{found.path.name}：{where}：权重为 0，只读不学",
+                f"{found.path.name}: {where}: weight 0, read but not learned",
+            )
+        )
     learned = [pair for pair in found.pairs if pair.learn]
     if not learned:
-        raise DataError(f"{found.path}: every answer in it has weight 0: nothing to learn")
+        raise DataError(
+            either(
+                f"{found.path}：每个回答的权重都是 0：没有可学的",
+                f"{found.path}: every answer in it has weight 0: nothing to learn",
+            )
+        )
     return learned
 
 
@@ -142,7 +167,12 @@ def encode_rows(
     token is text, as it is in serving.
     """
     if tokenizer.eos_token is None:
-        raise DataError("the tokenizer has no eos_token, so answers would never end")
+        raise DataError(
+            either(
+                "分词器没有 eos_token，回答将永远不会结束",
+                "the tokenizer has no eos_token, so answers would never end",
+            )
+        )
     heads = prompt_ids(tokenizer, rows, system_prompt)
     tails = text_ids(tokenizer, [row.answer for row in rows])
     end = tokenizer.eos_token_id
@@ -164,17 +194,26 @@ def fitting_rows(
     model to stop in the middle.
     """
     long = [i for i, row in enumerate(encoded) if len(row["input_ids"]) > recipe.cutoff_len]
-    lines = [f"{len(encoded[i]['input_ids'])} tokens: {_named(rows[i])}" for i in long]
+    tokens = either(" 词元：", " tokens: ")
+    lines = [f"{len(encoded[i]['input_ids'])}{tokens}{_named(rows[i])}" for i in long]
+    limit = recipe.cutoff_len
     if long and not recipe.drop_long_rows:
-        raise DataError(
-            f"{len(long)} of {len(encoded)} rows are longer than cutoff_len={recipe.cutoff_len}: "
-            "raise cutoff_len, or leave them out with drop_long_rows=true\n  "
-            + "\n  ".join(lines[:20])
+        told = either(
+            f"{len(encoded)} 行里有 {len(long)} 行比 cutoff_len={limit} 长："
+            "调大 cutoff_len，或用 drop_long_rows=true 不用它们",
+            f"{len(long)} of {len(encoded)} rows are longer than cutoff_len={limit}: "
+            "raise cutoff_len, or leave them out with drop_long_rows=true",
         )
+        raise DataError("\n  ".join([told, *lines[:20]]))
     skipped = set(long)
     kept = [row for i, row in enumerate(encoded) if i not in skipped]
     if not kept:
-        raise DataError(f"no row is as short as cutoff_len={recipe.cutoff_len} tokens")
+        raise DataError(
+            either(
+                f"没有一行短于 cutoff_len={limit} 词元",
+                f"no row is as short as cutoff_len={limit} tokens",
+            )
+        )
     return kept, lines
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.facts import assumed, download_rate, download_seconds, measured
+from common.language import either
 from common.model_files import file_sizes, weight_bytes
 from common.model_shape import Form, Shape, ShapeError, read_shape
 from common.pairs import Pair
@@ -26,6 +27,13 @@ METHOD_FORMS: dict[str, Form] = {
     "qlora": "nf4",
     "lora-8bit": "int8",
     "full": "fp32",
+}
+PARTS = {  # of training_bytes, as people read them
+    "weights": "权重",
+    "gradients and Adam": "梯度和 Adam",
+    "activations": "激活值",
+    "logits": "logits",
+    "total": "合计",
 }
 EXAMPLE_FLOPS = 300e12  # the rate that the plan of a recipe turns its work into minutes with
 
@@ -131,25 +139,46 @@ def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "C
     shape = read_shape(model)
     device_bytes = device_gb * 1e9
     size, cache = shape.parameters / 1e9, shape.kv_bytes / 1e3
-    console.print(f"{shape.name}: {size:.3f} billion weights, KV cache {cache:.0f} kB a token")
-    console.print("These are estimates, not measurements.")
-    serving = Table(title=f"serving on {device_gb:g} GB; download at {download_rate()}")
-    for column in ("weights", "on the device", "download", "answers at once (1,024 tokens)"):
-        serving.add_column(column)
+    console.print(
+        either(
+            f"{shape.name}：{size * 10:.2f} 亿参数，KV 缓存每个词元 {cache:.0f} kB\n"
+            "以下是估算，不是测量。",
+            f"{shape.name}: {size:.3f} billion weights, KV cache {cache:.0f} kB a token\n"
+            "These are estimates, not measurements.",
+        )
+    )
+    serving = Table(
+        title=either(
+            f"在 {device_gb:g} GB 的设备上服务；下载按 {download_rate()}",
+            f"serving on {device_gb:g} GB; download at {download_rate()}",
+        )
+    )
+    zh = ("权重", "占显存", "下载", "同时回答的题数（每题 1,024 词元）")
+    en = ("weights", "on the device", "download", "answers at once (1,024 tokens)")
+    for columns in zip(zh, en, strict=True):
+        serving.add_column(either(*columns))
     directory = Path(model) if Path(model).is_dir() else None
     for name, weights, fetched in serving_rows(shape, directory):
         batch = largest_batch(shape, weights, 1024, device_bytes)
         seconds = amount(download_seconds(fetched), "s")
+        name = either("现有文件", name) if name == "these files" else name
         serving.add_row(name, amount(weights, "B"), seconds, f"{batch:,}")
     console.print(serving)
-    training = Table(title=f"training, {tokens:,} tokens a step, rank {rank}")
-    for column in ("method", "checkpointing", "GB", "largest step, tokens"):
-        training.add_column(column)
+    training = Table(
+        title=either(
+            f"训练，每步 {tokens:,} 词元，秩 {rank}",
+            f"training, {tokens:,} tokens a step, rank {rank}",
+        )
+    )
+    zh = ("方法", "梯度检查点", "GB", "最大的一步，词元")
+    en = ("method", "checkpointing", "GB", "largest step, tokens")
+    for columns in zip(zh, en, strict=True):
+        training.add_column(either(*columns))
     for method in ("qlora", "lora-8bit", "lora", "full"):
         for checkpointing in (False, True):
             total = training_bytes(shape, method, tokens, rank, checkpointing)["total"]
             most = largest_step(shape, method, rank, device_bytes, checkpointing)
-            word = "yes" if checkpointing else "no"
+            word = either("是", "yes") if checkpointing else either("否", "no")
             training.add_row(method, word, f"{total / 1e9:.1f}", f"{most:,}")
     console.print(training)
 
@@ -169,14 +198,22 @@ def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
     system_prompt = recipe.system_prompt(directory)
     if (directory / "tokenizer.json").is_file():
         encoded = encode_rows(load_tokenizer(directory), rows.train, system_prompt)
-        tokens, how = sum(len(row["input_ids"]) for row in encoded), "counted"
+        tokens = sum(len(row["input_ids"]) for row in encoded)
+        how = either("数出来的", "counted")
     else:
         characters = sum(map(_characters, rows.train))
         around = TEMPLATE_TOKENS + round(len(system_prompt) / PROMPT_CHARACTERS_A_TOKEN)
         tokens = int(characters / measured("chars_per_token")) + around * len(rows.train)
-        how = "estimated"
-    console.print(f"{len(rows.train)} train, {len(rows.dev)} dev, {len(rows.calibration)} "
-                  f"calibration rows; {tokens:,} train tokens ({how})")  # fmt: skip
+        how = either("估算", "estimated")
+    train, dev, calibration = len(rows.train), len(rows.dev), len(rows.calibration)
+    console.print(
+        either(
+            f"训练 {train} 行，验证 {dev} 行，校准 {calibration} 行；训练共 {tokens:,} 词元"
+            f"（{how}）",
+            f"{train} train, {dev} dev, {calibration} calibration rows; "
+            f"{tokens:,} train tokens ({how})",
+        )
+    )
     for note in rows.notes:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     mean = tokens / max(1, len(rows.train))
@@ -186,25 +223,42 @@ def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
     per_update = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
     steps = int(recipe.num_train_epochs * sequences / (per_update * recipe.num_processes)) + 1
     steps = recipe.max_steps if recipe.max_steps > 0 else steps
+    size = step * recipe.gradient_accumulation_steps
     console.print(
-        f"about {steps:,} updates of {step * recipe.gradient_accumulation_steps:,} tokens"
+        either(
+            f"约 {steps:,} 次更新，每次 {size:,} 词元",
+            f"about {steps:,} updates of {size:,} tokens",
+        )
     )
     try:
         shape = read_shape(recipe.model_name_or_path, recipe.hub)
     except ShapeError as error:
-        console.print(f"no memory estimate: {error}")
+        console.print(either(f"显存无法估算：{error}", f"no memory estimate: {error}"))
         return
     method = method_of(recipe)
     parts = training_bytes(shape, method, step, recipe.lora_rank, recipe.gradient_checkpointing)
-    for name, size in parts.items():
-        console.print(f"  {name}: {size / 1e9:.2f} GB")
+    for name, part in parts.items():
+        label = either(f"{PARTS[name]}：", f"{name}: ")
+        console.print(f"  {label}{part / 1e9:.2f} GB", markup=False, highlight=False)
     work = training_flop(shape, method, recipe.gradient_checkpointing)
     work *= tokens * recipe.num_train_epochs
     minutes, rate = work / EXAMPLE_FLOPS / 60, EXAMPLE_FLOPS / 1e12
-    console.print(f"{work / 1e15:.3g} PFLOP: {minutes:.1f} minutes at {rate:g} TFLOP/s")
+    console.print(
+        either(
+            f"{work / 1e15:.3g} PFLOP：按 {rate:g} TFLOP/s 要 {minutes:.1f} 分钟",
+            f"{work / 1e15:.3g} PFLOP: {minutes:.1f} minutes at {rate:g} TFLOP/s",
+        )
+    )
     if here := processor_flops():
-        console.print(f"on this processor at least {work / here / 60:.1f} minutes "
-                      f"({here / 1e9:.0f} GFLOP/s in one large product, measured now)")  # fmt: skip
+        minutes, gflops = work / here / 60, here / 1e9
+        console.print(
+            either(
+                f"在这台机器的处理器上至少 {minutes:.1f} 分钟"
+                f"（刚测得：大矩阵乘法 {gflops:.0f} GFLOP/s）",
+                f"on this processor at least {minutes:.1f} minutes "
+                f"({gflops:.0f} GFLOP/s in one large product, measured now)",
+            )
+        )
 
 
 def processor_flops(seconds: float = 0.5) -> float:

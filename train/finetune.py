@@ -19,9 +19,11 @@ from typing import Any
 
 import yaml
 
+from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
     Manifest,
+    ManifestError,
     file_record,
     library_versions,
     read_manifest,
@@ -55,7 +57,7 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     rows = load_rows(recipe)
     # Three checkpoints at most, each an adapter with optimizer state, or the weights three times.
     share = 0.2 if recipe.finetuning_type == "lora" else 4.0 * (recipe.save_total_limit + 1)
-    need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), "this run")
+    need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), either("这次训练", "this run"))
     shutil.rmtree(_unwanted(recipe), ignore_errors=True)  # of a run killed while it made way
     if not resume:
         _make_way(recipe)
@@ -81,7 +83,12 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
         command += ["--standalone"]
     command += ["-m", "train.finetune", str(resolved), *(["--resume"] if resume else [])]
     if subprocess.run(command).returncode:
-        raise ModelError("training failed in one of its processes; the message is above")
+        raise ModelError(
+            either(
+                "有一个训练进程失败了，原因见上",
+                "training failed in one of its processes; the message is above",
+            )
+        )
     return _result_directory(recipe)
 
 
@@ -97,8 +104,12 @@ def _make_way(recipe: Recipe) -> None:
         return
     if not finished.is_file():
         raise ModelError(
-            f"{checkpoints} is of a run that did not finish: go on with --resume, or remove that "
-            "folder, or set another output_dir"
+            either(
+                f"{checkpoints} 属于一次没有做完的训练：加 --resume 接着训练，或删掉这个目录，"
+                "或换一个 output_dir",
+                f"{checkpoints} is of a run that did not finish: go on with --resume, or remove "
+                "that folder, or set another output_dir",
+            )
         )
     checkpoints.rename(unwanted)  # all at once: a kill leaves none that --resume would find
     finished.unlink()
@@ -129,12 +140,18 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         rows.dev,
         recipe.model_copy(update={"drop_long_rows": True}),
     )
-    for line in [*rows.notes, *(f"left out (too long): {line}" for line in skipped)]:
+    left_out = either("太长，不参加训练：", "left out (too long): ")
+    for line in [*rows.notes, *(f"{left_out}{line}" for line in skipped)]:
         print(line)
     checkpoints = recipe.output_dir / "checkpoints"
     start = last_complete(checkpoints) if resume else None
     if resume and start is None:  # a run killed early resumes by the same command as any other
-        print(f"--resume: no whole checkpoint in {checkpoints}; starting from the beginning")
+        print(
+            either(
+                f"--resume：{checkpoints} 里没有完整的检查点，从头开始",
+                f"--resume: no whole checkpoint in {checkpoints}; starting from the beginning",
+            )
+        )
     try:
         if recipe.report_to == "tensorboard":
             os.environ["TENSORBOARD_LOGGING_DIR"] = str(recipe.output_dir / "runs")
@@ -166,7 +183,12 @@ def last_complete(checkpoints: Path) -> Path | None:
         try:
             json.loads((numbered[step] / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            print(f"--resume: {numbered[step]} is incomplete; taking the one before it")
+            print(
+                either(
+                    f"--resume：{numbered[step]} 不完整，用它之前的一个",
+                    f"--resume: {numbered[step]} is incomplete; taking the one before it",
+                )
+            )
             continue
         return numbered[step]
     return None
@@ -290,9 +312,11 @@ def _advice(recipe: Recipe, error: Exception) -> str | None:
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in first_line:
         return _memory_advice(recipe, first_line)
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in first_line:
-        return (
+        return either(
+            f"{recipe.output_dir} 所在的磁盘满了（{first_line}）；已有的检查点完好："
+            "腾出空间，或设 save_total_limit=1，再加 --resume 接着训练",
             f"the disk of {recipe.output_dir} is full ({first_line}); earlier checkpoints are "
-            "intact: free some, or set save_total_limit=1, and go on with --resume"
+            "intact: free some, or set save_total_limit=1, and go on with --resume",
         )
     return None
 
@@ -309,13 +333,23 @@ def _memory_advice(recipe: Recipe, first_line: str) -> str:
         advice.append("finetuning_type=lora")
     elif recipe.quantization_bit != 4:
         advice.append("quantization_bit=4")
-    advice = advice or ["a smaller cutoff_len with drop_long_rows=true", "a smaller model"]
-    return f"out of memory ({first_line}); try, in this order: {', '.join(advice)}"
+    advice = advice or [
+        either(
+            "更小的 cutoff_len 并设 drop_long_rows=true",
+            "a smaller cutoff_len with drop_long_rows=true",
+        ),
+        either("更小的模型", "a smaller model"),
+    ]
+    tried = ", ".join(advice)
+    return either(
+        f"内存或显存不够（{first_line}）；请依次试：{tried}",
+        f"out of memory ({first_line}); try, in this order: {tried}",
+    )
 
 
 if __name__ == "__main__":
     _recipe = load_recipe(Path(sys.argv[1]))
     try:
         run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])
-    except (ModelError, DataError) as _error:
-        sys.exit(f"error: {_error}")
+    except (ModelError, DataError, ManifestError) as _error:
+        sys.exit(either(f"错误：{_error}", f"error: {_error}"))

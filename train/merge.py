@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -56,9 +57,9 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     """
     started = time.monotonic()
     if not adapters:
-        raise ModelError("no adapter to merge")
+        raise ModelError(either("没有给出要合并的适配器", "no adapter to merge"))
     check_base(base)
-    need_disk(out, weight_bytes(base) * 1.05, "the merged model")
+    need_disk(out, weight_bytes(base) * 1.05, either("合并后的模型", "the merged model"))
     tokenizer = load_tokenizer(base)  # a base that serving cannot use is not worth merging
     probe = probe_ids(len(tokenizer))
     model, proof = merged_model(base, adapters, probe)
@@ -71,12 +72,22 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     save_full(model, base, out, system_prompt, shard_gb)
     del model
     if problems := model_files_problems(out):
-        raise ModelError(f"{out} was written and cannot be served: {'; '.join(problems)}")
+        told = "; ".join(problems)
+        raise ModelError(
+            either(
+                f"{out} 已写出，但无法用来服务：{told}",
+                f"{out} was written and cannot be served: {told}",
+            )
+        )
     written = last_logits(_load(out), probe, PROBE_TOKENS)
     if (error := relative(written, rounded)) > SHARE_OF_LOGITS:
         raise ModelError(
-            f"{out}: the written weights do not answer as the merged ones do (logits differ by "
-            f"{error:.1%}): not to be served; please report this base's config.json"
+            either(
+                f"{out}：写出的权重与合并的权重回答不同（logits 相差 {error:.1%}），不能使用；"
+                "请报告这个基座的 config.json",
+                f"{out}: the written weights do not answer as the merged ones do (logits differ by "
+                f"{error:.1%}): not to be served; please report this base's config.json",
+            )
         )
     parents = [m for m in map(read_manifest, adapters) if m]
     base_manifest = read_manifest(base)
@@ -124,18 +135,32 @@ def merged_model(
             model = tuned.merge_and_unload(safe_merge=True).eval()
         except (RuntimeError, ValueError, NotImplementedError, AttributeError) as error:
             told = " ".join(str(error).split())
-            raise ModelError(f"{adapter} cannot be merged into {base}: {told}") from error
+            raise ModelError(
+                either(
+                    f"{adapter} 不能合并进 {base}：{told}",
+                    f"{adapter} cannot be merged into {base}: {told}",
+                )
+            ) from error
         if tied:
             _tie_if_equal(model)
         previous, got = got, last_logits(model, probe, positions)
         step = Proof(relative(wanted, previous), relative(got, wanted))
         if not step.holds():
             raise ModelError(
-                f"{adapter} merged into {base} does not answer as base + adapter do: logits differ "
-                f"by {step.error:.2%}, the adapter changes them by {step.effect:.2%}"
+                either(
+                    f"{adapter} 合并进 {base} 之后，与“基座 + 适配器”回答不同：logits 相差 "
+                    f"{step.error:.2%}，而适配器的作用只有 {step.effect:.2%}",
+                    f"{adapter} merged into {base} does not answer as base + adapter do: logits "
+                    f"differ by {step.error:.2%}, the adapter changes them by {step.effect:.2%}",
+                )
             )
         if step.effect == 0:
-            print(f"note: {adapter} changes nothing: was it trained?")
+            print(
+                either(
+                    f"注意：{adapter} 对输出没有任何影响，它训练过吗？",
+                    f"note: {adapter} changes nothing: was it trained?",
+                )
+            )
     return model, Proof(relative(wanted, before), step.error)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import (
     Manifest,
     directory_records,
@@ -63,10 +64,15 @@ def quantize(
     """
     started = time.monotonic()
     if form not in SCHEMES:
-        raise ModelError(f"{form}: no such format; there are {', '.join(SCHEMES)}")
+        known = ", ".join(SCHEMES)
+        raise ModelError(
+            either(
+                f"{form}：没有这种格式；有 {known}", f"{form}: no such format; there are {known}"
+            )
+        )
     scheme, calibrated = SCHEMES[form]
     _check_widths(model_dir, scheme)
-    need_disk(out, weight_bytes(model_dir), f"the {form} export")
+    need_disk(out, weight_bytes(model_dir), either(f"导出 {form}", f"the {form} export"))
     tokenizer = load_tokenizer(model_dir)
     system_prompt = system_prompt_for(model_dir)
     if form in BITS:
@@ -140,11 +146,12 @@ def _one_bar(form: str) -> Iterator[None]:
     from tqdm import tqdm
 
     bar: tqdm | None = None
+    parts = either("：模型的各部分", ": parts of the model")
 
     def counting(items: Any, *args: Any, desc: str = "", **options: Any) -> tqdm:
         nonlocal bar
         if part := re.match(r"\((\d+)/(\d+)\): Calibrating", desc):
-            bar = bar or tqdm(total=int(part[2]), desc=f"{form}: parts of the model")
+            bar = bar or tqdm(total=int(part[2]), desc=f"{form}{parts}")
             bar.update(int(part[1]) - 1 - bar.n)
         return tqdm(items, *args, desc=desc, **options, disable=True)
 
@@ -196,7 +203,13 @@ def _check_widths(model_dir: Path, scheme: str) -> None:
     config = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
     for key in ("hidden_size", "intermediate_size"):
         if config[key] % GROUP:
-            raise ModelError(f"{model_dir}: {key}={config[key]} is no multiple of {GROUP}")
+            said = f"{key}={config[key]}"
+            raise ModelError(
+                either(
+                    f"{model_dir}：{said} 不是 {GROUP} 的倍数，不能做 4 位量化",
+                    f"{model_dir}: {said} is no multiple of {GROUP}",
+                )
+            )
 
 
 def _write_quantization(out: Path, quantization: dict[str, Any]) -> None:

@@ -6,11 +6,12 @@ all errors at once, each with its field.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from common.language import either
 from common.prompting import system_prompt_for
 
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
@@ -151,24 +152,51 @@ class Recipe(BaseModel):
     def _choices_fit(self) -> "Recipe":
         wrong = []
         if self.packing and self.group_by_length:
-            wrong.append("packing and group_by_length: one of them; packing has no padding to save")
-        if self.packing and self.pack_len < self.cutoff_len:
-            wrong.append(f"pack_len {self.pack_len}: less than cutoff_len {self.cutoff_len}")
-        if self.finetuning_type == "full" and self.quantization_bit:
-            wrong.append("quantization_bit: full fine-tuning needs unquantized weights")
-        if self.backend == "unsloth" and self.use_dora:
-            wrong.append("use_dora: with backend=trl only")
-        if self.mix_file and not self.mix_file.is_file():
-            wrong.append(f"mix_file: no such file {self.mix_file}")
-        if self.finetuning_type == "full" and self.backend == "unsloth":
-            wrong.append("backend: unsloth is for lora here")
-        if self.eval_max_new_tokens >= SERVED_CONTEXT:
             wrong.append(
-                f"eval_max_new_tokens {self.eval_max_new_tokens}: the service's whole context has "
-                f"{SERVED_CONTEXT}"
+                either(
+                    "packing 和 group_by_length 只能选一个：packing 没有填充可省",
+                    "packing and group_by_length: one of them; packing has no padding to save",
+                )
+            )
+        if self.packing and self.pack_len < self.cutoff_len:
+            wrong.append(
+                either(
+                    f"pack_len {self.pack_len}：小于 cutoff_len {self.cutoff_len}",
+                    f"pack_len {self.pack_len}: less than cutoff_len {self.cutoff_len}",
+                )
+            )
+        if self.finetuning_type == "full" and self.quantization_bit:
+            wrong.append(
+                either(
+                    "quantization_bit：全量微调需要未量化的权重",
+                    "quantization_bit: full fine-tuning needs unquantized weights",
+                )
+            )
+        if self.backend == "unsloth" and self.use_dora:
+            wrong.append(either("use_dora：只能用 backend=trl", "use_dora: with backend=trl only"))
+        if self.mix_file and not self.mix_file.is_file():
+            path = self.mix_file
+            wrong.append(either(f"mix_file：没有文件 {path}", f"mix_file: no such file {path}"))
+        if self.eval_max_new_tokens >= SERVED_CONTEXT:
+            longest = self.eval_max_new_tokens
+            wrong.append(
+                either(
+                    f"eval_max_new_tokens {longest}：服务的整个上下文只有 {SERVED_CONTEXT}",
+                    f"eval_max_new_tokens {longest}: the service's whole context has "
+                    f"{SERVED_CONTEXT}",
+                )
+            )
+        if self.finetuning_type == "full" and self.backend == "unsloth":
+            wrong.append(
+                either("backend：unsloth 在这里只用于 lora", "backend: unsloth is for lora here")
             )
         if self.accelerate_config and not self.accelerate_config.is_file():
-            wrong.append(f"accelerate_config: no such file {self.accelerate_config}")
+            path = self.accelerate_config
+            wrong.append(
+                either(
+                    f"accelerate_config：没有文件 {path}", f"accelerate_config: no such file {path}"
+                )
+            )
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
@@ -182,29 +210,48 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror or error}") from error
+        why = error.strerror or error
+        if isinstance(error, FileNotFoundError):
+            why = either("没有这个文件", "no such file")
+        raise RecipeError(either(f"{path}：{why}", f"{path}: {why}")) from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: no valid YAML: {error}") from error
+        raise RecipeError(
+            either(f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}")
+        ) from error
     if not isinstance(fields, dict):
-        raise RecipeError(f"{path}: expected `key: value` lines")
+        raise RecipeError(
+            either(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
+        )
     problems = []
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            problems.append(f"  {override}: expected key=value")
+            problems.append(
+                either(f"  {override}：应写成 键=值", f"  {override}: expected key=value")
+            )
             continue
         try:
             fields[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
-            problems.append(f"  {override}: the value is no valid YAML")
+            problems.append(
+                either(
+                    f"  {override}：等号右边不是合法的 YAML",
+                    f"  {override}: the value is no valid YAML",
+                )
+            )
     try:
         # In YAML 1.1, 2e-4 is text; pydantic reads it as the number that a field asks for.
         recipe = Recipe.model_validate(fields)
     except ValidationError as error:
         raise RecipeError(_explained(path, problems, error)) from error
     if problems:
-        raise RecipeError(f"{path}: cannot be used:\n" + "\n".join(problems))
+        raise RecipeError(_unusable(path, problems))
     return recipe
+
+
+def _unusable(path: Path, problems: Sequence[str]) -> str:
+    head = either(f"{path}：这份配方不能用：", f"{path}: cannot be used:")
+    return "\n".join([head, *problems])
 
 
 def _explained(path: Path, problems: list[str], error: ValidationError) -> str:
@@ -212,18 +259,52 @@ def _explained(path: Path, problems: list[str], error: ValidationError) -> str:
     for item in error.errors():
         field = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            lines.append(f"  {field}: no such key{_nearest(field)}")
+            like = _nearest(field)
+            lines.append(either(f"  {field}：没有这个键{like}", f"  {field}: no such key{like}"))
         elif item["type"] == "missing":
-            lines.append(f"  {field}: missing")
+            lines.append(either(f"  {field}：缺少", f"  {field}: missing"))
         elif field:
-            lines.append(f"  {field}: {item['msg']} (got {item['input']!r})")
+            told, got = item["msg"], item["input"]
+            lines.append(
+                either(
+                    f"  {field}：{_in_chinese(item)}（现在是 {got!r}）",
+                    f"  {field}: {told} (got {got!r})",
+                )
+            )
         else:
             lines.append(f"  {item['msg'].removeprefix('Value error, ')}")
-    return f"{path}: cannot be used:\n" + "\n".join(lines)
+    return _unusable(path, lines)
+
+
+def _in_chinese(item: Any) -> str:
+    """pydantic's message of a wrong value; its own words for kinds that a recipe rarely meets."""
+    limits = item.get("ctx", {})
+    known = {
+        "greater_than": "应大于 {gt}",
+        "greater_than_equal": "应不小于 {ge}",
+        "less_than": "应小于 {lt}",
+        "less_than_equal": "应不大于 {le}",
+        "literal_error": "应是 {expected} 之一",
+        "int_parsing": "应是整数",
+        "int_type": "应是整数",
+        "int_from_float": "应是整数",
+        "float_parsing": "应是数",
+        "float_type": "应是数",
+        "bool_parsing": "应是 true 或 false",
+        "bool_type": "应是 true 或 false",
+        "string_type": "应是文字",
+        "string_too_short": "不能为空",
+        "path_type": "应是路径",
+        "list_type": "应是列表",
+    }
+    text = known.get(item["type"])
+    return text.format(**limits) if text else str(item["msg"])
 
 
 def _nearest(field: str) -> str:
     from difflib import get_close_matches
 
     found = get_close_matches(field, Recipe.model_fields, 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    if not found:
+        return ""
+    return either(f"；是不是 {found[0]}？", f"; did you mean {found[0]}?")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.service_process import ServiceError, running
 from judging.protocol import Replies, ask, fetch_info
 from train.base import ModelError
@@ -27,7 +28,12 @@ class Served:
         """All questions in one call, as the judge sends them. Raises ModelError when it fails."""
         replies = ask(self.url, questions, "batch", limit)
         if replies.failure:
-            raise ModelError(f"the service did not answer: {replies.failure}")
+            raise ModelError(
+                either(
+                    f"服务没有回答：{replies.failure}",
+                    f"the service did not answer: {replies.failure}",
+                )
+            )
         # Again, because its peak of memory comes with the work.
         self.info = fetch_info(self.url) or self.info
         return replies
@@ -41,8 +47,12 @@ def serve(model_dir: Path, python: Path, **variables: str) -> Iterator[Served]:
     """
     if not python.is_file():
         raise ModelError(
-            f"serve_python={python}: no such python; `bash run.sh` makes .venv, or set "
-            "serve_python= to one that has vLLM"
+            either(
+                f"serve_python={python}：没有这个 python；`bash run.sh` 会建好 .venv，"
+                "或把 serve_python= 指向装有 vLLM 的 python",
+                f"serve_python={python}: no such python; `bash run.sh` makes .venv, or set "
+                "serve_python= to one that has vLLM",
+            )
         )
     command = [str(python.absolute()), "-m", "uvicorn", "serve:app", "--port", "{port}"]
     environment = {**os.environ, "MODEL_DIR": str(model_dir.resolve()), "SERVE_MODE": "batch"}

@@ -5,11 +5,26 @@ from pathlib import Path
 
 from rich.table import Table
 
+from common.language import either
 from common.manifest import read_manifest
 from train.check import Checked
 from train.recipe import Recipe
 
-COLUMNS = ("stage", "score", "to merged", "same", "MB", "made, s", "load, s", "answer, s")
+COLUMNS = (
+    ("阶段", "stage"),
+    ("得分", "score"),
+    ("比合并后", "to merged"),
+    ("回答相同", "same"),
+    ("MB", "MB"),
+    ("制作，秒", "made, s"),
+    ("加载，秒", "load, s"),
+    ("回答，秒", "answer, s"),
+    ("", ""),
+)
+STAGES = {
+    "base": "基座",
+    "merged": "合并后",
+}  # as people read them; an export has its format's name
 
 
 def stage_table(recipe: Recipe, results: Sequence[Checked], questions: int) -> Table:
@@ -19,16 +34,21 @@ def stage_table(recipe: Recipe, results: Sequence[Checked], questions: int) -> T
     itself: its score is the best that training saw, by Transformers.
     """
     ceiling = results[0].ceiling
-    table = Table(title=f"{questions} dev questions, judge's score (ceiling {ceiling:.3f})")
-    for column in (*COLUMNS, ""):
-        left = column in ("stage", "")
-        table.add_column(column, justify="left" if left else "right", no_wrap=column == "stage")
+    table = Table(
+        title=either(
+            f"{questions} 道验证题，评测机的算法（上限 {ceiling:.3f}）",
+            f"{questions} dev questions, judge's score (ceiling {ceiling:.3f})",
+        )
+    )
+    for zh, en in COLUMNS:
+        left = en in ("stage", "")
+        table.add_column(either(zh, en), justify="left" if left else "right", no_wrap=en == "stage")
     for result in results:
         if result.name == "merged":
             _adapter_row(table, recipe)
         own = result.name == "merged"
         table.add_row(
-            result.name,
+            either(STAGES.get(result.name, result.name), result.name),
             f"{result.score:.3f}",
             "" if own else f"{-result.drop:+.3f}",
             "" if own else f"{result.same_answers:.0%}",
@@ -36,7 +56,7 @@ def stage_table(recipe: Recipe, results: Sequence[Checked], questions: int) -> T
             _seconds(recipe, result.name),
             f"{result.load_seconds:.0f}",
             f"{result.answer_seconds:.1f}",
-            "ok" if result.passed else "[red]failed[/red]",
+            either("通过", "ok") if result.passed else f"[red]{either('不通过', 'failed')}[/red]",
         )
     return table
 
@@ -49,7 +69,10 @@ def _adapter_row(table: Table, recipe: Recipe) -> None:
     score = "" if best is None else f"{best:.3f}"
     weights = recipe.output_dir / "adapter" / "adapter_model.safetensors"
     size = f"{weights.stat().st_size / 1e6:,.1f}" if weights.is_file() else ""
-    table.caption = f"LoRA's score is the best seen in training, {recipe.eval_samples} questions"
+    table.caption = either(
+        f"LoRA 的得分是训练中见过的最好一次，{recipe.eval_samples} 题",
+        f"LoRA's score is the best seen in training, {recipe.eval_samples} questions",
+    )
     table.add_row("LoRA", score, "", "", size, f"{manifest.seconds:.0f}", "", "", "")
 
 

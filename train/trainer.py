@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import library_versions
 from common.pairs import Pair
 from train.asking import as_served, spread
@@ -206,8 +207,12 @@ def import_unsloth() -> Any:
         import unsloth
     except ImportError as error:
         raise ModelError(
-            "backend: unsloth is not installed here (it needs a GPU of its list: pip install "
-            "unsloth in .venv-train); or use backend=trl, which takes the same recipe"
+            either(
+                "backend：这里没有安装 unsloth（它只支持部分 GPU：在 .venv-train 里 pip install "
+                "unsloth）；或用 backend=trl，配方不用改",
+                "backend: unsloth is not installed here (it needs a GPU of its list: pip install "
+                "unsloth in .venv-train); or use backend=trl, which takes the same recipe",
+            )
         ) from error
     return unsloth
 

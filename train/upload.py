@@ -6,17 +6,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import Manifest, directory_records, read_manifest, write_manifest
+from common.model_files import model_files_problems
 from train.base import ModelError, weight_bytes
 
 TOKENS = {"modelscope": "MODELSCOPE_API_TOKEN", "hf": "HF_TOKEN"}
-_TO_PUBLISH = (
-    "the judge has no access token and cannot build a private model. Before submitting, make it "
-    "public in the repository's settings on the hub's web site (a new repository: upload with "
-    "--public); `bash run.sh preflight` checks it.\n"
-    "注意：评测机没有令牌，无法下载私有模型。提交前请在网站的仓库设置里改为公开，"
-    "新仓库可用 --public。"
-)
 IGNORED = ["checkpoints/*", "*.tmp", ".ms_upload_cache*", "runs/*"]
 
 
@@ -28,14 +23,34 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
     in no message.
     """
     if hub not in TOKENS:
-        raise ModelError(f"--hub {hub}: there are {' and '.join(TOKENS)}")
+        known = either("、", " and ").join(TOKENS)
+        raise ModelError(either(f"--hub {hub}：只有 {known}", f"--hub {hub}: there are {known}"))
     if repo.count("/") != 1:
-        raise ModelError(f"{repo}: expected OWNER/NAME")
+        raise ModelError(either(f"{repo}：应写成 用户名/模型名", f"{repo}: expected OWNER/NAME"))
     if not (directory / "config.json").is_file() or not weight_bytes(directory):
-        raise ModelError(f"{directory}: no config.json with safetensors weights beside it")
+        raise ModelError(
+            either(
+                f"{directory}：没有 config.json 和它旁边的 safetensors 权重",
+                f"{directory}: no config.json with safetensors weights beside it",
+            )
+        )
+    if problems := model_files_problems(directory):
+        told = "; ".join(problems)
+        raise ModelError(
+            either(
+                f"{directory}：这样的模型评测机启动不了，没有上传：{told}",
+                f"{directory}: nothing could serve this, so it was not uploaded: {told}",
+            )
+        )
     token = os.environ.get(TOKENS[hub], "").strip()
     if not token:
-        raise ModelError(f"set {TOKENS[hub]} to your access token (it is never written anywhere)")
+        name = TOKENS[hub]
+        raise ModelError(
+            either(
+                f"请把 {name} 设为你的访问令牌（不会写到任何地方）",
+                f"set {name} to your access token (it is never written anywhere)",
+            )
+        )
     manifest = read_manifest(directory) or Manifest(stage="upload", name=directory.name)
     (directory / "README.md").write_text(model_card(directory, manifest), encoding="utf-8")
     records = directory_records(directory)  # download_model.py checks against these
@@ -49,8 +64,11 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
     except Exception as error:  # noqa: BLE001  the SDKs raise many kinds; all end here, told
         text = str(error).replace(token, "***") or type(error).__name__
         raise ModelError(
-            f"upload to {repo} failed: {text}\nRun the same command again: what has arrived is "
-            "not sent twice"
+            either(
+                f"上传到 {repo} 失败：{text}\n再运行同一条命令即可：已传到的不会再传",
+                f"upload to {repo} failed: {text}\nRun the same command again: what has arrived is "
+                "not sent twice",
+            )
         ) from None
 
 
@@ -67,11 +85,18 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
             repo, "model", directory, commit_message="Model and manifest", ignore_patterns=IGNORED
         )
     except AuthenticationError as error:
+        name = TOKENS["modelscope"]
         raise ModelError(
-            f"{TOKENS['modelscope']} was refused for {repo}: make a new access token on "
-            "ModelScope's web site, and check that the owner is you"
+            either(
+                f"{repo} 拒绝了 {name}：请在魔搭网站新建访问令牌，并确认用户名是你自己",
+                f"{name} was refused for {repo}: make a new access token on "
+                "ModelScope's web site, and check that the owner is you",
+            )
         ) from error
-    told = f"{repo} on ModelScope holds {directory}; fetch it with MODEL_ID={repo}"
+    told = either(
+        f"魔搭上的 {repo} 已有 {directory}；用 MODEL_ID={repo} 取回",
+        f"{repo} on ModelScope holds {directory}; fetch it with MODEL_ID={repo}",
+    )
     return told + _visibility(existed, public)
 
 
@@ -87,19 +112,39 @@ def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> st
         api.upload_folder(repo_id=repo, folder_path=directory, ignore_patterns=IGNORED)
     except HfHubHTTPError as error:
         if error.response.status_code == 401:
+            name = TOKENS["hf"]
             raise ModelError(
-                f"{TOKENS['hf']} was refused for {repo}: make a new access token with the right "
-                "to write on Hugging Face's web site, and check that the owner is you"
+                either(
+                    f"{repo} 拒绝了 {name}：请在 Hugging Face 网站新建有写权限的访问令牌，"
+                    "并确认用户名是你自己",
+                    f"{name} was refused for {repo}: make a new access token with the right "
+                    "to write on Hugging Face's web site, and check that the owner is you",
+                )
             ) from error
         raise
-    return f"{repo} on Hugging Face holds {directory}" + _visibility(existed, public)
+    told = either(
+        f"Hugging Face 上的 {repo} 已有 {directory}", f"{repo} on Hugging Face holds {directory}"
+    )
+    return told + _visibility(existed, public)
 
 
 def _visibility(existed: bool, public: bool) -> str:
     """What to know before submitting, as further lines; none for a model published just now."""
+    to_publish = either(
+        "评测机没有令牌，无法下载私有模型。提交前请在网站的仓库设置里改为公开"
+        "（新仓库可用 --public）；`bash run.sh preflight` 会检查。",
+        "the judge has no access token and cannot build a private model. Before submitting, make "
+        "it public in the repository's settings on the hub's web site (a new repository: upload "
+        "with --public); `bash run.sh preflight` checks it.",
+    )
     if existed:
-        return f"\nATTENTION: the repository existed and is as visible as before: {_TO_PUBLISH}"
-    return "" if public else f"\nATTENTION: the new repository is PRIVATE: {_TO_PUBLISH}"
+        head = either(
+            "注意：仓库原先就有，可见范围没有变：",
+            "ATTENTION: the repository existed and is as visible as before: ",
+        )
+    else:
+        head = either("注意：新仓库是私有的：", "ATTENTION: the new repository is PRIVATE: ")
+    return "" if public and not existed else f"\n{head}{to_publish}"
 
 
 def model_card(directory: Path, manifest: Manifest) -> str:

@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.language import either
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
 from serving.settings import SETTINGS_FILE, Settings, SettingsError
@@ -33,6 +34,11 @@ from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
 console = Console(width=None if Console().is_terminal else 140)
 
 INTERRUPTED = "interrupted"
+ENDED = {  # why a run ended, as tune.json has it
+    INTERRUPTED: "已中断",
+    "the time is up": "时间到了",
+    "no settings are left that were not tried": "没有没试过的设置了",
+}
 
 
 def main(
@@ -78,24 +84,51 @@ def main(
     ended, confirmed, exit_code = "", False, 0
     try:
         if search.begun:
-            console.print(f"resumed: {len(search.rows())} trials are in {out / 'study.db'}")
+            count, study = len(search.rows()), out / "study.db"
+            console.print(
+                either(
+                    f"接着上次：{study} 里已有 {count} 次试验",
+                    f"resumed: {count} trials are in {study}",
+                )
+            )
         else:
-            console.print(f"the defaults, on {len(asked)} questions of {questions.path} …")
+            count = len(asked)
+            console.print(
+                either(
+                    f"先测默认设置，用 {questions.path} 的 {count} 题 …",
+                    f"the defaults, on {count} questions of {questions.path} …",
+                )
+            )
             search.begin(make_space)
             _print_trial(search.rows()[0])
         ended = search.run(until, _print_trial)
         confirmed = search.confirm(until)
     except TrialFailedError as error:
-        _stop(f"the defaults do not run, so there is nothing to compare with: {error}", 1)
+        _stop(
+            either(
+                f"默认设置跑不起来，没有可比的：{error}",
+                f"the defaults do not run, so there is nothing to compare with: {error}",
+            ),
+            1,
+        )
     except SignalReceived as received:
         exit_code = received.exit_code
         if not search.begun:
-            _stop("interrupted before the defaults were measured", exit_code)
+            _stop(
+                either(
+                    "默认设置还没有测完就中断了", "interrupted before the defaults were measured"
+                ),
+                exit_code,
+            )
         ended = INTERRUPTED
     rows = search.rows()
     best = select(rows, may_lose)
-    console.print(ended)
-    _show(rows, best, f"{model.name}, {len(asked)} questions of {questions.path.name}")
+    console.print(either(ENDED.get(ended, ended), ended))
+    count, file = len(asked), questions.path.name
+    title = either(
+        f"{model.name}，{file} 的 {count} 题", f"{model.name}, {count} questions of {file}"
+    )
+    _show(rows, best, title)
     plot(rows, best, out / "front.png", f"{model.name}: {len(rows)} trials")
     told = _report(rows, best, {"model": model.name, "dev": questions.path.name,
                                 "questions": len(asked), "fixed": fixed, "ended": ended,
@@ -107,12 +140,18 @@ def main(
         f"{best.speed:,.0f} characters/s (defaults {rows[0].speed:,.0f}), on the dev split, here",
         *([] if confirmed else ["measured once: there was no time for a second run"]),
     ]
-    console.print(f"chosen: {_text(best.settings)}", highlight=False, markup=False)
+    chosen = f"{either('选定：', 'chosen: ')}{_text(best.settings)}"
+    console.print(chosen, highlight=False, markup=False)
     _write({**fixed, **best.settings}, notes, out / "serve.env", shipped)
     if exit_code:
         raise typer.Exit(exit_code)
     if not confirmed:
-        console.print("not confirmed by a second run: run it again with more --minutes to resume")
+        console.print(
+            either(
+                "还没有第二次测量来证实：再运行一次并加大 --minutes，会接着做",
+                "not confirmed by a second run: run it again with more --minutes to resume",
+            )
+        )
 
 
 def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
@@ -131,15 +170,22 @@ def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
 def _write(settings: dict[str, str], notes: list[str], result: Path, shipped: Path | None) -> None:
     try:
         settings_file.write(result, settings, notes)
-        message = f"written: {result}"
+        message = either(f"已写入：{result}", f"written: {result}")
         if shipped is None:
-            message += f"; not ./{SETTINGS_FILE}, because this is the demo model"
+            message += either(
+                f"；没有写 ./{SETTINGS_FILE}，因为这是演示模型",
+                f"; not ./{SETTINGS_FILE}, because this is the demo model",
+            )
         elif settings_file.may_replace(shipped):
             settings_file.write(shipped, settings, notes)
-            message += f" and {shipped} (commit it, so that the image has it)"
+            message += either(
+                f" 和 {shipped}（提交它，镜像里才有）",
+                f" and {shipped} (commit it, so that the image has it)",
+            )
         else:
-            message += (
-                f"; {shipped} was not written by this command and is kept: copy what you want"
+            message += either(
+                f"；{shipped} 不是这个命令写的，没有动它：需要的自己抄过去",
+                f"; {shipped} was not written by this command and is kept: copy what you want",
             )
     except (SettingsError, OSError) as error:
         _stop(str(error), 1)
@@ -147,28 +193,32 @@ def _write(settings: dict[str, str], notes: list[str], result: Path, shipped: Pa
 
 
 def _print_trial(row: TrialResult) -> None:
-    result = f"failed: {row.reason}"
+    result = either(f"失败：{row.reason}", f"failed: {row.reason}")
     if row.ok:
-        result = f"score {row.score:.4f}, {row.speed:,.0f} characters/s"
-        result += f" (ready after {row.start_seconds:.0f} s)" if row.start_seconds else ""
-    console.print(
-        f"trial {row.number}: {_text(row.settings)}: {result}", highlight=False, markup=False
-    )
+        result = either(
+            f"得分 {row.score:.4f}，{row.speed:,.0f} 字符/秒",
+            f"score {row.score:.4f}, {row.speed:,.0f} characters/s",
+        )
+    if row.ok and (seconds := row.start_seconds):
+        result += either(f"（{seconds:.0f} 秒就绪）", f" (ready after {seconds:.0f} s)")
+    head = either(f"试验 {row.number}", f"trial {row.number}")
+    console.print(f"{head}: {_text(row.settings)}: {result}", highlight=False, markup=False)
 
 
 def _show(rows: list[TrialResult], best: TrialResult, title: str) -> None:
     table = Table(title=title, title_justify="left")
-    table.add_column("trial", justify="right")
-    table.add_column("settings", overflow="fold")
-    for column in ("score", "characters/s", "÷ defaults", "runs"):
+    table.add_column(either("试验", "trial"), justify="right")
+    table.add_column(either("设置", "settings"), overflow="fold")
+    zh, en = ("得分", "字符/秒", "÷ 默认", "次数"), ("score", "characters/s", "÷ defaults", "runs")
+    for column in either(zh, en):
         table.add_column(column, justify="right")
     table.add_column("", overflow="fold")
     front = {row.number for row in pareto_front(rows)}
     done = sorted((row for row in rows if row.ok), key=lambda row: -row.speed)
     for row in [*done, *(row for row in rows if not row.ok)]:
-        marks = ["chosen"] if row is best else []
-        marks += ["Pareto front"] if row.number in front else []
-        cells = [f"failed: {row.reason}"]
+        marks = [either("选定", "chosen")] if row is best else []
+        marks += [either("帕累托前沿", "Pareto front")] if row.number in front else []
+        cells = [either(f"失败：{row.reason}", f"failed: {row.reason}")]
         if row.ok:
             numbers = f"{row.score:.4f}", f"{row.speed:,.0f}", f"{row.speed / rows[0].speed:.3f}"
             cells = [*numbers, str(len(row.measured)), ", ".join(marks)]
@@ -190,7 +240,9 @@ def _report(rows: list[TrialResult], best: TrialResult, facts: dict[str, Any]) -
 
 
 def _text(settings: dict[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in settings.items()) or "defaults"
+    return " ".join(f"{name}={value}" for name, value in settings.items()) or either(
+        "默认", "defaults"
+    )
 
 
 def _stop(message: str, code: int) -> Any:

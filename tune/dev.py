@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.language import either
 from common.pairs import PairFile, PairsError
 from judging.known_testsets import SAMPLE, known_testset
 from judging.testset import read_testset
@@ -19,8 +20,12 @@ def default_dev(model: Path) -> Path:
     if is_demo(model):
         return SAMPLE / "pairs.jsonl"
     raise DevError(
-        "--dev is missing: give the dev split of your data, such as out/book/dev.jsonl (what "
-        "`bash run.sh data build` wrote beside train.jsonl)"
+        either(
+            "缺少 --dev：请给数据的验证集，如 out/book/dev.jsonl"
+            "（`bash run.sh data build` 写在 train.jsonl 旁边）",
+            "--dev is missing: give the dev split of your data, such as out/book/dev.jsonl (what "
+            "`bash run.sh data build` wrote beside train.jsonl)",
+        )
     )
 
 
@@ -44,9 +49,13 @@ def read_dev(path: Path, testsets: Sequence[Path] = ()) -> PairFile:
     if found:
         known, shared = found
         raise DevError(
-            f"{path}: {shared} of its {len(dev.pairs)} questions stand in the test set "
-            f"{known.name}. Settings selected on a test set overfit it: give "
-            "a dev split (--dev out/book/dev.jsonl)"
+            either(
+                f"{path}：它的 {len(dev.pairs)} 题里有 {shared} 题在测试集 {known.name} 里。"
+                "在测试集上选出的设置只适合那份测试集：请给验证集（--dev out/book/dev.jsonl）",
+                f"{path}: {shared} of its {len(dev.pairs)} questions stand in the test set "
+                f"{known.name}. Settings selected on a test set overfit it: give "
+                "a dev split (--dev out/book/dev.jsonl)",
+            )
         )
     return dev
 

@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from common.language import either
 from data.books import find_books
 from data.cache import Cache
 from data.cli.console import ProgressBars, console, reported_errors, warn
 from data.cli.options import unused_options, with_options
 from data.context import BuildContext
+from data.filters import FILTERS
+from data.labels import label
 from data.making import cache_key
 from data.options import settings_from
 from data.reading import read_chunks
@@ -64,44 +67,80 @@ def _given(context: typer.Context) -> list[str]:
 def _estimate(books: Sequence[Path], context: BuildContext) -> Table:
     source, chunks = context.source, []
     for path in books:
-        context.progress.step(f"reading {path.name}")
+        context.progress.step(either(f"读 {path.name}", f"reading {path.name}"))
         chunks += read_chunks(path, context)
     new = [c for c in chunks if context.cache.get(cache_key(source, c)) is None]
     cost = source.estimate(new)
-    table = Table("estimate", source.name, title="dry run: nothing was asked")
-    table.add_row("chunks", f"{len(chunks)} ({len(chunks) - len(new)} made before, {len(new)} new)")
-    table.add_row("calls", str(cost.calls))
-    table.add_row("prompt tokens", f"about {cost.prompt_tokens}")
-    table.add_row("answer tokens", f"about {cost.answer_tokens}")
-    table.add_row("time", f"about {cost.seconds:.0f} s ({cost.basis})")
+    table = Table(
+        either("估算", "estimate"),
+        source.name,
+        title=either("只估算：什么也没有问", "dry run: nothing was asked"),
+    )
+    about, before = either("约 ", "about "), len(chunks) - len(new)
+    table.add_row(
+        label("chunks"),
+        either(
+            f"{len(chunks)}（{before} 块以前做过，{len(new)} 块是新的）",
+            f"{len(chunks)} ({before} made before, {len(new)} new)",
+        ),
+    )
+    table.add_row(either("调用次数", "calls"), str(cost.calls))
+    table.add_row(either("提示词词元", "prompt tokens"), f"{about}{cost.prompt_tokens}")
+    table.add_row(either("回答词元", "answer tokens"), f"{about}{cost.answer_tokens}")
+    seconds = f"{about}{cost.seconds:.0f}"
+    time = either(f"{seconds} 秒（{cost.basis}）", f"{seconds} s ({cost.basis})")
+    table.add_row(either("时间", "time"), time)
     return table
 
 
 def _print_result(result: Any) -> None:
-    table = Table("step", "count", "lost", title=str(result.out))
+    headings = either("步骤", "step"), either("数量", "count"), either("去掉的", "lost")
+    table = Table(*headings, title=str(result.out))
     for step in result.report["funnel"]:
-        lost = ", ".join(f"{n} {reason}" for reason, n in step["lost"].items())
-        table.add_row(step["name"], str(step["count"]), lost)
+        lost = ", ".join(f"{n} {_reason(reason)}" for reason, n in step["lost"].items())
+        table.add_row(label(step["name"]), str(step["count"]), lost)
     console.print(table)
+    train, dev, calibration = (result.splits[name] for name in ("train", "dev", "calibration"))
     covered = result.report["coverage"]
-    console.print(
-        f"train {result.splits['train']}, dev {result.splits['dev']}, calibration "
-        f"{result.splits['calibration']} rows; {covered['with_pairs']} of {covered['sections']} "
-        f"sections gave a pair; report: {result.out / 'report.html'}",
-        soft_wrap=True,
+    gave, sections = covered["with_pairs"], covered["sections"]
+    _say(
+        either(
+            f"训练 {train} 行，验证 {dev} 行，校准 {calibration} 行；"
+            f"{sections} 个小节里有 {gave} 个做出了问答",
+            f"train {train}, dev {dev}, calibration {calibration} rows; "
+            f"{gave} of {sections} sections gave a pair",
+        )
     )
     if shown := result.report["passages"]:
         stands = "; ".join(f"{count} {name}" for name, count in shown.items())
         console.print(f"before the questions: {stands}", soft_wrap=True)
     for leak in result.report["leaks"]:
         nearest = leak["survivors"][0]["similarity"] if leak["survivors"] else 0
-        console.print(
-            f"{leak['testset']}: {leak['removed']} pairs near it removed; "
-            f"closest that stays: {nearest}"
+        name, removed = leak["testset"], leak["removed"]
+        _say(
+            either(
+                f"{name}：去掉了 {removed} 个与它太近的问答；留下的里最近的相似度 {nearest}",
+                f"{name}: {removed} pairs near it removed; closest that stays: {nearest}",
+            )
         )
     for warning in result.report["warnings"]:
         warn(warning)
     if not result.report["leaks"]:
-        warn("no test set was excluded (--exclude TESTSET.docx)")
+        warn(
+            either(
+                "没有排除任何测试集（--exclude 测试集.docx）",
+                "no test set was excluded (--exclude TESTSET.docx)",
+            )
+        )
     if not result.changed:
-        console.print("nothing changed since the last build")
+        _say(either("与上次相比没有变化", "nothing changed since the last build"))
+    _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _reason(name: str) -> str:
+    """A reason as it is called on the command line too (--skip-rule), and what it means."""
+    return either(f"{label(name)}（{name}）" if name in FILTERS else label(name), name)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from common.language import either
 from common.pairs import PairsError
 from data.books import BookError
 from data.cache import CacheError
@@ -21,7 +22,8 @@ errors = Console(stderr=True)
 
 def warn(text: str) -> None:
     """One warning on the error stream."""
-    errors.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    head = either("注意：", "warning: ")
+    errors.print(f"[yellow]{head}[/]{escape(text)}", highlight=False, soft_wrap=True)
 
 
 class ProgressBars:
@@ -74,8 +76,15 @@ def reported_errors() -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        head = either("错误：", "error: ")
+        errors.print(f"[red]{head}[/]{escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
-        errors.print("interrupted; what was made so far is kept: the same command goes on from it")
+        errors.print(
+            either(
+                "已中断；做好的都留着：同一条命令会接着做",
+                "interrupted; what was made so far is kept: the same command goes on from it",
+            ),
+            soft_wrap=True,
+        )
         raise typer.Exit(130) from error

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from common.language import either
 from data.options import flag_of, options_of
 from data.settings import BuildSettings
 from data.sources import SourceSettings
@@ -67,10 +68,20 @@ def unused_options(given: Iterable[str], source: str, settings: SourceSettings) 
     for name in given:
         users = [taker for taker, fields in takers.items() if name in fields]
         if name in without:
-            found.append(f"{flag_of(name, takers[source][name])} changes nothing {without[name]}")
+            flag = flag_of(name, takers[source][name])
+            found.append(
+                either(
+                    f"{flag} 在这里不起作用（{without[name]}）",
+                    f"{flag} changes nothing {without[name]}",
+                )
+            )
         elif users and source not in users and name not in BUILD_FIELDS:
             flag = flag_of(name, takers[users[0]][name])
             found.append(
-                f"{flag} changes nothing with --source {source}, only with {' or '.join(users)}"
+                either(
+                    f"{flag} 对 --source {source} 不起作用，只用于 {'、'.join(users)}",
+                    f"{flag} changes nothing with --source {source}, only with "
+                    f"{' or '.join(users)}",
+                )
             )
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from common.language import either
 from data.options import option
 from data.records import CODE, Chunk, Pair, digest, pair_at
 from data.sources import SourceSettings
@@ -159,6 +160,9 @@ def estimate_tokens(chunks: Sequence[Chunk], settings: ModelSettings) -> tuple[i
 def failure_notes(source: str, failures: Counter[str], hint: str = "") -> list[str]:
     """What the user is told of chunks whose replies could not be used, counted by reason."""
     return [
-        f"{source}: {count} chunks without pairs: {reason}{hint}"
+        either(
+            f"{source}：{count} 个文本块没有做出问答：{reason}{hint}",
+            f"{source}: {count} chunks without pairs: {reason}{hint}",
+        )
         for reason, count in sorted(failures.items())
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import model_validator
 
+from common.language import either
 from data.interrupt import noted_interrupts
 from data.options import option
 from data.records import Chunk, Pair
@@ -110,8 +111,12 @@ class TeacherSource:
                     running[pool.submit(self._ask, chunk)] = chunk
                 if not running:
                     self.notes.append(
-                        f"teacher: the budget is used up, {len(waiting)} chunks were not asked; "
-                        "run again with a larger one to go on"
+                        either(
+                            f"teacher：预算用完了，还有 {len(waiting)} 个文本块没有问；"
+                            "加大预算再运行，会接着做",
+                            f"teacher: the budget is used up, {len(waiting)} chunks were not "
+                            "asked; run again with a larger one to go on",
+                        )
                     )
                     break
                 # In short waits, so that Ctrl-C is seen before the next call is made.
@@ -127,8 +132,13 @@ class TeacherSource:
                         in_a_row += 1
                         if in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(
-                                f"teacher: {self.settings.base_url} stopped answering ({error}); "
-                                "pairs made so far are kept: run the same command again to go on"
+                                either(
+                                    f"teacher：{self.settings.base_url} 不再回答（{error}）；"
+                                    "做好的问答都留着：再运行同一条命令会接着做",
+                                    f"teacher: {self.settings.base_url} stopped answering "
+                                    f"({error}); pairs made so far are kept: run the same command "
+                                    "again to go on",
+                                )
                             )
                     except SourceError as error:
                         fatal = error
@@ -136,7 +146,9 @@ class TeacherSource:
                         in_a_row = 0
                         made += len(pairs)
                         yield chunk, pairs
-        self.notes += failure_notes(self.name, failures, "; run again to retry")
+        self.notes += failure_notes(
+            self.name, failures, either("；再运行会重试", "; run again to retry")
+        )
         if fatal:
             raise fatal
 
@@ -151,8 +163,12 @@ class TeacherSource:
         key = os.environ.get(self.settings.key_env, "")
         if not key:
             raise SourceError(
-                f"teacher: the environment variable {self.settings.key_env} is empty; put the "
-                "endpoint's key there (any word, for a server without keys)"
+                either(
+                    f"teacher：环境变量 {self.settings.key_env} 是空的；把接口的密钥放在那里"
+                    "（不要密钥的服务，随便写一个词）",
+                    f"teacher: the environment variable {self.settings.key_env} is empty; put the "
+                    "endpoint's key there (any word, for a server without keys)",
+                )
             )
         self._client = OpenAI(
             base_url=self.settings.base_url,
@@ -189,7 +205,11 @@ class TeacherSource:
                 openai.BadRequestError,
                 openai.UnprocessableEntityError,
             ) as error:
-                raise SourceError(f"teacher: the endpoint refuses: {error}") from error
+                raise SourceError(
+                    either(
+                        f"teacher：接口拒绝了：{error}", f"teacher: the endpoint refuses: {error}"
+                    )
+                ) from error
             except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
                 last = ReplyError(f"broken JSON ({error})")  # the body of a 200 is no JSON at all
                 continue

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from common.manifest import chain, read_manifest
+from common.manifest import ManifestError, chain, read_manifest
 from serving import __version__
 from serving.answerer import Answerer
 from serving.engine.base import EngineError, ModelError
@@ -84,8 +84,11 @@ async def _running(
 ) -> AsyncIterator[None]:
     """Load before, free after; a lost engine ends the process."""
     settings = service.settings
-    service.manifest = read_manifest(settings.model_dir)
-    for line in chain(service.manifest) if service.manifest else ["no manifest.json there"]:
+    try:
+        service.manifest = read_manifest(settings.model_dir)
+    except ManifestError as error:  # it only tells where the model came from
+        log.warning("model: %s", error)
+    for line in chain(service.manifest) if service.manifest else ["no manifest"]:
         log.info("model: %s", line)
     try:
         answerer, service.startup = await start(settings, restart)

@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from common.language import either
 from common.manifest import (
     Manifest,
     directory_records,
@@ -52,7 +53,13 @@ def sample_data(out: Path) -> Path:
     command = [sys.executable, "-m", "data", "build", *SAMPLE_BUILD, "--out", str(out.resolve())]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if made.returncode:
-        raise PairsError(f"python -m data build failed on the sample book:\n{made.stderr.strip()}")
+        told = made.stderr.strip()
+        raise PairsError(
+            either(
+                f"python -m data build 没能处理示例教材：\n{told}",
+                f"python -m data build failed on the sample book:\n{told}",
+            )
+        )
     return out / "train.jsonl"
 
 
@@ -61,10 +68,14 @@ def single_pairs(path: Path) -> list[Pair]:
     found = read_pairs(path)
     talks = [pair.where for pair in found.pairs if pair.history or not pair.learn]
     if talks:
-        reason = "the demo learns single questions, no talk and no answer of weight 0"
+        reason = either(
+            "演示模型只学单独的问答，不学多轮对话和权重为 0 的回答",
+            "the demo learns single questions, no talk and no answer of weight 0",
+        )
         raise refused(path, ((place, reason) for place in talks))
     systems = [pair.where for pair in found.pairs if pair.system]
-    own = [f"{spots(systems)}: its system message is not learned"] if systems else []
+    said = either("：不学它的系统提示", ": its system message is not learned")
+    own = [f"{spots(systems)}{said}"] if systems else []
     for warning in [*found.warnings, *own]:
         console.print(f"{path.name}: {warning}", style="yellow", markup=False, soft_wrap=True)
     return found.pairs
@@ -96,7 +107,8 @@ def main(
         sources = pairs or [sample_data(out.with_name(out.name + "-data"))]
         data = by_fact(pair for path in sources for pair in single_pairs(path))[:rows]
     except PairsError as error:
-        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        told = either(f"错误：{error}", f"error: {error}")
+        console.print(told, style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from error
     planned = math.ceil(training.PASSES * len(data) / training.BATCH) if steps is None else steps
     tokenizer = training.build_tokenizer(data)
@@ -105,7 +117,13 @@ def main(
     )
     model = training.build_model(config, seed)
     parameters = sum(p.numel() for p in model.parameters())
-    console.print(f"{len(data)} pairs, {parameters / 1e6:.1f} million parameters → {out}")
+    console.print(
+        either(
+            f"{len(data)} 个问答，{parameters / 1e4:.0f} 万参数 → {out}",
+            f"{len(data)} pairs, {parameters / 1e6:.1f} million parameters → {out}",
+        ),
+        soft_wrap=True,
+    )
     settings = {"seed": seed, "batch": training.BATCH, "passes": training.PASSES, "rows": rows}
     settings |= {"peak_lr": training.PEAK_LR, "system_prompt": SYSTEM_PROMPT}
 
@@ -137,4 +155,10 @@ def main(
         save(untrained, 0, [])
     log = training.train(model, tokenizer, data, planned, seed, console)
     manifest = save(out, planned, log)
-    console.print(f"done in {manifest.seconds:.0f} s; serve it with MODEL_DIR={out}")
+    console.print(
+        either(
+            f"完成，用时 {manifest.seconds:.0f} 秒；用 MODEL_DIR={out} 来服务",
+            f"done in {manifest.seconds:.0f} s; serve it with MODEL_DIR={out}",
+        ),
+        soft_wrap=True,
+    )

@@ -3,6 +3,8 @@
 The clock never ends training: every machine does all steps and gets the model they make.
 """
 
+from common.language import either
+
 FIRST = 2  # steps left out of the estimate: torch sets up its threads and memory in them
 MEASURED = 10  # steps that the estimate is made from
 
@@ -23,12 +25,17 @@ class Pace:
         if step == FIRST + MEASURED:
             each = (seconds - self._began) / MEASURED
             self._expected = self._began + each * (self.steps - FIRST)
-            return f"{self.steps} steps, about {self._expected:.0f} s at this speed"
+            return either(
+                f"共 {self.steps} 步，按现在的速度约 {self._expected:.0f} 秒",
+                f"{self.steps} steps, about {self._expected:.0f} s at this speed",
+            )
         if self._warned or not self._expected or seconds < 1.5 * self._expected:
             return None
         self._warned = True
         left = seconds / step * (self.steps - step)
-        return (
+        return either(
+            f"比开始时慢：{seconds:.0f} 秒做了 {self.steps} 步里的 {step} 步，还要约 {left:.0f} 秒"
+            "（机器上还有别的程序吗？做出的模型不受影响）",
             f"slower than at first: {step} of {self.steps} steps after {seconds:.0f} s, about "
-            f"{left:.0f} s left (is other work going on here? the model stays the same)"
+            f"{left:.0f} s left (is other work going on here? the model stays the same)",
         )

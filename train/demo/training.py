@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from common.language import either
 from common.pairs import Pair
 from common.prompting import render_prompts, tokenize_prompts
 from train.demo.model import IM_END, SYSTEM_PROMPT, train_tokenizer, wrap_tokenizer
@@ -132,11 +133,11 @@ def train(
     start = time.monotonic()
     model.train()
     columns = [
-        TextColumn("training"),
+        TextColumn(either("训练", "training")),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f} loss {task.fields[loss]:.3f}"),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn(either("剩余", "left")),
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console) as bar:
