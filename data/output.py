@@ -67,6 +67,7 @@ def make_report(
         "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
         "leaks": found_leaks,
         "passages": {},
+        "like": {},
         "samples": reports.samples(pairs),
         "warnings": [
             either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
@@ -123,7 +124,8 @@ def make_manifest(
     chosen = settings.model_dump(mode="json")
     chosen["tokenizer"] = settings.tokenizer.name if settings.tokenizer else None
     chosen["source"] = context.source.fingerprint
-    chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.exclude}
+    chosen["like"] = inputs.like.name if inputs.like else None
+    chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.excluded}
     if inputs.with_passages is None:
         del chosen["passages"]
     files = [path for path in [*inputs.books, *inputs.merge] if path.is_file()]

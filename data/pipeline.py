@@ -17,6 +17,7 @@ import psutil
 
 from common.language import either
 from data import contamination as leak_check
+from data import like
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
 from data.formats import merged_pairs, read_told
@@ -55,8 +56,9 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     """
     started = time.monotonic()
     # What can be wrong with the inputs must show before the work.
-    tests = [(path, _texts(path)) for path in inputs.exclude]
+    tests = [(path, _texts(path)) for path in inputs.excluded]
     merges = [merged_pairs(path) for path in inputs.merge]
+    target = read_target(inputs.like, context) if inputs.like else None
     compared = (inputs.compare.name, _texts(inputs.compare)) if inputs.compare else None
     funnel, filters, settings = context.funnel, context.filters, context.settings
     passages = _passage_rows(inputs, context)
@@ -81,6 +83,11 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
             raise NothingLeftError(
                 either(f"一个问答也没有剩下：{steps}", f"no pair is left: {steps}")
             )
+        made, liked = [(pair.question, pair.answer) for pair in pairs], None
+        if target:  # before the split: dev chooses the checkpoint, and must be like it as well
+            liked = like.compared(made, target, context.count_tokens)
+            pairs = like.select(pairs, target, settings.like_least)
+            funnel.unlike = len(made) - len(pairs)
         splits = split_pairs(pairs, settings.split)
         train = paraphrased(splits["train"], settings.wordings)
         train = without_near(train, [*splits["dev"], *splits["calibration"]])
@@ -88,6 +95,10 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         for before, after in zip(found_leaks, paraphrase_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
         report = make_report(context, splits, pairs, found_leaks, compared)
+        if target and liked:
+            made = [(pair.question, pair.answer) for pair in pairs]
+            chosen = like.compared(made, target, context.count_tokens)
+            report["like"] = {**chosen, "distance_before": liked["distance"]}
         if passages:
             context.progress.step("passages before the questions")
             splits = {name: passages.shown(rows) for name, rows in splits.items()}
@@ -112,6 +123,11 @@ def _passage_rows(inputs: BuildInputs, context: BuildContext) -> PassageRows | N
     return PassageRows(
         inputs.with_passages, settings.passages, books, context.count_tokens, settings.split.seed
     )
+
+
+def read_target(path: Path, context: BuildContext) -> like.Target:
+    """The numbers of a test set that rows are to be like. Raises PairsError or ValueError."""
+    return like.target_of(path.name, _texts(path), context.count_tokens)
 
 
 def _texts(path: Path) -> list[tuple[str, str]]:
