@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.judge",
         "retrieval.prompt",
         "retrieval.search",
+        "retrieval.terms",
     },
     "tune": {
         "common",

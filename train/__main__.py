@@ -178,6 +178,19 @@ def verdict(
 
 
 @app.command()
+def advise(
+    out: Annotated[Path, typer.Argument(help="a judged run's folder (output_dir)")],
+    judged: Annotated[Path | None, typer.Option(help="a report of eval_local.py, too")] = None,
+) -> None:
+    """The three steps most likely to raise the score, each from a number of the run."""
+    from train.advise import advise as advised
+    from train.advise import tell
+
+    with _told():
+        tell(advised(out, judged), _say)
+
+
+@app.command()
 def upload(
     directory: Annotated[Path, typer.Argument(help="model directory")],
     repo: Annotated[str, typer.Argument(help="OWNER/NAME")],
