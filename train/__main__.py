@@ -191,6 +191,22 @@ def advise(
 
 
 @app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="a YAML of train/sweeps, or your own")],
+    overrides: Overrides = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="runs side by side")] = None,
+) -> None:
+    """Many runs of one recipe in one table: memory, minutes, score with its interval."""
+    from train.sweep import load_sweep, run_sweep, sweep_table
+
+    with _told():
+        wanted = load_sweep(file, overrides or [])
+        if at_once:
+            wanted = wanted.model_copy(update={"at_once": at_once})
+        console.print(sweep_table(run_sweep(wanted, _say)))
+
+
+@app.command()
 def upload(
     directory: Annotated[Path, typer.Argument(help="model directory")],
     repo: Annotated[str, typer.Argument(help="OWNER/NAME")],
