@@ -39,8 +39,9 @@ class Pair:
     `history` holds the turns before it as (user, assistant); a row of several turns gives one pair
     for each. `system` is the row's own system message. `rephrasings` are other wordings of the
     question. `learn` is false where the row gives the answer weight 0. `group` names the fact that
-    several rows ask for. `extra` holds the row's other fields. Two pairs are equal when they say
-    the same: neither place nor extra counts.
+    several rows ask for. `asked` is the question alone, where passages of a book stand before it
+    in `question`. `extra` holds the row's other fields. Two pairs are equal when they say the
+    same: neither place nor extra counts.
     """
 
     question: str
@@ -52,6 +53,7 @@ class Pair:
     id: str = ""
     group: str = ""
     learn: bool = True
+    asked: str = ""
     place: Place = field(default=Place(), compare=False)
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -64,6 +66,11 @@ class Pair:
     def where(self) -> str:
         """The place inside the file, such as "line 3, turn 2"."""
         return self.place.within
+
+    @property
+    def alone(self) -> "Pair":
+        """The pair as it is asked without passages before the question."""
+        return replace(self, question=self.asked, asked="") if self.asked else self
 
     def asked_as(self, wording: str) -> "Pair":
         """The same pair in this wording alone."""

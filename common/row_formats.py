@@ -57,7 +57,10 @@ _ROLES = {
     **dict.fromkeys(("assistant", "gpt", "bot", "chatgpt", "model"), "assistant"),
 }
 # Fields with a meaning in every layout; a pair's `extra` holds the others.
-_COMMON = ("input", "history", "system", "id", "group", "section", "rephrasings", "wordings")
+_COMMON = (
+    *("input", "history", "system", "id", "group", "section", "rephrasings", "wordings"),
+    "asked",
+)
 _UNREAD = ("images", "image", "videos", "audios", "tools")  # what a text model never gets to see
 # An empty think block is how templates with thinking switched off begin an answer.
 _EMPTY_THINK = re.compile(r"\A<think>(\s*)</think>\s*")
@@ -96,6 +99,7 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
             history=said[:number],
             rephrasings=talk.rephrasings if number == len(turns) - 1 else (),
             learn=turn.learn,
+            asked=_asked(row, turn.user) if number == len(turns) - 1 else "",
             place=Place(file, spot, number + 1 if len(turns) > 1 else 0),
             **common,
         )
@@ -248,6 +252,14 @@ def _without_empty_think(question: str, answer: str) -> str:
     if block is None or (about_tags and "\n" not in block[1]):
         return answer
     return answer[block.end() :]
+
+
+def _asked(row: Mapping[str, Any], question: str) -> str:
+    """The question alone, of a row with passages before it (`data build --with-passages`)."""
+    asked = _optional_text(row, "asked")
+    if not question.endswith(asked):
+        raise RowError("asked: the question alone, with which the user's turn must end")
+    return asked
 
 
 def _learn(row: Mapping[str, Any]) -> bool:

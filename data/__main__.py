@@ -27,17 +27,23 @@ app.command()(build)
 @app.command("check-leak")
 def check_leak(
     train: Annotated[
-        Path, typer.Argument(help="training rows, ours or anybody's: jsonl, json, csv, docx")
+        Path,
+        typer.Argument(
+            help="training rows, ours or anybody's: jsonl, json, csv, docx; or an index's folder"
+        ),
     ],
     testset: Annotated[Path, typer.Argument(help="docx, jsonl, json or csv")],
     show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
 ) -> None:
-    """Say whether a training set holds test questions; exit code 1 if it does."""
+    """Say whether a training set, or an index, holds test questions; exit code 1 if it does."""
     from data.contamination import check, texts_of
     from data.formats import read_told
 
     with reported_errors():
         tests = [(pair.question, pair.answer) for pair in read_told(testset)]
+        if train.is_dir():
+            _check_index(train, tests, show_rows)
+            return
         outcome = check([texts_of(p) for p in read_told(train) if p.learn], tests)
     found, leaks = len(outcome.found), len(outcome.leaks)
     console.print(
@@ -81,6 +87,27 @@ def check_leak(
             soft_wrap=True,
         )
         raise typer.Exit(1)
+
+
+def _check_index(directory: Path, tests: list[tuple[str, str]], show_rows: int) -> None:
+    from data.index_leaks import check_index
+
+    outcome = check_index(directory, tests)
+    found = {test for leak in outcome.leaks for test in leak.tests}
+    console.print(
+        f"{len(outcome.leaks)} of {outcome.passages} passages in {directory} hold {len(found)} of "
+        f"{len(tests)} test questions or their answers; {outcome.verbatim} reference answers stand "
+        "in it word for word, as the book may say itself",
+        soft_wrap=True,
+    )
+    if not outcome.leaks:
+        return
+    table = Table("share", "part", "passage", "test question")
+    for leak in outcome.leaks[:show_rows]:
+        cells = (leak.part, f"{leak.place}\n{leak.text[:200]}", tests[leak.tests[0]][0])
+        table.add_row(f"[red]{leak.share:.2f}[/]", *map(escape, cells))
+    console.print(table)
+    raise typer.Exit(1)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from data.text import normalise
 QUESTION_SIMILARITY = 0.85
 ANSWER_SIMILARITY = 0.80
 MIN_ANSWER_CHARS = 15  # shorter answers are alike by accident
-_SHORTEST_CONTAINED = 8  # a test question this long inside another question counts as asked
+SHORTEST_CONTAINED = 8  # a test question this long inside another question counts as asked
 _BLOCK = 4096
 
 
@@ -36,7 +36,9 @@ Texts = Sequence[tuple[str, str]]
 
 
 def texts_of(pair: Pair) -> list[tuple[str, str]]:
-    """All that training on a pair shows a model: every wording, earlier turns, system message."""
+    """All that training on a pair shows a model: every wording, earlier turns, system message; not
+    the passages before a question, which are the book's."""
+    pair = pair.alone
     texts = [(wording, pair.answer) for wording in pair.wordings] + list(pair.history)
     return texts + ([(pair.system, "")] if pair.system else [])
 
@@ -58,7 +60,7 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
         return
     asked = [normalise(question) for question, _ in tests]
     answered = [normalise(answer) for _, answer in tests]
-    long_enough = np.array([len(q) >= _SHORTEST_CONTAINED for q in asked])
+    long_enough = np.array([len(q) >= SHORTEST_CONTAINED for q in asked])
     answer_counts = np.array([len(a) >= MIN_ANSWER_CHARS for a in answered])
     for start in range(0, len(rows), _BLOCK):
         # Talks and wordings repeat one another; each text is compared once.

@@ -29,13 +29,14 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     Raises ValueError for an unknown shape.
     """
     prompt = pair.system or (SYSTEM_PROMPT if system else "")
+    question = pair.prompt or pair.question
     if shape == "messages":
-        turns: list[dict[str, Any]] = [*messages_for(pair.question, prompt, pair.history)]
+        turns: list[dict[str, Any]] = [*messages_for(question, prompt, pair.history)]
         # Earlier answers are context: each is learned in a row of its own, if it was kept.
         turns = [turn | {"weight": 0} if turn["role"] == "assistant" else turn for turn in turns]
         row: dict[str, Any] = {"messages": [*turns, {"role": "assistant", "content": pair.answer}]}
     elif shape == "alpaca":
-        row = {"instruction": pair.question, "input": "", "output": pair.answer}
+        row = {"instruction": question, "input": "", "output": pair.answer}
     elif shape == "sharegpt":
         row = {"conversations": []}
         for user, assistant in pair.history:
@@ -44,11 +45,11 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
                 {"from": "gpt", "value": assistant, "weight": 0},
             ]
         row["conversations"] += [
-            {"from": "human", "value": pair.question},
+            {"from": "human", "value": question},
             {"from": "gpt", "value": pair.answer},
         ]
     elif shape == "query-response":
-        row = {"query": pair.question, "response": pair.answer}
+        row = {"query": question, "response": pair.answer}
     else:
         raise ValueError(f"no format {shape!r}; there are: {', '.join(get_args(Shape))}")
     if pair.history and shape in ("alpaca", "query-response"):
@@ -112,7 +113,7 @@ def merged_pairs(path: Path) -> list[Pair]:
 
 
 def _merged(given: common.Pair, path: Path) -> Pair:
-    row = given.extra
+    given, row = given.alone, given.extra
     made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
     # All turns of a talk begin with the same one, whose answer names the place that they share.
     first = given.history[0][1] if given.history else given.answer

@@ -15,7 +15,7 @@ class Funnel:
     `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections;
     `apparatus` counts contents and reference sections, `unanswered` chunks that the source made
     nothing of, `filtered` the pairs that the filters let through, `leaked` those too near to a
-    test pair.
+    test pair, `unlike` those left out by --like.
     """
 
     books: list[str] = field(default_factory=list)
@@ -30,6 +30,7 @@ class Funnel:
     filtered: int = 0
     distinct: int = 0
     leaked: int = 0
+    unlike: int = 0
     duplicates: Counter[str] = field(default_factory=Counter)
 
     def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
@@ -54,6 +55,9 @@ class Funnel:
             ("after near-duplicates", self.distinct, dict(sorted(self.duplicates.items()))),
             ("after leaks", self.distinct - self.leaked, {"near a test pair": self.leaked}),
         ]
+        if self.unlike:
+            left = self.distinct - self.leaked - self.unlike
+            rows.append(("like the target", left, {"of a sort that it has fewer of": self.unlike}))
         return [
             {"name": name, "count": count, "lost": {k: v for k, v in lost.items() if v}}
             for name, count, lost in rows

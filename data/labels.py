@@ -15,6 +15,12 @@ CHINESE = {
     "after cleaning": "清洗之后",
     "after near-duplicates": "去重之后",
     "after leaks": "去掉泄题之后",
+    "like the target": "像目标的",
+    "of a sort that it has fewer of": "目标里这一类较少",
+    # the figures of --like
+    "latin_words_median": "英文词和数字，中位数",
+    "tokens": "答案词元，平均",
+    "restated": "答案开头复述问题的程度",
     "unreadable": "读不出来",
     "contents and references": "目录和参考文献",
     "the source gave no answer": "没有做出问答",

@@ -78,6 +78,8 @@ def make_report(
         and {"name": compared[0], "data": reports.describe(compared[1], tokens)},
         "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
         "leaks": found_leaks,
+        "passages": {},
+        "like": {},
         "samples": reports.samples(pairs),
         "warnings": [
             either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
@@ -126,13 +128,19 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def make_manifest(work: Path, context: BuildContext, inputs: BuildInputs) -> Manifest:
-    """Manifest of the files in `work`: books and merged pairs in, settings, counts."""
+def make_manifest(
+    work: Path, context: BuildContext, inputs: BuildInputs, index: Manifest | None = None
+) -> Manifest:
+    """Manifest of the files in `work`: books and merged pairs in, settings, counts. index: of the
+    passages before the questions."""
     funnel, settings = context.funnel, context.settings
     chosen = settings.model_dump(mode="json")
     chosen["tokenizer"] = settings.tokenizer.name if settings.tokenizer else None
     chosen["source"] = context.source.fingerprint
-    chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.exclude}
+    chosen["like"] = inputs.like.name if inputs.like else None
+    chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.excluded}
+    if inputs.with_passages is None:
+        del chosen["passages"]
     files = [path for path in [*inputs.books, *inputs.merge] if path.is_file()]
     return Manifest(
         stage="data",
@@ -147,6 +155,7 @@ def make_manifest(work: Path, context: BuildContext, inputs: BuildInputs) -> Man
             "kept": funnel.distinct - funnel.leaked,
         },
         versions=library_versions(LIBRARIES),
+        parents=[index] if index else [],
     )
 
 
@@ -158,7 +167,7 @@ def publish(work: Path, out: Path, manifest: Manifest) -> bool:
     old = read_manifest(out) if (out / MANIFEST_NAME).is_file() else None
     same = old is not None and all(
         getattr(old, name) == getattr(manifest, name)
-        for name in ("inputs", "outputs", "settings", "counts", "versions")
+        for name in ("inputs", "outputs", "settings", "counts", "versions", "parents")
     )
     if same and directory_records(out) == manifest.outputs:
         return False

@@ -17,6 +17,7 @@ import psutil
 
 from common.language import either
 from data import contamination as leak_check
+from data import like
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
 from data.formats import merged_pairs, read_told
@@ -25,6 +26,7 @@ from data.labels import label
 from data.making import make_pairs
 from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import paraphrased
+from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
 from data.records import Pair
 from data.row_counts import row_counts
@@ -55,11 +57,13 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     """
     started = time.monotonic()
     # What can be wrong with the inputs must show before the work.
-    tests = [(path, _texts(path)) for path in inputs.exclude]
+    tests = [(path, _texts(path)) for path in inputs.excluded]
     merges = [merged_pairs(path) for path in inputs.merge]
     shown = [inputs.compare] if inputs.compare else []
     beside = [(path.name, _texts(path)) for path in shown] + [(p.name, t) for p, t in tests]
+    target = read_target(inputs.like, context) if inputs.like else None
     funnel, filters, settings = context.funnel, context.filters, context.settings
+    passages = _passage_rows(inputs, context)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = _work_directory(out)
     try:
@@ -81,6 +85,11 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
             raise NothingLeftError(
                 either(f"一个问答也没有剩下：{steps}", f"no pair is left: {steps}")
             )
+        made, liked = [(pair.question, pair.answer) for pair in pairs], None
+        if target:  # before the split: dev chooses the checkpoint, and must be like it as well
+            liked = like.compared(made, target, context.count_tokens)
+            pairs = like.select(pairs, target, settings.like_least)
+            funnel.unlike = len(made) - len(pairs)
         splits = split_pairs(pairs, settings.split)
         facts = splits["train"]
         asked = paraphrased(facts, settings.wordings)
@@ -90,14 +99,39 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
             before["removed_wordings"] = after["removed"]
         counts = row_counts(facts, len(asked), splits["train"])
         report = make_report(context, splits, pairs, found_leaks, beside, counts)
+        if target and liked:
+            made = [(pair.question, pair.answer) for pair in pairs]
+            chosen = like.compared(made, target, context.count_tokens)
+            report["like"] = {**chosen, "distance_before": liked["distance"]}
+        if passages:
+            context.progress.step(either("题目前放教材片段", "passages before the questions"))
+            splits = {name: passages.shown(rows) for name, rows in splits.items()}
+            report["passages"] = told(passages.counts)
         report["warnings"] += write_files(work, splits, report, settings)
-        manifest = make_manifest(work, context, inputs)
+        manifest = make_manifest(work, context, inputs, passages and passages.manifest)
         manifest.seconds = round(time.monotonic() - started, 2)
         changed = publish(work, out, manifest)
         sizes = {name: len(rows) for name, rows in splits.items()}
         return BuildResult(out, sizes, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _passage_rows(inputs: BuildInputs, context: BuildContext) -> PassageRows | None:
+    settings = context.settings
+    if inputs.with_passages is None:
+        if settings.passages != PassageSettings():
+            context.progress.warn("options for passages do nothing without --with-passages")
+        return None
+    books = [path for path in inputs.books if path.is_file()]
+    return PassageRows(
+        inputs.with_passages, settings.passages, books, context.count_tokens, settings.split.seed
+    )
+
+
+def read_target(path: Path, context: BuildContext) -> like.Target:
+    """The numbers of a test set that rows are to be like. Raises PairsError or ValueError."""
+    return like.target_of(path.name, _texts(path), context.count_tokens)
 
 
 def _texts(path: Path) -> list[tuple[str, str]]:

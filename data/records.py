@@ -100,7 +100,9 @@ class Pair:
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
     are other ways to ask it that its source gave. `history` holds the turns (user, assistant)
-    before the question and `system` the row's own system message, both of merged talks.
+    before the question and `system` the row's own system message, both of merged talks. `prompt` is
+    what the model is asked where passages of the book stand before the question, `passages` are
+    their ids.
     """
 
     question: str
@@ -116,6 +118,8 @@ class Pair:
     wordings: tuple[str, ...] = ()
     history: tuple[tuple[str, str], ...] = ()
     system: str = ""
+    prompt: str = ""
+    passages: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -136,6 +140,7 @@ class Pair:
 
     def provenance(self) -> dict[str, Any]:
         """Where the pair comes from, as written into every output row."""
+        shown = {"asked": self.question, "passages": list(self.passages)} if self.prompt else {}
         return {
             "id": self.id,
             "group": self.group or self.id,
@@ -145,6 +150,7 @@ class Pair:
             "path": list(self.path),
             "span": [self.start, self.end],
             "chunk": self.chunk,
+            **shown,
         }
 
 

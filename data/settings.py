@@ -8,6 +8,7 @@ from common.language import either
 from data.chunks import MAX_CHARS, MIN_CHARS
 from data.formats import Shape
 from data.options import option
+from data.passage_rows import PassageSettings
 from data.split import SplitSettings
 
 
@@ -19,7 +20,20 @@ class BuildInputs(BaseModel):
     books: list[Path] = []
     exclude: list[Path] = option([], "test set whose near-duplicates must go; repeatable")
     merge: list[Path] = option([], "existing pairs (docx, jsonl) to add; repeatable")
+    like: Path | None = option(
+        None, "test set whose answers the rows are to be like; its own stay excluded"
+    )
     compare: Path | None = option(None, "test set to compare lengths with in the report")
+    with_passages: Path | None = option(
+        None, "index (retrieval build): its passages stand before the questions, as in the service"
+    )
+
+    @property
+    def excluded(self) -> list[Path]:
+        """Every test set whose near-duplicates go: --like alone excludes as well."""
+        known = {path.resolve() for path in self.exclude}
+        more = self.like is not None and self.like.resolve() not in known
+        return [*self.exclude, self.like] if more and self.like else list(self.exclude)
 
 
 class BuildSettings(BaseModel):
@@ -29,8 +43,12 @@ class BuildSettings(BaseModel):
 
     shape: Shape = option("messages", "layout of the rows", name="format")
     system: bool = option(False, "write the system prompt into each row")
+    like_least: float = option(
+        0.5, "with --like: share of the pairs that stay, however unlike", ge=0, le=1
+    )
     wordings: int = option(2, "more wordings per question", ge=0, le=6)
     split: SplitSettings = SplitSettings()
+    passages: PassageSettings = PassageSettings()
     min_chars: int = option(MIN_CHARS, "of a chunk", ge=1)
     max_chars: int = option(MAX_CHARS, "of a chunk", ge=100)
     filters_off: list[str] = option([], "cleaning rule to switch off; repeatable", name="skip-rule")

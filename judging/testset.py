@@ -33,7 +33,8 @@ def read_testset(path: str | Path) -> PairFile:
                 f"{where}: its answer has weight 0, so it is no reference",
             )
         )
-    asked = [pair for pair in found.pairs if pair.learn]
+    # A service with the book at hand puts passages before the question by itself.
+    asked = [pair.alone for pair in found.pairs if pair.learn]
     if systems := [pair.where for pair in asked if pair.system]:
         where = spots(systems)
         warnings.append(

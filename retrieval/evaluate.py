@@ -22,15 +22,13 @@ from common.read_pairs import read_pairs
 from data.text import normalise
 from retrieval.passages import Passage
 from retrieval.search import Method, Retriever
-from retrieval.terms import index_terms
+from retrieval.terms import OVERLAP, index_terms, shares_of_terms
 
 CUTS = (1, 3, 5, 10)
 DEPTH = 100
 RESAMPLES = 2000
 # Characters at either end of a quotation that a passage must hold.
 QUOTED = 24
-# Share of the reference's terms that a passage must hold to be taken for right.
-OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,7 @@ def by_evidence(question: str, evidence: str, texts: Sequence[str]) -> Asked:
 
 def by_overlap(question: str, reference: str, terms: Sequence[set[str]]) -> Asked:
     """Right passages by the reference answer. terms: of each passage."""
-    wanted = set(index_terms(reference))
-    shares = [len(wanted & found) / max(1, len(wanted)) for found in terms]
+    shares = shares_of_terms(reference, terms)
     best = max(shares, default=0.0)
     right = frozenset(i for i, share in enumerate(shares) if share == best and best >= OVERLAP)
     return Asked(question, right, "overlap")

@@ -7,9 +7,13 @@ memcpy and async, since a question often names a part of an identifier only.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _RUN = re.compile(r"[a-zA-Z0-9_]+|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+# Share of an answer's terms that a passage must hold to be taken for the one that holds the answer.
+OVERLAP = 0.5
 
 
 def index_terms(text: str) -> list[str]:
@@ -28,3 +32,9 @@ def index_terms(text: str) -> list[str]:
         if len(parts) > 1:
             found += [part.lower() for part in parts if len(part) > 1]
     return found
+
+
+def shares_of_terms(answer: str, passages: Sequence[set[str]]) -> list[float]:
+    """How much of an answer's terms each passage holds, 0 to 1. passages: the terms of each."""
+    wanted = set(index_terms(answer))
+    return [len(wanted & found) / max(1, len(wanted)) for found in passages]

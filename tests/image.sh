@@ -7,9 +7,10 @@
 # Builds the Dockerfile of the last commit from a stand-in base (tests/image/base.sh), with weights
 # from a loopback hub; builds again after a code change, and with a token; looks at what is in it;
 # runs it without network, with a read-only model directory and without HOME, on two processors, on
-# one, and on two of 24; and judges it in both modes with the judge's limits.
+# one, and on two of 24; and judges it in both modes with the judge's limits. INDEX=DIR puts an index
+# into the image (`bash run.sh retrieval build`), and the judge must then meet a service that has it.
 #
-# Variables: MODEL_DIR (model/demo, made by `bash run.sh`), VLLM_VENV (.venv), REF (HEAD),
+# Variables: MODEL_DIR (model/demo, made by `bash run.sh`), INDEX, VLLM_VENV (.venv), REF (HEAD),
 # JUDGE_VENV (as VLLM_VENV), TESTSETS (data/sample/testset_*.docx), LIMIT (questions of each, default
 # all), DRIVER (overlay, else vfs), WORK (.cache/image), KEEP_FREE_GB (5).
 set -euo pipefail
@@ -81,6 +82,7 @@ endpoint=$(cat "$work/hub.endpoint")
 context=$work/context
 rm -rf "$context" "$context.private" && mkdir "$context"
 git archive "${REF:-HEAD}" | tar -x -C "$context"
+[ -z "${INDEX:-}" ] || cp -r "$INDEX/." "$context/index/"
 [ -z "$(git status --porcelain)" ] || echo "         note: uncommitted changes are not in this build, as at the judge"
 
 # build TAG [OPTION…]: the Dockerfile in $context, with the hub at $endpoint.

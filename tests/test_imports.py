@@ -23,13 +23,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retrieval": {"common", "data"},
     "judging": {"common"},
     "preflight": {"common", "judging"},
-    "data": {"common", "judging.scoring"},
+    # Of retrieval the part that ships, which knows nothing of data.
+    "data": {
+        "common",
+        "judging.scoring",
+        "retrieval.prompt",
+        "retrieval.search",
+        "retrieval.terms",
+    },
     "train": {
         "common",
+        "data.answer_profile",
         "judging.testset",
         "judging.scoring",
         "judging.protocol",
         "judging.judge",
+        "retrieval.prompt",
+        "retrieval.search",
+        "retrieval.terms",
     },
     "tune": {
         "common",

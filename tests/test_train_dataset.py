@@ -114,3 +114,26 @@ def test_long_rows_are_counted_and_listed_never_cut(tmp_path):
     assert "2 of 3 rows" in text and "100 tokens: very long" in text and "70 tokens: long" in text
     kept, lines = fitting_rows(encoded, rows, recipe(tmp_path, drop_long_rows=True))
     assert kept == encoded[:1] and len(lines) == 2
+
+
+def test_general_rows_are_mixed_in_by_their_share_and_never_judged(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", *({"question": f"q{i}", "answer": f"A{i}"} for i in range(30)))
+    write(tmp_path / "dev.jsonl", {"question": "dev?", "answer": "D"})
+    general = tmp_path / "general.jsonl"
+    write(general, *({"instruction": f"g{i}", "input": "", "output": "G"} for i in range(50)))
+    given = {"calibration_file": None, "mix_file": general, "mix_share": 0.25}
+    rows = load_rows(recipe(tmp_path, **given))
+    assert sum(row.answer == "G" for row in rows.train) == 10 and len(rows.train) == 40
+    assert [row.question for row in rows.dev] == ["dev?"] and general in rows.files
+    assert rows.train == load_rows(recipe(tmp_path, **given)).train
+    few = load_rows(recipe(tmp_path, **{**given, "mix_share": 0.9}))
+    assert len(few.train) == 80 and "only 50 rows, 62% of all" in few.notes[0]
+
+
+def test_the_prompt_is_learned_only_where_the_recipe_says_so(untrained_model) -> None:
+    pytest.importorskip("transformers")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(untrained_model)
+    (row,) = encode_rows(tokenizer, [Pair("问？", "答。")], "", learn_prompt=True)
+    assert row["labels"] == row["input_ids"]

@@ -23,6 +23,7 @@ from train.demo.model import SYSTEM_PROMPT  # noqa: E402
 from train.finetune import finetune  # noqa: E402
 from train.merge import merge, merged_model  # noqa: E402
 from train.trainer import make_trainer  # noqa: E402
+from train.verdict import read_verdict  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,19 @@ def test_training_learns_and_leaves_its_traces(adapter, base, data):
     assert curve[-1] < curve[0] - 0.5
     assert (out / "loss.png").stat().st_size > 1000
     samples = sorted((out / "samples").glob("*.jsonl"))
-    assert len(samples) == 4
+    assert len(samples) == 5  # the base's, and one an epoch
     row = json.loads(samples[0].read_text(encoding="utf-8").splitlines()[0])
     assert row["question"] == "请问" + FACTS[0][0] and row["reference"] == FACTS[0][1]
     manifest = read_manifest(adapter)
     assert manifest.stage == "lora" and manifest.counts["train_rows"] == len(FACTS)
     assert [record.path for record in manifest.inputs][0] == "train.jsonl"
     assert 0 <= manifest.scores["dev_judge_best"] <= 1
+    log = json.loads((out / "trainer_log.json").read_text(encoding="utf-8"))
+    found = read_verdict(out)
+    curve = {row["step"]: row["eval_judge"] for row in log if "eval_judge" in row}
+    assert {p.step: pytest.approx(p.score) for p in found.curve} == curve and 0 in curve
+    assert manifest.settings["verdict"] == found.model_dump()
+    assert found.word in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_merged_weights_answer_as_base_and_adapter_do(adapter, base, tmp_path):
@@ -131,6 +138,17 @@ def test_an_interrupted_run_resumes_to_the_same_loss(base, data, tmp_path):
     assert losses(tmp_path / "broken")[-1] == pytest.approx(
         losses(tmp_path / "whole")[-1], abs=1e-6
     )
+
+
+def test_the_options_against_harm_reach_the_trainer_and_merge(base, data, tmp_path):
+    fields = {"use_rslora": True, "use_dora": True, "neftune_noise_alpha": 5.0, "mix_share": 0.5}
+    given = recipe(base, data, tmp_path, mix_file=data / "calibration.jsonl", **fields)
+    assert trainer_module.training_arguments(given, True).neftune_noise_alpha == 5.0
+    adapter = finetune(given)
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["use_rslora"] and config["use_dora"]
+    assert read_manifest(adapter).counts["train_rows"] == len(FACTS) + 4
+    merge(base, [adapter], tmp_path / "merged")
 
 
 def test_packed_rows_do_not_see_each_other(base, data, tmp_path):

@@ -25,6 +25,9 @@ from common.pairs import PairsError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.run_report import NAME as RUN_REPORT
+from train.verdict import EXIT_WORSE, Verdict, read_verdict, sentences
+from train.verdict import NAME as VERDICT_NAME
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
@@ -66,14 +69,28 @@ def run(
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
     dry_run: Annotated[bool, typer.Option(help="only show the plan")] = False,
+    even_if_worse: Annotated[
+        bool, typer.Option(help="export also what answers worse than its base")
+    ] = False,
 ) -> None:
-    """Train, merge, quantize and check by one recipe."""
+    """Train, judge against the base, merge, quantize and check by one recipe.
+
+    Exit code 3: the tuned model is worse than its base, so nothing was exported.
+    """
     with _told("" if dry_run else _resume_hint()):
         settings = load_recipe(recipe, overrides or [])
         if dry_run:
             _show_plan(settings)
             return
-        _lora(settings, resume)
+        found = _lora(settings, resume)
+        if found and found.verdict == "worse" and not even_if_worse:
+            _say(
+                either(
+                    "没有导出；仍要导出：加 --even-if-worse",
+                    "not exported; --even-if-worse exports it all the same",
+                )
+            )
+            raise typer.Exit(EXIT_WORSE)
         _merge(settings)
         _quantize(settings)
         _check(settings)
@@ -114,6 +131,79 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Serve each export in vLLM and compare it with the merged model on the dev questions."""
     with _told():
         _check(load_recipe(recipe, overrides or []))
+
+
+@app.command()
+def prefer(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    questions: Annotated[int, typer.Option(min=1, help="train questions to ask")] = 200,
+    draws: Annotated[int, typer.Option(min=2, help="answers drawn for each")] = 6,
+    gap: Annotated[float, typer.Option(min=0, help="least score between best and worst")] = 0.1,
+    beta: Annotated[float, typer.Option(help="larger stays closer to the model")] = 0.1,
+    learning_rate: Annotated[float, typer.Option()] = 5e-6,
+    epochs: Annotated[float, typer.Option()] = 1,
+) -> None:
+    """After `lora`: prefer the better of the model's own answers (DPO); a second adapter."""
+    from train.prefer import PreferenceSettings
+    from train.prefer import prefer as train_preferences
+
+    with _told():
+        settings = load_recipe(recipe, overrides or [])
+        asked = PreferenceSettings(
+            questions, draws, gap=gap, beta=beta, learning_rate=learning_rate, epochs=epochs
+        )
+        adapter, found = train_preferences(settings, asked, _say)
+        told, _ = sentences(found, adapter.parent)
+        _say(told)
+        first = settings.output_dir / "adapter"
+        both = "".join(f" --adapter {each}" for each in (first, adapter) if each.is_dir())
+        _say(
+            either("有提升才合并", "merge it only where it helped")
+            + f": bash run.sh train merge {recipe}{both}"
+        )
+
+
+@app.command()
+def verdict(
+    out: Annotated[Path, typer.Argument(help="a run's folder (output_dir)")],
+) -> None:
+    """Did that run help? Exit code 0: yes; 4: no difference; 3: worse than its base."""
+    with _told():
+        found = read_verdict(out)
+        if found is None:
+            raise ModelError(f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it")
+        _show_verdict(found, out)
+        raise typer.Exit({"better": 0, "same": 4, "worse": EXIT_WORSE}[found.verdict])
+
+
+@app.command()
+def advise(
+    out: Annotated[Path, typer.Argument(help="a judged run's folder (output_dir)")],
+    judged: Annotated[Path | None, typer.Option(help="a report of eval_local.py, too")] = None,
+) -> None:
+    """The three steps most likely to raise the score, each from a number of the run."""
+    from train.advise import advise as advised
+    from train.advise import tell
+
+    with _told():
+        tell(advised(out, judged), _say)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="a YAML of train/sweeps, or your own")],
+    overrides: Overrides = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="runs side by side")] = None,
+) -> None:
+    """Many runs of one recipe in one table: memory, minutes, score with its interval."""
+    from train.sweep import load_sweep, run_sweep, sweep_table
+
+    with _told():
+        wanted = load_sweep(file, overrides or [])
+        if at_once:
+            wanted = wanted.model_copy(update={"at_once": at_once})
+        console.print(sweep_table(run_sweep(wanted, _say)))
 
 
 @app.command()
@@ -173,11 +263,26 @@ def plan(
         print_plan(model, device_gb, tokens, lora_rank, console)
 
 
-def _lora(recipe: Recipe, resume: bool) -> None:
+def _lora(recipe: Recipe, resume: bool) -> Verdict | None:
+    """Train; what the run brought, where dev questions were asked."""
     from train.finetune import finetune
 
     console.rule(either("训练", "train"))
     _say(f"{either('训练完成：', 'trained: ')}{finetune(recipe, resume)}")
+    found = read_verdict(recipe.output_dir)
+    if found:
+        console.rule(either("有没有用", "verdict"))
+        _show_verdict(found, recipe.output_dir)
+    return found
+
+
+def _show_verdict(found: Verdict, out: Path) -> None:
+    style = {"better": "bold green", "same": "bold yellow", "worse": "bold red"}[found.verdict]
+    told, then = sentences(found, out)
+    _say(told, style)
+    _say(then)
+    if (out / RUN_REPORT).is_file():
+        _say(f"{either('报告：', 'report: ')}{out / RUN_REPORT}")
 
 
 def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
@@ -246,9 +351,9 @@ def _show_next(recipe: Recipe) -> None:
     _say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
 
 
-def _say(text: str) -> None:
+def _say(text: str, style: str = "") -> None:
     """A line as it is: paths are not cut and brackets are no markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_plan(recipe: Recipe) -> None:

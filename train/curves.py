@@ -14,28 +14,40 @@ def _smooth(values: Sequence[float], width: int) -> list[float]:
 
 
 def plot_curves(path: Path, log: Sequence[dict[str, Any]], title: str) -> None:
-    """Draw `loss` (raw and smoothed), `learning_rate` and any `eval_loss` over `step`."""
+    """Draw `loss` (raw and smoothed), any `eval_loss` and `eval_judge`, and `learning_rate`.
+
+    All over `step`; the judge's score at step 0 is the base's.
+    """
     import matplotlib
 
     matplotlib.use("Agg")  # no display on servers
     from matplotlib import pyplot as plt
 
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(8, 6), sharex=True, height_ratios=[3, 1], layout="constrained"
+    figure, (top, middle, bottom) = plt.subplots(
+        3, 1, figsize=(8, 8), sharex=True, height_ratios=[3, 2, 1], layout="constrained"
     )
     rows = [row for row in log if "loss" in row]
     steps, losses = [r["step"] for r in rows], [r["loss"] for r in rows]
     top.plot(steps, losses, color="tab:blue", alpha=0.3, label="loss")
     top.plot(steps, _smooth(losses, max(1, len(rows) // 30)), color="tab:blue", label="smoothed")
-    evals = [row for row in log if "eval_loss" in row]
-    if evals:
-        values = [r["eval_loss"] for r in evals]
-        top.plot([r["step"] for r in evals], values, "o-", color="tab:orange", label="dev loss")
+    _plot(top, log, "eval_loss", "tab:orange", "dev loss")
     top.set(title=title, ylabel="cross-entropy (nats a token)")
     if losses and min(losses) > 0:
         top.set_yscale("log")
     top.legend()
+    _plot(middle, log, "eval_judge", "tab:red", "judge's score, dev questions")
+    if base := [row["eval_judge"] for row in log if "eval_judge" in row and row["step"] == 0]:
+        middle.axhline(base[0], color="tab:gray", linestyle="--", label="base")
+    middle.set(ylabel="score")
+    if middle.get_legend_handles_labels()[0]:
+        middle.legend()
     bottom.plot(steps, [r["learning_rate"] for r in rows], color="tab:green")
     bottom.set(xlabel="step", ylabel="learning rate")
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _plot(axes: Any, log: Sequence[dict[str, Any]], key: str, color: str, label: str) -> None:
+    rows = [row for row in log if key in row]
+    if rows:
+        axes.plot([r["step"] for r in rows], [r[key] for r in rows], "o-", color=color, label=label)

@@ -79,11 +79,30 @@ def load_rows(recipe: Recipe) -> Rows:
     for pair in train:
         distinct.setdefault(_said(pair), pair)
     shuffled = list(distinct.values())
+    if recipe.mix_file:
+        shuffled += _mixed(recipe, len(shuffled), notes)
+        files = [*files, recipe.mix_file.absolute()]
     # A book's rows lie side by side, wording after wording; packing would keep them so.
     random.Random(recipe.seed).shuffle(shuffled)
     return Rows(
         shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f], notes
     )
+
+
+def _mixed(recipe: Recipe, own: int, notes: list[str]) -> list[Pair]:
+    """General rows that make up `mix_share` of all; `own`: how many rows they are mixed into.
+
+    They are never judged: what they keep alive is how the base follows instructions.
+    """
+    assert recipe.mix_file
+    found = read_pairs(recipe.mix_file)
+    notes.extend(f"{found.path.name}: {warning}" for warning in found.warnings)
+    general = [pair.asked_as(pair.question) for pair in _learned(found, notes)]
+    wanted = round(own * recipe.mix_share / (1 - recipe.mix_share))
+    if wanted > len(general):
+        share = len(general) / (own + len(general))
+        notes.append(f"{found.path.name}: only {len(general)} rows, {share:.0%} of all, are there")
+    return random.Random(recipe.seed).sample(general, min(wanted, len(general)))
 
 
 def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
@@ -139,9 +158,9 @@ def prompt_ids(tokenizer: Any, rows: Sequence[Pair], system_prompt: str) -> list
 
 
 def encode_rows(
-    tokenizer: Any, rows: Sequence[Pair], system_prompt: str
+    tokenizer: Any, rows: Sequence[Pair], system_prompt: str, learn_prompt: bool = False
 ) -> list[dict[str, list[int]]]:
-    """`input_ids` and `labels` of each row; labels are -100 on the prompt.
+    """`input_ids` and `labels` of each row; labels are -100 on the prompt unless `learn_prompt`.
 
     The prompt is rendered as in serving; the answer ends with the tokenizer's end-of-turn token,
     and so does the loss: this is where the model learns to stop. What a row spells like a control
@@ -158,7 +177,10 @@ def encode_rows(
     tails = text_ids(tokenizer, [row.answer for row in rows])
     end = tokenizer.eos_token_id
     return [
-        {"input_ids": [*head, *tail, end], "labels": [-100] * len(head) + [*tail, end]}
+        {
+            "input_ids": [*head, *tail, end],
+            "labels": [*(head if learn_prompt else [-100] * len(head)), *tail, end],
+        }
         for head, tail in zip(heads, tails, strict=True)
     ]
 

@@ -41,7 +41,9 @@ from train.base import (
 from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
 from train.recipe import Recipe, load_recipe
-from train.trainer import import_unsloth, make_trainer, torch_sees_a_gpu
+from train.run_report import write_run_report
+from train.trainer import early_stopping_class, import_unsloth, make_trainer, torch_sees_a_gpu
+from train.verdict import Verdict, forget_judgement, reach_verdict
 
 LIBRARIES = ["torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "liger-kernel"]
 
@@ -59,6 +61,7 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     shutil.rmtree(_unwanted(recipe), ignore_errors=True)  # of a run killed while it made way
     if not resume:
         _make_way(recipe)
+        forget_judgement(recipe.output_dir)  # answers of an earlier run are no epochs of this one
     resolved = recipe.output_dir / "recipe.yaml"
     resolved.write_text(
         yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False),
@@ -128,7 +131,9 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     system_prompt = recipe.system_prompt(base)
     tokenizer = load_tokenizer(base)
     train_rows, skipped = fitting_rows(
-        encode_rows(tokenizer, rows.train, system_prompt), rows.train, recipe
+        encode_rows(tokenizer, rows.train, system_prompt, recipe.train_on_prompt),
+        rows.train,
+        recipe,
     )
     dev_rows, _ = fitting_rows(
         encode_rows(tokenizer, rows.dev, system_prompt),
@@ -153,6 +158,7 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         trainer = make_trainer(
             recipe, base, tokenizer, train_rows, dev_rows, rows.dev, system_prompt
         )
+        trainer.judge_base()
         if start:
             _count_on(recipe, trainer, start)
         trainer.train(resume_from_checkpoint=str(start) if start else None)
@@ -193,16 +199,15 @@ def _count_on(recipe: Recipe, trainer: Any, start: Path) -> None:
 
     A run killed between its last checkpoint and its result would else train a step or an epoch on.
     """
-    from transformers import EarlyStoppingCallback
-
+    stopping = early_stopping_class().__name__
     state = json.loads((start / "trainer_state.json").read_text(encoding="utf-8"))
     if recipe.max_steps > 0:
         ended = state["global_step"] >= recipe.max_steps
     else:
         ended = state["epoch"] >= recipe.num_train_epochs
-    stored = state["stateful_callbacks"].get(EarlyStoppingCallback.__name__)
+    stored = state["stateful_callbacks"].get(stopping)
     for callback in trainer.callback_handler.callbacks:
-        if stored and isinstance(callback, EarlyStoppingCallback):
+        if stored and type(callback).__name__ == stopping:
             seen = stored["attributes"]["early_stopping_patience_counter"]
             callback.early_stopping_patience_counter = seen
             ended = ended or seen >= callback.early_stopping_patience
@@ -233,15 +238,18 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
 def _write_outcome(
     recipe: Recipe, trainer: Any, base: Path, rows: Rows, used: int, skipped: int, started: float
 ) -> None:
-    """Curves, log and manifest beside the result."""
+    """Curves, log, verdict, report and manifest beside the result."""
     out = _result_directory(recipe)
     out.mkdir(parents=True, exist_ok=True)
     history = trainer.state.log_history
     final = next((row for row in reversed(history) if "train_loss" in row), {})
     final["train_loss"] = _mean_loss(history)  # the trainer's own leaves out what it resumed from
+    judged = {row["step"]: row["epoch"] for row in history if "eval_judge" in row}
+    verdict = reach_verdict(recipe, judged) if judged and trainer.judged_rows else None
+    if verdict:
+        history = [{"step": 0, "epoch": 0.0, "eval_judge": verdict.base}, *history]
     (recipe.output_dir / "trainer_log.json").write_text(json.dumps(history), encoding="utf-8")
     plot_curves(recipe.output_dir / "loss.png", history, recipe.output_dir.name)
-    judged = [row["eval_judge"] for row in history if "eval_judge" in row]
     base_manifest = read_manifest(base)
     parents = [m for m in (base_manifest, read_manifest(recipe.dataset_dir)) if m]
     manifest = Manifest(
@@ -249,15 +257,39 @@ def _write_outcome(
         name=recipe.output_dir.name,
         demo=bool(base_manifest and base_manifest.demo),
         inputs=[file_record(path) for path in rows.files],
-        settings=recipe.model_dump(mode="json"),
+        settings=recipe.model_dump(mode="json")
+        | ({"verdict": verdict.model_dump()} if verdict else {}),
         counts={"train_rows": used, "rows_left_out": skipped, "steps": trainer.state.global_step}
-        | {"train_loss": final["train_loss"]},
-        scores={"dev_judge_best": max(judged)} if judged else {},
+        | {"train_loss": final["train_loss"]}
+        | _peak_memory(),
+        scores=_scores(verdict),
         versions=library_versions(LIBRARIES),
         seconds=round(time.monotonic() - started, 1),
         parents=parents,
     )
+    write_run_report(recipe.output_dir, verdict, history)
     write(out, manifest)
+
+
+def _scores(verdict: Verdict | None) -> dict[str, float]:
+    if verdict is None:
+        return {}
+    best = max(point.score for point in verdict.curve if point.step)
+    return {
+        "dev_judge_best": best,
+        "dev_judge_base": verdict.base,
+        "dev_judge_tuned": verdict.tuned,
+        "dev_judge_difference": verdict.difference,
+    }
+
+
+def _peak_memory() -> dict[str, float]:
+    """The most memory that tensors took on the GPU, in bytes; nothing without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {}
+    return {"peak_device_bytes": float(torch.cuda.max_memory_allocated())}
 
 
 def _mean_loss(history: list[dict[str, Any]]) -> float:

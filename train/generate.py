@@ -6,6 +6,8 @@ from typing import Any
 from common.pairs import Pair
 from train.dataset import prompt_ids
 
+BATCH_TOKENS = 65_536  # of one batch's prompts and answers: 9 GB of keys and values for a 4B
+
 
 def greedy_answers(
     model: Any,
@@ -18,7 +20,23 @@ def greedy_answers(
     """One answer per question, in order; prompts are batched by length and padded left.
 
     A question is a text, or a pair, whose earlier turns and system message are then asked, too.
+    batch_size: questions at once, fewer where they are long (BATCH_TOKENS).
     """
+    return sampled_answers(
+        model, tokenizer, questions, system_prompt, max_new_tokens, batch_size=batch_size
+    )
+
+
+def sampled_answers(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[str | Pair],
+    system_prompt: str,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    batch_size: int = 64,
+) -> list[str]:
+    """One answer per question, drawn at `temperature` from torch's own random state; 0: greedy."""
     import torch
 
     if not questions:
@@ -30,8 +48,23 @@ def greedy_answers(
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     was_training = model.training
     model.eval()
-    for start in range(0, len(order), batch_size):
+    # The service sets no penalty, whatever the model's generation_config.json says.
+    drawing: dict[str, Any] = {"repetition_penalty": 1.0, "do_sample": temperature > 0}
+    drawing |= {
+        "temperature": temperature or None,
+        "top_p": None,
+        "top_k": 0 if temperature else None,
+    }
+    start = 0
+    while start < len(order):
         chosen = order[start : start + batch_size]
+        # Prompts grow along `order`: the last is the widest.
+        while (
+            len(chosen) > 1
+            and len(chosen) * (len(prompts[chosen[-1]]) + max_new_tokens) > BATCH_TOKENS
+        ):
+            chosen.pop()
+        start += len(chosen)
         width = max(len(prompts[i]) for i in chosen)
         ids = torch.full((len(chosen), width), pad)
         mask = torch.zeros((len(chosen), width), dtype=torch.long)
@@ -43,8 +76,8 @@ def greedy_answers(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
                 max_new_tokens=max_new_tokens,
-                do_sample=False,
                 pad_token_id=pad,
+                **drawing,
             )
         texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
         for i, text in zip(chosen, texts, strict=True):

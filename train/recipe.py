@@ -17,6 +17,11 @@ from common.prompting import system_prompt_for
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
+# The service's own defaults (serving/settings.py; a test compares).
+SERVED_TOKENS, SERVED_CONTEXT = 640, 2048
+SERVED_PASSAGES, SERVED_PASSAGE_TOKENS = 2, 1200
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message lists every wrong field."""
 
@@ -45,6 +50,11 @@ class Recipe(BaseModel):
     cutoff_len: int = Field(1024, ge=16, description="longest row in tokens; longer is an error")
     drop_long_rows: bool = Field(False, description="leave longer rows out instead of stopping")
     max_samples: int | None = Field(None, ge=1, description="use the first rows only")
+    mix_file: Path | None = Field(
+        None, description="general instruction rows to learn along, against forgetting"
+    )
+    mix_share: float = Field(0.2, gt=0, lt=1, description="their share of all rows, drawn by seed")
+    train_on_prompt: bool = Field(False, description="loss on the prompt as well as the answer")
     default_system: str | None = Field(
         None,
         description="system prompt to train and serve with, '' for none; null: the base's own file "
@@ -55,17 +65,26 @@ class Recipe(BaseModel):
     finetuning_type: Literal["lora", "full"] = "lora"
     quantization_bit: Literal[4, 8] | None = Field(None, description="QLoRA: base in 4 or 8 bit")
     backend: Literal["trl", "unsloth"] = "trl"
-    lora_rank: int = Field(32, ge=1, le=512)
-    lora_alpha: int = Field(64, ge=1)
+    lora_rank: int = Field(16, ge=1, le=512)
+    lora_alpha: int = Field(32, ge=1)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     lora_target: str = Field("all", description="all, or module names separated by commas")
+    use_rslora: bool = Field(
+        False, description="scale by alpha / sqrt(rank) (arXiv:2312.03732): for large ranks"
+    )
+    use_dora: bool = Field(
+        False, description="magnitude and direction apart (arXiv:2402.09353); slower"
+    )
+    neftune_noise_alpha: float | None = Field(
+        None, gt=0, description="noise on embeddings in training (arXiv:2310.05914), often 5"
+    )
 
     # train
     output_dir: Path = Field(description="adapter/, merged/, awq/ … go here")
     per_device_train_batch_size: int = Field(1, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
-    learning_rate: float = Field(2e-4, gt=0, le=1)
-    num_train_epochs: float = Field(3, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    num_train_epochs: float = Field(2, gt=0)
     max_steps: int = Field(-1, ge=-1, description="-1: by num_train_epochs")
     lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = "cosine"
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
@@ -89,10 +108,23 @@ class Recipe(BaseModel):
     save_total_limit: int = Field(2, ge=1)
     report_to: Literal["none", "tensorboard"] = "tensorboard"
 
-    # choosing the checkpoint
-    eval_samples: int = Field(100, ge=0, description="dev questions answered after each epoch")
-    eval_max_new_tokens: int = Field(256, ge=1)
-    early_stopping_patience: int | None = Field(2, ge=1, description="epochs without a gain")
+    # choosing the checkpoint, the base among them, by the judge's score on dev questions
+    eval_samples: int = Field(
+        100, ge=0, description="dev questions answered before training and after each epoch"
+    )
+    eval_max_new_tokens: int = Field(
+        SERVED_TOKENS, ge=1, description="longest answer; the default is the service's"
+    )
+    early_stopping_patience: int | None = Field(
+        2, ge=1, description="epochs without a gain over the base and all before"
+    )
+    retrieval_dir: Path | None = Field(
+        Path("index"),
+        description="index of the book: dev questions are asked with its passages, as in serving; "
+        "the default folder may be empty, null: never",
+    )
+    retrieval_passages: int = Field(SERVED_PASSAGES, ge=0, le=20)
+    retrieval_tokens: int = Field(SERVED_PASSAGE_TOKENS, ge=0)
 
     # several devices
     num_processes: int = Field(1, ge=1, description="more than 1: accelerate launch")
@@ -138,6 +170,20 @@ class Recipe(BaseModel):
                 either(
                     "quantization_bit：全量微调需要未量化的权重",
                     "quantization_bit: full fine-tuning needs unquantized weights",
+                )
+            )
+        if self.backend == "unsloth" and self.use_dora:
+            wrong.append(either("use_dora：只能用 backend=trl", "use_dora: with backend=trl only"))
+        if self.mix_file and not self.mix_file.is_file():
+            path = self.mix_file
+            wrong.append(either(f"mix_file：没有文件 {path}", f"mix_file: no such file {path}"))
+        if self.eval_max_new_tokens >= SERVED_CONTEXT:
+            longest = self.eval_max_new_tokens
+            wrong.append(
+                either(
+                    f"eval_max_new_tokens {longest}：服务的整个上下文只有 {SERVED_CONTEXT}",
+                    f"eval_max_new_tokens {longest}: the service's whole context has "
+                    f"{SERVED_CONTEXT}",
                 )
             )
         if self.finetuning_type == "full" and self.backend == "unsloth":

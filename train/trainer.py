@@ -2,7 +2,6 @@
 checkpoint by the judge's score on dev questions.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 from common.language import either
 from common.manifest import library_versions
 from common.pairs import Pair
+from train.asking import as_served, spread
 from train.base import ModelError, load_model
 from train.generate import greedy_answers
 from train.recipe import Recipe
+from train.samples import read_sample, write_sample
 
 SHARDING = ("FSDP", "DEEPSPEED")  # accelerate's launcher says so in the environment
 
@@ -35,7 +36,7 @@ def make_trainer(
 ) -> Any:
     """TRL's SFTTrainer over encoded rows, choosing its best checkpoint by the judge's score."""
     from datasets import Dataset
-    from transformers import EarlyStoppingCallback, TrainerCallback
+    from transformers import TrainerCallback
 
     class LogBeforeSaving(TrainerCallback):
         """Log before each checkpoint: losses since the last log are not in it, and a run that
@@ -51,7 +52,7 @@ def make_trainer(
     judged = recipe.eval_samples > 0 and not sharded
     callbacks: list[Any] = [LogBeforeSaving()]
     if recipe.early_stopping_patience:
-        callbacks.append(EarlyStoppingCallback(recipe.early_stopping_patience))
+        callbacks.append(early_stopping_class()(recipe.early_stopping_patience))
     trainer = _judged_trainer_class()(
         model=model,
         args=training_arguments(recipe, judged),
@@ -65,9 +66,29 @@ def make_trainer(
         _leave_casts_to_autocast(trainer.model)
     if recipe.torch_compile:
         _compile_layers(trainer.model)
-    trainer.judged_rows = dev[: recipe.eval_samples] if judged else []
+    chosen = spread(dev, recipe.eval_samples) if judged else []
+    trainer.judged_rows = [row.alone for row in chosen]  # without passages that they were made with
+    trainer.asked_rows = as_served(recipe, tokenizer, chosen, system_prompt)
     trainer.recipe, trainer.system_prompt = recipe, system_prompt
     return trainer
+
+
+def early_stopping_class() -> type:
+    """Transformers' early stopping, for which an epoch below the base is no gain either."""
+    from transformers import EarlyStoppingCallback
+
+    class StopsBelowBase(EarlyStoppingCallback):
+        base_score: float | None = None
+
+        def check_metric_value(
+            self, args: Any, state: Any, control: Any, metric_value: Any
+        ) -> None:
+            if self.base_score is not None and metric_value <= self.base_score:
+                self.early_stopping_patience_counter += 1
+            else:
+                super().check_metric_value(args, state, control, metric_value)
+
+    return StopsBelowBase
 
 
 def _leave_casts_to_autocast(model: Any) -> None:
@@ -113,6 +134,7 @@ def training_arguments(recipe: Recipe, judged: bool) -> Any:
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         optim=recipe.optim,
+        neftune_noise_alpha=recipe.neftune_noise_alpha,
         bf16=cuda if recipe.bf16 is None else recipe.bf16,
         use_cpu=not cuda,
         gradient_checkpointing=recipe.gradient_checkpointing,
@@ -161,6 +183,7 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
             lora_alpha=recipe.lora_alpha,
             lora_dropout=recipe.lora_dropout,
             target_modules=linear if target == "all" else modules,
+            use_rslora=recipe.use_rslora,
             use_gradient_checkpointing="unsloth" if recipe.gradient_checkpointing else False,
             random_state=recipe.seed,
         ), None
@@ -172,6 +195,8 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
         target_modules=modules,
+        use_rslora=recipe.use_rslora,
+        use_dora=recipe.use_dora,
         task_type="CAUSAL_LM",
     )
 
@@ -201,14 +226,25 @@ def _judged_trainer_class() -> type:
     from judging.scoring import accuracy
 
     class JudgedTrainer(SFTTrainer):
-        judged_rows: list[Pair] = []
+        judged_rows: list[Pair] = []  # dev questions, and the same as the service would ask them
+        asked_rows: list[Pair] = []
         recipe: Recipe
         system_prompt: str
 
-        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-            # Compiled layers are for training steps: generation's shapes would compile for ever.
-            with torch.compiler.set_stance("force_eager"):
-                return super().evaluate(*args, **kwargs)
+        def judge_base(self) -> None:
+            """Judge the model before its first step, "epoch 0", which early stopping and verdict
+            compare with. A run that goes on takes the answers that are there."""
+            if not self.judged_rows:
+                return
+            answers = read_sample(self.recipe.output_dir, 0, self.judged_rows)
+            score = (
+                self._judged()
+                if answers is None
+                else accuracy([row.answer for row in self.judged_rows], answers)
+            )
+            for callback in self.callback_handler.callbacks:
+                if hasattr(callback, "base_score"):
+                    callback.base_score = score
 
         def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
             # Here, since evaluate() hands its metrics to the early stopping before it returns.
@@ -217,18 +253,17 @@ def _judged_trainer_class() -> type:
                 output.metrics["eval_judge"] = self._judged()
             return output
 
+        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+            # Compiled layers are for training steps: other shapes would compile for ever.
+            with torch.compiler.set_stance("force_eager"):
+                return super().evaluate(*args, **kwargs)
+
         def _judged(self) -> float:
-            answers = self._answers(self.judged_rows)
+            with torch.compiler.set_stance("force_eager"):
+                answers = self._answers(self.asked_rows)
             if self.is_world_process_zero():
-                samples = self.recipe.output_dir / "samples"
-                samples.mkdir(exist_ok=True)
-                texts = [
-                    {"question": row.question, "reference": row.answer, "answer": answer}
-                    for row, answer in zip(self.judged_rows, answers, strict=True)
-                ]
-                lines = "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
-                path = samples / f"step-{self.state.global_step}.jsonl"
-                path.write_text(lines, encoding="utf-8")
+                step = self.state.global_step
+                write_sample(self.recipe.output_dir, step, self.judged_rows, answers)
             return accuracy([row.answer for row in self.judged_rows], answers)
 
         def _answers(self, rows: list[Pair]) -> list[str]:

@@ -21,6 +21,7 @@ from data.options import settings_from
 from data.reading import read_chunks
 from data.row_counts import explained
 from data.settings import BuildInputs, BuildSettings
+from data.sources.prompts import ModelSettings, Style
 from data.sources.registry import SOURCES
 
 PROFILE_FIGURES = (
@@ -56,6 +57,8 @@ def build(
             warn(message)
         settings = settings_from(BuildSettings, options)
         inputs = settings_from(BuildInputs, {**options, "books": find_books(books)})
+        if inputs.like and isinstance(told, ModelSettings):
+            told = told.model_copy(update={"style": _style_of(inputs.like)})
         with ProgressBars() as bars:
             work = BuildContext(entry.make(told), settings, Cache(cache), bars)
             table = _estimate(inputs.books, work) if dry_run else None
@@ -64,6 +67,15 @@ def build(
         console.print(table)
     if result:
         _print_result(result)
+
+
+def _style_of(testset: Path) -> Style:
+    """Length and style words of the prompt; nothing else of a test set reaches a model."""
+    from data.formats import read_told
+    from data.like import style_of, target_of
+
+    rows = [(pair.question, pair.answer) for pair in read_told(testset)]
+    return style_of(target_of(testset.name, rows))
 
 
 def _given(context: typer.Context) -> list[str]:
@@ -123,6 +135,21 @@ def _print_result(result: Any) -> None:
     _say(explained(result.report["rows"]))
     if result.report["profiles"]:
         console.print(_profiles(result.report["profiles"]))
+    if shown := result.report["passages"]:
+        stands = "; ".join(f"{count} {name}" for name, count in shown.items())
+        console.print(f"before the questions: {stands}", soft_wrap=True)
+    if liked := result.report["like"]:
+        before, after = liked["distance_before"], liked["distance"]
+        own, wanted = liked["figures"]["chars_mean"]
+        words, wanted_words = liked["figures"]["latin_words_mean"]
+        _say(
+            either(
+                f"与 {liked['name']} 的距离 {before} → {after}（0 是一样）：答案 {own:g} 字符、"
+                f"{words:g} 个英文词；目标 {wanted:g} 字符、{wanted_words:g} 个",
+                f"distance to {liked['name']} {before} → {after} (0: alike): answers have {own:g} "
+                f"characters and {words:g} Latin words; the target {wanted:g} and {wanted_words:g}",
+            )
+        )
     for leak in result.report["leaks"]:
         nearest = leak["survivors"][0]["similarity"] if leak["survivors"] else 0
         name, removed = leak["testset"], leak["removed"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.language import either
 from data.options import option
@@ -20,14 +20,14 @@ SYSTEM = """你是严谨的教材出题专家。根据给出的教材片段编�
 要求：
 1. 只用片段里的内容作答：不补充片段之外的知识，不改动数字、代码、标识符和术语。
 2. 问题必须独立成立：写全主语，例如写“CUDA 中的共享内存”，而不写“它”“该方法”“上述代码”。
-3. 答案第一句完整复述问题的主语，直接给出结论，一段话说完，一般 60 到 200 字。
+3. {length}
 4. 使用教材自己的术语，并保留英文名称、标识符、函数名、数字和单位，
    例如“线程束（warp）”“32 个线程”“cudaMemcpy”。
-5. 只有问题要求写代码时，答案才给代码：给出片段中的核心代码，保持缩进。
+5. {code}
 6. 不写“根据文中”“本章”“如上图所示”“作者认为”这类话，不提图、表、章节编号。
 7. 题型和难度要多样：定义（definition）、原因（why）、做法（how）、比较（comparison）、
    计算（calculation）、代码（code）、事实（fact）、列举（enumeration）；
-   片段里没有依据的题型不要硬出。
+   片段里没有依据的题型不要硬出。{kinds}
 8. 每个问题另给 {wordings} 种问法（wordings），意思相同，说法不同。
 9. 片段信息太少时少出题，可以一个也不出。不同的问题不要问同一个事实。"""
 
@@ -40,7 +40,27 @@ USER = """书中位置：{path}
 
 请编写最多 {count} 个问答对，只输出 JSON。"""
 
-PROMPT_VERSION = digest(SYSTEM, USER)[:8]
+
+class Style(BaseModel):
+    """What answers are to be like; `data build --like` fills it from a test set's numbers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    length: str = "答案第一句完整复述问题的主语，直接给出结论，一段话说完，一般 60 到 200 字。"
+    code: str = "只有问题要求写代码时，答案才给代码：给出片段中的核心代码，保持缩进。"
+    kinds: str = ""
+
+
+def prompt_version(style: Style) -> str:
+    """Names the prompt: pairs in the cache were made by it."""
+    return digest(_filled(SYSTEM, style), USER)[:8]
+
+
+def _filled(text: str, style: Style) -> str:
+    """Not str.format: the number of wordings is filled in later."""
+    for name, words in style.model_dump().items():
+        text = text.replace(f"{{{name}}}", words)
+    return text
 
 
 class ModelSettings(SourceSettings):
@@ -54,6 +74,7 @@ class ModelSettings(SourceSettings):
     model: str = option("", "teacher: model name; vllm: model directory")
     per_chunk: int = option(6, "pairs to ask for per chunk", ge=1)
     wordings: int = option(2, "more wordings per question", ge=0, le=6)
+    style: Style = Style()
     longest: tuple[int, int] | None = None
     reply_tokens: int = 0
 
@@ -116,7 +137,10 @@ def messages(chunk: Chunk, settings: ModelSettings) -> list[dict[str, str]]:
     path = " › ".join(chunk.path) or chunk.book
     asked = USER.format(path=path, text=chunk.text, count=settings.per_chunk)
     return [
-        {"role": "system", "content": SYSTEM.format(wordings=settings.wordings)},
+        {
+            "role": "system",
+            "content": _filled(SYSTEM, settings.style).format(wordings=settings.wordings),
+        },
         {"role": "user", "content": asked},
     ]
 

@@ -15,12 +15,12 @@ from data.options import option
 from data.records import Chunk, Pair
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
-    PROMPT_VERSION,
     ModelSettings,
     ReplyError,
     estimate_tokens,
     failure_notes,
     messages,
+    prompt_version,
     read_reply,
     schema,
 )
@@ -66,8 +66,9 @@ class TeacherSource:
 
     def __init__(self, settings: TeacherSettings) -> None:
         self.settings = settings
+        version = prompt_version(settings.style)
         self.fingerprint = (
-            f"teacher/{PROMPT_VERSION}/{settings.model}/{settings.per_chunk}/{settings.wordings}"
+            f"teacher/{version}/{settings.model}/{settings.per_chunk}/{settings.wordings}"
         )
         self.notes: list[str] = []
         self.tokens = 0

@@ -10,12 +10,12 @@ from pydantic import model_validator
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
-    PROMPT_VERSION,
     ModelSettings,
     ReplyError,
     estimate_tokens,
     failure_notes,
     messages,
+    prompt_version,
     read_reply,
     schema,
 )
@@ -45,8 +45,8 @@ class VllmSettings(ModelSettings):
             include={"longest", "reply_tokens", "engine"}, exclude_defaults=True
         )
         shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
-        model = model_digest(Path(self.model))
-        return f"vllm/{PROMPT_VERSION}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
+        model, version = model_digest(Path(self.model)), prompt_version(self.style)
+        return f"vllm/{version}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
 
 
 def structured(json_schema: dict[str, Any]) -> dict[str, Any]:

@@ -34,4 +34,12 @@ for _ in $(seq 180); do
   sleep 1
 done
 echo "         healthy after $((SECONDS - began)) s (limit 180)"
+if [ -n "${INDEX:-}" ]; then
+  "$VENV/bin/python" - <<'PY'
+import json, urllib.request as u
+book = json.load(u.urlopen("http://127.0.0.1:8000/info", timeout=5))["retrieval"]
+assert book and book["passages"], f"the service has no index: {book}"
+print("         the book at hand:", book["books"], "·", book["passages"], "passages ·", book["method"])
+PY
+fi
 "$VENV/bin/python" eval_local.py --url http://127.0.0.1:8000 --out "$REPORT" ${LIMIT:+--limit "$LIMIT"} "$@"

@@ -1,0 +1,63 @@
+"""Dev questions as the service would ask them: with passages where there is an index."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from common.pairs import Pair
+from train.base import ModelError
+from train.dataset import prompt_ids
+from train.recipe import SERVED_CONTEXT, Recipe
+
+PASSAGES_NAME = "passages.jsonl"  # an index has it; the default folder may be empty
+
+
+def as_served(
+    recipe: Recipe, tokenizer: Any, rows: Sequence[Pair], system_prompt: str
+) -> list[Pair]:
+    """The rows with passages before their questions, found and cut to size as in serving.
+
+    Passages that a row was made with make way for those. A row with turns before it is asked alone;
+    without an index each row as it is.
+    Raises ModelError for an index that cannot be used.
+    """
+    if not uses_book(recipe):
+        return list(rows)
+    # Here, not above: most runs have no index, and need none of these packages.
+    from retrieval.prompt import FORM, fitting, with_passages
+    from retrieval.search import Retriever
+
+    served = [row.alone for row in rows]
+    single = [i for i, row in enumerate(served) if not row.history]
+    questions = [served[i].question for i in single]
+    try:
+        retriever = Retriever.load(recipe.retrieval_dir)
+        found = retriever.search(questions, recipe.retrieval_passages)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"retrieval_dir={recipe.retrieval_dir}: {error}") from error
+
+    def tokens(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    limit = SERVED_CONTEXT - recipe.eval_max_new_tokens - tokens(FORM)
+    alone = prompt_ids(tokenizer, [served[i] for i in single], system_prompt)
+    for i, hits, prompt in zip(single, found, alone, strict=True):
+        room = min(limit - len(prompt), recipe.retrieval_tokens)
+        passages = fitting([hit.passage for hit in hits], tokens, room)
+        served[i] = replace(served[i], question=with_passages(served[i].question, passages))
+    return served
+
+
+def uses_book(recipe: Recipe) -> bool:
+    """Whether the dev questions are asked with the book at hand, by the service's own rule."""
+    folder = recipe.retrieval_dir
+    if folder is None or recipe.retrieval_passages == 0:
+        return False
+    named = folder != Recipe.model_fields["retrieval_dir"].default  # then it has to be there
+    return named or (folder / PASSAGES_NAME).is_file()
+
+
+def spread(rows: Sequence[Pair], count: int) -> list[Pair]:
+    """At most `count` rows, evenly over all: the first ones would be the book's first sections."""
+    count = min(count, len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
