@@ -23,6 +23,7 @@ from common.facts import (
 )
 from common.roofline import floor_seconds
 from common.units import amount
+from preflight.book import prefill_note
 from preflight.lines import Line, at_most
 from preflight.model import Model
 from preflight.workloads import Workload
@@ -158,21 +159,29 @@ def predict_lines(model: Model, target: Device, work: Workload, serial: bool) ->
             what, why = f"{work.name}, {mode}", model.shape_problem
             yield Line("predict", what, "unknown", "not estimated", why=why)
             continue
-        seconds = factor * floor_seconds(
-            model.shape, model.weight_bytes, work.prompt_tokens, work.answer_tokens, target, at_once
-        )
+        seconds = _predicted(model, target, work, at_once)
+        alone = _predicted(model, target, work.without_passages, at_once)
+        note = prefill_note(work, seconds - alone)
         speed = f"about {tokens * measured('chars_per_token') / seconds:,.0f} characters/s"
         if model.form != "plain" or model.weight_bytes < SPEED_FROM_BYTES:
             speed = "no characters/s: the rule is too fast for 4-bit or small weights, see "
             speed += "docs/contest.md"
         why = (
             f"estimate: {base}; floor of memory traffic times {factor}, which stands on Qwen3-4B "
-            f"in bf16 on one H100{unpriced}; {speed}"
+            f"in bf16 on one H100{unpriced}; {speed}{note}"
         )
         line = at_most("predict", f"{work.name}, {mode}", seconds, PREDICT_LIMIT_S, "s", why)
         yield (
             line if used else replace(line, state="note", why=f"{why}; not the mode that is served")
         )
+
+
+def _predicted(model: Model, target: Device, work: Workload, at_once: int) -> float:
+    assert model.shape is not None
+    floor = floor_seconds(
+        model.shape, model.weight_bytes, work.prompt_tokens, work.answer_tokens, target, at_once
+    )
+    return measured("vllm_over_floor") * floor
 
 
 def memory_line(
