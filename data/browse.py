@@ -24,7 +24,8 @@ def chunks_with_pairs(
     by_chunk: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for split in SPLITS:
         for pair in read_pairs(directory / f"{split}.jsonl", allow_empty=True).pairs:
-            row = {**pair.extra, "question": pair.question, "answer": pair.answer, "split": split}
+            asked, answer = pair.alone.question, pair.answer
+            row = {**pair.extra, "question": asked, "answer": answer, "split": split}
             heading = " › ".join(row.get("path", []))
             if (not kind or row["kind"] == kind) and section.lower() in heading.lower():
                 by_chunk[row["chunk"]].setdefault(pair.group, row)

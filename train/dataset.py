@@ -56,7 +56,8 @@ def load_rows(recipe: Recipe) -> Rows:
         calibration = [p.asked_as(p.question) for p in pairs(recipe.calibration_file)]
     else:
         calibration = None
-    overlap = {(p.history, p.question) for p in train} & {(p.history, p.question) for p in dev}
+    asked = [{(p.history, p.alone.question) for p in rows} for rows in (train, dev)]
+    overlap = asked[0] & asked[1]
     if overlap:
         raise DataError(
             f"{len(overlap)} dev questions are also train questions, so the dev score would mean "
