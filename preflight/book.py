@@ -1,7 +1,6 @@
 """The book at hand: what the passages of a committed index add to each question's prompt."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from common.facts import FACTS, measured
 from common.pairs import PairFile
@@ -61,16 +60,17 @@ def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
     folder = checkout.directory / (named or defaults["retrieval_dir"]).removeprefix("/app/")
     if count == 0 or (not named and not (folder / PASSAGES_NAME).is_file()):
         return None, []
-    what = f"index {folder.relative_to(checkout.directory)}" if _within(folder, checkout) else named
+    inside = folder.is_relative_to(checkout.directory)
+    what = f"{folder.relative_to(checkout.directory) if inside else folder}/, the book's index"
     try:
         retriever = Retriever.load(folder)
     except (IndexFileError, OSError) as error:
         why = str(error).replace(f"{checkout.directory}/", "")
-        return None, [Line("repository", str(what), "fail", "does not load", why=why)]
+        return None, [Line("repository", what, "fail", "does not load", why=why)]
     books = ", ".join(dict.fromkeys(passage.book for passage in retriever.passages))
     figure = f"{len(retriever.passages):,} passages"
     why = f"{books[:80]}; at most {count} before a question: does this contest allow it?"
-    return Book(retriever, count, budget), [Line("repository", str(what), "note", figure, why=why)]
+    return Book(retriever, count, budget), [Line("repository", what, "note", figure, why=why)]
 
 
 def prefill_note(work: Workload, seconds: float) -> str:
@@ -80,10 +80,6 @@ def prefill_note(work: Workload, seconds: float) -> str:
     mean = sum(work.passage_tokens) / work.questions
     whole = sum(work.prompt_tokens) / work.questions
     return f"; {mean:,.0f} of {whole:,.0f} prompt tokens a question are passages, {seconds:.2f} s"
-
-
-def _within(folder: Path, checkout: Checkout) -> bool:
-    return folder.is_relative_to(checkout.directory)
 
 
 def _tokens(text: str) -> int:
