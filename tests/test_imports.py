@@ -22,7 +22,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "retrieval": {"common", "data"},
     "judging": {"common"},
-    "preflight": {"common", "judging"},
+    "preflight": {
+        "common",
+        "judging",
+        "retrieval.passages",
+        "retrieval.prompt",
+        "retrieval.search",
+    },
     # Of retrieval the part that ships, which knows nothing of data.
     "data": {
         "common",

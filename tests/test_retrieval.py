@@ -1,9 +1,11 @@
 """The index of a book: what is found, that it repeats itself, and what is said of bad input."""
 
 import json
+import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -203,6 +205,20 @@ def test_scores_are_those_of_bm25s(texts: list[str], question: str) -> None:
         asked = [term for term in index_terms(question) if term in theirs.vocab_dict]
         wanted = theirs.get_scores(asked) if asked else [0.0] * len(texts)
     assert ours == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_whole_test_set_is_searched_in_a_blink(tmp_path: Path) -> None:
+    """The judge's 358 questions in a book of a million characters: under 0.3 s of one core."""
+    draw = random.Random(0)
+    letters = [chr(0x4E00 + int(draw.paretovariate(0.6)) % 3000) for _ in range(1_000_000)]
+    texts = ["".join(letters[i : i + 700]) for i in range(0, len(letters), 700)]
+    write_sparse_index(texts, tmp_path)
+    index = SparseIndex.load(tmp_path)
+    questions = ["".join(draw.sample(letters, 30)) for _ in range(358)]
+    began = time.process_time()
+    found = index.search(questions, 3)
+    assert time.process_time() - began < 0.3
+    assert all(len(row) == 3 for row in found)
 
 
 def test_numba_stays_out_of_the_service() -> None:

@@ -182,6 +182,17 @@ def test_the_space_fits_device_model_and_questions() -> None:
     assert space_of(Facts({}, 9, [], quantized=False)) == {}
 
 
+def test_passages_are_searched_only_where_a_book_is_at_hand() -> None:
+    def passages(count: int, fixed: tuple[str, ...] = ()) -> list[str] | None:
+        facts = Facts(engine("cpu"), 100, [], quantized=False, passages=count)
+        return space_of(facts, fixed).get("RETRIEVAL_PASSAGES")
+
+    assert passages(0) is None
+    assert passages(2) == ["", "0", "1", "3", "5"]  # unset: the 2 of the defaults
+    assert passages(3) == ["", "0", "1", "2", "5"]
+    assert passages(2, ("RETRIEVAL_PASSAGES",)) is None
+
+
 @pytest.mark.parametrize("name", ["basic", "bonus"])
 @pytest.mark.parametrize("suffix", ["docx", "jsonl"])
 def test_the_samples_test_sets_are_refused(name: str, suffix: str, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from rich.table import Table
 from common.language import either
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
-from serving.settings import SETTINGS_FILE, Settings, SettingsError
+from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
 from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
 from tune.pareto import TrialResult, pareto_front, plot, select
@@ -66,19 +66,20 @@ def main(
         quantized = is_quantized(model)
         tokens = token_counts(questions, model)
         out.mkdir(parents=True, exist_ok=True)
+        asked = questions.pairs[:limit]
+        name = f"{model.name}-{_fingerprint(model, asked)}"
     except (DevError, PairsError, OSError, ValueError) as error:
         _stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
-    asked = questions.pairs[:limit]
     fixed = {name: os.environ[name] for name in space.NAMES if name in os.environ}
-    name = f"{model.name}-{_fingerprint(model, asked)}"
     measure = measure_with(model, questions, limit, out)
     search = Search(out.resolve() / "study.db", name, measure, may_lose)
 
     def make_space(outcome: Outcome) -> space.Space:
         return space.space_of(
-            space.Facts(outcome.engine, len(asked), tokens, quantized), list(fixed)
+            space.Facts(outcome.engine, len(asked), tokens, quantized, outcome.passages),
+            list(fixed),
         )
 
     ended, confirmed, exit_code = "", False, 0
@@ -155,8 +156,11 @@ def main(
 
 
 def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
-    """Hash of what trials must share to be comparable: weights, questions, other settings."""
-    weights = [(file.name, file.stat()) for file in sorted(model.glob("*.safetensors"))]
+    """Hash of what trials must share to be comparable: weights, the book's index, questions,
+    other settings."""
+    index = load_settings().retrieval_dir
+    files = [*sorted(model.glob("*.safetensors")), *(index.glob("passages.jsonl") if index else ())]
+    weights = [(file.name, file.stat()) for file in files]
     names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
     parts = (
         (model / "config.json").read_text(encoding="utf-8"),

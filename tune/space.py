@@ -19,20 +19,24 @@ NAMES = (
     "ENABLE_PREFIX_CACHING",
     "QUANTIZATION",
     "ENGINE_IN_PROCESS",
+    "RETRIEVAL_PASSAGES",
 )
+PASSAGES = ("0", "1", "2", "3", "5")
 Space = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the space depends on. engine: of GET /info of a service with default settings;
-    answer_tokens: token counts of the dev split's references; quantized: whether the weights are.
+    answer_tokens: token counts of the dev split's references; quantized: whether the weights are;
+    passages: of the book that this service puts before a question, 0 where it has no index.
     """
 
     engine: dict[str, Any]
     questions: int
     answer_tokens: Sequence[int]
     quantized: bool
+    passages: int = 0
 
     @property
     def kind(self) -> str:
@@ -60,6 +64,8 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         "ENGINE_IN_PROCESS": [str(not facts.engine.get("in_process", True)).lower()]
         if facts.kind
         else [],
+        # Each makes every prompt longer, and answers better as far as the model reads it.
+        "RETRIEVAL_PASSAGES": [n for n in PASSAGES if facts.passages and n != str(facts.passages)],
     }
     return {
         name: [UNSET, *values] for name, values in choices.items() if values and name not in fixed

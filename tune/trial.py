@@ -30,13 +30,15 @@ class TrialFailedError(RuntimeError):
 @dataclass(frozen=True)
 class Outcome:
     """Accuracy and speed (characters a second) as the judge counts them, the seconds of its call
-    and of the start until ready, and the `engine` part of GET /info."""
+    and of the start until ready, and of GET /info its `engine` part and the passages a question
+    (0 without an index)."""
 
     score: float
     speed: float
     seconds: float
     start_seconds: float
     engine: dict[str, Any] = field(default_factory=dict)
+    passages: int = 0
 
 
 # Measures settings; the second argument names the log. Raises TrialFailedError.
@@ -72,6 +74,7 @@ def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Me
             seconds,
             service.ready_seconds or 0.0,
             engine,
+            int((info.get("retrieval") or {}).get("passages_a_question", 0)),
         )
 
     return measure
