@@ -6,6 +6,7 @@ options.
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,13 @@ def check_leak(
     ],
     testset: Annotated[Path, typer.Argument(help="docx, jsonl, json or csv")],
     show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="bi-encoder's directory: name rows that mean the same, too"),
+    ] = None,
+    cosine: Annotated[
+        float | None, typer.Option(help="of --encoder; default: by the test questions themselves")
+    ] = None,
 ) -> None:
     """Say whether a training set holds test questions; exit code 1 if it does."""
     from data.contamination import check, texts_of
@@ -36,7 +44,8 @@ def check_leak(
 
     with reported_errors():
         tests = [(pair.question, pair.answer) for pair in read_told(testset)]
-        outcome = check([texts_of(p) for p in read_told(train) if p.learn], tests)
+        rows = [texts_of(p) for p in read_told(train) if p.learn]
+        outcome = check(rows, tests)
     console.print(
         f"{len(outcome.found)} of {outcome.tests} test questions are in {train.name}; "
         f"{len(outcome.leaks)} of its {outcome.rows} rows are near-duplicates of test pairs"
@@ -54,8 +63,35 @@ def check_leak(
             f"{match.similarity:.2f}", match.part, escape(match.text), escape(tests[match.test][0])
         )
     console.print(table)
+    if encoder:
+        _second_opinion(encoder, cosine, rows, tests, [hit.row for hit in outcome.leaks], show_rows)
     if outcome.leaks:
         raise typer.Exit(1)
+
+
+def _second_opinion(
+    encoder: Path,
+    cosine: float | None,
+    rows: Sequence[Sequence[tuple[str, str]]],
+    tests: Sequence[tuple[str, str]],
+    known: list[int],
+    shown: int,
+) -> None:
+    """What an encoder finds that text comparison does not: to be read, no verdict."""
+    from data.meaning import load_encoder, near_by_meaning
+
+    with reported_errors():
+        questions = [question for question, _ in tests]
+        found, least = near_by_meaning(rows, questions, load_encoder(encoder), known, cosine)
+    console.print(
+        f"by meaning ({encoder.name}, cosine {least:.3f} or more): {len(found)} other rows may ask "
+        "a test question; read them"
+    )
+    table = Table("cosine", "training row", "test question")
+    for near in found[:shown]:
+        table.add_row(f"{near.similarity:.3f}", escape(near.text), escape(questions[near.test]))
+    if found:
+        console.print(table)
 
 
 @app.command()

@@ -6,13 +6,14 @@ all errors at once, each with its field.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from common.prompting import system_prompt_for
 
+AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
@@ -133,8 +134,12 @@ class Recipe(BaseModel):
         return self
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), model: type[AnyRecipe] = Recipe
+) -> AnyRecipe:
     """The checked recipe of a YAML file with `key=value` overrides (values are YAML too).
+
+    model: what it is a recipe of.
 
     Raises RecipeError with one line per problem.
     """
@@ -158,20 +163,22 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             problems.append(f"  {override}: the value is no valid YAML")
     try:
         # In YAML 1.1, 2e-4 is text; pydantic reads it as the number that a field asks for.
-        recipe = Recipe.model_validate(fields)
+        recipe = model.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError(_explained(path, problems, error)) from error
+        raise RecipeError(_explained(path, problems, error, model)) from error
     if problems:
         raise RecipeError(f"{path}: cannot be used:\n" + "\n".join(problems))
     return recipe
 
 
-def _explained(path: Path, problems: list[str], error: ValidationError) -> str:
+def _explained(
+    path: Path, problems: list[str], error: ValidationError, model: type[BaseModel]
+) -> str:
     lines = list(problems)
     for item in error.errors():
         field = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            lines.append(f"  {field}: no such key{_nearest(field)}")
+            lines.append(f"  {field}: no such key{_nearest(field, model)}")
         elif item["type"] == "missing":
             lines.append(f"  {field}: missing")
         elif field:
@@ -181,8 +188,8 @@ def _explained(path: Path, problems: list[str], error: ValidationError) -> str:
     return f"{path}: cannot be used:\n" + "\n".join(lines)
 
 
-def _nearest(field: str) -> str:
+def _nearest(field: str, model: type[BaseModel]) -> str:
     from difflib import get_close_matches
 
-    found = get_close_matches(field, Recipe.model_fields, 1)
+    found = get_close_matches(field, model.model_fields, 1)
     return f"; did you mean {found[0]}?" if found else ""
