@@ -6,6 +6,7 @@ options.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -87,9 +88,12 @@ def _second_opinion(
         f"by meaning ({encoder.name}, cosine {least:.3f} or more): {len(found)} other rows may ask "
         "a test question; read them"
     )
-    table = Table("cosine", "training row", "test question")
-    for near in found[:shown]:
-        table.add_row(f"{near.similarity:.3f}", escape(near.text), escape(questions[near.test]))
+    table = Table("cosine", "rows", "training row", "test question")
+    times = Counter(near.text for near in found)
+    first = {near.text: near for near in reversed(found)}
+    for near in sorted(first.values(), key=lambda near: -near.similarity)[:shown]:
+        test = escape(questions[near.test])
+        table.add_row(f"{near.similarity:.3f}", str(times[near.text]), escape(near.text), test)
     if found:
         console.print(table)
 
