@@ -157,7 +157,7 @@ def test_a_bi_encoder_learns_and_carries_its_prompts(made: Path) -> None:
 
 
 def test_a_cross_encoder_learns_and_reranks(made: Path) -> None:
-    done = command(made, "reranker", *overrides(made, negatives=2, num_train_epochs=2))
+    done = command(made, "reranker", *overrides(made, negatives=2, num_train_epochs=1, logging_steps=1))
     assert done.returncode == 0, done.stderr[-2000:]
     (told,) = json.loads((made / "out/result.json").read_text("utf-8"))["compared"]
     assert told["method"] == "reranked" and told["count"] == 10
