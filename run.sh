@@ -89,6 +89,7 @@ case ${1:-} in
     exec .venv/bin/python -m judging "${@:2}" ;;
   data)
     prepare_environment data
+    [[ " $* " != *" --encoder"* ]] || prepare_environment retrieval
     exec .venv/bin/python -m data "${@:2}" ;;
   retrieval)
     prepare_environment data
@@ -96,7 +97,7 @@ case ${1:-} in
     exec .venv/bin/python -m retrieval "${@:2}" ;;
   train)
     prepare_environment  # train's checks serve the model with .venv
-    bash train/setup.sh
+    case ${2:-} in retriever | reranker) bash train/setup.sh retrieval ;; *) bash train/setup.sh ;; esac
     exec .venv-train/bin/python -m train "${@:2}" ;;
   tune)
     prepare_environment tune; choose_model

@@ -68,7 +68,8 @@ def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
         retriever = Retriever.load(folder)
     except (IndexFileError, OSError) as error:
         why = str(error).replace(f"{checkout.directory}/", "")
-        return None, [Line("repository", what, "fail", either("读不出来", "does not load"), why=why)]
+        figure = either("读不出来", "does not load")
+        return None, [Line("repository", what, "fail", figure, why=why)]
     books = ", ".join(dict.fromkeys(passage.book for passage in retriever.passages))
     number = len(retriever.passages)
     figure = either(f"{number:,} 个片段", f"{number:,} passages")

@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {
         "common",
         "judging.scoring",
+        "retrieval.dense",
         "retrieval.prompt",
         "retrieval.search",
         "retrieval.terms",
@@ -40,12 +41,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {
         "common",
         "data.answer_profile",
+        "retrieval",
         "judging.testset",
         "judging.scoring",
         "judging.protocol",
         "judging.judge",
-        "retrieval.prompt",
-        "retrieval.search",
         "retrieval.terms",
     },
     "tune": {

@@ -7,9 +7,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("numpy")
@@ -251,3 +252,26 @@ def test_the_command_line(book: Path, tmp_path: Path) -> None:
     told = run("evaluate", str(out), str(test))
     assert told.returncode == 0, told.stderr
     assert "recall@1" in told.stdout and "bm25" in told.stdout
+
+
+@settings(max_examples=60, deadline=None)  # a folder for each example
+@given(
+    st.lists(st.text("甲乙丙丁ab ", min_size=1, max_size=12), min_size=1, max_size=40),
+    st.text("甲乙丙丁ab ", max_size=8),
+    st.sampled_from([1, 3, 10]),
+)
+def test_the_best_are_those_that_sorting_everything_gives(
+    texts: list[str], question: str, count: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            write_sparse_index(texts, Path(folder))
+        except ValueError:
+            return  # no word in any
+        index = SparseIndex.load(Path(folder))
+    scores = index.scores(question)
+    everything = sorted(range(len(texts)), key=lambda place: (-scores[place], place))
+    wanted = [place for place in everything[:count] if scores[place] > 0]
+    with patch("retrieval.sparse.BLOCK", 2):
+        (found,) = index.search([question], count)
+    assert [place for place, _ in found] == wanted

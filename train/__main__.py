@@ -5,6 +5,7 @@ python -m train lora RECIPE.yaml [key=value …] --resume  training alone (merge
 python -m train upload DIR OWNER/NAME                    to ModelScope (or --hub hf)
 python -m train compare BASE TUNED --testset T.docx      did it help?
 python -m train plan CONFIG --device-gb 24               memory and time before anything runs
+python -m train retriever RECIPE.yaml, train reranker …  the models that find passages of the book
 """
 
 import os
@@ -22,18 +23,18 @@ from common.language import either
 from common.manifest import ManifestError
 from common.model_shape import ShapeError
 from common.pairs import PairsError
+from retrieval.search import IndexFileError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe, RecipeError, load_recipe
 from train.run_report import NAME as RUN_REPORT
 from train.verdict import EXIT_WORSE, Verdict, read_verdict, sentences
 from train.verdict import NAME as VERDICT_NAME
+from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
 DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
-RecipePath = Annotated[Path, typer.Argument(help="a YAML of train/recipes, or your own")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
 
 
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
@@ -53,7 +54,15 @@ def _told(hint: str = "") -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1; Ctrl-C gives 130."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, ShapeError, ManifestError) as error:
+    except (
+        RecipeError,
+        PairsError,
+        DataError,
+        ModelError,
+        ShapeError,
+        ManifestError,
+        IndexFileError,
+    ) as error:
         told = either(f"错误：{error}", f"error: {error}")
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -261,6 +270,30 @@ def plan(
 
     with _told():
         print_plan(model, device_gb, tokens, lora_rank, console)
+
+
+@app.command()
+def retriever(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    sweep: Sweep = None,
+    testset: Testset = None,
+) -> None:
+    """Train a bi-encoder to find the book's passages; says whether it beats its base."""
+    with _told():
+        train_finder("retriever", recipe, overrides or [], sweep or [], testset)
+
+
+@app.command()
+def reranker(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    sweep: Sweep = None,
+    testset: Testset = None,
+) -> None:
+    """Train a cross-encoder to order what BM25 finds; says whether its order is better."""
+    with _told():
+        train_finder("reranker", recipe, overrides or [], sweep or [], testset)
 
 
 def _lora(recipe: Recipe, resume: bool) -> Verdict | None:
