@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 TICK_S = 0.05
 # What is unfinished so long after its deadline, on an engine that is busy with a failure, ends.
 LATE_S = 0.1
-# Engines that may die under a question before it is left out, as the one that kills them.
-DEATHS = 3
+# Engines that may die under a question, before they have answered anything beside it, until it is
+# left out as one that may kill them.
+DEATHS = 4
 # Deaths in a row, without an answer in between, after which an engine is given up.
 RESTARTS = 2
 # Prompt tokens that take as long as one token of an answer, roughly: prompts are read in parallel.
@@ -47,7 +48,7 @@ PROMPT_TOKENS = 32
 
 @dataclass(eq=False)
 class Question:
-    """One prompt of a batch, and how many engines died while they had it."""
+    """One prompt of a batch, and how many engines died of what may have been this."""
 
     batch: Batch
     index: int
@@ -65,11 +66,13 @@ class Question:
 
 @dataclass(eq=False)
 class SentPart:
-    """Questions of one batch that an engine has: unanswered ones by their place in the message."""
+    """Questions of one batch that an engine has: unanswered ones by their place in the message.
+    answered_at: answers that the engine had given when it got them."""
 
     batch: Batch
     open: dict[int, Question]
     deadline: float
+    answered_at: int
 
 
 @dataclass(eq=False)
@@ -79,6 +82,7 @@ class Member:
     process: WorkerProcess
     parts: dict[int, SentPart] = dataclasses.field(default_factory=dict)
     load: float = 0.0
+    answered: int = 0
     report: Report = dataclasses.field(default_factory=Report)
     ready: Ready | None = None
     up: bool = False
@@ -224,6 +228,7 @@ class SeveralEngines:
             if question := _take_open(member, number, index):
                 question.batch.finish(question.index, answer)
                 member.deaths = 0
+                member.answered += 1
         member.report = report
         if report.given_back is not None:
             member.asked_back = False
@@ -238,12 +243,15 @@ class SeveralEngines:
             member.up = False
             member.deaths += 1
             left = [question for part in member.parts.values() for question in part.open.values()]
+            for part in member.parts.values():
+                if part.answered_at == member.answered:
+                    for question in part.open.values():
+                        question.deaths += 1
             member.parts.clear()
             reason = f"engine {member.process.share.index} of {len(self._members)} is gone"
             log.critical("%s with %d questions", reason, len(left))
             self._report_crash(reason, left)
             for question in left:
-                question.deaths += 1
                 if question.deaths >= DEATHS:
                     log.error("a question was there whenever an engine died: left out")
                     question.batch.finish(question.index, Answer("", 0, "error"))
@@ -311,7 +319,7 @@ class SeveralEngines:
 
     def _send(self, member: Member, batch: Batch, questions: list[Question]) -> None:
         number, self._next_part = self._next_part, self._next_part + 1
-        part = SentPart(batch, dict(enumerate(questions)), batch.deadline)
+        part = SentPart(batch, dict(enumerate(questions)), batch.deadline, member.answered)
         member.parts[number] = part
         member.load += sum(question.load for question in questions)
         member.nothing_to_give = False
