@@ -111,7 +111,8 @@ def _check_index(directory: Path, tests: list[tuple[str, str]], show_rows: int) 
     console.print(
         either(
             f"{directory} 的 {outcome.passages} 个片段里有 {held} 个含有 {len(tests)} 道测试题中 "
-            f"{len(found)} 道的问题或答案；另有 {verbatim} 个参考答案逐字出现在其中，可能就是教材原话",
+            f"{len(found)} 道的问题或答案；{verbatim} 个参考答案"
+            "逐字出现在其中，可能就是教材原话",
             f"{held} of {outcome.passages} passages in {directory} hold {len(found)} of "
             f"{len(tests)} test questions or their answers; {verbatim} reference answers stand in "
             "it word for word, as the book may say itself",

@@ -19,7 +19,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STEPS=(pairs tuned judged exported preflighted)
+STEPS=(pairs tuned capped judged exported preflighted)
 SAMPLE=data/sample/book.md
 BOOK=${BOOK:-$SAMPLE} OUT=${OUT:-out/submit} FORMAT=${FORMAT:-awq-gemm}
 base=${MODEL_DIR:-${MODEL_ID:-}}
@@ -70,6 +70,18 @@ fi
 tuned() {
   do_it bash run.sh train lora "${recipe[@]}" --resume
   do_it bash run.sh train merge "${recipe[@]}"
+}
+
+capped() {
+  # A toy is asked what it was taught: its answers are as long as they were there.
+  if [ -z "$base" ] || [ "$BOOK" = $SAMPLE ]; then
+    echo "没有 dev 集，MAX_TOKENS 不变 / no dev split: MAX_TOKENS stays"
+    return
+  fi
+  local options=() testset
+  for testset in "${testsets[@]}"; do options+=(--testset "$testset"); done
+  do_it env MODEL_DIR="$tuned/merged" bash run.sh tune --dev "$data/dev.jsonl" --only-length \
+    --out "$OUT/tune" "${options[@]}"
 }
 
 judged() { do_it env MODEL_DIR="$tuned/merged" bash run.sh "${testsets[@]}"; }
@@ -127,6 +139,9 @@ step pairs \
 step tuned \
   "用 LoRA 学会这些问答，用留出的问题挑最好的检查点，再把它合并进基座，成为一个普通的模型。" \
   "LoRA learns the pairs, held-out questions choose the best checkpoint, and merging makes it a plain model again."
+step capped \
+  "太长的回答既慢又扣分：用 dev 集的回答选 MAX_TOKENS，写入 serve.env（随代码提交）。" \
+  "Answers that ramble are slow and cost score: the dev split's answers choose MAX_TOKENS, which goes to serve.env (commit it)."
 step judged \
   "先评未量化的：与评测机相同的协议、时限和公式；看上限和复述问题的基线，分数才有意义。" \
   "First judged unquantized, by the judge's protocol, limits and formula; the ceiling and the echo of the question give the score its meaning."

@@ -245,6 +245,7 @@ class Answerer:
             tokens=tokens,
             stop=reasons["stop"],
             length=reasons["length"],
+            repeat=reasons["repeat"],
             cut=reasons["deadline"] + asked - len(answers),
             failed=reasons["error"],
             seconds=round(seconds, 4),

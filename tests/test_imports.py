@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tune": {
         "common",
         "serving.settings",
+        "judging.length_cap",
         "judging.known_testsets",
         "judging.testset",
         "judging.scoring",

@@ -27,10 +27,10 @@ from retrieval.search import IndexFileError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
 from train.run_report import NAME as RUN_REPORT
 from train.verdict import EXIT_WORSE, Verdict, read_verdict, sentences
 from train.verdict import NAME as VERDICT_NAME
-from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
