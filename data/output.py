@@ -25,7 +25,8 @@ from data.split import SPLITS
 LIBRARIES = (
     "markitdown",
     "mammoth",
-    "pdfplumber",
+    "pypdfium2",
+    "rapidocr",
     "markdown-it-py",
     "datasketch",
     "rapidfuzz",
@@ -65,7 +66,11 @@ def make_report(
         "length_rows": [k for k in data if k not in ("answer_histogram", "pairs")],
         "leaks": found_leaks,
         "samples": reports.samples(pairs),
-        "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
+        "reading": funnel.reading(),
+        "warnings": [
+            *(f"{name}: skipped, it could not be read" for name in funnel.skipped),
+            *funnel.reading_warnings(),
+        ],
     }
 
 
@@ -90,6 +95,12 @@ def write_files(
     (work / "report.json").write_text(_json(report), encoding="utf-8")
     (work / "report.html").write_text(reports.render_html(report), encoding="utf-8")
     return warnings
+
+
+def write_figures(work: Path, figures: list[dict[str, Any]]) -> None:
+    """figures.jsonl: image, caption, number and section of each picture of the books."""
+    lines = [json.dumps(figure, ensure_ascii=False) + "\n" for figure in figures]
+    (work / "figures.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def _title(books: Sequence[str]) -> str:

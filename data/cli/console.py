@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from common.pairs import PairsError
 from data.books import BookError
 from data.cache import CacheError
+from data.needs import missing_package
 from data.sources import SourceError
 from data.split import SplitLeakError
 
@@ -75,6 +76,9 @@ def reported_errors() -> Iterator[None]:
         OSError,
     ) as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except ModuleNotFoundError as error:
+        errors.print(f"[red]error:[/] {escape(missing_package(error))}", highlight=False)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         errors.print("interrupted; what was made so far is kept: the same command goes on from it")
