@@ -42,8 +42,8 @@ _CODE_DIRECTIVES = {
 _UNSHOWN = {"index", "toctree", "tableofcontents", "bibliography", "contents", "raw", "eval-rst"}
 _ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "attention", "danger",
                 "error", "admonition", "seealso", "prf:theorem", "prf:definition", "prf:lemma",
-                "prf:proof",                "prf:example", "prf:remark", "exercise", "solution", "sidebar", "margin", "topic",
-                "dropdown", "card", "epigraph", "div"}  # fmt: skip
+                "prf:proof", "prf:example", "prf:remark", "exercise", "solution", "sidebar",
+                "margin", "topic", "dropdown", "card", "epigraph", "div"}  # fmt: skip
 
 
 def plain_markdown(text: str) -> str:
