@@ -24,7 +24,7 @@ from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.labels import label
 from data.making import make_pairs
-from data.output import make_manifest, make_report, publish, write_files
+from data.output import make_manifest, make_report, publish, write_figures, write_files
 from data.paraphrase import paraphrased
 from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
@@ -68,6 +68,7 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     work = _work_directory(out)
     try:
         pairs = _from_books(inputs.books, context, work / "chunks.jsonl")
+        write_figures(work, funnel.figures)
         for note in context.source.notes:
             context.progress.warn(note)
         # Merged pairs first: of two that say the same, the one that somebody chose stays.

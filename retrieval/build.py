@@ -28,7 +28,7 @@ from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import write_sparse_index
 
-LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pdfplumber")
+LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pypdfium2")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
 MIN_CHARS, MAX_CHARS = 200, 1000
 

@@ -17,6 +17,7 @@ from data.context import BuildContext
 from data.filters import FILTERS
 from data.labels import label
 from data.making import cache_key
+from data.needs import require_packages
 from data.options import settings_from
 from data.reading import read_chunks
 from data.row_counts import explained
@@ -48,9 +49,10 @@ def build(
     **options: Any,
 ) -> None:
     """Turn books into train, dev and calibration data with a report."""
-    from data.pipeline import build as run  # numpy: not for --help
-
     with reported_errors():
+        require_packages()
+        from data.pipeline import build as run  # numpy: not for --help
+
         entry = SOURCES[source.value]
         told = settings_from(entry.settings, options)
         for message in unused_options(_given(context), source.value, told):
