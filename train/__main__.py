@@ -9,6 +9,7 @@ python -m train retriever RECIPE.yaml, train reranker …  the models that find 
 """
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,7 +115,12 @@ def lora(
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
     with _told(_resume_hint()):
-        _lora(load_recipe(recipe, overrides or []), resume)
+        settings = load_recipe(recipe, overrides or [])
+        _lora(settings, resume)
+        if settings.finetuning_type == "lora":
+            _say_next("train merge", recipe, overrides)
+        else:
+            _show_score(settings.output_dir / "merged")
 
 
 @app.command()
@@ -125,7 +131,9 @@ def merge(
 ) -> None:
     """Add adapters to the base's weights."""
     with _told():
-        _merge(load_recipe(recipe, overrides or []), adapter)
+        settings = load_recipe(recipe, overrides or [])
+        _merge(settings, adapter)
+        _show_score(settings.output_dir / "merged")
 
 
 @app.command()
@@ -133,13 +141,21 @@ def quantize(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Export the merged model in the recipe's formats."""
     with _told():
         _quantize(load_recipe(recipe, overrides or []))
+        _say_next("train check", recipe, overrides)
 
 
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Serve each export in vLLM and compare it with the merged model on the dev questions."""
     with _told():
-        _check(load_recipe(recipe, overrides or []))
+        settings = load_recipe(recipe, overrides or [])
+        _check(settings)
+        testset = either("测试集.docx", "TESTSET.docx")
+        directory = settings.output_dir / _best_export(settings)
+        _say(
+            either("接下来，提交前检查：", "next, before the push: ")
+            + f"bash run.sh preflight --model-dir {directory} {testset}"
+        )
 
 
 @app.command()
@@ -377,11 +393,23 @@ def _check(recipe: Recipe) -> None:
 
 def _show_next(recipe: Recipe) -> None:
     """The command that follows; of the exports the one that the judge's vLLM reads."""
+    _show_score(recipe.output_dir / _best_export(recipe))
+
+
+def _best_export(recipe: Recipe) -> str:
     formats = recipe.export_formats
-    chosen = "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
+    return "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
+
+
+def _show_score(directory: Path) -> None:
     testset = either("测试集.docx", "TESTSET.docx")
-    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh {testset}"
+    command = f"MODEL_DIR={directory} bash run.sh {testset}"
     _say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
+
+
+def _say_next(step: str, recipe: Path, overrides: list[str] | None) -> None:
+    command = shlex.join(["bash", "run.sh", *step.split(), str(recipe), *(overrides or [])])
+    _say(f"{either('接下来：', 'next: ')}{command}")
 
 
 def _say(text: str, style: str = "") -> None:

@@ -173,6 +173,9 @@ def _print_result(result: Any) -> None:
     if not result.changed:
         _say(either("与上次相比没有变化", "nothing changed since the last build"))
     _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
+    recipe = either("配方.yaml", "RECIPE.yaml")
+    command = f"bash run.sh train run train/recipes/{recipe} dataset_dir={result.out}"
+    _say(f"{either('接下来，微调：', 'next, fine-tune on it: ')}{command}")
 
 
 def _profiles(told: dict[str, Any]) -> Table:
