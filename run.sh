@@ -7,6 +7,7 @@
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh retrieval build BOOK … --out index   the book at hand (python -m retrieval)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
+#   bash run.sh chat                       talk to the models in a browser, or by OpenAI's API
 #   bash run.sh tune --dev DEV.jsonl       the fastest serving settings of equal score (python -m tune)
 #   bash run.sh preflight …                would the judge's machine take this? (python -m preflight)
 #   bash run.sh submissions …              what was pushed, what came back (preflight.submissions)
@@ -62,7 +63,7 @@ show_what_training_did() {
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,18s/^# \{0,1\}//p' "$0" ;;
+    sed -n '2,19s/^# \{0,1\}//p' "$0" ;;
   serve)
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
@@ -83,6 +84,9 @@ case ${1:-} in
     prepare_environment  # train's checks serve the model with .venv
     bash train/setup.sh
     exec .venv-train/bin/python -m train "${@:2}" ;;
+  chat)
+    prepare_environment; prepare_chat; choose_model
+    exec .venv-chat/bin/python -m chat --model "$MODEL_DIR" "${@:2}" ;;
   tune)
     prepare_environment tune; choose_model
     exec .venv/bin/python -m tune "${@:2}" ;;

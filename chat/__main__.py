@@ -75,7 +75,7 @@ def main(
     except ValidationError as error:
         _fail("; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors()))
     except PortTakenError as error:
-        _fail(f"{error}. {either('换一个：', 'Choose another: ')}PORT=7861 bash run.sh chat")
+        _fail(f"{error}. {either('换一个：', 'Choose another: ')}bash run.sh chat --port 7861")
     if not engine_python.is_file():
         _fail(f"--engine-python {engine_python}: no such file; `bash run.sh chat` makes it")
     # uvicorn ends cleanly by TERM and INT, and engines with it; a closed terminal sends HUP.

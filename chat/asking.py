@@ -1,7 +1,9 @@
 """One question to one model, its answer as it grows, and how fast it came."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from chat.registry import NotLoadedError, Registry, Target
 from common.prompting import messages_for
 
 Turns = Sequence[tuple[str, str]]  # (user, assistant), the oldest first
+SHOWN_EVERY_S = 0.1
 TEMPLATE_TOKENS = 64  # what a chat template writes around the turns, generously
 
 
@@ -55,7 +58,7 @@ async def ask(
     system: str | None = None,
     sampling: Sampling | None = None,
     tokens: Callable[[Target, str], int] | None = None,
-) -> AsyncIterator[Reply]:
+) -> AsyncGenerator[Reply, None]:
     """The reply as it grows; the model or adapter is loaded first where it is not.
 
     system: None for the model's own system prompt. tokens: counts those of a text; with it, the
@@ -103,6 +106,30 @@ async def ask(
         except openai.OpenAIError as error:
             engine.check()
             yield replace(reply, error=engine.problem or str(error))
+
+
+async def paced(
+    replies: AsyncGenerator[Reply, None], every_s: float = SHOWN_EVERY_S
+) -> AsyncIterator[Reply]:
+    """The newest reply every so often, and the last one: a page that is slow to draw must not slow
+    down the reading, or the speed that is measured there would be the page's."""
+    newest: list[Reply] = []
+
+    async def read() -> None:
+        async with contextlib.aclosing(replies):
+            async for reply in replies:
+                newest[:] = [reply]
+
+    reading = asyncio.create_task(read())
+    try:
+        while not reading.done():
+            await asyncio.wait([reading], timeout=every_s)
+            if newest:
+                yield newest[0]
+        await reading
+    finally:  # stopped: the engine need not go on
+        reading.cancel()
+        await asyncio.wait([reading])
 
 
 def fitting_turns(

@@ -19,8 +19,8 @@ Each row stands alone: a model can be asked to judge the same answers from this 
 import csv
 import hashlib
 import itertools
-import math
 import random
+import statistics
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,14 +70,12 @@ class Rating:
 class Agreement:
     """How well raters agree on one criterion, over answers that more than one of them rated.
 
-    alpha: Krippendorff's, ordinal, of all raters. kappa: Cohen's, quadratic weights, the mean over
-    pairs of raters. None where it is not defined (nothing in common, or no variation). same: share
-    of pairs of marks that are equal.
+    kappa: Cohen's, quadratic weights (Cohen 1968), the mean over pairs of raters; None where it is
+    not defined (nothing in common, or no variation). same: share of pairs of marks that are equal.
     """
 
     criterion: str
     answers: int
-    alpha: float | None
     kappa: float | None
     same: float | None
 
@@ -174,30 +172,23 @@ def agreement(ratings: Iterable[Rating]) -> list[Agreement]:
 
 
 def _agreement(name: str, shared: list[dict[str, Mapping[str, int]]]) -> Agreement:
-    import krippendorff
-    import numpy as np
     from sklearn.metrics import cohen_kappa_score
 
     raters = sorted({rater for marks in shared for rater in marks})
-    table = [[float(m[r][name]) if r in m else math.nan for m in shared] for r in raters]
     kappas, equal, pairs = [], 0, 0
     for first, second in itertools.combinations(raters, 2):
         both = [(m[first][name], m[second][name]) for m in shared if first in m and second in m]
         equal += sum(a == b for a, b in both)
         pairs += len(both)
-        varied = len({a for a, _ in both}) > 1 or len({b for _, b in both}) > 1
-        if varied:
+        if (
+            len({mark for pair in both for mark in pair}) > 1
+        ):  # else there is nothing to agree about
             left, right = zip(*both, strict=True)
             marks = range(LOWEST, HIGHEST + 1)
             kappas.append(cohen_kappa_score(left, right, labels=list(marks), weights="quadratic"))
-    used = {mark for row in table for mark in row if not math.isnan(mark)}
-    alpha = None
-    if len(used) > 1:  # without variation there is nothing to agree about
-        alpha = float(krippendorff.alpha(np.array(table), level_of_measurement="ordinal"))
     return Agreement(
         name,
         len(shared),
-        alpha,
-        float(np.mean(kappas)) if kappas else None,
+        statistics.mean(map(float, kappas)) if kappas else None,
         equal / pairs if pairs else None,
     )

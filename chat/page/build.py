@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from chat.page import compare, judged, pairs, rate, status, talk
 from chat.page.context import Page
+from chat.page.plain_chatbot import COPY_AS_WRITTEN
 
 # Fonts of the reader's own machine: none is fetched.
 FONTS = ["system-ui", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "sans-serif"]
@@ -24,6 +25,7 @@ mark.counts { text-decoration: underline; font-weight: 600; }
                     box-shadow: none !important; }
 .quiet textarea, .quiet input { border: none !important; background: none !important;
                                 box-shadow: none !important; padding: .2em 0; }
+#talk .message .prose, #talk .message span.md { white-space: pre-wrap; }
 .reversed { flex-direction: row-reverse; }
 .switch { text-align: right; }
 footer { display: none !important; }
@@ -40,6 +42,7 @@ def mount(app: FastAPI, page: Page, path: str) -> FastAPI:
         path=path,
         theme=theme,
         css=CSS,
+        head=COPY_AS_WRITTEN,
         footer_links=[],
         max_file_size=f"{page.settings.upload_mb}mb",
         show_error=True,

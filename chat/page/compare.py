@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from chat.asking import Reply, Sampling, ask
+from chat.asking import SHOWN_EVERY_S, Reply, Sampling, ask
 from chat.book import tokens_of
 from chat.page.context import MOST_TOKENS, Page
 from chat.registry import LoadError, NotLoadedError
@@ -19,14 +19,15 @@ MOST = 4
 LETTERS = "ABCD"
 VOTES_NAME = "votes.csv"
 VOTE_COLUMNS = ("time", "question", "blind", "models", "answers", "winner")
-SHOWN_EVERY_S = 0.1
 
 
 def build(page: Page) -> None:
     """The tab."""
     say = page.say
     with gr.Row(equal_height=True):
-        models = page.model_dropdown(multiselect=True, max_choices=MOST, value=None, scale=3)
+        models = page.model_dropdown(
+            multiselect=True, max_choices=MOST, value=None, scale=3, elem_id="compare-models"
+        )
         gr.on(
             None,
             lambda: gr.update(
@@ -43,7 +44,13 @@ def build(page: Page) -> None:
         )
         longest = gr.Slider(16, MOST_TOKENS, 640, step=16, label="max_tokens")
     with gr.Row():
-        question = gr.Textbox(label=say("问题", "question"), lines=2, scale=6, max_length=20_000)
+        question = gr.Textbox(
+            label=say("问题", "question"),
+            lines=2,
+            scale=6,
+            max_length=20_000,
+            elem_id="compare-question",
+        )
         go = gr.Button(say("一起问", "ask all"), variant="primary", scale=0, min_width=110)
         stop = gr.Button(say("停止", "stop"), scale=0, min_width=110)
     columns, answers, speeds = [], [], []

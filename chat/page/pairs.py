@@ -27,7 +27,7 @@ def build(page: Page) -> None:
             say("上传 jsonl、docx、csv", "upload jsonl, docx, csv"),
             file_types=[".jsonl", ".json", ".csv", ".docx"],
             scale=0,
-            min_width=190,
+            min_width=230,
         )
         section = gr.Dropdown([], label=say("章节", "section"), scale=2)
     told = page.line()

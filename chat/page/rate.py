@@ -66,7 +66,6 @@ def build(page: Page) -> None:
             headers=[
                 say("标准", "criterion"),
                 say("共同评过的回答", "answers in common"),
-                "Krippendorff α",
                 "Cohen κ",
                 say("完全相同", "equal marks"),
             ],
@@ -117,10 +116,7 @@ def build(page: Page) -> None:
             rows = agreement(read(page.settings.report_dir))
         except (ValueError, OSError) as error:
             raise page.failed(error) from error
-        return [
-            [row.criterion, row.answers, *map(_figure, (row.alpha, row.kappa, row.same))]
-            for row in rows
-        ]
+        return [[row.criterion, row.answers, *map(_figure, (row.kappa, row.same))] for row in rows]
 
     private: dict[str, Any] = {"api_visibility": "private"}
     start.click(begin, [rater, sources, count], shown, **private)

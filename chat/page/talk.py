@@ -9,10 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from chat.asking import Sampling, ask
+from chat.asking import Sampling, ask, paced
 from chat.book import tokens_of
 from chat.engine import LoadError
 from chat.page.context import MOST_TOKENS, Page, joined, text_block
+from chat.page.plain_chatbot import PlainChatbot, PlainChatInterface
 from chat.registry import NotLoadedError
 
 Message = dict[str, Any]
@@ -81,30 +82,33 @@ def build(page: Page) -> None:
                 say("没有找到相关片段", "no passage was found"),
             )
         sampling = Sampling(heat, share, int(longest))
-        own = prompt.strip() or None
-        async for reply in ask(page.registry, name, asked, turns, own, sampling, tokens=tokens_of):
+        own = (prompt or "").strip() or None
+        replies = ask(page.registry, name, asked, turns, own, sampling, tokens=tokens_of)
+        async for reply in paced(replies):
             if reply.error:
                 raise page.failed(reply.error)
             yield reply.text, found, page.speed(reply)
 
     with row, gr.Column(scale=3, min_width=480):
-        chatbot = gr.Chatbot(
+        chatbot = PlainChatbot(
+            elem_id="talk",
             label=say("对话", "talk"),
-            # Text as it is: what a model writes is not trusted, as Markdown neither.
             render_markdown=False,
             sanitize_html=True,
+            allow_tags=False,
             height="62vh",
             buttons=["copy", "copy_all"],
             editable="user",
             placeholder=say("问点什么吧", "ask something"),
         )
-        gr.ChatInterface(
+        PlainChatInterface(
             answer,
             chatbot=chatbot,
             textbox=gr.Textbox(
                 placeholder=say("输入问题，回车发送", "your question, Enter sends"),
                 show_label=False,
                 max_length=20_000,
+                elem_id="ask",
                 submit_btn=True,
                 stop_btn=True,
                 scale=7,
@@ -114,6 +118,8 @@ def build(page: Page) -> None:
             editable=True,
             flagging_mode="never",
             fill_height=False,
+            # Gradio would mark a stopped answer as an error.
+            show_progress="hidden",
             concurrency_limit=None,
             api_visibility="private",
         )
