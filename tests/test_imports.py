@@ -31,6 +31,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.protocol",
         "judging.judge",
     },
+    "chat": {
+        "common",
+        "judging.differences",
+        "retrieval.passages",
+        "retrieval.prompt",
+        "retrieval.search",
+        "serving.engine.devices",
+    },
     "tune": {
         "common",
         "serving.settings",
