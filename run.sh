@@ -8,6 +8,7 @@
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh retrieval build BOOK … --out index   the book at hand (python -m retrieval)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
+#   bash run.sh chat                       talk to the models in a browser, or by OpenAI's API
 #   bash run.sh tune --dev DEV.jsonl       the fastest serving settings of equal score (python -m tune)
 #   bash run.sh preflight …                would the judge's machine take this? (python -m preflight)
 #   bash run.sh submissions …              what was pushed, what came back (preflight.submissions)
@@ -99,6 +100,9 @@ case ${1:-} in
     prepare_environment  # train's checks serve the model with .venv
     case ${2:-} in retriever | reranker) bash train/setup.sh retrieval ;; *) bash train/setup.sh ;; esac
     exec .venv-train/bin/python -m train "${@:2}" ;;
+  chat)
+    prepare_environment; prepare_chat; choose_model
+    exec .venv-chat/bin/python -m chat --model "$MODEL_DIR" "${@:2}" ;;
   tune)
     prepare_environment tune; choose_model
     exec .venv/bin/python -m tune "${@:2}" ;;

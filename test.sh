@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
 prepare_environment data dev tune retrieval judging
+prepare_chat
 say "lint"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -2,7 +2,7 @@
 # What the kit runs on, and what is known against it.
 #
 #   bash requirements/audit.sh           report/sbom*.json (CycloneDX) of .venv, and of .venv-train
-#                                        where there is one, then known vulnerabilities (pip-audit)
+#                                        and .venv-chat where they are, then known vulnerabilities (pip-audit)
 #   bash requirements/audit.sh --sbom    only the first, which needs no network once .venv-audit is
 #                                        there
 #
@@ -17,7 +17,7 @@ if [ ! -x .venv-audit/bin/pip-audit ]; then
 fi
 mkdir -p report
 sboms=()
-for environment in .venv .venv-train; do
+for environment in .venv .venv-train .venv-chat; do
   [ -x $environment/bin/python ] || continue
   sbom=report/sbom${environment#.venv}.json
   .venv-audit/bin/cyclonedx-py environment $environment/bin/python --output-reproducible -o "$sbom"

@@ -73,6 +73,19 @@ install_once() {
   echo "$stamp" >>.venv/stamps
 }
 
+# The chat room's own environment, .venv-chat: Gradio's pins and vLLM's do not meet.
+prepare_chat() {
+  local python stamp
+  python=$(find_python 'sys.exit(sys.version_info < (3, 10))' python3.12 python3.11 python3) ||
+    fail "No Python 3.10 or newer with its venv module found: install one, or set PYTHON=…"
+  stamp="$("$python" -V) $(sha256sum <requirements/chat.txt | cut -c1-16)"
+  if [ -x .venv-chat/bin/python ] && [ "$(cat .venv-chat/stamp 2>/dev/null)" = "$stamp" ]; then return; fi
+  say "environment: installing chat requirements into .venv-chat ($("$python" -V)), about a minute"
+  "$python" -m venv .venv-chat && VENV=.venv-chat pip_install -r requirements/chat.txt ||
+    fail "The installation failed; pip's message is above."
+  echo "$stamp" >.venv-chat/stamp
+}
+
 make_venv() { [ -x .venv/bin/python ] || "$1" -m venv .venv; }
 
 # .venv then imports what that python imports, be it a system's, a conda's or a venv's.
@@ -84,5 +97,5 @@ see_packages_of() {
 pip_install() {
   local quiet=-q
   [ -t 1 ] && quiet=
-  .venv/bin/python -m pip install --disable-pip-version-check $quiet "$@"
+  "${VENV:-.venv}/bin/python" -m pip install --disable-pip-version-check $quiet "$@"
 }

@@ -26,7 +26,17 @@ PAGES = [
 # What a run makes: no file of the checkout.
 MADE = ("out/", "report/", "model/", "compile_cache")
 # Where messages to the user come from, beside the top.
-ROOMS = ("common", "serving", "judging", "preflight", "data", "train", "tune", "requirements")
+ROOMS = (
+    "common",
+    "serving",
+    "judging",
+    "preflight",
+    "data",
+    "train",
+    "tune",
+    "chat",
+    "requirements",
+)
 # Shell commands of other people's that the pages call.
 OTHERS = {"curl", "git", "tar", "echo", "apt-get"}
 CODE_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -67,7 +77,7 @@ def as_python(words: list[str]) -> tuple[str, list[str]] | None:
     """What a command runs in the end: a module or script, and its arguments; None: no Python."""
     if words[:2] == ["bash", "run.sh"]:
         name, rest = (words[2], words[3:]) if len(words) > 2 else ("", [])
-        if name in ("data", "train", "tune", "preflight"):
+        if name in ("data", "train", "tune", "chat", "preflight"):
             return name, rest
         if name == "submissions":
             return "preflight.submissions", rest

@@ -48,6 +48,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.judge",
         "retrieval.terms",
     },
+    "chat": {
+        "common",
+        "judging.differences",
+        "retrieval.passages",
+        "retrieval.prompt",
+        "retrieval.search",
+        "serving.engine.devices",
+    },
     "tune": {
         "common",
         "serving.settings",

@@ -1,0 +1,142 @@
+"""Talk to the models of this folder: python -m chat
+
+A page at http://127.0.0.1:7860 and OpenAI's API at /v1 of the same address. Ctrl-C stops all.
+"""
+
+import asyncio
+import logging
+import shlex
+import signal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from chat.engine import LoadError
+from chat.registry import NotLoadedError, Registry
+from chat.settings import ChatSettings
+from common.language import either
+from common.ports import PortTakenError, check_port
+
+GRACE_S = 3
+
+
+def main(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="loaded at the start: a directory, or a name of model/ and out/"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="another one needs CHAT_TOKEN")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    token: Annotated[
+        str, typer.Option(envvar="CHAT_TOKEN", help="asked of everybody; set the variable")
+    ] = "",
+    index: Annotated[
+        Path, typer.Option(help="index of a book (`retrieval build`), for answers with the book")
+    ] = Path("index"),
+    passages: Annotated[int, typer.Option(min=1, max=20, help="before a question")] = 2,
+    when_unloaded: Annotated[
+        Literal["load", "error"],
+        typer.Option(help="what an API request for a model that is not loaded does"),
+    ] = "load",
+    max_model_len: Annotated[int, typer.Option(min=64, help="context in tokens")] = 4096,
+    max_loras: Annotated[int, typer.Option(min=0, max=32, help="adapters at once; 0: none")] = 4,
+    upload_mb: Annotated[int, typer.Option(min=1, help="longest request or upload")] = 20,
+    engine_python: Annotated[Path, typer.Option(help="a python that has vLLM")] = Path(
+        ".venv/bin/python"
+    ),
+    engine_args: Annotated[str, typer.Option(help="more arguments of `vllm serve`")] = "",
+    root: Annotated[Path, typer.Option(help="where model/, out/ and report/ lie")] = Path(),
+) -> None:
+    """Talk to the models of this folder, in a browser or by OpenAI's API."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "httpx2"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    directories = tuple(Path(name) for name in model or [] if Path(name).is_dir())
+    try:
+        settings = ChatSettings(
+            host=host,
+            port=port,
+            token=token,
+            root=root,
+            models=directories,
+            index=index,
+            passages=passages,
+            when_unloaded=when_unloaded,
+            max_model_len=max_model_len,
+            max_loras=max_loras,
+            upload_mb=upload_mb,
+            engine_python=engine_python,
+            engine_args=tuple(shlex.split(engine_args)),
+        )
+        check_port(port)
+    except ValidationError as error:
+        _fail("; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors()))
+    except PortTakenError as error:
+        _fail(f"{error}. {either('换一个：', 'Choose another: ')}bash run.sh chat --port 7861")
+    if not engine_python.is_file():
+        _fail(f"--engine-python {engine_python}: no such file; `bash run.sh chat` makes it")
+    # uvicorn ends cleanly by TERM and INT, and engines with it; a closed terminal sends HUP.
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    asyncio.run(_serve(settings, model or []))
+
+
+async def _serve(settings: ChatSettings, wanted: list[str]) -> None:
+    from chat.app import make_app
+
+    registry = Registry(settings)
+    try:
+        app = make_app(settings, registry)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    first = asyncio.create_task(_load_first(registry, settings, wanted))
+    try:
+        await server.serve()
+    finally:
+        first.cancel()
+
+
+async def _load_first(registry: Registry, settings: ChatSettings, wanted: list[str]) -> None:
+    """Load what was asked for while the page is open already."""
+    address = f"http://{settings.host}:{settings.port}"
+    key = either("（令牌 CHAT_TOKEN）", " (token: CHAT_TOKEN)") if settings.token else ""
+    _say(
+        either(
+            f"网页 {address}{key}；OpenAI 接口 {address}/v1", f"page {address}{key}; OpenAI API /v1"
+        )
+    )
+    paths = {model.path.resolve(): name for name, model in registry.found().models.items()}
+    for each in wanted:
+        name = paths.get(Path(each).resolve(), each)
+        _say(either(f"正在加载 {name} …", f"loading {name} …"))
+        try:
+            engine = await registry.load(name)
+        except (LoadError, NotLoadedError) as error:
+            typer.secho(str(error), fg="red", err=True)
+            continue
+        seconds = engine.load_seconds or 0.0
+        _say(either(f"{name} 可以提问了（{seconds:.0f} 秒）", f"{name} answers ({seconds:.0f} s)"))
+
+
+def _say(text: str) -> None:
+    typer.secho(f"==> {text}", bold=True)
+
+
+def _fail(message: str) -> None:
+    typer.secho(message, fg="red", err=True)
+    raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    typer.run(main)

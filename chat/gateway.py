@@ -1,0 +1,199 @@
+"""The API: OpenAI's paths passed on to the engine of the model named, and models in and out."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import httpx
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
+
+from chat.engine import Engine, LoadError
+from chat.registry import NotLoadedError, Registry, Target
+
+PASSED = ("chat/completions", "completions")
+HUNG_UP_EVERY_S = 0.25
+
+
+class ModelName(BaseModel):
+    """Which model to load; switch: unload the others first."""
+
+    model: str
+    switch: bool = False
+
+
+class AdapterName(BaseModel):
+    """vLLM's own words for an adapter. `lora_path` may be left out: only adapters of the catalogue
+    are loaded, whatever path is named."""
+
+    lora_name: str
+    lora_path: str | None = None
+
+
+def prepared(body: dict[str, Any], target: Target) -> dict[str, Any]:
+    """A chat request as the model was trained to be asked: its own system prompt where the request
+    has none, thinking off where it does not say; see common.prompting."""
+    messages = body.get("messages")
+    body = {**body, "model": target.name}
+    if isinstance(messages, list):
+        roles = [each.get("role") for each in messages if isinstance(each, dict)]
+        if target.system_prompt and not {"system", "developer"} & set(roles):
+            system = {"role": "system", "content": target.system_prompt}
+            body["messages"] = [system, *messages]
+        switches = body.get("chat_template_kwargs")
+        if switches is None or isinstance(switches, dict):
+            body["chat_template_kwargs"] = {"enable_thinking": False, **(switches or {})}
+    return body
+
+
+def routes(registry: Registry) -> APIRouter:
+    """The API over a registry."""
+    router = APIRouter()
+
+    @router.get("/health")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "loaded": registry.names()}
+
+    @router.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        rows = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "kit"}
+            | {"parent": None if name == engine.model.id else engine.model.id}
+            | {"max_model_len": engine.context}
+            for engine in registry.ready()
+            for name in (engine.model.id, *engine.adapters)
+        ]
+        return {"object": "list", "data": rows}
+
+    @router.post("/v1/chat/completions")
+    async def chat_completions(request: Request) -> Response:
+        return await _passed(registry, request, "chat/completions")
+
+    @router.post("/v1/completions")
+    async def completions(request: Request) -> Response:
+        return await _passed(registry, request, "completions")
+
+    @router.post("/v1/load_lora_adapter")
+    async def load_adapter(name: AdapterName) -> Response:
+        return await _told(registry.load_adapter(name.lora_name), {"loaded": name.lora_name})
+
+    @router.post("/v1/unload_lora_adapter")
+    async def unload_adapter(name: AdapterName) -> Response:
+        return await _told(registry.unload_adapter(name.lora_name), {"unloaded": name.lora_name})
+
+    @router.get("/chat/models")
+    async def known() -> dict[str, Any]:
+        return {"models": await anyio.to_thread.run_sync(registry.status)}
+
+    @router.post("/chat/models/load")
+    async def load(name: ModelName) -> Response:
+        return await _told(registry.load(name.model, name.switch), {"loaded": name.model})
+
+    @router.post("/chat/models/unload")
+    async def unload(name: ModelName) -> Response:
+        try:
+            freed = await registry.unload(name.model)
+        except NotLoadedError as error:
+            return _error(404, str(error), "model_not_loaded")
+        return JSONResponse({"unloaded": name.model, "freed": freed.as_json()})
+
+    return router
+
+
+async def _passed(registry: Registry, request: Request, path: str) -> Response:
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        return _error(400, f"the body is not JSON: {error}", "invalid_request")
+    if not isinstance(body, dict) or not isinstance(body.get("model", ""), str):
+        return _error(400, "the body is no object with a `model`", "invalid_request")
+    try:
+        target = await registry.target(body.get("model") or "")
+    except NotLoadedError as error:
+        return _error(404, str(error), "model_not_loaded")
+    except LoadError as error:
+        return _error(503, str(error), "model_load_failed")
+    passed = prepared(body, target) if path == "chat/completions" else body | {"model": target.name}
+    engine = target.engine
+    sent = registry.client.build_request(
+        "POST", f"{engine.url}/v1/{path}", json=passed, headers=engine.headers
+    )
+    busy = engine.busy()
+    busy.__enter__()  # until the last byte is out, or the client has gone
+    handed_over = False
+    try:
+        answer = await _unless_hung_up(registry.client, sent, request)
+        if answer is None:
+            return Response(status_code=499)  # nobody is there to read it
+        handed_over = True
+    except httpx.HTTPError as error:
+        engine.check()
+        why = engine.problem or f"{type(error).__name__} {error}"
+        return _error(502, f"{target.name}: its engine did not answer: {why}", "engine_failed")
+    finally:
+        if not handed_over:
+            busy.__exit__(None, None, None)
+    return StreamingResponse(
+        _chunks(answer, engine, busy),
+        answer.status_code,
+        media_type=answer.headers.get("content-type", "application/json"),
+        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+    )
+
+
+async def _chunks(answer: httpx.Response, engine: Engine, busy: Any) -> AsyncIterator[bytes]:
+    # Closing the answer, as Starlette does when the client has gone, makes vLLM abort the request.
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        engine.check()
+        why = engine.problem or type(error).__name__
+        told = {"message": f"the engine ended in mid-answer: {why}", "type": "engine_failed"}
+        yield f"data: {json.dumps({'error': told})}\n\n".encode()
+    finally:
+        busy.__exit__(None, None, None)
+        with anyio.CancelScope(shield=True):
+            await answer.aclose()
+
+
+async def _unless_hung_up(
+    client: httpx.AsyncClient, sent: httpx.Request, request: Request
+) -> httpx.Response | None:
+    """The engine's answer; None when the client went away before it began."""
+    answer: httpx.Response | None = None
+    failed: httpx.HTTPError | None = None
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            while not await request.is_disconnected():
+                await anyio.sleep(HUNG_UP_EVERY_S)
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        try:
+            answer = await client.send(sent, stream=True)
+        except httpx.HTTPError as error:  # raised below: a task group would wrap it
+            failed = error
+        group.cancel_scope.cancel()
+    if failed:
+        raise failed
+    return answer
+
+
+async def _told(action: Any, done: dict[str, Any]) -> Response:
+    try:
+        await action
+    except NotLoadedError as error:
+        return _error(404, str(error), "model_not_loaded")
+    except LoadError as error:
+        return _error(503, str(error), "model_load_failed")
+    return JSONResponse(done)
+
+
+def _error(status: int, message: str, code: str) -> Response:
+    """In OpenAI's form, which its client turns into an exception with this message."""
+    told = {"message": message, "type": code, "param": None, "code": status}
+    return JSONResponse({"error": told}, status_code=status)

@@ -1,0 +1,91 @@
+"""What every tab gets: the models, the settings, the book, and the reader's language."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gradio as gr
+from markupsafe import Markup
+
+from chat.asking import Reply
+from chat.book import Book
+from chat.registry import Registry
+from chat.settings import ChatSettings
+
+MOST_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Page:
+    """One of the two pages; it says all in its language."""
+
+    registry: Registry
+    settings: ChatSettings
+    book: Book | None
+    language: Literal["zh", "en"]
+
+    def say(self, zh: str, en: str) -> str:
+        """The one of two texts that is of this page's language."""
+        return zh if self.language == "zh" else en
+
+    def model_choices(self) -> list[tuple[str, str]]:
+        """(what is shown, name) of all that can be asked, what is loaded first."""
+        loaded = self.registry.names()
+        later = self.say("（提问时加载）", " (loads when asked)")
+        rows = [(name, name) for name in loaded]
+        rest = (name for name in self.registry.choices() if name not in loaded)
+        return rows + [(name + later, name) for name in rest]
+
+    def model_dropdown(self, **more: Any) -> gr.Dropdown:
+        """A choice of models that looks for new ones whenever it is opened."""
+        chosen = gr.Dropdown(self.model_choices(), label=self.say("模型", "model"), **more)
+        self.refreshed(chosen, self.model_choices)
+        return chosen
+
+    def refreshed(self, chosen: gr.Dropdown, choices: Callable[[], Any]) -> None:
+        """Let a dropdown look for new choices whenever it is opened."""
+        chosen.focus(
+            lambda: gr.update(choices=choices()),
+            outputs=chosen,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    def line(self) -> gr.Textbox:
+        """A place for a line that says how things stand."""
+        return gr.Textbox(
+            show_label=False, container=False, interactive=False, lines=1, elem_classes="quiet"
+        )
+
+    def speed(self, reply: Reply) -> str:
+        """How fast an answer came, and how it ended, in one line."""
+        if reply.error:
+            return self.say("出错：", "error: ") + reply.error
+        if reply.first_s is None:
+            return self.say("等待第一个字 …", "waiting for the first word …")
+        parts = [self.say(f"首字 {reply.first_s:.2f} 秒", f"first words {reply.first_s:.2f} s")]
+        if reply.tokens_per_s:
+            parts.append(f"{reply.tokens_per_s:,.1f} token/s")
+        if reply.tokens:
+            parts.append(f"{reply.tokens} token")
+        if reply.finish == "length":
+            parts.append(self.say("到达长度上限", "cut at its longest"))
+        if reply.left_out:
+            zh = f"最早的 {reply.left_out} 轮放不下，没有发送"
+            parts.append(self.say(zh, f"the oldest {reply.left_out} turns did not fit, not sent"))
+        return " · ".join(parts)
+
+    def failed(self, error: object) -> gr.Error:
+        """An error to be raised for the reader: as text, though Gradio would show it as HTML."""
+        return gr.Error(html.escape(str(error)), duration=None, print_exception=False)
+
+
+def text_block(title: str, text: str, mark: str = "") -> Markup:
+    """A titled piece of text, all of it escaped."""
+    return Markup('<div class="piece {}"><b>{}</b><pre>{}</pre></div>').format(mark, title, text)
+
+
+def joined(parts: Sequence[Markup], empty: str) -> Markup:
+    """Pieces below one another, or a word for none."""
+    return Markup("").join(parts) if parts else Markup('<p class="quiet">{}</p>').format(empty)

@@ -1,0 +1,194 @@
+"""报告: the judge's reports and comparisons, question by question, differences marked."""
+
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+from markupsafe import Markup
+
+from chat.page.context import Page, joined
+from chat.reports import Asked, Report, find_reports, questions_of
+from judging.differences import LONGEST_TEXT, Piece, differences
+
+
+def build(page: Page) -> None:
+    """The tab."""
+    say = page.say
+    overview = gr.Dataframe(
+        lambda: _overview(page),  # anew whenever the page is opened
+        label=say("全部报告（点列名排序）", "all reports (a click on a heading sorts)"),
+        interactive=False,
+        show_search="filter",
+        max_height=260,
+        wrap=True,
+    )
+    with gr.Row():
+        chosen = gr.Dropdown(_names(page), value=None, label=say("看哪一份", "report"), scale=2)
+        other = gr.Dropdown(
+            _names(page),
+            value=None,
+            label=say("并排比较（可不选）", "beside it (optional)"),
+            scale=2,
+        )
+        text = gr.Textbox(label=say("题目或回答里有", "question or answer holds"))
+        order = gr.Dropdown(
+            [
+                (say("低分在前", "lowest first"), "low"),
+                (say("高分在前", "highest first"), "high"),
+                (say("差别大的在前", "greatest difference"), "difference"),
+                (say("原来的顺序", "as asked"), "file"),
+            ],
+            value="low",
+            label=say("排序", "order"),
+        )
+    listing = gr.Dataframe(
+        headers=["#", say("问题", "question"), say("得分", "score")],
+        label=say("题目（点一行看详情）", "questions (click a row)"),
+        interactive=False,
+        max_height=300,
+        column_widths=["6%", "70%", "24%"],
+    )
+    detail = gr.HTML(joined([], say("先选报告，再点一道题", "choose a report, then a question")))
+    rows = gr.State([])
+
+    def looked_up(one: str, two: str, wanted: str, how: str) -> tuple[Any, Any]:
+        if not one:
+            return gr.skip(), []
+        try:
+            found = _joined(page, [name for name in (one, two) if name])
+        except (ValueError, OSError) as error:
+            raise page.failed(error) from error
+        words = wanted.strip().lower()
+        found = [asked for asked in found if words in _everything(asked)]
+        if how != "file":
+            keys = {
+                "low": lambda a: min(a.scores.values()),
+                "high": lambda a: -max(a.scores.values()),
+                "difference": lambda a: min(a.scores.values()) - max(a.scores.values()),
+            }
+            found.sort(key=keys[how])
+        table = pd.DataFrame(
+            {
+                "#": range(1, len(found) + 1),
+                say("问题", "question"): [asked.question for asked in found],
+                say("得分", "score"): [
+                    " · ".join(f"{value:.2f}" for value in asked.scores.values()) for asked in found
+                ],
+            }
+        )
+        return table, found
+
+    def opened(found: list[Asked], event: gr.SelectData) -> Markup:
+        # The row's number in the list, which sorting in the browser does not change.
+        number = int(event.row_value[0]) - 1
+        return _detail(page, found[number])
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    for component in (chosen, other, text, order):
+        component.change(looked_up, [chosen, other, text, order], [listing, rows], **private)
+    listing.select(opened, rows, detail, **private)
+    for component in (chosen, other):
+        page.refreshed(component, lambda: _names(page))
+    chosen.focus(lambda: _overview(page), outputs=overview, **private)
+
+
+def _joined(page: Page, names: list[str]) -> list[Asked]:
+    """The questions of the first report, with the second one's answers where it has the same."""
+    reports = {report.id: report for report in find_reports(page.settings.root)[0]}
+    found = questions_of(reports[names[0]])
+    for name in names[1:]:
+        more = {(a.testset, a.question): a for a in questions_of(reports[name])}
+        for asked in found:
+            if also := more.get((asked.testset, asked.question)):
+                # The same model judged twice has the same name in both.
+                asked.answers.update({f"{m} ({name})": t for m, t in also.answers.items()})
+                asked.scores.update({f"{m} ({name})": s for m, s in also.scores.items()})
+    return found
+
+
+def _detail(page: Page, asked: Asked) -> Markup:
+    say = page.say
+    reference = Markup('<div class="piece"><b>{}</b><pre>{}</pre></div>').format(
+        say("参考答案", "reference"), asked.reference
+    )
+    parts = [
+        Markup("<h3>{}</h3><p class='quiet'>{}</p>").format(
+            asked.question, " › ".join(filter(None, (asked.testset, asked.section)))
+        ),
+        reference,
+    ]
+    for model, answer in asked.answers.items():
+        missed, given = differences(asked.reference, answer)
+        cut = max(len(answer), len(asked.reference)) > LONGEST_TEXT
+        parts.append(
+            Markup('<div class="piece"><b>{} · {:.3f}</b><pre>{}</pre>').format(
+                model, asked.scores[model], _marked(given, "stray")
+            )
+            + Markup('<span class="quiet">{}</span><pre class="missed">{}</pre>{}</div>').format(
+                say("参考答案里有而这里没有的：", "in the reference and not here:"),
+                _marked(missed, "missing"),
+                say(f"只比较前 {LONGEST_TEXT} 字", f"first {LONGEST_TEXT} compared") if cut else "",
+            )
+        )
+    legend = say(
+        "红色：参考答案没有的词；绿色：漏掉的词；下划线：评测机计分的词",
+        "red: not in the reference; green: missed; underlined: what the judge counts",
+    )
+    parts.append(Markup('<p class="quiet">{}</p>').format(legend))
+    return joined(parts, "")
+
+
+def _marked(pieces: list[Piece], mark: str) -> Markup:
+    shown = []
+    for piece in pieces:
+        if piece.differs:
+            kind = f"{mark} counts" if piece.counts else mark
+            shown.append(Markup('<mark class="{}">{}</mark>').format(kind, piece.text))
+        else:
+            shown.append(Markup("{}").format(piece.text))
+    return Markup("").join(shown)
+
+
+def _overview(page: Page) -> pd.DataFrame:
+    say = page.say
+    reports, problems = find_reports(page.settings.root)
+    table = [_row(page, report, numbers) for report in reports for numbers in report.numbers]
+    table += [[problem, *[""] * 7] for problem in problems]
+    columns = [
+        say("报告", "report"),
+        say("时间", "time"),
+        say("模型", "model"),
+        say("题集", "test set"),
+        say("准确率", "accuracy"),
+        say("上限", "ceiling"),
+        say("复述问题", "echo"),
+        say("字符/秒", "characters/s"),
+    ]
+    return pd.DataFrame(table, columns=columns)
+
+
+def _row(page: Page, report: Report, numbers: dict[str, Any]) -> list[Any]:
+    demo = page.say("（演示）", " (demo)") if report.demo else ""
+    return [
+        report.id,
+        report.created[:16].replace("T", " "),
+        str(numbers["model"]) + demo,
+        numbers["testset"],
+        *(_rounded(numbers[key]) for key in ("score", "ceiling", "echo")),
+        _rounded(numbers["speed"], 0),
+    ]
+
+
+def _rounded(value: Any, digits: int = 3) -> Any:
+    return round(value, digits) if isinstance(value, int | float) else value
+
+
+def _everything(asked: Asked) -> str:
+    return "\n".join([asked.question, asked.reference, *asked.answers.values()]).lower()
+
+
+def _names(page: Page) -> list[tuple[str, str]]:
+    return [
+        (f"{report.id} · {', '.join(report.models)}", report.id)
+        for report in find_reports(page.settings.root)[0]
+    ]

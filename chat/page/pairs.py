@@ -1,0 +1,131 @@
+"""数据: pairs beside the text they come from; edited, rejected, saved as a new file."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from chat.page.context import Page, joined, text_block
+from chat.pairs_review import CHUNKS_NAME, Review, ReviewError, open_review, save_review
+
+FOLDERS = ("out", "model")
+
+
+def build(page: Page) -> None:
+    """The tab."""
+    say = page.say
+    kept, asked, answered = say("保留", "keep"), say("问题", "question"), say("回答", "answer")
+    with gr.Row():
+        source = gr.Dropdown(
+            _sources(page),
+            value=None,
+            label=say("data build 的输出", "output of data build"),
+            scale=2,
+        )
+        upload = gr.UploadButton(
+            say("上传 jsonl、docx、csv", "upload jsonl, docx, csv"),
+            file_types=[".jsonl", ".json", ".csv", ".docx"],
+            scale=0,
+            min_width=230,
+        )
+        section = gr.Dropdown([], label=say("章节", "section"), scale=2)
+    told = page.line()
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2):
+            text = gr.HTML(joined([], say("原文显示在这里", "the text appears here")))
+        with gr.Column(scale=3):
+            table = gr.Dataframe(
+                headers=["#", kept, asked, answered],
+                datatype=["number", "bool", "str", "str"],
+                column_widths=["8%", "12%", "32%", "48%"],
+                static_columns=[0],
+                interactive=True,
+                wrap=True,
+                max_height=560,
+                label=say("问答对：改字，或取消“保留”", "pairs: edit, or untick “keep”"),
+            )
+            apply = gr.Button(say("应用本节的修改", "apply to this section"))
+    with gr.Row():
+        name = gr.Textbox(label=say("新文件的名字", "name of the new file"), value="reviewed")
+        save = gr.Button(
+            say("另存为新文件", "save as new files"), variant="primary", scale=0, min_width=160
+        )
+    review = gr.State(None)
+
+    def opened(path: str | None) -> tuple[Any, ...]:
+        if not path:
+            return None, gr.update(choices=[], value=None), ""
+        try:
+            found = open_review(Path(path))
+        except (ValueError, OSError) as error:
+            raise page.failed(error) from error
+        sections = found.sections
+        warned = f" · {found.warnings[0]} …" if found.warnings else ""
+        first = sections[0] if sections else None
+        return found, gr.update(choices=sections, value=first), _counts(page, found) + warned
+
+    def shown(found: Review | None, heading: str | None) -> tuple[Any, Any]:
+        rows = (
+            []
+            if found is None
+            else [(i, r) for i, r in enumerate(found.rows) if r.place == heading]
+        )
+        texts = dict.fromkeys(row.text for _, row in rows if row.text)
+        pieces = [text_block(heading or "", each) for each in texts]
+        frame = pd.DataFrame(
+            [[i + 1, r.kept, r.pair.question, r.pair.answer] for i, r in rows],
+            columns=["#", kept, asked, answered],
+        )
+        return joined(
+            pieces, say("没有原文（没有 chunks.jsonl）", "no text (no chunks.jsonl)")
+        ), frame
+
+    def applied(found: Review | None, frame: pd.DataFrame) -> tuple[Any, str]:
+        if found is None:
+            raise page.failed(say("先选数据", "choose data first"))
+        try:
+            # Looked through before any is changed.
+            changed = {
+                int(number) - 1: found.rows[int(number) - 1].changed(
+                    str(keep).lower() in ("true", "1"), str(question), str(answer)
+                )
+                for number, keep, question, answer in frame.itertuples(index=False)
+            }
+        except (ReviewError, ValueError, IndexError) as error:
+            raise page.failed(error) from error
+        for number, row in changed.items():
+            found.rows[number] = row
+        return found, _counts(page, found)
+
+    def saved(found: Review | None, frame: pd.DataFrame, stem: str) -> tuple[Any, str]:
+        found, _ = applied(found, frame)
+        folder = page.settings.root / "out" / "reviewed"
+        try:
+            paths = save_review(found, stem, folder)
+        except (ReviewError, OSError) as error:
+            raise page.failed(error) from error
+        files = ", ".join(map(str, paths))
+        return found, say("已写入：", "written: ") + files + " · " + _counts(page, found)
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    page.refreshed(source, lambda: _sources(page))
+    source.input(opened, source, [review, section, told], **private)
+    upload.upload(opened, upload, [review, section, told], **private)
+    section.change(shown, [review, section], [text, table], **private)
+    apply.click(applied, [review, table], [review, told], **private)
+    save.click(saved, [review, table, name], [review, told], **private)
+
+
+def _sources(page: Page) -> list[tuple[str, str]]:
+    root = page.settings.root
+    found = [p.parent for top in FOLDERS for p in sorted((root / top).glob(f"*/{CHUNKS_NAME}"))]
+    return [(path.relative_to(root).as_posix(), str(path)) for path in found]
+
+
+def _counts(page: Page, review: Review) -> str:
+    total, edited, rejected = review.counts()
+    return page.say(
+        f"{total} 对，改了 {edited}，不要 {rejected}",
+        f"{total} pairs, {edited} edited, {rejected} rejected",
+    )

@@ -1,0 +1,116 @@
+"""The judge's reports and comparisons of several models, read into one shape."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+COMPARISON_NAME, SUMMARY_NAME, ANSWERS_NAME = "comparison.json", "summary.json", "answers.jsonl"
+FOLDERS = ("report", "out", "model")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with what each model answered and scored. extra: ceiling, missed words, …"""
+
+    testset: str
+    section: str
+    question: str
+    reference: str
+    answers: dict[str, str]
+    scores: dict[str, float]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One judgement, or a comparison. numbers: a row a model and test set, for the table."""
+
+    id: str
+    created: str
+    models: list[str]
+    numbers: list[dict[str, Any]]
+    demo: bool
+    html: Path | None
+    path: Path
+
+
+def find_reports(root: Path) -> tuple[list[Report], list[str]]:
+    """All reports and comparisons, the newest first, and what could not be read, in words."""
+    found, problems = [], []
+    for path in _files(root):
+        try:
+            found.append(_read(path, root))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problems.append(f"{path.relative_to(root)}: {error!r}")
+    return sorted(found, key=lambda report: report.created, reverse=True), problems
+
+
+def questions_of(report: Report) -> list[Asked]:
+    """Every question of a report. Raises ValueError naming the file, OSError."""
+    try:
+        if report.path.name == COMPARISON_NAME:
+            told = json.loads(report.path.read_text(encoding="utf-8"))
+            return [
+                Asked(q["testset"], "", q["question"], q["reference"], q["answers"], q["scores"])
+                for q in told["questions"]
+            ]
+        lines = (report.path.parent / ANSWERS_NAME).read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines if line]
+        (model,) = report.models
+        return [
+            Asked(
+                row["testset"],
+                row["section"],
+                row["question"],
+                row["reference"],
+                {model: row["answer"] or ""},
+                {model: row["score"]},
+                {key: row.get(key) for key in ("ceiling", "missed", "stray", "seconds", "where")},
+            )
+            for row in rows
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{report.path}: {error!r}") from error
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder in FOLDERS:
+        for depth in ("*", "*/*"):
+            for name in (SUMMARY_NAME, COMPARISON_NAME):
+                yield from sorted((root / folder).glob(f"{depth}/{name}"))
+
+
+def _read(path: Path, root: Path) -> Report:
+    told = json.loads(path.read_text(encoding="utf-8"))
+    name = path.parent.relative_to(root).as_posix()
+    if path.name == COMPARISON_NAME:
+        keys = ("model", "testset", "score", "ceiling", "echo", "speed")
+        rows = [{key: result.get(key) for key in keys} for result in told["results"]]
+        created = _time(path)
+        page = path.with_name("comparison.html")
+        models = list(told["models"])
+        demo = any(result.get("demo") for result in told["results"])
+    else:
+        rows = [
+            {
+                "model": told["model"],
+                "testset": each["name"],
+                "score": each["accuracy"],
+                "ceiling": each["ceiling"],
+                "echo": each["echo"],
+                "speed": each["speed"],
+            }
+            for each in told["testsets"]
+        ]
+        created = str(told["created"])
+        page = path.with_name("report.html")
+        models, demo = [str(told["model"])], bool(told["demo"])
+    return Report(name, created, models, rows, demo, page if page.is_file() else None, path)
+
+
+def _time(path: Path) -> str:
+    stamp = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    return stamp.isoformat(timespec="seconds")

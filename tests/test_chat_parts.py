@@ -1,0 +1,219 @@
+"""The chat's parts that need no engine: who may come in, ratings, reviews, reports, follow-ups."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+
+from chat.access import Access
+from chat.asking import fitting_turns
+from chat.catalogue import catalogue
+from chat.pairs_review import ReviewError, open_review, save_review
+from chat.ratings import (
+    Answer,
+    Rating,
+    RatingsError,
+    agreement,
+    in_order,
+    read,
+    save,
+)
+from chat.reports import find_reports, questions_of
+from chat.settings import ChatSettings
+from common.read_pairs import read_pairs
+from tests.chat_server import write_adapter
+from tests.model_dirs import write_model
+
+
+def guarded(**settings: object) -> TestClient:
+    app = FastAPI()
+
+    @app.post("/echo")
+    async def echo(request: Request) -> int:
+        return len(await request.body())
+
+    @app.get("/")
+    async def home() -> str:
+        return "in"
+
+    app.add_middleware(Access, settings=ChatSettings(**settings))
+    host = str(settings.get("host", "127.0.0.1"))
+    return TestClient(app, base_url=f"http://{host}")
+
+
+def test_another_address_needs_a_token() -> None:
+    with pytest.raises(ValidationError, match="CHAT_TOKEN"):
+        ChatSettings(host="0.0.0.0")
+    assert ChatSettings(host="0.0.0.0", token="s").token == "s"
+
+
+def test_other_pages_and_other_names_are_refused() -> None:
+    client = guarded()
+    assert client.get("/").status_code == 200
+    assert "default-src 'self'" in client.get("/").headers["content-security-policy"]
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    assert client.post("/echo", headers={"Origin": "http://evil.example"}).status_code == 403
+    assert client.post("/echo", headers={"Origin": "http://127.0.0.1"}).status_code == 200
+
+
+def test_the_token_is_asked_of_everybody() -> None:
+    client = guarded(host="192.0.2.1", token="geheim")
+    assert client.get("/").status_code == 401
+    assert client.get("/", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get("/", headers={"Authorization": "Bearer geheim"}).status_code == 200
+    page = client.get("/", headers={"Accept": "text/html"})
+    assert page.status_code == 401 and "<form" in page.text
+    assert client.get("/?token=geheim").status_code == 200  # the cookie is set on the way
+    assert client.get("/").status_code == 200
+
+
+def test_what_is_sent_is_bounded() -> None:
+    client = guarded(upload_mb=1)
+    assert client.post("/echo", content=b"x" * 1000).json() == 1000
+    assert client.post("/echo", content=b"x" * (2 << 20)).status_code == 413
+    pieces = (b"x" * (1 << 19) for _ in range(4))  # without a length
+    assert client.post("/echo", content=pieces).status_code == 413
+
+
+def test_models_and_adapters_are_found_and_matched(tmp_path: Path) -> None:
+    write_model(tmp_path / "model/base")
+    write_model(tmp_path / "out/a/merged")
+    write_model(tmp_path / "model/encoder", architectures=["XLMRobertaModel"])
+    write_adapter(tmp_path / "out/a/adapter", tmp_path / "model/base", rank=4)
+    (tmp_path / "out/broken").mkdir()
+    (tmp_path / "out/broken/config.json").write_text("{")
+    found = catalogue(tmp_path)
+    assert sorted(found.models) == ["model/base", "out/a/merged"]
+    (adapter,) = found.adapters.values()
+    assert adapter.rank == 4
+    assert adapter.fits(found.models["model/base"], tmp_path)
+    assert not adapter.fits(found.models["out/a/merged"], tmp_path)
+    assert len(found.problems) == 1 and "out/broken" in found.problems[0]
+
+
+def rated(rater: str, number: int, *marks: int) -> Rating:
+    answer = Answer("set", f"question {number}", "reference", f"answer\n{number},", "report|model")
+    names = ("helpful", "relevant", "concise", "coherent")
+    return Rating(rater, answer, dict(zip(names, marks, strict=True)))
+
+
+def test_ratings_are_kept_resumed_and_the_latest_counts(tmp_path: Path) -> None:
+    save(tmp_path, rated("甲", 1, 5, 4, 3, 2))
+    save(tmp_path, rated("甲", 1, 1, 1, 1, 1))
+    save(tmp_path, rated("甲", 2, 2, 2, 2, 2))
+    first, second = read(tmp_path)
+    assert first.marks["helpful"] == 1 and first.answer == rated("甲", 1, 1, 1, 1, 1).answer
+    assert second.answer.question == "question 2"
+    with pytest.raises(RatingsError, match="helpful: 6"):
+        save(tmp_path, rated("甲", 3, 6, 1, 1, 1))
+    with pytest.raises(RatingsError, match="name"):
+        save(tmp_path, rated(" ", 3, 1, 1, 1, 1))
+
+
+def test_each_rater_has_an_order_of_their_own_and_equal_answers_come_once() -> None:
+    answers = [rated("", n, 1, 1, 1, 1).answer for n in range(30)]
+    twice = [*answers, Answer("set", "question 1", "reference", "answer\n1,", "other|model")]
+    one, again, other = (in_order(twice, name) for name in ("甲", "甲", "乙"))
+    assert one == again and len(one) == 30
+    assert [a.id for a in one] != [a.id for a in other]
+    assert {a.source for a in one if a.question == "question 1"} == {"report|model;other|model"}
+
+
+def test_agreement_is_cohens_kappa() -> None:
+    pytest.importorskip("sklearn")
+    same = [rated(rater, n, n % 5 + 1, 3, 1 + n % 2, 5) for rater in "ab" for n in range(10)]
+    by_name = {row.criterion: row for row in agreement(same)}
+    assert by_name["helpful"].kappa == pytest.approx(1) and by_name["helpful"].same == 1
+    assert by_name["relevant"].kappa is None  # no variation: not defined
+    against = [rated("a", n, 1 + 4 * (n % 2), 1, 1, 1) for n in range(10)]
+    against += [rated("b", n, 5 - 4 * (n % 2), 1, 1, 1) for n in range(10)]
+    assert agreement(against)[0].kappa == pytest.approx(-1)
+    assert agreement([rated("a", 1, 1, 1, 1, 1)])[0].answers == 0
+
+
+def test_a_review_is_saved_beside_and_reads_back(tmp_path: Path) -> None:
+    build = tmp_path / "out/data"
+    build.mkdir(parents=True)
+    rows = [
+        {"question": f"q{n}", "answer": f"a{n}", "id": f"i{n}", "kind": "x", "path": ["1"]}
+        | {"chunk": "c", "rephrasings": [f"r{n}"]}
+        for n in range(3)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (build / "train.jsonl").write_text(text)
+    (build / "chunks.jsonl").write_text(json.dumps({"id": "c", "text": "the text"}) + "\n")
+    review = open_review(build)
+    assert [row.text for row in review.rows] == ["the text"] * 3
+    review.rows[0] = review.rows[0].changed(True, "q0", "better")
+    review.rows[1] = review.rows[1].changed(False, "q1", "a1")
+    with pytest.raises(ReviewError, match="reject it"):
+        review.rows[2].changed(True, "", "x")
+    (path,) = save_review(review, "mine", tmp_path / "out/reviewed")
+    kept = read_pairs(path).pairs
+    assert [(p.question, p.answer) for p in kept] == [("q0", "better"), ("q2", "a2")]
+    assert kept[0].rephrasings == ("r0",) and kept[1].extra["kind"] == "x"
+    with pytest.raises(ReviewError, match="never overwritten"):
+        save_review(review, "mine", tmp_path / "out/reviewed")
+    with pytest.raises(ReviewError, match="no name"):
+        save_review(review, "../up", tmp_path)
+    assert (build / "train.jsonl").read_text() == text
+
+
+def test_reports_and_comparisons_are_read_alike(tmp_path: Path) -> None:
+    folder = tmp_path / "report/20260101-000000"
+    folder.mkdir(parents=True)
+    numbers = {"name": "set", "accuracy": 0.5, "ceiling": 1.0, "echo": 0.1, "speed": 9.0}
+    told = {"created": "2026-01-01", "model": "m", "demo": False, "testsets": [numbers]}
+    (folder / "summary.json").write_text(json.dumps(told))
+    row = {"testset": "set", "section": "", "question": "q", "reference": "r", "answer": None}
+    (folder / "answers.jsonl").write_text(json.dumps(row | {"score": 0.5}) + "\n")
+    folder = tmp_path / "out/x/compare"
+    folder.mkdir(parents=True)
+    asked = {"testset": "set", "question": "q", "reference": "r"}
+    asked |= {"answers": {"a": "1", "b": "2"}, "scores": {"a": 0, "b": 1}}
+    results = [{"model": name, "testset": "set", "score": 1} for name in "ab"]
+    comparison = {"models": ["a", "b"], "results": results, "questions": [asked]}
+    (folder / "comparison.json").write_text(json.dumps(comparison))
+    (tmp_path / "report/broken").mkdir()
+    (tmp_path / "report/broken/summary.json").write_text("{}")
+    reports, problems = find_reports(tmp_path)
+    assert [report.models for report in reports] == [["a", "b"], ["m"]]
+    assert len(problems) == 1 and "broken" in problems[0]
+    assert [questions_of(report)[0].answers for report in reports] == [
+        {"a": "1", "b": "2"},
+        {"m": ""},
+    ]
+
+
+def test_the_oldest_turns_go_when_the_context_is_short() -> None:
+    history = [(str(n) * 10, "x" * 10) for n in range(5)]
+    assert fitting_turns(history, len, 1000, ["q"]) == history
+    assert fitting_turns(history, len, 100, ["q"]) == history[-2:]
+    assert fitting_turns(history, len, 5, ["q"]) == []
+
+
+def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path) -> None:
+    pytest.importorskip("bm25s")
+    from chat.book import Book
+    from retrieval.passages import Passage, write_passages
+    from retrieval.search import SPARSE_DIR
+    from retrieval.sparse import write_sparse_index
+
+    texts = ["malloc 分配内存，返回指针。", "printf 写出文字，返回个数。", "青石塔建于 1837 年。"]
+    passages = [
+        Passage(str(i), "book", ("章",), i * 100, i * 100 + 50, text)
+        for i, text in enumerate(texts)
+    ]
+    write_passages(tmp_path, passages)
+    write_sparse_index((p.indexed_text for p in passages), tmp_path / SPARSE_DIR)
+    book = Book(tmp_path, 1, 500)
+    follow_up = "它返回什么？"
+    for number, name in enumerate(("malloc", "printf")):
+        (found,) = book.passages(follow_up, [("青石塔？", "1837"), (f"{name} 是什么？", "函数。")])
+        assert found == passages[number]
+    asked, shown = book.asked(follow_up, [found], len)
+    assert "printf" in asked and asked.endswith(follow_up) and shown == [found]
+    assert book.place(passages[1]).startswith("book › 章 · 40%")
