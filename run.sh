@@ -44,9 +44,11 @@ choose_model() {
   export MODEL_DIR
 }
 
-# A real model answers the samples with their book at hand, unless you set the book or none.
+# A real model answers the samples with their book at hand, unless you set the book or none; the demo
+# model without, whatever lies in index/: it was trained so, and passages confuse it.
 open_sample_book() {
-  [ "$MODEL_DIR" != model/demo ] && [ -z "${RETRIEVAL_DIR+set}${RETRIEVAL_PASSAGES+set}" ] || return 0
+  [ -z "${RETRIEVAL_DIR+set}${RETRIEVAL_PASSAGES+set}" ] || return 0
+  if [ "$MODEL_DIR" = model/demo ]; then export RETRIEVAL_PASSAGES=0; return; fi
   prepare_environment data
   say "the book at hand: the sample book's index (RETRIEVAL_PASSAGES=0 asks without it)"
   .venv/bin/python -m retrieval build data/sample/book.md --out .cache/sample-index
