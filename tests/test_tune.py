@@ -263,7 +263,7 @@ def test_only_the_length_is_chosen_and_the_rest_of_the_file_stays(
     caps = iter([Cap(96, 0.6, 0.1, 0.02, 3, 0.4), None])
     monkeypatch.setattr(
         "tune.__main__.measure_with",
-        lambda *_: lambda settings, name: Outcome(0.5, 9.0, 1.0, 2.0, {}, next(caps)),
+        lambda *_: lambda settings, name: Outcome(0.5, 9.0, 1.0, 2.0, {}, cap=next(caps)),
     )
     monkeypatch.setattr("tune.__main__.stop_on_signals", lambda: None)
     told = typer.Typer()
