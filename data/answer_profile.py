@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean, median
 
+from common.language import either
 from data.text import CJK
 from judging.scoring import judge_tokens
 
@@ -63,6 +64,17 @@ def measure(answers: Sequence[str]) -> AnswerProfile:
         latin_words_median=median(words),
         without_latin=round(words.count(0) / count, 4),
         code_share=round(sum(map(has_code, answers)) / count, 4),
+    )
+
+
+def gap(answers: Sequence[str], references: Sequence[str]) -> str:
+    """One line: "your answers: 101 characters, 8 Latin words; references: 275, 30"."""
+    own, wanted = measure(answers), measure(references)
+    return either(
+        f"你的回答：{own.chars_mean:.0f} 字符，{own.latin_words_mean:.0f} 个英文词；"
+        f"参考答案：{wanted.chars_mean:.0f}，{wanted.latin_words_mean:.0f}",
+        f"your answers: {own.chars_mean:.0f} characters, {own.latin_words_mean:.0f} Latin words; "
+        f"references: {wanted.chars_mean:.0f}, {wanted.latin_words_mean:.0f}",
     )
 
 
