@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
-prepare_environment data dev tune retrieval
+prepare_environment data dev tune retrieval judging
 say "lint"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

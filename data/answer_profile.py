@@ -101,6 +101,22 @@ def large_gaps(rows: AnswerProfile, wanted: AnswerProfile) -> list[str]:
     ]
 
 
+def gap_sentence(rows: AnswerProfile, wanted: AnswerProfile, name: str) -> str:
+    """What a large gap between training answers and a test set's means; "" for none."""
+    if not large_gaps(rows, wanted):
+        return ""
+    return either(
+        f"{name} 的答案平均 {wanted.chars_mean:.0f} 字符、"
+        f"{wanted.latin_words_mean:.0f} 个英文词和数字；"
+        f"训练答案平均 {rows.chars_mean:.0f} 字符、{rows.latin_words_mean:.0f} 个："
+        "模型会学成训练答案的样子，长短和用词差得多，得分会受损",
+        f"answers of {name} have {wanted.chars_mean:.0f} characters and "
+        f"{wanted.latin_words_mean:.0f} words that the judge counts on average, the training "
+        f"answers {rows.chars_mean:.0f} and {rows.latin_words_mean:.0f}: a model learns the length "
+        "and style of what it is trained on, which then costs score",
+    )
+
+
 def _factor(one: float, other: float) -> float:
     low, high = sorted((one, other))
     return high / low if low else (float("inf") if high else 1.0)

@@ -30,6 +30,8 @@ def chunks_with_pairs(
     by_chunk: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for split in SPLITS:
         for pair in read_pairs(directory / f"{split}.jsonl", allow_empty=True).pairs:
+            if not pair.learn:  # an earlier turn of a talk, which has a row of its own
+                continue
             row = {**pair.extra, "question": pair.question, "answer": pair.answer, "split": split}
             heading = " › ".join(row.get("path", []))
             if (not kind or row["kind"] == kind) and section.lower() in heading.lower():

@@ -7,6 +7,7 @@ import numpy as np
 from rapidfuzz import fuzz, process
 
 from common.pairs import Pair
+from data import records
 from data.text import normalise
 
 QUESTION_SIMILARITY = 0.85
@@ -39,6 +40,12 @@ def texts_of(pair: Pair) -> list[tuple[str, str]]:
     the passages before a question, which are the book's."""
     pair = pair.alone
     texts = [(wording, pair.answer) for wording in pair.wordings] + list(pair.history)
+    return texts + ([(pair.system, "")] if pair.system else [])
+
+
+def shown(pair: records.Pair) -> list[tuple[str, str]]:
+    """All that one row of a build shows a model: question, earlier turns, system message."""
+    texts = [(pair.question, pair.answer), *pair.history]
     return texts + ([(pair.system, "")] if pair.system else [])
 
 

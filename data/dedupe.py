@@ -92,12 +92,12 @@ def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
     dropped: Counter[str] = Counter()
     kept: list[Pair] = []
     for pair in pairs:
-        asked = normalise(pair.question)
+        asked = normalise(pair.asked)
         if asked in exact:
             alike = _alike(kept[exact[asked]], pair)
             dropped["same_question" if alike else "conflict"] += 1
             continue
-        if any(_alike(kept[number], pair) for number in questions.near(pair.question)):
+        if any(_alike(kept[number], pair) for number in questions.near(pair.asked)):
             dropped["same_question"] += 1
             continue
         same = answers.near(pair.answer)
@@ -111,7 +111,7 @@ def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
             first = number
         uses[first] += 1
         exact[asked] = number
-        questions.add(number, pair.question)
+        questions.add(number, pair.asked)
         kept.append(pair)
     return kept, dropped
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from common import pairs as common
+from common.language import either
 from common.prompting import SYSTEM_PROMPT, messages_for
 from common.read_pairs import read_pairs
 from data.records import Pair, digest
@@ -27,24 +28,32 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     `system` adds the system prompt of serving; this project's own training adds it by itself.
     Raises ValueError for an unknown shape.
     """
-    prompt = SYSTEM_PROMPT if system else ""
+    prompt = pair.system or (SYSTEM_PROMPT if system else "")
     question = pair.prompt or pair.question
     if shape == "messages":
-        turns = messages_for(question, prompt)
+        turns: list[dict[str, Any]] = [*messages_for(question, prompt, pair.history)]
+        # Earlier answers are context: each is learned in a row of its own, if it was kept.
+        turns = [turn | {"weight": 0} if turn["role"] == "assistant" else turn for turn in turns]
         row: dict[str, Any] = {"messages": [*turns, {"role": "assistant", "content": pair.answer}]}
     elif shape == "alpaca":
         row = {"instruction": question, "input": "", "output": pair.answer}
     elif shape == "sharegpt":
-        row = {
-            "conversations": [
-                {"from": "human", "value": question},
-                {"from": "gpt", "value": pair.answer},
+        row = {"conversations": []}
+        for user, assistant in pair.history:
+            row["conversations"] += [
+                {"from": "human", "value": user},
+                {"from": "gpt", "value": assistant, "weight": 0},
             ]
-        }
+        row["conversations"] += [
+            {"from": "human", "value": question},
+            {"from": "gpt", "value": pair.answer},
+        ]
     elif shape == "query-response":
         row = {"query": question, "response": pair.answer}
     else:
         raise ValueError(f"no format {shape!r}; there are: {', '.join(get_args(Shape))}")
+    if pair.history and shape in ("alpaca", "query-response"):
+        row["history"] = [list(turn) for turn in pair.history]
     if prompt and shape != "messages":
         row["system"] = prompt
     return {**row, **pair.provenance()}
@@ -92,40 +101,35 @@ def read_told(path: Path) -> list[common.Pair]:
 def merged_pairs(path: Path) -> list[Pair]:
     """Pairs of an existing file, to be cleaned and split with the book's own.
 
-    Pairs with one answer, or under one heading, stay together. Provenance that rows carry
-    from an earlier build is kept. Raises PairsError, also for a turn with a talk before it: the
-    steps of a build compare and split single questions.
+    Pairs with one answer, under one heading or of one talk stay together. A turn keeps the talk
+    before it and its row's system message. Provenance that rows carry from an earlier build is
+    kept. Raises PairsError.
     """
     given = read_told(path)
-    talks = [pair.where for pair in given if pair.history]
-    if talks:
-        reason = (
-            "a question with a talk before it cannot be cleaned and split alone; train on such a "
-            "file itself (dataset_dir, train_file), or write the question so that it stands alone"
-        )
-        raise common.refused(path, ((place, reason) for place in talks))
-    for said, left in (
-        ("weight 0, left out", [pair.where for pair in given if not pair.learn]),
-        ("its system message is left out", [p.where for p in given if p.system and p.learn]),
-    ):
-        if left:
-            log.warning("%s: %s: %s", path, common.spots(left), said)
+    if left := [pair.where for pair in given if not pair.learn]:
+        told = either("权重为 0，不并入", "weight 0, left out")
+        log.warning("%s: %s: %s", path, common.spots(left), told)
     return [_merged(pair, path) for pair in given if pair.learn]
 
 
 def _merged(given: common.Pair, path: Path) -> Pair:
     given, row = given.alone, given.extra
     made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
+    # All turns of a talk begin with the same one, whose answer names the place that they share.
+    first = given.history[0][1] if given.history else given.answer
     pair = Pair(
         given.question,
         given.answer,
         kind=str(row.get("kind", "merged")),
         source=f"merged:{path.name}",
         book=row["book"] if made else path.name,
-        path=tuple(map(str, row["path"])) if made else (given.section or digest(given.answer),),
+        path=tuple(map(str, row["path"])) if made else (given.section or digest(first),),
         wordings=given.rephrasings,
+        history=given.history,
+        system=given.system,
     )
-    pair.group = digest(pair.book, *pair.path, pair.answer)
+    said = [text for turn in pair.history for text in turn]
+    pair.group = digest(pair.book, *pair.path, *said, pair.answer)
     return pair
 
 
@@ -136,7 +140,7 @@ def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:
     character for character (an answer with a line like "问题：", say) is left out. The bytes
     depend on the pairs only.
     """
-    kept = list(pairs)
+    kept = [pair for pair in pairs if not pair.history]  # it asks one text a question
     for _ in range(len(pairs) + 1):
         _write_docx(path, kept)
         back = [(q.question, q.answer) for q in read_pairs(path).pairs] if kept else []

@@ -18,13 +18,7 @@ CHINESE = {
     "like the target": "像目标的",
     "of a sort that it has fewer of": "目标里这一类较少",
     # the figures of --like
-    "chars_mean": "答案字符，平均",
-    "chars_median": "答案字符，中位数",
-    "chars_p90": "答案字符，90 %",
-    "latin_words_mean": "英文词和数字，平均",
     "latin_words_median": "英文词和数字，中位数",
-    "without_latin": "一个英文词也没有的答案",
-    "code_share": "有代码的答案",
     "tokens": "答案词元，平均",
     "restated": "答案开头复述问题的程度",
     "unreadable": "读不出来",
@@ -83,12 +77,27 @@ CHINESE = {
     "without_any": "一个也没有的占",
     "question": "问题",
     "answer": "答案",
+    "chars_mean": "字符，平均",
+    "chars_median": "字符，中位",
+    "chars_p90": "字符，90 % 不超过",
+    "latin_words_mean": "计分的英文词和数字，平均",
+    "without_latin": "没有计分词的答案",
+    "code_share": "含代码的答案",
     "train": "训练",
     "dev": "验证",
     "calibration": "校准",
 }
 
+ENGLISH = {
+    "chars_mean": "characters, mean",
+    "chars_median": "characters, median",
+    "chars_p90": "characters, 90 % at most",
+    "latin_words_mean": "words that count, mean",
+    "without_latin": "answers without one",
+    "code_share": "answers with code",
+}
+
 
 def label(name: str) -> str:
     """A counted thing's name as people read it; a name without a Chinese one stays."""
-    return either(CHINESE.get(name, name), name.replace("_", " "))
+    return either(CHINESE.get(name, name), ENGLISH.get(name, name.replace("_", " ")))

@@ -17,6 +17,7 @@ from common.manifest import (
     write_manifest,
 )
 from data import report as reports
+from data.answer_profile import gap_sentence, measure
 from data.context import BuildContext
 from data.formats import dataset_info, write_rows, write_testset
 from data.labels import label
@@ -40,16 +41,21 @@ def make_report(
     splits: dict[str, list[Pair]],
     pairs: list[Pair],
     found_leaks: list[dict[str, Any]],
-    compared: tuple[str, list[tuple[str, str]]] | None,
+    tests: Sequence[tuple[str, list[tuple[str, str]]]],
+    rows: dict[str, Any],
 ) -> dict[str, Any]:
     """The report as it is written to report.json; warnings about files come later.
 
-    `pairs` are those of all splits before paraphrasing; `compared` is the name and the pairs of
-    a test set whose lengths stand beside theirs.
+    `pairs` are those of all splits before paraphrasing; `tests` are name and pairs of the test
+    sets whose figures stand beside theirs; `rows` says where the train rows come from.
     """
     funnel, tokens = context.funnel, context.count_tokens
     kinds = Counter(pair.kind for pair in pairs)
     data = reports.describe([(p.question, p.answer) for p in pairs], tokens)
+    compared = tests[0] if tests else None
+    trained = measure([pair.answer for pair in splits["train"]]) if tests else None
+    profiles = [(name, measure([a for _, a in wanted])) for name, wanted in tests]
+    gaps = [told for name, wanted in profiles if (told := gap_sentence(trained, wanted, name))]
     return {
         "name": _title(funnel.books),
         "source": context.source.fingerprint,
@@ -57,6 +63,12 @@ def make_report(
         "skipped": funnel.skipped,
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
+        "rows": rows,
+        "profiles": trained
+        and {
+            "train": trained.to_dict(),
+            "testsets": [{"name": name, **wanted.to_dict()} for name, wanted in profiles],
+        },
         "funnel": funnel.steps(context.filters.dropped),
         "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
@@ -72,7 +84,8 @@ def make_report(
         "warnings": [
             either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
             for name in funnel.skipped
-        ],
+        ]
+        + gaps,
     }
 
 

@@ -71,15 +71,18 @@ def paraphrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None
     out, so that no question has two answers. `taken` holds normalised questions that must not be
     asked here either.
     """
-    asked = {normalise(pair.question) for pair in pairs} | (taken or set())
+    asked = {normalise(pair.asked) for pair in pairs} | (taken or set())
     found: list[Pair] = []
     for original in pairs:
         pair = replace(original, group=original.group or original.id)
         found.append(pair)
-        filling = wordings(pair.question, count)[: max(0, count - len(pair.wordings))]
+        # A question within a talk is not one for templates: what it means stands before it.
+        made = [] if pair.history else wordings(pair.question, count)
+        filling = made[: max(0, count - len(pair.wordings))]
         for text in [*pair.wordings, *filling] if count else ():
-            bare = normalise(text)
+            wording = replace(pair, question=text, wordings=())
+            bare = normalise(wording.asked)
             if bare not in asked:
                 asked.add(bare)
-                found.append(replace(pair, question=text, wordings=()))
+                found.append(wording)
     return found

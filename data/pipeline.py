@@ -29,6 +29,7 @@ from data.paraphrase import paraphrased
 from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
 from data.records import Pair
+from data.row_counts import row_counts
 from data.settings import BuildInputs
 from data.split import split_pairs, without_near
 
@@ -59,7 +60,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     tests = [(path, _texts(path)) for path in inputs.excluded]
     merges = [merged_pairs(path) for path in inputs.merge]
     target = read_target(inputs.like, context) if inputs.like else None
-    compared = (inputs.compare.name, _texts(inputs.compare)) if inputs.compare else None
+    shown = [inputs.compare] if inputs.compare else []
+    beside = [(path.name, _texts(path)) for path in shown] + [(p.name, t) for p, t in tests]
     funnel, filters, settings = context.funnel, context.filters, context.settings
     passages = _passage_rows(inputs, context)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +91,14 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
             pairs = like.select(pairs, target, settings.like_least)
             funnel.unlike = len(made) - len(pairs)
         splits = split_pairs(pairs, settings.split)
-        train = paraphrased(splits["train"], settings.wordings)
-        train = without_near(train, [*splits["dev"], *splits["calibration"]])
+        facts = splits["train"]
+        asked = paraphrased(facts, settings.wordings)
+        train = without_near(asked, [*splits["dev"], *splits["calibration"]])
         splits["train"], paraphrase_leaks = _without_leaks(train, tests)
         for before, after in zip(found_leaks, paraphrase_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
-        report = make_report(context, splits, pairs, found_leaks, compared)
+        counts = row_counts(facts, len(asked), splits["train"])
+        report = make_report(context, splits, pairs, found_leaks, beside, counts)
         if target and liked:
             made = [(pair.question, pair.answer) for pair in pairs]
             chosen = like.compared(made, target, context.count_tokens)
@@ -107,8 +111,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         manifest = make_manifest(work, context, inputs, passages and passages.manifest)
         manifest.seconds = round(time.monotonic() - started, 2)
         changed = publish(work, out, manifest)
-        counts = {name: len(rows) for name, rows in splits.items()}
-        return BuildResult(out, counts, report, changed)
+        sizes = {name: len(rows) for name, rows in splits.items()}
+        return BuildResult(out, sizes, report, changed)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -200,7 +204,7 @@ def _without_leaks(
 ) -> tuple[list[Pair], list[dict[str, Any]]]:
     found = []
     for path, wanted in tests:
-        rows = [[(pair.question, pair.answer)] for pair in pairs]
+        rows = [leak_check.shown(pair) for pair in pairs]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
         found.append(

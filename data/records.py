@@ -100,7 +100,9 @@ class Pair:
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
     are other ways to ask it that its source gave. `prompt` is what the model is asked where
-    passages of the book stand before the question, `passages` are their ids.
+    passages of the book stand before the question, `passages` are their ids. `history` holds the
+    turns (user, assistant) before the question and `system` the row's own system message, both of
+    merged talks.
     """
 
     question: str
@@ -116,11 +118,20 @@ class Pair:
     wordings: tuple[str, ...] = ()
     prompt: str = ""
     passages: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
+    system: str = ""
 
     @property
     def id(self) -> str:
-        """Digest of question and answer."""
-        return digest(self.question, self.answer)
+        """Digest of question and answer, and of the talk before them where there is one."""
+        talk = [text for turn in self.history for text in turn]
+        talk += [self.system] if self.system else []
+        return digest(*talk, self.question, self.answer)
+
+    @property
+    def asked(self) -> str:
+        """The question as it is compared with others: "why?" means what was said before it."""
+        return "\n".join([*(user for user, _ in self.history), self.question])
 
     @property
     def section(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from common.language import either, language
 from data.labels import label
 from data.records import Pair
+from data.row_counts import explained
 from data.text import ascii_terms
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -142,5 +143,5 @@ def render_html(report: Mapping[str, Any]) -> str:
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
         .from_string(template)
-        .render(r=report, either=either, label=label, language=language())
+        .render(r=report, either=either, label=label, explained=explained, language=language())
     )

@@ -12,6 +12,7 @@ from data.records import Pair
 
 SPLITS = ("train", "dev", "calibration")
 SAME_QUESTION, SAME_ANSWER = 0.9, 0.85
+PARTS = {"question": SAME_QUESTION, "answer": SAME_ANSWER}
 
 
 class SplitLeakError(RuntimeError):
@@ -75,13 +76,15 @@ def _clusters(pairs: Sequence[Pair]) -> dict[str, str]:
         group = pair.group or pair.id
         first = groups.setdefault(group, pair.section)
         _union(parent, root(first), root(pair.section))
-    for part, ratio in (("question", SAME_QUESTION), ("answer", SAME_ANSWER)):
+    for part, ratio in PARTS.items():
         index = NearIndex(ratio)
-        for number, pair in enumerate(pairs):
-            text = getattr(pair, part)
-            for other in index.near(text):
-                _union(parent, root(pairs[other].section), root(pair.section))
-            index.add(number, text)
+        homes: list[Pair] = []
+        for pair in pairs:
+            for text in _texts(pair, part):
+                for other in index.near(text):
+                    _union(parent, root(homes[other].section), root(pair.section))
+                index.add(len(homes), text)
+                homes.append(pair)
     return {pair.section: root(pair.section) for pair in pairs}
 
 
@@ -93,10 +96,19 @@ def _union(parent: dict[str, str], first: str, second: str) -> None:
 
 def without_near(wordings: Sequence[Pair], held_out: Sequence[Pair]) -> list[Pair]:
     """The wordings of train that are no near-duplicate of a held-out question."""
-    index = NearIndex(SAME_QUESTION)
-    for number, pair in enumerate(held_out):
-        index.add(number, pair.question)
-    return [pair for pair in wordings if not index.near(pair.question)]
+    index, count = NearIndex(SAME_QUESTION), 0
+    for pair in held_out:
+        for text in _texts(pair, "question"):
+            index.add(count, text)
+            count += 1
+    return [p for p in wordings if not any(map(index.near, _texts(p, "question")))]
+
+
+def _texts(pair: Pair, part: str) -> list[str]:
+    """The question (or answer), and those of the talk before it: they are seen in training too."""
+    if part == "question":
+        return list(dict.fromkeys([pair.asked, *(user for user, _ in pair.history)]))
+    return [pair.answer, *(assistant for _, assistant in pair.history)]
 
 
 def assert_no_leak(splits: dict[str, list[Pair]]) -> None:
@@ -107,16 +119,15 @@ def assert_no_leak(splits: dict[str, list[Pair]]) -> None:
             for key in (f"section {pair.section}", f"group {pair.group or pair.id}"):
                 if seen.setdefault(key, name) != name:
                     raise SplitLeakError(f"{key!r} is in {seen[key]} and in {name}")
-    for part, ratio in (("question", SAME_QUESTION), ("answer", SAME_ANSWER)):
+    for part, ratio in PARTS.items():
         index = NearIndex(ratio)
-        homes: list[tuple[str, Pair]] = []
+        homes: list[str] = []
         for name, pairs in splits.items():
-            for pair in pairs:
-                text = getattr(pair, part)
+            for text in (text for pair in pairs for text in _texts(pair, part)):
                 for other in index.near(text):
-                    if homes[other][0] != name:
+                    if homes[other] != name:
                         raise SplitLeakError(
-                            f"{part} in {homes[other][0]} and in {name}: {text[:80]!r}"
+                            f"{part} in {homes[other]} and in {name}: {text[:80]!r}"
                         )
                 index.add(len(homes), text)
-                homes.append((name, pair))
+                homes.append(name)

@@ -1,6 +1,7 @@
 """The submission log: what was pushed, what was predicted, what the judge mailed back.
 
-python -m preflight.submissions add --accuracy 0.41 --speed 9000 --settings MAX_NUM_SEQS=256
+python -m preflight.submissions add --report report/TIME --settings MAX_NUM_SEQS=256
+python -m preflight.submissions add --accuracy 0.41 --speed 9000
 python -m preflight.submissions result 3 --accuracy 0.38 --speed 7400
 python -m preflight.submissions result 4 --failed "health: no answer in 180 s"
 python -m preflight.submissions undo 4
@@ -8,8 +9,8 @@ python -m preflight.submissions list
 
 `add` takes model and revision from the commit's Dockerfile, and the verdict from the last preflight
 where that looked at this commit. One JSON object a line in preflight/submissions.jsonl, committed
-with the code. `--accuracy` and `--speed` of `add` are predictions, of `result` the judge's own
-numbers; both for all questions.
+with the code. `--accuracy` and `--speed` of `add` are predictions (`--report`: those that follow
+from a local judgement), of `result` the judge's own numbers; both for all questions.
 """
 
 import json
@@ -24,6 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common.language import either
+from judging.forecast import forecast_all
+from judging.read_report import ReportError, read_report
 from preflight.dockerfile_reader import DockerfileError, read_dockerfile
 
 LAST = Path("report/preflight.json")  # where the preflight writes, and `add` looks
@@ -38,9 +41,12 @@ class LogError(ValueError):
 
 
 class Numbers(BaseModel):
-    """Accuracy in [0, 1] and speed in characters a second, each None where nobody said."""
+    """Accuracy in [0, 1] and speed in characters a second, each None where nobody said. `low` and
+    `high`: the 95 % interval of a predicted accuracy."""
 
     accuracy: float | None = Field(None, ge=0, le=1)
+    low: float | None = Field(None, ge=0, le=1)
+    high: float | None = Field(None, ge=0, le=1)
     speed: float | None = Field(None, ge=0)
 
 
@@ -105,6 +111,9 @@ def add(
     settings: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, repeatable")] = None,
     accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Predicted")] = None,
     speed: Annotated[float | None, typer.Option(min=0, help="Predicted, characters/s")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="A local judge's report: what it lets expect is predicted")
+    ] = None,
     preflight: Annotated[
         Path | None, typer.Option(help=f"Its JSON; unset: {LAST}, if it is of this commit")
     ] = None,
@@ -122,6 +131,7 @@ def add(
     if model is None:
         model, named = _model_of(name)
         revision = revision or named
+    predicted = _predicted(report, accuracy, speed)
     entry = Submission(
         number=len(submissions) + 1,
         pushed=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -129,7 +139,7 @@ def add(
         model=model,
         revision=revision,
         settings=dict(_pair(text) for text in settings or []),
-        predicted=Numbers(accuracy=accuracy, speed=speed),
+        predicted=predicted,
         preflight_passed=told.get("passed"),
         preflight_warnings=told.get("warnings"),
         note=note,
@@ -231,10 +241,42 @@ def show(log: LogOption = LOG) -> None:
                 f"judge minus prediction, accuracy: {mean:+.3f} on average of {len(missed)}",
             )
         )
+    judged = [item for item in submissions if _inside(item) is not None]
+    if judged:
+        inside = sum(_inside(item) is True for item in judged)
+        console.print(
+            either(
+                f"落在预测区间内：{len(judged)} 次中 {inside} 次",
+                f"inside the predicted interval: {inside} of {len(judged)}",
+            )
+        )
     left = ATTEMPTS - len(submissions)
     console.print(
         either(f"共 {ATTEMPTS} 次提交，还剩 {left} 次", f"{left} of {ATTEMPTS} attempts left")
     )
+
+
+def _predicted(report: Path | None, accuracy: float | None, speed: float | None) -> Numbers:
+    """What was said, else what follows from a local judgement."""
+    if report is None:
+        return Numbers(accuracy=accuracy, speed=speed)
+    try:
+        judged = read_report(report)
+        expected = forecast_all(judged)
+    except ReportError as error:
+        _stop(f"--report {error}")
+    if accuracy is not None:
+        _stop("give --report or --accuracy, not both")
+    told = judged.summary["total"]["speed"] if speed is None else speed
+    return Numbers(accuracy=expected.mean, low=expected.low, high=expected.high, speed=told)
+
+
+def _inside(item: Submission) -> bool | None:
+    """Whether the judge's accuracy lies in the predicted interval; None without either."""
+    got, told = item.result, item.predicted
+    if got is None or got.accuracy is None or told.low is None or told.high is None:
+        return None
+    return told.low <= got.accuracy <= told.high
 
 
 def _cells(item: Submission) -> list[str]:
@@ -247,7 +289,7 @@ def _cells(item: Submission) -> list[str]:
     settings = " ".join(f"{name}={value}" for name, value in item.settings.items())
     return [
         str(item.number), item.pushed[:16], item.commit, _model(item), settings, _verdict(item),
-        _number(item.predicted.accuracy, 3), _number(got.accuracy, 3),
+        _expected(item.predicted), _number(got.accuracy, 3),
         _number(item.predicted.speed, 0), _number(got.speed, 0), outcome,
     ]  # fmt: skip
 
@@ -273,6 +315,11 @@ def _attempt(submissions: list[Submission], number: int, log: Path) -> Submissio
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
+
+
+def _expected(told: Numbers) -> str:
+    around = "" if told.low is None else f" [{told.low:.3f}, {told.high:.3f}]"
+    return _number(told.accuracy, 3) + around
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -56,7 +56,7 @@ install_once() {
     system) files=(requirements.txt requirements/tools.txt) ;;
     gpu) files=(requirements/gpu.txt requirements.txt requirements/tools.txt) ;;
     cpu) files=(requirements/cpu.txt) ;;
-    data | dev | tune | retrieval) files=("requirements/$kind.txt") ;;
+    data | dev | tune | retrieval | judging) files=("requirements/$kind.txt") ;;
   esac
   stamp="$kind $("$python" -V) $(cat "${files[@]}" | sha256sum | cut -c1-16)"
   if [ -x .venv/bin/python ] && grep -qxF "$stamp" .venv/stamps 2>/dev/null; then return; fi
@@ -67,7 +67,7 @@ install_once() {
     gpu) make_venv "$python" && pip_install -r requirements/gpu.txt -r requirements.txt -r requirements/tools.txt ;;
     cpu) make_venv "$python" && pip_install --no-deps -r requirements/cpu.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} ;;
     data | tune) pip_install -r "requirements/$kind.txt" ;;
-    dev | retrieval) pip_install --no-deps -r "requirements/$kind.txt" ;;
+    dev | retrieval | judging) pip_install --no-deps -r "requirements/$kind.txt" ;;
   esac || fail "$(either "安装失败，pip 的信息见上。如果 pip 找不到 torch==…+cpu，把 TORCH_INDEX_URL 设为 PyTorch 的 CPU 轮子索引，再运行一次。" \
     "The installation failed; pip's message is above. If pip found no 'torch==…+cpu', set TORCH_INDEX_URL to PyTorch's index of CPU wheels and run again.")"
   echo "$stamp" >>.venv/stamps

@@ -163,7 +163,7 @@ step preflighted \
 
 trap - EXIT
 [ $verdict -eq 0 ] || tell "
-提交前检查指出了会失败的地方，先解决上面标 fail 的各行 / preflight names what would fail: first mend its lines marked fail"
+提交前检查指出了会失败的地方，先解决上面标“失败”的各行 / preflight names what would fail: first mend its lines marked fail"
 if [ -z "$base" ]; then
   tell "
 走通了，但这是演示模型，不要提交。换成真的 / It works, but this is a demo model, not to be submitted. For real:"

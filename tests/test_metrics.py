@@ -1,45 +1,68 @@
-"""The figures of `GET /metrics`, and the dashboard made for them."""
+"""Metrics beside the judge's: known values, bounds, and the registry."""
 
-import asyncio
-import re
-from pathlib import Path
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from serving.http.metrics import Metrics
-from serving.settings import Settings
-from tests.instant_engine import instant_app, running_app
+pytest.importorskip("sacrebleu")
+from judging.kinds import kind_of
+from judging.metrics import (
+    METRICS,
+    bleu,
+    character_f1,
+    chrf,
+    exact_match,
+    repetition,
+    scores,
+    similarity,
+)
 
-
-def test_metrics_name_what_happened() -> None:
-    metrics = Metrics(lambda: {"engine_up": 1.0})
-    metrics.response(200)
-    text = metrics.text().decode()
-    assert 'serving_responses_total{status="200"} 1.0' in text
-    assert "serving_engine_up 1.0" in text
-
-
-def test_a_call_leaves_one_line_and_its_figures() -> None:
-    async def go() -> tuple[str, list[str]]:
-        async with running_app(instant_app(Settings())) as client:
-            await client.post("/predict", json={"prompt": ["一", "", "二二"]})
-            return (await client.get("/metrics")).text, []
-
-    text, _ = asyncio.run(go())
-    assert "serving_batch_questions_sum 3.0" in text
-    assert 'serving_answers_total{reason="blank"} 1.0' in text
-    assert 'serving_answers_total{reason="stop"} 2.0' in text
+TEXTS = st.text(st.sampled_from("线程块内存的是什么abc 012，。\n"), max_size=40)
 
 
-def test_the_dashboard_asks_for_figures_that_exist() -> None:
-    """All but the engine's and the device's own, which this engine has none of."""
-    text = Path(__file__).parents[1].joinpath("bench/grafana.json").read_text("utf-8")
-    asked = set(re.findall(r"serving_\w+", text))
+def test_every_metric_is_within_its_bounds_and_full_for_the_reference() -> None:
+    reference = "kernel 由 32 个线程的 warp 执行，共享内存在片上。"
+    found = scores(list(METRICS.values()), [reference, reference], [reference, ""])
+    for name in ("judge", "rougeL-zh", "chrF", "BLEU", "EM", "F1-char"):
+        assert found[name] == [pytest.approx(1.0), 0.0], name
+    assert found["characters"] == [len(reference), 0]
+    assert found["length ratio"] == [1.0, 0.0]
 
-    async def go() -> str:
-        async with running_app(instant_app(Settings())) as client:
-            await client.post("/predict", json={"prompt": "?"})
-            return (await client.get("/metrics")).text
 
-    there = set(re.findall(r"^serving_\w+", asyncio.run(go()), re.M))
-    stats = {"running", "waiting", "slots", "faults", "restarts", "bad_prompts"}
-    there |= {f"serving_engine_{name}" for name in stats}
-    assert {name for name in asked - there if "_device_" not in name} == set()
+@given(TEXTS, TEXTS)
+def test_no_text_breaks_a_metric(reference: str, answer: str) -> None:
+    for metric in (chrf, bleu, exact_match, character_f1, repetition):
+        assert 0 <= metric(reference, answer) <= 1 + 1e-9
+
+
+def test_known_values() -> None:
+    # 5 of 8 and 5 of 5 characters in common: F1 = 2 * 5 / 13.
+    assert character_f1("共享内存在片上面", "共享内存。在") == pytest.approx(10 / 13)
+    assert exact_match("Warp 有 32 个线程。", "warp有32个线程") == 1
+    assert repetition("abcabcabc", "") == 0
+    # abca bcab cabc abca bcab cabc: 3 of 6 stood before.
+    assert repetition("", "abcabcabc") == pytest.approx(0.5)
+    assert bleu("线程块内的线程共享内存", "线程块内的线程共享内存吗") > 0.8 > bleu("线程", "内存")
+
+
+def test_similarity_needs_a_model_directory(tmp_path) -> None:
+    with pytest.raises(ValueError, match="--encoder .*no model"):
+        similarity(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("写一个向量加法的 CUDA 代码", "code"),
+        ("shared memory 与 global memory 有什么区别？", "compare"),
+        ("为什么要对齐访问？", "why"),
+        ("如何分配显存？", "how"),
+        ("CUDA 有哪些内存类型？", "list"),
+        ("一个 warp 有多少个线程？", "number"),
+        ("block 之间能否同步？", "yes-no"),
+        ("什么是 occupancy？", "what"),
+        ("请介绍 NVLink。", "other"),
+    ],
+)
+def test_kinds_of_questions(question: str, kind: str) -> None:
+    assert kind_of(question).key == kind

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("modelscope_hub")
-from common.manifest import Manifest, read_manifest, write_manifest  # noqa: E402
+from common.manifest import Manifest, ManifestError, read_manifest, write_manifest  # noqa: E402
 from tests.hub_standin import HubStandin  # noqa: E402
 from tests.model_dirs import shapes_of, write_model, write_safetensors  # noqa: E402
 from train.base import ModelError  # noqa: E402
@@ -178,3 +178,17 @@ def test_the_card_says_what_was_measured_and_no_more(model):
     assert "**demo**" in card and "dev of `x`: 0.5000" in card and "lora_rank=8" in card
     plain = model_card(model, Manifest(stage="merge", name="n"))
     assert "Nothing was measured" in plain and "demo" not in plain
+
+
+def test_what_cannot_be_served_is_not_uploaded(hub, model):
+    (model / "model-2.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelError, match="was not uploaded: model-2.safetensors") as refused:
+        upload(model, "me/book")
+    assert "\n" not in str(refused.value) and not hub.requests
+
+
+def test_a_manifest_of_something_else_is_told_in_one_line(hub, model):
+    (model / "manifest.json").write_text('{"name": 3}')
+    with pytest.raises(ManifestError, match="manifest.json: not a manifest") as refused:
+        upload(model, "me/book")
+    assert "\n" not in str(refused.value) and not hub.requests

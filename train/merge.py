@@ -17,7 +17,7 @@ from common.manifest import (
 )
 from common.model_files import model_files_problems
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for
-from train.adapters import put_on
+from train.adapters import put_on, read_config
 from train.base import (
     ModelError,
     check_base,
@@ -59,6 +59,8 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     if not adapters:
         raise ModelError(either("没有给出要合并的适配器", "no adapter to merge"))
     check_base(base)
+    for adapter in adapters:  # before a base is loaded for a minute
+        read_config(adapter)
     need_disk(out, weight_bytes(base) * 1.05, either("合并后的模型", "the merged model"))
     tokenizer = load_tokenizer(base)  # a base that serving cannot use is not worth merging
     probe = probe_ids(len(tokenizer))

@@ -19,10 +19,19 @@ from data.labels import label
 from data.making import cache_key
 from data.options import settings_from
 from data.reading import read_chunks
+from data.row_counts import explained
 from data.settings import BuildInputs, BuildSettings
 from data.sources.prompts import ModelSettings, Style
 from data.sources.registry import SOURCES
 
+PROFILE_FIGURES = (
+    "chars_mean",
+    "chars_median",
+    "chars_p90",
+    "latin_words_mean",
+    "without_latin",
+    "code_share",
+)
 SourceName = Enum("SourceName", {name: name for name in SOURCES}, type=str)
 
 
@@ -123,6 +132,9 @@ def _print_result(result: Any) -> None:
             f"{gave} of {sections} sections gave a pair",
         )
     )
+    _say(explained(result.report["rows"]))
+    if result.report["profiles"]:
+        console.print(_profiles(result.report["profiles"]))
     if shown := result.report["passages"]:
         stands = "; ".join(f"{count} {name}" for name, count in shown.items())
         console.print(f"before the questions: {stands}", soft_wrap=True)
@@ -159,6 +171,17 @@ def _print_result(result: Any) -> None:
     if not result.changed:
         _say(either("与上次相比没有变化", "nothing changed since the last build"))
     _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
+
+
+def _profiles(told: dict[str, Any]) -> Table:
+    """Answers of the train rows beside the test sets', by figures alone."""
+    title = either("答案的样子：训练与测试集", "answers: training beside the test sets")
+    table = Table("", label("train"), *(each["name"] for each in told["testsets"]), title=title)
+    for name in PROFILE_FIGURES:
+        form = "{:.0%}" if name in ("without_latin", "code_share") else "{:.1f}"
+        cells = (form.format(each[name]) for each in (told["train"], *told["testsets"]))
+        table.add_row(label(name), *cells)
+    return table
 
 
 def _say(text: str) -> None:

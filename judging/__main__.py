@@ -1,0 +1,17 @@
+"""`python -m judging …`: what the local judge's reports say, beside each other and over time."""
+
+import typer
+
+from judging import compare, experiment, forecast, runs
+
+app = typer.Typer(
+    help="Reports of the local judge: compared, listed, written up, and what they let expect.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for module in (compare, runs, forecast, experiment):
+    app.command(module.__name__.rpartition(".")[2])(module.main)
+
+if __name__ == "__main__":
+    app()

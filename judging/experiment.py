@@ -1,0 +1,324 @@
+"""The experiment's report, to read and to hand in: data, recipe, curves, scores, cases, conclusion.
+
+    bash run.sh judging experiment out/NAME                       reports of its models are found
+    bash run.sh judging experiment out/full out/lora out/qlora    methods side by side
+    bash run.sh judging experiment out/NAME --report report/BASE --report report/TUNED
+
+Writes experiment.md, .html and .docx. Every sentence of the conclusion follows from a number in the
+report; what was not measured is said to be missing.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.language import either
+from common.manifest import Manifest
+from judging.compare import compared, verdict
+from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
+from judging.metrics import METRICS
+from judging.read_report import Report, ReportError, read_report, read_reports, same_questions
+from judging.run_files import RunError, RunFiles, read_run
+
+CASES = 2  # each of greatest wins, greatest losses and random ones
+SAMPLES = 3  # rows of the data
+_RECIPE = (
+    "finetuning_type", "lora_rank", "lora_alpha", "lora_target", "quantization_bit",
+    "learning_rate", "num_train_epochs", "per_device_train_batch_size",
+    "gradient_accumulation_steps", "cutoff_len", "seed",
+)  # fmt: skip
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of `train run`: out/NAME")],
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(help="The local judge's reports, base first; unset: found in --reports"),
+    ] = None,
+    reports: Annotated[Path, typer.Option(help="Where the local judge writes")] = Path("report"),
+    out: Annotated[Path | None, typer.Option(help="Unset: the first run's folder")] = None,
+    name: Annotated[str, typer.Option(help="Name of the files")] = "experiment",
+) -> None:
+    """Write the report of one training run, or of several side by side."""
+    try:
+        found = [read_run(folder) for folder in runs]
+        judged = [read_report(each) for each in report] if report else judged_models(found, reports)
+        document = experiment(found, judged)
+        paths = write(document, out or runs[0], name)
+    except (RunError, ReportError, OSError) as error:
+        typer.secho(str(error), err=True, fg="red")
+        raise typer.Exit(2) from None
+    for path in paths:
+        typer.echo(str(path))
+
+
+def judged_models(runs: Sequence[RunFiles], folder: Path) -> list[Report]:
+    """The newest report of the base and of each model of the runs, in that order."""
+    reports, _ = read_reports(folder)
+    wanted = [Path(runs[0].base), *(run.folder / stage for run in runs for stage in run.stages)]
+    newest = {each.model_dir.resolve(): each for each in reports if each.model_dir}
+    return [newest[path.resolve()] for path in wanted if path.resolve() in newest]
+
+
+def experiment(runs: Sequence[RunFiles], judged: Sequence[Report]) -> Document:
+    """The report. judged: the base's report first, where there is one. Raises ReportError when the
+    reports share no question."""
+    document = Document()
+    demo = any(run.training.demo for run in runs)
+    title = " · ".join(run.folder.name for run in runs)
+    document.add(Heading(1, either(f"微调实验报告：{title}", f"Fine-tuning experiment: {title}")))
+    if demo:
+        document.add(
+            Paragraph(
+                either(
+                    "演示模型：分数只说明流程是通的，不说明质量。",
+                    "Demo model: scores show the flow, not quality.",
+                )
+            )
+        )
+    document.add(Heading(2, either("结论", "Conclusion")))
+    rows = same_questions(list(judged)) if judged else []
+    told = compared(list(judged), rows, list(METRICS.values())) if judged else {}
+    document.add(*map(Paragraph, conclusion(runs, judged, told)))
+    _add_data(document, runs)
+    _add_training(document, runs)
+    _add_scores(document, judged, told)
+    _add_cases(document, judged, rows)
+    document.add(Heading(2, either("怎样重做", "How to repeat it")))
+    for run in runs:
+        lines = [f"bash run.sh train run {run.folder}/recipe.yaml"]
+        versions = " · ".join(f"{k} {v}" for k, v in run.training.versions.items())
+        document.add(Code("\n".join(lines)), Paragraph(versions, note=True))
+    return document
+
+
+def conclusion(
+    runs: Sequence[RunFiles], judged: Sequence[Report], told: dict[str, Any]
+) -> list[str]:
+    """Sentences that follow from the numbers."""
+    said = []
+    for run in runs:
+        if run.verdict:
+            v = run.verdict
+            word = {
+                "better": either("有提升", "better"),
+                "same": either("看不出差别", "no difference shown"),
+                "worse": either("变差", "worse"),
+            }[v["verdict"]]
+            said.append(
+                either(
+                    f"{run.folder.name}：dev 集 {v['questions']} 题上与基座相比{word}："
+                    f"{v['base']:.3f} → {v['tuned']:.3f}，差 {v['difference']:+.3f}"
+                    f"（95 % 区间 {v['low']:+.3f} 到 {v['high']:+.3f}）。",
+                    f"{run.folder.name}: on {v['questions']} dev questions, {word} than its base: "
+                    f"{v['base']:.3f} → {v['tuned']:.3f}, difference {v['difference']:+.3f} "
+                    f"(95 % interval {v['low']:+.3f} to {v['high']:+.3f}).",
+                )
+            )
+        else:
+            said.append(
+                either(
+                    f"{run.folder.name}：没有在 dev 集上与基座比较过。",
+                    f"{run.folder.name}: not compared with its base on dev questions.",
+                )
+            )
+    if len(judged) > 1:
+        for report, gap in zip(judged[1:], told["metrics"]["judge"]["differences"], strict=True):
+            said.append(
+                either(
+                    f"测试集上 {report.name} 与 {judged[0].name} 相比：{verdict(gap)}。",
+                    f"On the test sets, {report.name} against {judged[0].name}: {verdict(gap)}.",
+                )
+            )
+    if judged:
+        last = judged[-1].summary.get("conclusion", {})
+        said.append(either(last.get("zh", ""), last.get("en", "")).rsplit("。", 1)[0])
+    else:
+        said.append(
+            either(
+                "没有测试集上的评测：bash run.sh 评测一次，再写报告。",
+                "No judgement on a test set: run bash run.sh with one, then write this again.",
+            )
+        )
+    return [each for each in said if each]
+
+
+def _add_data(document: Document, runs: Sequence[RunFiles]) -> None:
+    document.add(Heading(2, either("数据", "Data")))
+    for run in runs[:1]:
+        data = run.data
+        if data is None:
+            document.add(
+                Paragraph(
+                    either(
+                        "训练数据没有 manifest：来历不明。",
+                        "The training data has no manifest: its origin is unknown.",
+                    )
+                )
+            )
+        else:
+            counts = [[name, f"{value:g}"] for name, value in data.counts.items()]
+            inputs = "; ".join(f"{each.path} ({each.bytes} B)" for each in data.inputs)
+            document.add(Paragraph(f"{data.name}: {inputs}"))
+            excluded = data.settings.get("exclude") or either("无", "none")
+            document.add(
+                Grid(
+                    [either("项", "item"), either("数", "count")],
+                    [*counts, [either("已排除的测试集", "test sets kept out"), str(excluded)]],
+                )
+            )
+        samples = run.samples(SAMPLES)
+        if samples:
+            document.add(Paragraph(either("样例：", "Samples:")))
+            cells = [_turns(row) for row in samples]
+            document.add(Grid([either("问", "question"), either("答", "answer")], cells))
+
+
+def _turns(row: dict[str, Any]) -> list[str]:
+    messages = row.get("messages")
+    if isinstance(messages, list) and len(messages) > 1:
+        asked, answered = messages[-2], messages[-1]
+        return [str(asked.get("content", "")), str(answered.get("content", ""))]
+    question = row.get("question", row.get("instruction", row.get("query", "")))
+    return [str(question), str(row.get("answer", row.get("output", row.get("response", ""))))]
+
+
+def _add_training(document: Document, runs: Sequence[RunFiles]) -> None:
+    document.add(Heading(2, either("训练", "Training")))
+    header = ["", *(run.folder.name for run in runs)]
+    lines = [
+        [either("方法", "method"), *(run.method for run in runs)],
+        [either("基座", "base"), *(run.base for run in runs)],
+        [either("训练行数", "rows"), *(_count(run.training, "train_rows") for run in runs)],
+        [either("步数", "steps"), *(_count(run.training, "steps") for run in runs)],
+        [either("分钟", "minutes"), *(f"{run.training.seconds / 60:.1f}" for run in runs)],
+        [either("显存峰值 GB", "peak GPU memory, GB"),
+         *(_gigabytes(run.training.counts.get("peak_device_bytes")) for run in runs)],
+        [either("训练损失", "training loss"), *(_loss(run.training) for run in runs)],
+        [either("dev：基座 → 微调", "dev: base → tuned"), *(_dev(run) for run in runs)],
+    ]  # fmt: skip
+    for key in _RECIPE:
+        values = [run.training.settings.get(key) for run in runs]
+        if any(value is not None for value in values):
+            lines.append([key, *("–" if value is None else str(value) for value in values)])
+    for stage in sorted({name for run in runs for name in run.stages}):
+        sizes = [run.stages[stage].counts.get("bytes") if stage in run.stages else None
+                 for run in runs]  # fmt: skip
+        if any(sizes):
+            label = either(f"{stage} 权重 GB", f"{stage} weights, GB")
+            lines.append([label, *map(_gigabytes, sizes)])
+    document.add(Grid(header, lines))
+    for run in runs:
+        if run.curve:
+            caption = either("损失与 dev 得分", "loss and dev score")
+            document.add(Picture(run.curve, f"{run.folder.name}: {caption}"))
+
+
+def _add_scores(document: Document, judged: Sequence[Report], told: dict[str, Any]) -> None:
+    if not judged:
+        return
+    document.add(Heading(2, either("得分", "Scores")))
+    shared = told["questions"]
+    document.add(
+        Paragraph(
+            either(
+                f"{shared} 道共同的题，95 % 区间由对题目重抽样得到；差是逐题配对的，"
+                "p 由置换检验得到。",
+                f"{shared} questions in common; 95 % intervals by resampling them, differences "
+                "paired, p by a permutation test.",
+            ),
+            note=True,
+        )
+    )
+    rows = []
+    for name, each in told["metrics"].items():
+        cells = [f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in each["means"]]
+        for index, gap in enumerate(each["differences"], 1):
+            cells[index] += f"\n{gap.mean:+.3f}, p {gap.p:.4f}"
+        rows.append([f"{name}\n{each['what']}", *cells])
+    totals = [report.summary.get("total", {}) for report in judged]
+    for key, zh, en, form in (
+        ("ceiling", "上限", "ceiling", ".3f"),
+        ("echo", "复述问题", "echo of the question", ".3f"),
+        ("speed", "字符/秒（评测机）", "characters/s (judge)", ",.0f"),
+    ):
+        values = [total.get(key) for total in totals]
+        rows.append([either(zh, en), *("–" if v is None else format(v, form) for v in values)])
+    memory = [_memory(report) for report in judged]
+    if any(memory):
+        label = either("服务占用显存 GB", "GPU memory of the service, GB")
+        rows.append([label, *(each or "–" for each in memory)])
+    document.add(Grid(["", *(report.name for report in judged)], rows))
+    groups = told["by"]["kind"]
+    if len(groups) > 1:
+        header = [either("题型（题数）", "kind (questions)"), *(r.name for r in judged)]
+        lines = [
+            [f"{kind} ({each['questions']})", *(f"{mean.mean:.3f}" for mean in each["means"])]
+            for kind, each in groups.items()
+        ]
+        document.add(Grid(header, lines))
+
+
+def _add_cases(
+    document: Document, judged: Sequence[Report], rows: Sequence[Sequence[dict[str, Any]]]
+) -> None:
+    """Answers side by side: greatest wins, greatest losses, and random ones, never only wins."""
+    if len(judged) < 2:
+        return
+    document.add(Heading(2, either("案例", "Cases")))
+    gains = [last["score"] - first["score"] for first, last in zip(rows[0], rows[-1], strict=True)]
+    for label, chosen in chosen_cases(gains).items():
+        for index in chosen:
+            first = rows[0][index]
+            document.add(Paragraph(f"{label}: {first['question']}"))
+            cells = [[either("参考答案", "reference"), "", first["reference"]]]
+            for report, each in zip(judged, rows, strict=True):
+                answer = each[index]["answer"] or either("（空）", "(empty)")
+                cells.append([report.name, f"{each[index]['score']:.2f}", answer])
+            document.add(Grid(["", either("得分", "score"), either("回答", "answer")], cells))
+
+
+def chosen_cases(gains: Sequence[float], seed: int = 0) -> dict[str, list[int]]:
+    """Indices of the cases to show, by why they were chosen; none is shown twice."""
+    order = sorted(range(len(gains)), key=lambda i: gains[i])
+    won = [i for i in reversed(order) if gains[i] > 0][:CASES]
+    lost = [i for i in order if gains[i] < 0][:CASES]
+    others = [i for i in range(len(gains)) if i not in (*won, *lost)]
+    drawn = random.Random(seed).sample(others, min(CASES, len(others)))
+    return {
+        either("提升最大", "greatest win"): won,
+        either("下降最大", "greatest loss"): lost,
+        either("随机抽取", "drawn at random"): drawn,
+    }
+
+
+def _count(manifest: Manifest, key: str) -> str:
+    value = manifest.counts.get(key)
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _gigabytes(value: float | None) -> str:
+    return "–" if not value else f"{value / 1e9:.2f}"
+
+
+def _loss(manifest: Manifest) -> str:
+    value = manifest.counts.get("train_loss", manifest.scores.get("train_loss"))
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _dev(run: RunFiles) -> str:
+    v = run.verdict
+    return f"{v['base']:.3f} → {v['tuned']:.3f}" if v else "–"
+
+
+def _memory(report: Report) -> str:
+    info = report.summary.get("info")
+    memory = info.get("memory") if isinstance(info, dict) else None
+    used = memory.get("device_used_bytes") if isinstance(memory, dict) else None
+    return _gigabytes(used) if isinstance(used, int | float) else ""

@@ -1,0 +1,102 @@
+"""What a training run left in its folder, read for reports: manifests, curve, verdict, data.
+
+Only files are read, so that a report needs neither the training environment nor its code.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.manifest import Manifest, read_manifest
+
+
+class RunError(ValueError):
+    """A folder that holds no training run; the message names it."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """One run. `training`: the manifest of the stage that trained; `stages`: those of all results
+    found, by folder name; `data`: the manifest of its data. None and {}: not there."""
+
+    folder: Path
+    training: Manifest
+    stages: dict[str, Manifest]
+    data: Manifest | None
+    verdict: dict[str, Any]
+    curve: bytes | None
+
+    @property
+    def method(self) -> str:
+        """full, lora, lora-4bit (QLoRA) or lora-8bit."""
+        settings = self.training.settings
+        bits = settings.get("quantization_bit")
+        return self.training.stage + (f"-{bits}bit" if bits else "")
+
+    @property
+    def base(self) -> str:
+        """The model that was trained, as its recipe names it."""
+        return str(self.training.settings.get("model_name_or_path", "?"))
+
+    def samples(self, count: int) -> list[dict[str, Any]]:
+        """The first rows of the training file, where it still lies; else none."""
+        settings = self.training.settings
+        path = Path(str(settings.get("dataset_dir", ""))) / str(settings.get("train_file", ""))
+        rows = []
+        try:
+            with path.open(encoding="utf-8") as lines:
+                for line in lines:
+                    rows.append(json.loads(line))
+                    if len(rows) == count:
+                        break
+        except (OSError, ValueError):
+            return []
+        return rows
+
+
+def read_run(folder: Path) -> RunFiles:
+    """The run in `out/NAME`. Raises RunError."""
+    stages = {}
+    for path in sorted(folder.glob("*/manifest.json")):
+        try:
+            found = read_manifest(path.parent)
+        except ValueError as error:
+            raise RunError(f"{path}: not a manifest ({error})") from error
+        if found:
+            stages[path.parent.name] = found
+    training = next(
+        (
+            each
+            for m in stages.values()
+            for each in _with_parents(m)
+            if each.stage in ("lora", "full")
+        ),
+        None,
+    )
+    if training is None:
+        raise RunError(f"{folder}: no training run (no manifest of a trained model in a subfolder)")
+    data = next((each for each in _with_parents(training) if each.stage == "data"), None)
+    curve = folder / "loss.png"
+    return RunFiles(
+        folder,
+        training,
+        stages,
+        data,
+        _json(folder / "verdict.json"),
+        curve.read_bytes() if curve.is_file() else None,
+    )
+
+
+def _with_parents(manifest: Manifest) -> list[Manifest]:
+    return [manifest, *(each for parent in manifest.parents for each in _with_parents(parent))]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: not JSON ({error})") from error
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,132 @@
+"""Reports read again: compared, listed, forecast, and written up as an experiment."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from common.manifest import FileRecord, Manifest, write_manifest
+from judging import experiment, forecast, runs
+from judging.experiment import chosen_cases
+from judging.read_report import ReportError, read_report, same_questions
+from tests.reports_made import QUESTIONS, write_report
+
+GOOD = [reference for _, reference in QUESTIONS]
+BAD = ["不知道 x"] * len(QUESTIONS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_report(tmp_path / "a", BAD, "base", "2026-01-01", model_dir=str(tmp_path / "base"))
+    write_report(tmp_path / "b", GOOD, "tuned", "2026-01-02", max_tokens=96,
+                 model_dir=str(tmp_path / "out" / "merged"))  # fmt: skip
+    return tmp_path
+
+
+def call(app, *arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_two_reports_are_compared_question_by_question(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    from judging import compare
+
+    shown = call(compare.app, folder / "a", folder / "b", "--json", folder / "c.json")
+    assert "better: +1.000 [+1.000, +1.000]" in shown and "6 won, 0 lost" in shown
+    told = json.loads((folder / "c.json").read_text("utf-8"))
+    assert told["questions"] == 6 and set(told["metrics"]) >= {"judge", "chrF", "BLEU"}
+    assert told["metrics"]["judge"]["differences"][0]["mean"] == pytest.approx(1.0)
+    assert "worse: -1.000" in call(compare.app, folder / "b", folder / "a")
+    assert "no report" in call(compare.app, folder / "none", code=2)
+
+
+def test_only_shared_questions_are_compared(folder: Path) -> None:
+    lines = (folder / "b" / "answers.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (folder / "b" / "answers.jsonl").write_text("".join(lines[2:]), "utf-8")
+    first, second = same_questions([read_report(folder / "a"), read_report(folder / "b")])
+    assert [row["question"] for row in first] == [question for question, _ in QUESTIONS[2:]]
+    assert [row["answer"] for row in second] == GOOD[2:]
+    (folder / "b" / "answers.jsonl").write_text(lines[0] + "{\n", "utf-8")
+    with pytest.raises(ReportError, match=r"answers\.jsonl, line 2: not JSON"):
+        read_report(folder / "b")
+
+
+def test_the_table_of_runs_says_what_changed(folder: Path) -> None:
+    shown = call(runs.app, folder, "--plot", folder / "runs.svg")
+    assert "base → tuned" in shown.replace("\n", "") and "MAX_TOKENS=None → 96" in shown
+    assert "1.000" in shown and (folder / "runs.svg").read_text("utf-8").count("<svg") == 1
+    by_score = call(runs.app, folder, "--sort", "accuracy")
+    assert by_score.index("base") < by_score.index("1.000")
+    call(runs.app, folder / "a", code=2)
+
+
+def test_the_forecast_widens_with_fewer_questions(folder: Path) -> None:
+    mixed = write_report(folder / "c", GOOD[:3] + BAD[3:])
+    shown = call(forecast.app, mixed)
+    assert "0.500 [" in shown
+    report = read_report(mixed)
+    small, large = forecast.forecast(report, 10), forecast.forecast(report, 358)
+    assert small.mean == large.mean == pytest.approx(0.5)
+    assert 0 <= small.low < large.low < large.high < small.high <= 1
+
+
+def trained(folder: Path) -> Path:
+    """A run's folder as training leaves it."""
+    out = folder / "out"
+    data = Manifest(stage="data", name="book.md", counts={"kept": 87},
+                    inputs=[FileRecord(path="book.md", bytes=10, sha256="0")])  # fmt: skip
+    settings = {"model_name_or_path": str(folder / "base"), "quantization_bit": 4}
+    settings |= {"dataset_dir": str(folder), "train_file": "train.jsonl", "learning_rate": 1e-4}
+    lora = Manifest(stage="lora", name="out", settings=settings, counts={"train_rows": 87},
+                    seconds=120, versions={"torch": "2"}, parents=[data])  # fmt: skip
+    (out / "merged").mkdir(parents=True)
+    write_manifest(out / "merged", Manifest(stage="merge", name="merged", parents=[lora]))
+    verdict = {"verdict": "better", "questions": 40, "base": 0.2, "tuned": 0.3}
+    verdict |= {"difference": 0.1, "low": 0.05, "high": 0.15}
+    (out / "verdict.json").write_text(json.dumps(verdict))
+    row = {
+        "messages": [
+            {"role": "user", "content": "问|题"},
+            {"role": "assistant", "content": "答\n案"},
+        ]
+    }
+    (folder / "train.jsonl").write_text(json.dumps(row))
+    return out
+
+
+def test_the_experiments_report_in_three_forms(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    from docx import Document
+
+    out = trained(folder)
+    call(experiment.app, out, "--reports", folder)
+    text = (out / "experiment.md").read_text("utf-8")
+    for wanted in ("lora\\-4bit", "lora-4bit"):
+        if wanted in text:
+            break
+    else:
+        raise AssertionError(text)
+    assert "better" in text and "0.200 → 0.300" in text and "问\\|题" in text
+    assert "On the test sets, tuned · b against base · a: better: +1.000" in text
+    page = (out / "experiment.html").read_text("utf-8")
+    assert "<table>" in page and "答<br>案" in page
+    word = Document(str(out / "experiment.docx"))
+    assert len(word.tables) >= 5 and any("better" in p.text for p in word.paragraphs)
+    cells = [cell.text for table in word.tables for row in table.rows for cell in row.cells]
+    assert "问|题" in cells and "book.md" not in cells
+
+
+def test_a_report_without_a_judgement_says_so(tmp_path: Path) -> None:
+    out = trained(tmp_path)
+    call(experiment.app, out, "--reports", tmp_path / "none")
+    assert "No judgement on a test set" in (out / "experiment.md").read_text("utf-8")
+    assert "no training run" in call(experiment.app, tmp_path / "none", code=2)
+
+
+def test_cases_are_never_only_wins() -> None:
+    chosen = chosen_cases([0.5, -0.5, 0.1, 0.0, -0.2, 0.9, 0.0])
+    assert list(chosen.values())[:2] == [[5, 0], [1, 4]]
+    assert len(set(sum(chosen.values(), []))) == 6

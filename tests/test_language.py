@@ -1,0 +1,132 @@
+"""What people read is Chinese unless they ask for English."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import eval_local
+from common.language import either
+from common.pairs import spots
+from data.__main__ import app as data
+from data.filters import FILTERS
+from data.labels import CHINESE as LABELS
+from data.sources.prompts import KINDS
+from data.sources.rules.registry import RULES
+from preflight import submissions
+from preflight.__main__ import app as preflight
+from train.__main__ import app as train
+from tune.__main__ import main as tune
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data" / "sample"
+CHINESE = re.compile("[\u4e00-\u9fff]")
+TUNE = typer.Typer()
+TUNE.command()(tune)
+# Commands that end at once or within a second or two: the end of a build, plans, errors.
+COMMANDS = {
+    "build": (data, "build {book} --out {tmp}/d --cache {tmp}/c --exclude {testset}"),
+    "unused option": (data, "build {book} --out {tmp}/d --cache {tmp}/c --model m"),
+    "estimate": (data, "build {book} --out {tmp}/d --cache {tmp}/c --dry-run"),
+    "no book": (data, "build {tmp}/no.docx --out {tmp}/d"),
+    "no leak": (data, "check-leak {rows} {testset}"),
+    "leak": (data, "check-leak {testset} {testset} --show 0"),
+    "no answers": (data, "check-leak {tmp}/config.json {testset}"),
+    "nothing to show": (data, "show {tmp}"),
+    "plan": (train, "plan {tmp}/config.json"),
+    "no recipe": (train, "run {tmp}/no.yaml"),
+    "bad recipe": (train, "run train/recipes/demo.yaml learning_rat=3 num_train_epochs=0"),
+    "no base": (train, "merge train/recipes/demo.yaml model_name_or_path=x demo_base_steps=null"),
+    "no export": (train, "upload {tmp} me/book"),
+    "nothing listens": (eval_local.app, "--url http://127.0.0.1:9 {testset}"),
+    "no test set": (eval_local.app, "{tmp}/no.docx"),
+    "submissions": (submissions.app, "list"),
+    "no model directory": (preflight, "--model-dir {tmp}/no"),
+    "no dev": (TUNE, "--dev {tmp}/no.jsonl"),
+}
+# Nothing of ours to translate: frames, figures, names and paths.
+NO_SENTENCE = re.compile(
+    r"[\W\d_]*|\S+|(qlora|lora-8bit|lora|full|bf16|int8|awq|logits)\b.*|. GET / .*"
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_line_of_a_command_is_chinese(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIT_LANGUAGE", "zh")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "rows.jsonl").write_text('{"question": "甲在哪？", "answer": "在北。"}\n', "utf-8")
+    (tmp_path / "config.json").write_text(
+        '{"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 1024, '
+        '"intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16, '
+        '"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936}'
+    )
+    app, words = COMMANDS[name]
+    places = {"tmp": tmp_path, "book": SAMPLE / "book.md", "rows": tmp_path / "rows.jsonl"}
+    places["testset"] = SAMPLE / "testset_basic.docx"
+    done = CliRunner().invoke(app, words.format(**places).split())
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    lines = [line.strip(" │┃") for line in done.output.splitlines()]
+    assert any(CHINESE.search(line) for line in lines), done.output
+    english = [x for x in lines if not CHINESE.search(x) and not NO_SENTENCE.fullmatch(x)]
+    assert english == []
+
+
+def prints(tree: ast.AST) -> list[ast.Call]:
+    """Calls that show a text to people."""
+    names = {"print", "_say", "warn", "rule", "_note", "_complain", "_stop", "secho", "echo"}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (getattr(node.func, "id", None) or getattr(node.func, "attr", "")) in names
+    ]
+
+
+def texts(node: ast.AST) -> list[str]:
+    """The literal texts of an argument, but for those that `either` chooses from."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "either":
+        return []
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    return [text for child in ast.iter_child_nodes(node) for text in texts(child)]
+
+
+@pytest.mark.parametrize("room", ["train", "data", "preflight", "tune", "eval_local.py"])
+def test_what_is_printed_goes_through_either(room: str) -> None:
+    files = [ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py"))
+    for path in files:
+        for call in prints(ast.parse(path.read_text("utf-8"))):
+            for text in (text for argument in call.args for text in texts(argument)):
+                plain = CHINESE.search(text) or not re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", text)
+                assert plain, f"{path.relative_to(ROOT)}:{call.lineno}: {text!r} is English only"
+
+
+def test_all_that_a_report_counts_has_a_chinese_name() -> None:
+    kinds = {kind for rule in RULES.values() for kind in rule.kinds} | set(KINDS)
+    assert not (kinds | FILTERS.keys()) - LABELS.keys()
+
+
+def test_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, said in (("zh", "是"), ("en", "yes"), (None, "是")):
+        monkeypatch.delenv("KIT_LANGUAGE", raising=False)
+        if value:
+            monkeypatch.setenv("KIT_LANGUAGE", value)
+        assert either("是", "yes") == said
+    monkeypatch.setenv("KIT_LANGUAGE", "fr")
+    command = [sys.executable, "-m", "data", "build", "no.md", "--out", "x"]
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
+    assert done.returncode and done.stderr.strip() == "KIT_LANGUAGE='fr': zh or en"
+
+
+def test_places_are_named_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_LANGUAGE", "zh")
+    assert spots(["line 3, turn 2", "paragraph 7"]) == "第 3 行第 2 轮、第 7 段"
