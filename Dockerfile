@@ -19,7 +19,7 @@ ARG MODELSCOPE_ENDPOINT
 ARG HF_ENDPOINT
 COPY download_model.py ./
 COPY common/__init__.py common/hubs.py common/model_files.py common/
-RUN python3 download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
+RUN python3 -B download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
     --out model/served
 
 # serve.env, where `run.sh tune` has written one: settings, over which ENV below wins. And what an

@@ -43,6 +43,15 @@ choose_model() {
   export MODEL_DIR
 }
 
+# A real model answers the samples with their book at hand, unless you set the book or none.
+open_sample_book() {
+  [ "$MODEL_DIR" != model/demo ] && [ -z "${RETRIEVAL_DIR+set}${RETRIEVAL_PASSAGES+set}" ] || return 0
+  prepare_environment data
+  say "the book at hand: the sample book's index (RETRIEVAL_PASSAGES=0 asks without it)"
+  .venv/bin/python -m retrieval build data/sample/book.md --out .cache/sample-index
+  export RETRIEVAL_DIR=.cache/sample-index
+}
+
 serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-keep-alive 75 --timeout-graceful-shutdown 5)
 
 # Did training help? The same model untrained is judged once beside the demo model; later runs show
@@ -80,6 +89,7 @@ case ${1:-} in
     exec .venv/bin/python -m judging "${@:2}" ;;
   data)
     prepare_environment data
+    [[ " $* " != *" --encoder"* ]] || prepare_environment retrieval
     exec .venv/bin/python -m data "${@:2}" ;;
   retrieval)
     prepare_environment data
@@ -87,7 +97,7 @@ case ${1:-} in
     exec .venv/bin/python -m retrieval "${@:2}" ;;
   train)
     prepare_environment  # train's checks serve the model with .venv
-    bash train/setup.sh
+    case ${2:-} in retriever | reranker) bash train/setup.sh retrieval ;; *) bash train/setup.sh ;; esac
     exec .venv-train/bin/python -m train "${@:2}" ;;
   tune)
     prepare_environment tune; choose_model
@@ -107,6 +117,7 @@ case ${1:-} in
     done
     [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
     prepare_environment; choose_model
+    [ -z "${all_samples:-}" ] || open_sample_book
     after=
     if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then after="bash run.sh compare-demo"; fi
     # exec: Ctrl-C and TERM then go to the command that stops the service, not to this shell.

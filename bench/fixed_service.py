@@ -129,7 +129,7 @@ def _add_clocks(app: Any) -> None:
 
 
 async def _fresh(answerer: Any) -> None:
-    answerer.engine.call(lambda llm: llm.llm_engine.reset_prefix_cache())
+    answerer.engine.reset_prefix_cache()
     await answerer.answer([NEITHER], time.monotonic() + 60, lambda question: 2)
 
 

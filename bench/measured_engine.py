@@ -11,6 +11,8 @@ from typing import Any
 
 from serving.answerer import Answerer, TokensOf
 from serving.engine.base import EngineError
+from serving.engine.several import SeveralEngines
+from serving.engine.shares import engine_count
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
 
@@ -49,6 +51,10 @@ class MeasuredEngine(VllmEngine):
         else:
             self._scheduler._preempt_for_fair_shares = lambda: None
 
+    def reset_prefix_cache(self) -> None:
+        """Forget the prompts that were answered."""
+        self.call(lambda llm: llm.llm_engine.reset_prefix_cache())
+
     def _accept(self, batch: Any) -> None:
         if isinstance(batch, _Call):
             batch.run(self._llm)
@@ -72,4 +78,6 @@ def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:
     """An answerer on vLLM for measurements, not started. Raises ValueError for another engine."""
     if engine != "vllm":
         raise ValueError(f"ENGINE={engine}: only vLLM's engine is measured here")
-    return MeasuredAnswerer(MeasuredEngine(settings), settings)
+    count = engine_count(settings)
+    several = SeveralEngines(settings, count) if count > 1 else None
+    return MeasuredAnswerer(several or MeasuredEngine(settings), settings)

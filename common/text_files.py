@@ -101,13 +101,15 @@ def _gb18030(data: bytes, error: UnicodeDecodeError) -> str:
 def _could_be_gbk(data: bytes, text: str) -> bool:
     """Whether a valid UTF-8 text is Chinese in GBK that happens to be valid.
 
-    That needs characters of two bytes only, common Chinese ones as GBK, and two of them in a row
-    or one that no Latin or Greek text has: a lone "一" in GBK is a Cyrillic letter in UTF-8, while
-    one accent between plain letters is what French looks like.
+    That needs characters of two bytes only, common Chinese ones as GBK, and that they do not stand
+    as accents do in Latin text: two in a row, one of another script (a lone "一" in GBK is a
+    Cyrillic letter in UTF-8), or letters of which none has a plain letter beside it.
     """
     if text.isascii() or any(ord(c) >= 0x800 for c in text):
         return False
-    if not re.search("[\x80-\u07ff]{2}|[\u0400-\u07ff]", text):
+    accents = [c for c in text if c.isalpha() and not c.isascii()]
+    beside = re.search("[A-Za-z][\u00c0-\u03ff]|[\u00c0-\u03ff][A-Za-z]", text)
+    if not re.search("[\x80-\u07ff]{2}|[\u0400-\u07ff]", text) and (beside or not accents):
         return False
     try:
         other = data.decode("gb18030")

@@ -6,6 +6,8 @@ options.
 
 import json
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +36,13 @@ def check_leak(
     ],
     testset: Annotated[Path, typer.Argument(help="docx, jsonl, json or csv")],
     show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="bi-encoder's directory: name rows that mean the same, too"),
+    ] = None,
+    cosine: Annotated[
+        float | None, typer.Option(help="of --encoder; default: by the test questions themselves")
+    ] = None,
 ) -> None:
     """Say whether a training set, or an index, holds test questions; exit code 1 if it does."""
     from data.contamination import check, texts_of
@@ -44,7 +53,8 @@ def check_leak(
         if train.is_dir():
             _check_index(train, tests, show_rows)
             return
-        outcome = check([texts_of(p) for p in read_told(train) if p.learn], tests)
+        rows = [texts_of(p) for p in read_told(train) if p.learn]
+        outcome = check(rows, tests)
     found, leaks = len(outcome.found), len(outcome.leaks)
     console.print(
         either(
@@ -86,6 +96,9 @@ def check_leak(
             style="bold red",
             soft_wrap=True,
         )
+    if encoder:
+        _second_opinion(encoder, cosine, rows, tests, [hit.row for hit in outcome.leaks], show_rows)
+    if leaks:
         raise typer.Exit(1)
 
 
@@ -94,20 +107,64 @@ def _check_index(directory: Path, tests: list[tuple[str, str]], show_rows: int) 
 
     outcome = check_index(directory, tests)
     found = {test for leak in outcome.leaks for test in leak.tests}
+    held, verbatim = len(outcome.leaks), outcome.verbatim
     console.print(
-        f"{len(outcome.leaks)} of {outcome.passages} passages in {directory} hold {len(found)} of "
-        f"{len(tests)} test questions or their answers; {outcome.verbatim} reference answers stand "
-        "in it word for word, as the book may say itself",
+        either(
+            f"{directory} 的 {outcome.passages} 个片段里有 {held} 个含有 {len(tests)} 道测试题中 "
+            f"{len(found)} 道的问题或答案；{verbatim} 个参考答案"
+            "逐字出现在其中，可能就是教材原话",
+            f"{held} of {outcome.passages} passages in {directory} hold {len(found)} of "
+            f"{len(tests)} test questions or their answers; {verbatim} reference answers stand in "
+            "it word for word, as the book may say itself",
+        ),
         soft_wrap=True,
     )
     if not outcome.leaks:
         return
-    table = Table("share", "part", "passage", "test question")
+    zh, en = ("比例", "部分", "片段", "测试题"), ("share", "part", "passage", "test question")
+    table = Table(*(either(*names) for names in zip(zh, en, strict=True)))
     for leak in outcome.leaks[:show_rows]:
-        cells = (leak.part, f"{leak.place}\n{leak.text[:200]}", tests[leak.tests[0]][0])
+        cells = (label(leak.part), f"{leak.place}\n{leak.text[:200]}", tests[leak.tests[0]][0])
         table.add_row(f"[red]{leak.share:.2f}[/]", *map(escape, cells))
     console.print(table)
     raise typer.Exit(1)
+
+
+def _second_opinion(
+    encoder: Path,
+    cosine: float | None,
+    rows: Sequence[Sequence[tuple[str, str]]],
+    tests: Sequence[tuple[str, str]],
+    known: list[int],
+    shown: int,
+) -> None:
+    """What an encoder finds that text comparison does not: to be read, no verdict."""
+    from data.meaning import load_encoder, near_by_meaning
+
+    with reported_errors():
+        questions = [question for question, _ in tests]
+        found, least = near_by_meaning(rows, questions, load_encoder(encoder), known, cosine)
+    console.print(
+        either(
+            f"按意思（{encoder.name}，余弦 {least:.3f} 以上）：另有 {len(found)} 行可能在问测试题，"
+            "请读一读",
+            f"by meaning ({encoder.name}, cosine {least:.3f} or more): {len(found)} other rows may "
+            "ask a test question; read them",
+        ),
+        soft_wrap=True,
+    )
+    zh, en = (
+        ("余弦", "行数", "训练行", "测试题"),
+        ("cosine", "rows", "training row", "test question"),
+    )
+    table = Table(*(either(*names) for names in zip(zh, en, strict=True)))
+    times = Counter(near.text for near in found)
+    first = {near.text: near for near in reversed(found)}
+    for near in sorted(first.values(), key=lambda near: -near.similarity)[:shown]:
+        test = escape(questions[near.test])
+        table.add_row(f"{near.similarity:.3f}", str(times[near.text]), escape(near.text), test)
+    if found:
+        console.print(table)
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Book files → Markdown text.
 
-docx, epub and html go through markitdown (MIT), PDF through pdfplumber (MIT, see `pdf.py`);
-Markdown is taken as it is, and plain text gets its numbered headings marked.
+docx, epub and html go through mammoth and markitdown (see `omml.py`, `web.py`), PDF through pdfium
+(see `pdf/`); Markdown loses its extensions (see `dialects.py`), plain text gets its numbered
+headings marked. What of a book is not in its text is counted and named (see `losses.py`).
 """
 
 import hashlib
@@ -16,10 +17,13 @@ from common.language import either
 from common.text_files import decode
 from common.word.package import plain_docx
 from data.cache import Cache
-from data.limited import run_limited
+from data.dialects import plain_markdown
+from data.limited import Told, run_limited
+from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
+from data.needs import missing_package
 from data.text import join_lines, tidy
 
-READER_VERSION = "3"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "4"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -37,11 +41,17 @@ class BookError(ValueError):
 
 @dataclass(frozen=True)
 class Book:
-    """A book's name (file name), sha256 of its file and its text as Markdown."""
+    """A book's name (file name), sha256 of its file, its text as Markdown, and what that lacks.
+
+    `pages` and `ocr_pages`: of a PDF, and how many of them came from OCR.
+    """
 
     name: str
     sha256: str
     text: str
+    losses: tuple[Loss, ...] = ()
+    pages: int = 0
+    ocr_pages: int = 0
 
 
 def find_books(paths: list[Path]) -> list[Path]:
@@ -67,10 +77,14 @@ def find_books(paths: list[Path]) -> list[Path]:
     return found
 
 
-def read_book(path: Path, cache: Cache | None = None) -> Book:
+def read_book(
+    path: Path, cache: Cache | None = None, ocr: str = "auto", told: Told | None = None
+) -> Book:
     """Read one book; text converted earlier from the same bytes comes from the cache.
 
-    Raises BookError: missing, unknown format, broken, encrypted, scanned or empty.
+    ocr: for PDFs, "auto" (pages without usable text), "always" or "never". told: called with the
+    pages that OCR has read and is to read. Raises BookError: missing, unknown format, broken,
+    encrypted, without text, or a package that its format needs is not installed.
     """
     if not path.is_file():
         raise BookError(either(f"{path}：没有这个文件", f"{path}: no such file"))
@@ -87,34 +101,50 @@ def read_book(path: Path, cache: Cache | None = None) -> Book:
         )
     if not content.strip():
         raise BookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
-    key = f"book/{READER_VERSION}/{suffix}/{sha256}"
+    how = f"{suffix}-{ocr}" if suffix == ".pdf" else suffix
+    key = f"book/{READER_VERSION}/{how}/{sha256}"
     if cache and (row := cache.get(key)) is not None:
-        return Book(path.name, sha256, row["text"])
+        return _book(path, sha256, reading_from(row))
     try:
-        text = _to_markdown(path, suffix, content)
+        reading = _to_markdown(path, suffix, content, cache, ocr, told)
     except (ValueError, zipfile.BadZipFile) as error:
         raise BookError(either(f"{path}：{error}", f"{path}: {error}")) from error
-    if not re.search(r"\w{2}", text):
+    except ModuleNotFoundError as error:
+        raise BookError(f"{path}: {missing_package(error)}") from error
+    if not re.search(r"\w{2}", reading.text):
         raise BookError(either(f"{path}：里面没有文字", f"{path}: no text in it"))
-    if cache:
-        cache.put(key, {"text": text})
-    return Book(path.name, sha256, text)
+    # Pages that a missing package left unread are read once it is there.
+    if cache and not any("requirements" in loss.why for loss in reading.losses):
+        cache.put(key, reading.to_dict())
+    return _book(path, sha256, reading)
 
 
-def _to_markdown(path: Path, suffix: str, content: bytes) -> str:
+def _book(path: Path, sha256: str, reading: Reading) -> Book:
+    losses = tuple(reading.losses)
+    return Book(path.name, sha256, reading.text, losses, reading.pages, reading.ocr_pages)
+
+
+def _to_markdown(
+    path: Path, suffix: str, content: bytes, cache: Cache | None, ocr: str, told: Told | None
+) -> Reading:
     if suffix == ".pdf":
-        return run_limited("data.pdf:pdf_to_markdown", path)
+        options = {"ocr": ocr, "cache": str(cache.path.parent) if cache else ""}
+        row = run_limited("data.pdf.ocr:read_with_ocr", path, options=options, told=told)
+        return reading_from(row)
     if suffix in (".docx", ".epub"):
         return _office(path, suffix, content)
     text = decode(content)
     if suffix in (".html", ".htm", ".xhtml"):
-        return _convert(_body_only(text), ".html")
+        from data.web import prepared
+
+        html, losses = prepared(text)
+        return Reading(_convert(html, ".html"), losses)
     if suffix == ".txt":
-        return text_to_markdown(text)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return Reading(text_to_markdown(text))
+    return Reading(plain_markdown(text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
-def _office(path: Path, suffix: str, content: bytes) -> str:
+def _office(path: Path, suffix: str, content: bytes) -> Reading:
     if content[:8] == OLD_OFFICE:
         raise ValueError(
             either(
@@ -128,42 +158,50 @@ def _office(path: Path, suffix: str, content: bytes) -> str:
         )
     check_archive(path)
     if suffix == ".epub":
-        with zipfile.ZipFile(path) as archive:
-            encrypted = "META-INF/encryption.xml"
-            if encrypted in archive.namelist() and b"xhtml" in archive.read(encrypted):
-                raise ValueError(
-                    either(
-                        "文件受版权保护（DRM），读不出文字",
-                        "it is protected (DRM): its text cannot be read",
-                    )
-                )
-        text = _convert(content, suffix)
+        text, losses = _epub(path, content)
     else:
-        text = _docx_markdown(plain_docx(path))
-    # markitdown puts the epub's metadata above the text; it is not the book's.
-    if suffix == ".epub":
-        text = re.sub(r"\A(?:\*\*\w+:\*\*.*\n)+\n?", "", text)
+        from data.omml import to_latex
+
+        plain, unread = plain_docx(path, to_latex)
+        text, losses = _convert(_docx_html(plain), ".html"), _word_losses(unread)
     if not re.search(r"^#{1,6} ", text, re.M):
         text = mark_headings(text)
-    return text
+    return Reading(text, losses)
 
 
-def _docx_markdown(content: bytes) -> str:
-    """Markdown of a cleaned docx.
+def _epub(path: Path, content: bytes) -> tuple[str, list[Loss]]:
+    from data.web import prepared_epub
 
-    markitdown's own docx path turns formulas into LaTeX but squeezes the indentation of code
-    (blank runs become one space), so it is used where there are formulas only.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = archive.namelist()
-        body = archive.read("word/document.xml") if "word/document.xml" in names else b""
-    if b"<m:oMath" in body:
-        return _convert(content, ".docx")
-    return _convert(_docx_html(content), ".html")
+    with zipfile.ZipFile(path) as archive:
+        encrypted = "META-INF/encryption.xml"
+        if encrypted in archive.namelist() and b"xhtml" in archive.read(encrypted):
+            raise ValueError(
+                either(
+                    "文件受版权保护（DRM），读不出文字",
+                    "it is protected (DRM): its text cannot be read",
+                )
+            )
+    prepared, losses = prepared_epub(content)
+    text = _convert(prepared, ".epub")
+    # markitdown puts the epub's metadata above the text; it is not the book's.
+    return re.sub(r"\A(?:\*\*\w+:\*\*.*\n)+\n?", "", text), losses
+
+
+def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
+    """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
+    kept = {"footnote", "endnote", "phonetic guide", "picture"}
+    return [
+        Loss(FORMULA, f"paragraph {number}", "its plain text stays")
+        if what == "formula"
+        else Loss(TEXT, f"paragraph {number}", what)
+        for what, numbers in unread.items()
+        if what not in kept
+        for number in numbers
+    ]
 
 
 def _docx_html(content: bytes) -> str:
-    """mammoth, the converter below markitdown, asked directly."""
+    """mammoth, the converter below markitdown, asked directly: it keeps the indentation of code."""
     import mammoth
 
     try:
@@ -192,16 +230,6 @@ def _convert(content: bytes | str, suffix: str) -> str:
         first = str(error).strip().splitlines()[-1][:200]
         raise ValueError(f"it is broken: the converter says {first!r}") from error
     return result.markdown
-
-
-def _body_only(html: str) -> str:
-    """Drop navigation, footers and margins of a web page."""
-    from bs4 import BeautifulSoup
-
-    soup = BeautifulSoup(html, "html.parser")
-    for tag in soup(["nav", "footer", "aside", "script", "style", "noscript", "form"]):
-        tag.decompose()
-    return str(soup)
 
 
 def mark_headings(text: str) -> str:

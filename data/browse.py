@@ -32,7 +32,8 @@ def chunks_with_pairs(
         for pair in read_pairs(directory / f"{split}.jsonl", allow_empty=True).pairs:
             if not pair.learn:  # an earlier turn of a talk, which has a row of its own
                 continue
-            row = {**pair.extra, "question": pair.question, "answer": pair.answer, "split": split}
+            asked, answer = pair.alone.question, pair.answer
+            row = {**pair.extra, "question": asked, "answer": answer, "split": split}
             heading = " › ".join(row.get("path", []))
             if (not kind or row["kind"] == kind) and section.lower() in heading.lower():
                 by_chunk[row["chunk"]].setdefault(pair.group, row)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data.figures import Figure
+from data.losses import Loss, by_kind, spoken
 from data.records import Chunk
 
 
@@ -31,6 +33,9 @@ class Funnel:
     distinct: int = 0
     leaked: int = 0
     unlike: int = 0
+    losses: dict[str, list[Loss]] = field(default_factory=dict)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    pages: dict[str, tuple[int, int]] = field(default_factory=dict)
     duplicates: Counter[str] = field(default_factory=Counter)
 
     def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
@@ -42,6 +47,39 @@ class Funnel:
             self.parts[chunk.id] = list(dict.fromkeys(sections))
             for section, block in zip(sections, chunk.blocks, strict=True):
                 self.sections[section] = self.sections.get(section, 0) + len(block.text)
+
+    def add_reading(
+        self, book: str, losses: list[Loss], figures: list[Figure], pages: int, ocr_pages: int
+    ) -> None:
+        """What of a book is not in its text, its figures, and its pages where it has some."""
+        if losses:
+            self.losses[book] = losses
+        self.figures += [figure.to_dict(book) for figure in figures]
+        if pages:
+            self.pages[book] = (pages, ocr_pages)
+
+    def reading(self) -> list[dict[str, Any]]:
+        """For the report: by book its pages, those from OCR, and the place of each loss by kind."""
+        rows = []
+        for book in dict.fromkeys([*self.pages, *self.losses]):
+            pages, ocr_pages = self.pages.get(book, (0, 0))
+            lost = {
+                kind: [f"{loss.place}: {loss.why}" if loss.why else loss.place for loss in losses]
+                for kind, losses in by_kind(self.losses.get(book, [])).items()
+            }
+            rows.append({"book": book, "pages": pages, "ocr_pages": ocr_pages, "lost": lost})
+        return rows
+
+    def reading_warnings(self) -> list[str]:
+        """One line a book that lost something; one for all where there are many."""
+        if len(self.losses) <= 3:
+            return [f"{book}: {spoken(losses)}" for book, losses in self.losses.items()]
+        everything = [
+            Loss(loss.kind, f"{book} {loss.place}", loss.why)
+            for book, losses in self.losses.items()
+            for loss in losses
+        ]
+        return [f"{len(self.losses)} of {len(self.books)} books: {spoken(everything)}"]
 
     def steps(self, dropped: Mapping[str, int]) -> list[dict[str, Any]]:
         """Rows of name, count and what was lost there by reason; `dropped` is the filters'."""

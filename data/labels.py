@@ -17,6 +17,12 @@ CHINESE = {
     "after leaks": "去掉泄题之后",
     "like the target": "像目标的",
     "of a sort that it has fewer of": "目标里这一类较少",
+    # what a book shows and its text lacks
+    "page": "页",
+    "formula": "公式",
+    "figure": "图",
+    "table": "表格",
+    "text": "文字",
     # the figures of --like
     "latin_words_median": "英文词和数字，中位数",
     "tokens": "答案词元，平均",

@@ -28,7 +28,8 @@ from data.split import SPLITS
 LIBRARIES = (
     "markitdown",
     "mammoth",
-    "pdfplumber",
+    "pypdfium2",
+    "rapidocr",
     "markdown-it-py",
     "datasketch",
     "rapidfuzz",
@@ -81,11 +82,15 @@ def make_report(
         "passages": {},
         "like": {},
         "samples": reports.samples(pairs),
+        "reading": funnel.reading(),
         "warnings": [
-            either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
-            for name in funnel.skipped
-        ]
-        + gaps,
+            *(
+                either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
+                for name in funnel.skipped
+            ),
+            *funnel.reading_warnings(),
+            *gaps,
+        ],
     }
 
 
@@ -118,6 +123,12 @@ def write_files(
     (work / "report.json").write_text(_json(report), encoding="utf-8")
     (work / "report.html").write_text(reports.render_html(report), encoding="utf-8")
     return warnings
+
+
+def write_figures(work: Path, figures: list[dict[str, Any]]) -> None:
+    """figures.jsonl: image, caption, number and section of each picture of the books."""
+    lines = [json.dumps(figure, ensure_ascii=False) + "\n" for figure in figures]
+    (work / "figures.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def _title(books: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.labels import label
 from data.making import make_pairs
-from data.output import make_manifest, make_report, publish, write_files
+from data.output import make_manifest, make_report, publish, write_figures, write_files
 from data.paraphrase import paraphrased
 from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
@@ -59,15 +59,16 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     # What can be wrong with the inputs must show before the work.
     tests = [(path, _texts(path)) for path in inputs.excluded]
     merges = [merged_pairs(path) for path in inputs.merge]
-    target = read_target(inputs.like, context) if inputs.like else None
     shown = [inputs.compare] if inputs.compare else []
     beside = [(path.name, _texts(path)) for path in shown] + [(p.name, t) for p, t in tests]
+    target = read_target(inputs.like, context) if inputs.like else None
     funnel, filters, settings = context.funnel, context.filters, context.settings
     passages = _passage_rows(inputs, context)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = _work_directory(out)
     try:
         pairs = _from_books(inputs.books, context, work / "chunks.jsonl")
+        write_figures(work, funnel.figures)
         for note in context.source.notes:
             context.progress.warn(note)
         # Merged pairs first: of two that say the same, the one that somebody chose stays.
@@ -104,7 +105,7 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
             chosen = like.compared(made, target, context.count_tokens)
             report["like"] = {**chosen, "distance_before": liked["distance"]}
         if passages:
-            context.progress.step("passages before the questions")
+            context.progress.step(either("题目前放教材片段", "passages before the questions"))
             splits = {name: passages.shown(rows) for name, rows in splits.items()}
             report["passages"] = told(passages.counts)
         report["warnings"] += write_files(work, splits, report, settings)

@@ -6,25 +6,44 @@ from pathlib import Path
 from common.language import either
 from data.books import BookError, read_book
 from data.chunks import cut_chunks
-from data.context import BuildContext
+from data.context import BuildContext, Progress
+from data.limited import Told
+from data.losses import FIGURE, Loss
 from data.records import Chunk
 from data.sections import read_sections
 
 
 def read_chunks(path: Path, context: BuildContext) -> list[Chunk]:
     """The chunks of one book. Raises BookError."""
-    book, funnel, settings = read_book(path, context.cache), context.funnel, context.settings
+    funnel, settings = context.funnel, context.settings
+    book = read_book(path, context.cache, settings.ocr.value, _ocr_progress(path, context.progress))
     sections = list(read_sections(book.text))
     # Two books of one file name are told apart by their digests.
     name = book.name if book.name not in funnel.books else f"{book.name}#{book.sha256[:8]}"
     chunks = list(cut_chunks(name, sections, settings.min_chars, settings.max_chars))
     funnel.apparatus += sum(section.is_apparatus for section in sections)
+    figures = [figure for section in sections for figure in section.figures]
+    losses = [*book.losses, *(Loss(FIGURE, figure.place) for figure in figures)]
+    funnel.add_reading(name, losses, figures, book.pages, book.ocr_pages)
     if not chunks:
         raise BookError(
             either(f"{path}：里面没有带正文的小节", f"{path}: no section with text in it")
         )
     funnel.add_chunks(name, chunks)
     return chunks
+
+
+def _ocr_progress(path: Path, progress: Progress) -> Told:
+    shown = 0
+
+    def told(done: int, total: int) -> None:
+        nonlocal shown
+        if not done:
+            progress.step(f"OCR of {path.name}", total)
+        progress.advance(done - shown)
+        shown = done
+
+    return told
 
 
 def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list[Chunk]]:

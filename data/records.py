@@ -99,10 +99,10 @@ class Pair:
     """One question with its answer and the place in the book where it comes from.
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
-    are other ways to ask it that its source gave. `prompt` is what the model is asked where
-    passages of the book stand before the question, `passages` are their ids. `history` holds the
-    turns (user, assistant) before the question and `system` the row's own system message, both of
-    merged talks.
+    are other ways to ask it that its source gave. `history` holds the turns (user, assistant)
+    before the question and `system` the row's own system message, both of merged talks. `prompt` is
+    what the model is asked where passages of the book stand before the question, `passages` are
+    their ids.
     """
 
     question: str
@@ -116,10 +116,10 @@ class Pair:
     chunk: str = ""
     group: str = ""
     wordings: tuple[str, ...] = ()
-    prompt: str = ""
-    passages: tuple[str, ...] = ()
     history: tuple[tuple[str, str], ...] = ()
     system: str = ""
+    prompt: str = ""
+    passages: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from data.figures import Figure, is_caption
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, Block
 from data.text import CJK, cjk_share, join_lines, tidy
 
@@ -25,15 +27,21 @@ _TAG = re.compile(
 )
 # Underscores are part of names (`__global__`) far more often than emphasis in technical books.
 _UNDERSCORE = "\ue000"
+_MATH = "\ue001"  # keeps the place of a formula while emphasis and tags go
+_TAB = re.compile(r"^<!-- (?:tab: (.+)|(/tab)) -->\s*$")
 
 
 @dataclass
 class Section:
-    """A heading path with the blocks under it (subsections are sections of their own)."""
+    """A heading path with the blocks under it (subsections are sections of their own).
+
+    What stands in a tab for one framework is a section of that name.
+    """
 
     path: tuple[str, ...]
     start: int
     blocks: list[Block] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
 
     @property
     def is_apparatus(self) -> bool:
@@ -43,7 +51,8 @@ class Section:
 
 
 def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark").enable("table").disable(["emphasis", "html_inline"])
+    parser = MarkdownIt("commonmark").enable("table").disable(["emphasis", "html_inline"])
+    return parser.use(dollarmath_plugin, allow_space=False, double_inline=True)
 
 
 def segments(text: str, size: int = SEGMENT_CHARS) -> Iterator[tuple[int, str]]:
@@ -79,11 +88,19 @@ _EMPHASIS = re.compile(
 
 
 def plain(inline: Token) -> str:
-    """An inline token as plain text: no emphasis marks, link targets, images or tags."""
+    """An inline token as plain text: no emphasis marks, link targets, images or tags.
+
+    Formulas stay as they are, between dollar signs.
+    """
     text = ""
+    formulas: list[str] = []
     for child in inline.children or []:
         if child.type == "softbreak" or child.type == "hardbreak":
             text += "\n"
+        elif child.type.startswith("math_inline"):
+            mark = "$$" if child.type == "math_inline_double" else "$"
+            formulas.append(f"{mark}{child.content.replace(_UNDERSCORE, '_')}{mark}")
+            text += _MATH
         elif child.type != "image":
             text += child.content
     text = _TAG.sub("", text.replace(_UNDERSCORE, "_"))
@@ -96,7 +113,19 @@ def plain(inline: Token) -> str:
     joined = ""
     for line in lines:
         joined = join_lines(joined, line) if joined else line
-    return joined.strip("* ") if joined.startswith(("***", "**")) else joined.strip()
+    joined = joined.strip("* ") if joined.startswith(("***", "**")) else joined.strip()
+    for formula in formulas:
+        joined = joined.replace(_MATH, formula, 1)
+    return joined
+
+
+def _images(inline: Token) -> Iterator[tuple[str, str]]:
+    """(file, caption) of the images in an inline token."""
+    for child in inline.children or []:
+        if child.type == "image":
+            source = str(child.attrGet("src") or "").replace(_UNDERSCORE, "_")
+            image = "data:" if source.startswith("data:") else source
+            yield image.replace("%EE%80%80", "_"), tidy(child.content.replace(_UNDERSCORE, "_"))
 
 
 def terms(inline: Token) -> tuple[str, ...]:
@@ -165,12 +194,28 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
             section.blocks.append(Block(TABLE, body, section.path, start, end))
             while tokens[position].type != "table_close":
                 position += 1
+        elif token.type == "math_block":
+            content = re.sub(r"\s+", " ", token.content.replace(_UNDERSCORE, "_")).strip()
+            if content:
+                body = f"$${content}$$"
+                section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
+        elif token.type == "html_block" and (tab := _TAB.match(token.content)):
+            if section.blocks or section.figures:
+                yield section
+            titles = tuple(title for _, title in stack)
+            inside = (tab.group(1),) if tab.group(1) else ()
+            section = Section((*titles, *inside), span(token)[0])
         elif token.type == "html_block":
             body = tidy(re.sub(r"\s+", " ", _TAG.sub(" ", token.content.replace(_UNDERSCORE, "_"))))
             if body:
                 section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
         elif token.type == "inline":
             body = plain(token)
+            for image, caption in _images(token):
+                found = Figure(image, caption, section.path, span(token)[0])
+                section.figures.append(found)
+            if body and section.figures and is_caption(body) and not section.figures[-1].caption:
+                section.figures[-1] = replace(section.figures[-1], caption=body)
             if body and not _TOC_LINE.search(token.content.strip()):
                 kind = ITEM if depth else QUOTE if quotes else PARAGRAPH
                 marker = markers[-1] if markers else ""

@@ -1,5 +1,6 @@
 """What a build is given and told; what its source is told stands beside each source."""
 
+from enum import Enum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -10,6 +11,14 @@ from data.formats import Shape
 from data.options import option
 from data.passage_rows import PassageSettings
 from data.split import SplitSettings
+
+
+class Ocr(str, Enum):
+    """Which pages of a PDF are read from their picture: those without usable text, all, none."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
 
 
 class BuildInputs(BaseModel):
@@ -52,6 +61,7 @@ class BuildSettings(BaseModel):
     min_chars: int = option(MIN_CHARS, "of a chunk", ge=1)
     max_chars: int = option(MAX_CHARS, "of a chunk", ge=100)
     filters_off: list[str] = option([], "cleaning rule to switch off; repeatable", name="skip-rule")
+    ocr: Ocr = option(Ocr.auto, "read pictures of pages: without usable text, all, none")
     keep_going: bool = option(False, "name and skip books that fail")
     tokenizer: Path | None = option(None, "model directory: count tokens in the report")
     demo: bool = option(False, "mark the data as a demo in its manifest")

@@ -5,7 +5,7 @@ judges its basic and its bonus questions.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -34,12 +34,14 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Result:
-    """One test set judged: what was asked, what came back, what it scored."""
+    """One test set judged: what was asked, what came back, what it scored. `passages`: of a book,
+    that stood before each question (protocol.fetch_passages); None: the service has none."""
 
     testset: PairFile
     questions: list[Pair]
     replies: Replies
     scores: Scores
+    passages: list[list[dict[str, Any]]] | None = None
 
     @property
     def characters(self) -> int:
@@ -110,6 +112,14 @@ def judge(
         results.append(Result(testset, questions, replies, score(questions, replies.answers)))
     # After the questions: the judge makes no such call, so nothing may be warm because of it.
     info = protocol.fetch_info(url)
+    if (info or {}).get("retrieval"):
+        results = [
+            replace(
+                result,
+                passages=protocol.fetch_passages(url, [pair.question for pair in result.questions]),
+            )
+            for result in results
+        ]
     return Judgement(url, started, conditions, health, mode, info, results)
 
 

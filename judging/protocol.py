@@ -34,6 +34,7 @@ Mode = Literal["batch", "serial"]
 _POLL_EVERY_S = 1.0
 _POLL_LIMIT_S = 10.0
 _INFO_LIMIT_S = 5.0
+_PASSAGES_LIMIT_S = 30.0
 _NAMED_QUESTIONS = 5
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -125,6 +126,24 @@ def fetch_info(url: str) -> dict[str, Any] | None:
 
     body = _parsed(asyncio.run(fetch()).body)
     return body if isinstance(body, dict) else None
+
+
+def fetch_passages(url: str, questions: Sequence[str]) -> list[list[dict[str, Any]]] | None:
+    """What `POST /passages` says stands before each question, best first: objects with `book`,
+    `path` (headings, outermost first) and `start`. None from services that do not say it."""
+
+    async def fetch() -> _Exchange:
+        async with _client(url) as client:
+            body = {"prompt": list(questions)}
+            return await _exchange(client, "POST", "/passages", body, _PASSAGES_LIMIT_S)
+
+    body = _parsed(asyncio.run(fetch()).body)
+    rows = body.get("passages") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or len(rows) != len(questions):
+        return None
+    if not all(isinstance(row, list) and all(isinstance(p, dict) for p in row) for row in rows):
+        return None
+    return rows
 
 
 def ask(

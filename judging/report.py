@@ -136,6 +136,7 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "demo": bool(model.get("demo")),
         "note": demo_note() if model.get("demo") else "",
         "model": str(model.get("name") or _unknown_model()),
+        "book": book_at_hand(judgement.info),
         "manifest_chain": manifest_chain(model.get("manifest")),
         "testsets": sets,
         "total": _numbers(results, together, tokenizer),
@@ -148,11 +149,12 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
 def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
     """One row a question, in the order asked: the lines of answers.jsonl."""
     for name, result in zip(unique_names(judgement.results), judgement.results, strict=True):
-        for question, answer, seconds, item in zip(
+        for question, answer, seconds, item, shown in zip(
             result.questions,
             result.replies.answers,
             result.replies.seconds,
             result.scores.items,
+            result.passages or [None] * len(result.questions),
             strict=True,
         ):
             yield {
@@ -165,7 +167,28 @@ def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
                 **asdict(item),
                 "characters": len(answer),
                 "seconds": seconds,
+                "passages": None if shown is None else [passage_name(each) for each in shown],
             }
+
+
+def book_at_hand(info: dict[str, Any] | None) -> str:
+    """What to say beside the score of a service that puts passages before the questions; "" of
+    one that does not."""
+    retrieval = (info or {}).get("retrieval")
+    if not isinstance(retrieval, dict):
+        return ""
+    books, count = retrieval.get("books") or "?", retrieval.get("passages_a_question", "?")
+    return either(
+        f"翻着书作答：{books}，每题至多 {count} 个片段",
+        f"with the book at hand: {books}, at most {count} passages a question",
+    )
+
+
+def passage_name(passage: dict[str, Any]) -> str:
+    """A passage by its place: the book, the two innermost headings, the character it starts at."""
+    path = passage.get("path")
+    path = path[-2:] if isinstance(path, list) else []
+    return " › ".join(map(str, (passage.get("book", "?"), *path))) + f" [{passage.get('start', 0)}]"
 
 
 def table(told: dict[str, Any]) -> Group:
@@ -206,6 +229,7 @@ def table(told: dict[str, Any]) -> Group:
     row("look cut", "looks_cut", "dim", "{:,}")
     row("over-long", "over_long", "dim", "{:,}")
     note = [Text(told["note"], style="bold yellow")] if told["note"] else []
+    note += [Text(told["book"], style="bold")] if told["book"] else []
     said = told["conclusion"]
     style = "bold red" if told["failures"] else "bold"
     conclusion = Text(said[language()], style=style)

@@ -24,6 +24,7 @@ from common.facts import (
 from common.language import either
 from common.roofline import floor_seconds
 from common.units import amount
+from preflight.book import prefill_note
 from preflight.lines import Line, at_most
 from preflight.model import Model
 from preflight.workloads import Workload
@@ -193,9 +194,9 @@ def predict_lines(model: Model, target: Device, work: Workload, serial: bool) ->
             what, why = f"{work.name}, {mode}", model.shape_problem
             yield Line("predict", what, "unknown", either("没有估算", "not estimated"), why=why)
             continue
-        seconds = factor * floor_seconds(
-            model.shape, model.weight_bytes, work.prompt_tokens, work.answer_tokens, target, at_once
-        )
+        seconds = _predicted(model, target, work, at_once)
+        alone = _predicted(model, target, work.without_passages, at_once)
+        note = prefill_note(work, seconds - alone)
         rate = tokens * measured("chars_per_token") / seconds
         speed = either(f"约 {rate:,.0f} 字符/秒", f"about {rate:,.0f} characters/s")
         if model.form != "plain" or model.weight_bytes < SPEED_FROM_BYTES:
@@ -206,13 +207,21 @@ def predict_lines(model: Model, target: Device, work: Workload, serial: bool) ->
             )
         why = either(
             f"估算：{base}；显存读写的下限乘 {factor}（由一块 H100 上 bf16 的 Qwen3-4B 测得）"
-            f"{unpriced}；{speed}",
+            f"{unpriced}；{speed}{note}",
             f"estimate: {base}; floor of memory traffic times {factor}, which stands on Qwen3-4B "
-            f"in bf16 on one H100{unpriced}; {speed}",
+            f"in bf16 on one H100{unpriced}; {speed}{note}",
         )
         line = at_most("predict", f"{work.name}, {mode}", seconds, PREDICT_LIMIT_S, "s", why)
         other = either("；不是服务用的方式", "; not the mode that is served")
         yield line if used else replace(line, state="note", why=why + other)
+
+
+def _predicted(model: Model, target: Device, work: Workload, at_once: int) -> float:
+    assert model.shape is not None
+    floor = floor_seconds(
+        model.shape, model.weight_bytes, work.prompt_tokens, work.answer_tokens, target, at_once
+    )
+    return measured("vllm_over_floor") * floor
 
 
 def memory_line(

@@ -9,6 +9,7 @@ from common.device_table import device
 from common.language import either
 from judging.testset import read_testset
 from preflight import budgets
+from preflight.book import committed_book
 from preflight.lines import Line
 from preflight.model import Model, ModelError, Precision, chosen_model
 from preflight.packages import package_lines
@@ -57,7 +58,7 @@ def check(what: Submission) -> Found:
                 f"--model-dir {what.model_dir}: no such directory",
             )
         )
-    works = [workload_of(read_testset(path)) for path in what.testsets] or recorded_workloads()
+    asked = [read_testset(path) for path in what.testsets]
     with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:
         folder = Path(scratch) / "checkout"
         folder.mkdir()
@@ -72,9 +73,14 @@ def check(what: Submission) -> Found:
         lines += budgets.build_lines(model, wheels, checkout.clone_bytes)
         target = device(what.device)
         lines += budgets.format_lines(model, target, checkout.environment)
+        book, found = committed_book(checkout)
+        lines += found
+        works = [(workload_of(each), each) for each in asked]
+        works = works or [(each, None) for each in recorded_workloads()]
+        loads = [book.added_to(*each) if book else each[0] for each in works]
         if model:
             environment = checkout.environment
-            lines += budgets.run_lines(model, target, works, what.startup_s, environment)
+            lines += budgets.run_lines(model, target, loads, what.startup_s, environment)
         if what.rehearsal and what.model_dir and model:
             lines += _rehearsal(checkout, what.model_dir, what.testsets, what.repository)
     return Found(lines, model, checkout.commit)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,12 +12,22 @@ from common.pairs import PairFile
 
 @dataclass(frozen=True)
 class Workload:
-    """Prompt and answer tokens of each question that comes in one call."""
+    """Prompt and answer tokens of each question that comes in one call. passage_tokens: those of
+    the prompt that passages of a book take (preflight/book.py); empty: none."""
 
     name: str
     prompt_tokens: Sequence[int]
     answer_tokens: Sequence[int]
     source: str
+    passage_tokens: Sequence[int] = ()
+
+    @property
+    def without_passages(self) -> "Workload":
+        """The same questions, asked alone."""
+        if not self.passage_tokens:
+            return self
+        both = zip(self.prompt_tokens, self.passage_tokens, strict=True)
+        return replace(self, prompt_tokens=[all_ - own for all_, own in both], passage_tokens=())
 
     @property
     def questions(self) -> int:

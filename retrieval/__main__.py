@@ -1,6 +1,7 @@
 """The index of a book: python -m retrieval build BOOK… --out DIR
 
-Also: search DIR QUESTION, evaluate DIR TESTSET; `python -m retrieval COMMAND --help`.
+Also: search DIR QUESTION, evaluate DIR TESTSET, compare TESTSET BOOK…;
+`python -m retrieval COMMAND --help`.
 """
 
 from collections.abc import Iterator
@@ -119,6 +120,61 @@ def evaluate(
     console.print(table)
     for line in outcomes[-1].missed[:misses]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    testset: Annotated[Path, typer.Argument(help="questions, with `evidence` where it is known")],
+    books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
+    max_chars: Annotated[
+        list[int] | None, typer.Option(min=50, help="of a passage; repeatable")
+    ] = None,
+    encoder: Annotated[list[Path] | None, typer.Option(help="bi-encoders; repeatable")] = None,
+    reranker: Annotated[list[Path] | None, typer.Option(help="cross-encoders; repeatable")] = None,
+    misses: Annotated[int, typer.Option(min=0, help="of the best: explain so many")] = 5,
+    out: Annotated[Path | None, typer.Option(help="the rows as JSON")] = None,
+    cache: Annotated[Path, typer.Option(help="what was made before")] = Path(".cache/data"),
+) -> None:
+    """One table: passage sizes and models, how well, how fast, how much memory, why they miss."""
+    import json
+    from dataclasses import asdict
+
+    from data.books import find_books
+    from data.cache import Cache
+    from retrieval.build import MAX_CHARS
+    from retrieval.compare import compare as run
+    from retrieval.evaluate import MEASURES
+
+    with _told(), errors.status("index") as status:
+        sizes, models = max_chars or [MAX_CHARS], (encoder or [], reranker or [])
+        rows = list(run(find_books(books), testset, sizes, *models, Cache(cache), status.update))
+    table = Table("chars", "method", *MEASURES, "ms", "MB", "missed @3", title=testset.name)
+    for row in rows:
+        cells = [f"{v.mean:.2f}\n{v.low:.2f}–{v.high:.2f}" for v in row.outcome.values]
+        why = "\n".join(f"{count} {reason}" for reason, count in row.reasons.most_common())
+        method = f"{row.method}\n{row.models}"
+        costs = f"{row.outcome.milliseconds:.1f}", f"{row.memory / 1e6:,.1f}"
+        table.add_row(f"{row.max_chars}\n×{row.passages}", method, *cells, *costs, why)
+    console.print(table)
+    best = max(rows, key=lambda row: row.outcome.values[-1].mean)
+    console.print(f"best nDCG: {best.max_chars} characters, {best.method} {best.models}")
+    for line in best.outcome.missed[:misses]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if out:
+        told = [
+            {
+                "max_chars": row.max_chars,
+                "passages": row.passages,
+                "method": row.method,
+                "models": row.models,
+                **{k: asdict(v) for k, v in zip(MEASURES, row.outcome.values, strict=True)},
+                "ms_a_question": round(row.outcome.milliseconds, 2),
+                "megabytes": round(row.memory / 1e6, 2),
+                "missed_at_3": dict(row.reasons),
+            }
+            for row in rows
+        ]
+        out.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

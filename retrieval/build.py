@@ -28,7 +28,7 @@ from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import write_sparse_index
 
-LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pdfplumber")
+LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pypdfium2")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
 MIN_CHARS, MAX_CHARS = 200, 1000
 
@@ -79,7 +79,7 @@ def build_index(
         write_sparse_index(texts, work / SPARSE_DIR)
         if encoder:
             on_step(f"vectors by {encoder.name}")
-            DenseIndex.build(_vectors(encoder, texts, cache)).save(work)
+            DenseIndex.build(vectors_of(encoder, texts, cache)).save(work)
         manifest = Manifest(
             stage="index",
             name=", ".join(path.name for path in books[:5]) + (" …" if len(books) > 5 else ""),
@@ -99,7 +99,7 @@ def build_index(
     return manifest, changed
 
 
-def _vectors(directory: Path, texts: Sequence[str], cache: Cache | None) -> np.ndarray:
+def vectors_of(directory: Path, texts: Sequence[str], cache: Cache | None) -> np.ndarray:
     """Vectors of the texts, float32 [texts, width]; those made before come from the cache."""
     from data.records import digest
 

@@ -39,7 +39,7 @@ class Encoder:
         self._model.max_seq_length = min(
             self._model.max_seq_length or LONGEST_TOKENS, LONGEST_TOKENS
         )
-        self._prompts = _prompts(directory, self._model)
+        self._prompts = prompts_of(directory, self._model)
 
     def queries(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of questions, float32 [questions, width], each of length 1."""
@@ -48,6 +48,11 @@ class Encoder:
     def documents(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of passages, float32 [passages, width], each of length 1."""
         return self._encode(texts, "document")
+
+    @property
+    def bytes(self) -> int:
+        """Memory of its weights."""
+        return sum(p.numel() * p.element_size() for p in self._model.parameters())
 
     def _encode(self, texts: Sequence[str], kind: str) -> np.ndarray:
         return self._model.encode(
@@ -88,6 +93,11 @@ class DenseIndex:
 
         return cls(faiss.read_index(str(directory / INDEX_NAME)))
 
+    @property
+    def bytes(self) -> int:
+        """Memory of its vectors."""
+        return int(self._index.ntotal * self._index.d * 4)
+
     def search(self, queries: np.ndarray, count: int) -> list[list[tuple[int, float]]]:
         """For each query vector (place, similarity) of the nearest passages, nearest first."""
         scores, places = self._index.search(queries, min(count, self._index.ntotal))
@@ -97,8 +107,9 @@ class DenseIndex:
         ]
 
 
-def _prompts(directory: Path, model: Any) -> dict[str, str]:
-    """The model's own prompts; of a known family's where its files name none."""
+def prompts_of(directory: Path, model: Any) -> dict[str, str]:
+    """What stands before a "query" and a "document": the model's own prompts, or those of its
+    family where its files name none."""
     own = {name: text for name, text in (getattr(model, "prompts", None) or {}).items() if text}
     if own:
         return {

@@ -17,6 +17,11 @@ class Reranker:
 
         self._model: Any = CrossEncoder(str(directory), device=device, max_length=LONGEST_TOKENS)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of its weights."""
+        return sum(p.numel() * p.element_size() for p in self._model.parameters())
+
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """One score for each (question, passage): higher fits better; of one question only
         comparable with each other."""

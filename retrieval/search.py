@@ -86,10 +86,33 @@ class Retriever:
             Reranker(reranker, device) if reranker else None,
         )
 
+    def with_models(
+        self,
+        dense: DenseIndex | None = None,
+        encoder: Encoder | None = None,
+        reranker: Reranker | None = None,
+    ) -> "Retriever":
+        """The same passages and BM25 with other models; dense: made by `encoder`."""
+        return Retriever(self.passages, self._sparse, dense, encoder, reranker)
+
+    def with_reranker(self, reranker: Reranker) -> "Retriever":
+        """The same retriever with a cross-encoder after it."""
+        return self.with_models(self._dense, self._encoder, reranker)
+
     @property
     def has_encoder(self) -> bool:
         """Whether it can search by meaning."""
         return self._encoder is not None
+
+    def memory(self, method: Method) -> int:
+        """Bytes of weights and numbers that a method keeps in memory."""
+        parts = {
+            "bm25": [self._sparse],
+            "dense": [self._dense, self._encoder],
+            "fused": [self._sparse, self._dense, self._encoder],
+            "reranked": [self._sparse, self._dense, self._encoder, self._reranker],
+        }
+        return sum(part.bytes for part in parts[method] if part is not None)
 
     @property
     def method(self) -> Method:

@@ -16,6 +16,7 @@ from retrieval.terms import index_terms
 K1, B, METHOD = 1.5, 0.75, "lucene"
 # bm25s' own files: for each term the passages that hold it and what it adds to their scores.
 ARRAYS = ("data", "indices", "indptr")
+BLOCK = 64  # passages
 VOCABULARY, PARAMETERS = "vocab.index.json", "params.index.json"
 
 
@@ -48,6 +49,11 @@ class SparseIndex:
         self._vocabulary = vocabulary
         self.size = size
 
+    @property
+    def bytes(self) -> int:
+        """Memory of its numbers."""
+        return int(self._data.nbytes + self._indices.nbytes + self._starts.nbytes)
+
     @classmethod
     def load(cls, directory: Path) -> "SparseIndex":
         """Read what `write_sparse_index` wrote. Raises OSError, ValueError or KeyError."""
@@ -59,14 +65,17 @@ class SparseIndex:
         return cls(arrays, read[0], int(read[1]["num_docs"]))
 
     def scores(self, question: str) -> np.ndarray:
-        """BM25 of every passage, float32 [passages]."""
-        scores = np.zeros(self.size, dtype=np.float32)
-        for term in index_terms(question):
-            number = self._vocabulary.get(term)
-            if number is not None:
-                span = slice(self._starts[number], self._starts[number + 1])
-                scores[self._indices[span]] += self._data[span]
-        return scores
+        """BM25 of every passage, float64 [passages]."""
+        spans = [
+            slice(self._starts[number], self._starts[number + 1])
+            for term in index_terms(question)
+            if (number := self._vocabulary.get(term)) is not None
+        ]
+        if not spans:
+            return np.zeros(self.size)
+        places = np.concatenate([self._indices[span] for span in spans])
+        weights = np.concatenate([self._data[span] for span in spans])
+        return np.bincount(places, weights, self.size)
 
     def search(self, questions: Sequence[str], count: int) -> list[list[tuple[int, float]]]:
         """For each question (place, score) of its best passages, best first, at most `count`.
@@ -76,10 +85,23 @@ class SparseIndex:
         found: list[list[tuple[int, float]]] = []
         for question in questions:
             scores = self.scores(question)
+            near = np.flatnonzero(scores >= _floor(scores, count))
             # A stable order of equal scores: the earlier passage of the book first.
-            best = np.argsort(-scores, kind="stable")[:count]
+            best = near[np.argsort(-scores[near], kind="stable")[:count]]
             found.append([(int(i), float(scores[i])) for i in best if scores[i] > 0])
         return found
+
+
+def _floor(scores: np.ndarray, count: int) -> float:
+    """A score that at least `count` passages reach: the `count`-th of the best of each block.
+
+    Sorting all passages of a library for every question took longer than scoring them.
+    """
+    blocks = len(scores) // BLOCK
+    if blocks < count:
+        return 0.0
+    best = scores[: blocks * BLOCK].reshape(blocks, BLOCK).max(axis=1)
+    return float(np.partition(best, blocks - count)[blocks - count])
 
 
 def _without_numba() -> ModuleType:

@@ -21,7 +21,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STEPS=(indexed pairs tuned judged exported preflighted)
+STEPS=(indexed pairs tuned capped judged exported preflighted)
 SAMPLE=data/sample/book.md
 BOOK=${BOOK:-$SAMPLE} OUT=${OUT:-out/submit} FORMAT=${FORMAT:-awq-gemm}
 base=${MODEL_DIR:-${MODEL_ID:-}}
@@ -93,6 +93,18 @@ tuned() {
   do_it bash run.sh train merge "${recipe[@]}" "${choice[@]}"
 }
 
+capped() {
+  # A toy is asked what it was taught: its answers are as long as they were there.
+  if [ -z "$base" ] || [ "$BOOK" = $SAMPLE ]; then
+    echo "没有 dev 集，MAX_TOKENS 不变 / no dev split: MAX_TOKENS stays"
+    return
+  fi
+  local options=() testset
+  for testset in "${testsets[@]}"; do options+=(--testset "$testset"); done
+  do_it env MODEL_DIR="$tuned/merged" bash run.sh tune --dev "$data/dev.jsonl" --only-length \
+    --out "$OUT/tune" "${options[@]}"
+}
+
 judged() { do_it env MODEL_DIR="$tuned/merged" bash run.sh "${testsets[@]}"; }
 
 exported() {
@@ -151,6 +163,9 @@ step pairs \
 step tuned \
   "用 LoRA 学会这些问答；在留出的问题上与基座逐题比较（带着书），有提升才用微调后的模型，否则用基座：微调可能有害。" \
   "LoRA learns the pairs; on held-out questions, with the book, it is compared with its base one by one, and only a gain makes it the model: tuning can harm."
+step capped \
+  "太长的回答既慢又扣分：用 dev 集的回答选 MAX_TOKENS，写入 serve.env（随代码提交）。" \
+  "Answers that ramble are slow and cost score: the dev split's answers choose MAX_TOKENS, which goes to serve.env (commit it)."
 step judged \
   "先评未量化的：与评测机相同的协议、时限和公式；看上限和复述问题的基线，分数才有意义。" \
   "First judged unquantized, by the judge's protocol, limits and formula; the ceiling and the echo of the question give the score its meaning."

@@ -116,6 +116,18 @@ class Answerer:
         self._record(len(questions), len(asked), batches, answers, time.monotonic() - began)
         return texts
 
+    async def passages(self, questions: Sequence[str]) -> list[list[Any]]:
+        """What of the book stands before each question (retrieval.search.Hit), best first."""
+        book = self.book
+        if book is None:
+            return [[] for _ in questions]
+
+        def chosen() -> list[list[Any]]:
+            asked = [shorten_text(question, self._limit) for question in questions]
+            return book.chosen(asked, *self._room(asked, self._limit))
+
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizing, chosen)
+
     def drain(self, seconds: float) -> None:
         """End running calls, and all later ones, within `seconds`. Any thread may call it."""
         self._last_deadline = min(self._last_deadline, time.monotonic() + seconds)
@@ -174,12 +186,11 @@ class Answerer:
 
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
-        context = self.engine.max_model_len
-        limit = max(context - self.settings.max_tokens, context // 2)
+        context, limit = self.engine.max_model_len, self._limit
         # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
         questions = [shorten_text(question, limit) for question in questions]
         if self.book is not None:
-            questions = self._with_passages(questions, limit)
+            questions = self.book.prompts(questions, *self._room(questions, limit))
         prompts = tokenize_prompts(
             tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
         )
@@ -200,14 +211,19 @@ class Answerer:
             prompts[index] = shorten_middle(prompts[index], limit)
         return prompts
 
-    def _with_passages(self, questions: Sequence[str], limit: int) -> list[str]:
-        """Each question with passages of the book; the whole prompt stays within `limit` tokens."""
+    @property
+    def _limit(self) -> int:
+        """The longest prompt in tokens."""
+        context = self.engine.max_model_len
+        return max(context - self.settings.max_tokens, context // 2)
+
+    def _room(self, questions: Sequence[str], limit: int) -> tuple[list[int], TokensOf]:
+        """What prompts of at most `limit` tokens leave for passages, and what counts tokens."""
         tokenizer = self._tokenizer.result()
         alone = tokenize_prompts(
             tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
         )
-        return self.book.prompts(
-            questions,
+        return (
             [limit - len(prompt) for prompt in alone],
             lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
         )
@@ -229,6 +245,7 @@ class Answerer:
             tokens=tokens,
             stop=reasons["stop"],
             length=reasons["length"],
+            repeat=reasons["repeat"],
             cut=reasons["deadline"] + asked - len(answers),
             failed=reasons["error"],
             seconds=round(seconds, 4),

@@ -17,6 +17,7 @@ class BatchRecord:
     tokens: int
     stop: int
     length: int
+    repeat: int
     cut: int
     failed: int
     seconds: float

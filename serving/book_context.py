@@ -48,30 +48,36 @@ class BookContext:
     def prompts(
         self, questions: Sequence[str], rooms: Sequence[int], tokens: Callable[[str], int]
     ) -> list[str]:
-        """Each question with its passages before it.
+        """Each question with its passages before it; see `chosen`."""
+        began = time.monotonic()
+        chosen = self.chosen(questions, rooms, tokens)
+        log.info("retrieval: %d questions in %.3f s", len(chosen), time.monotonic() - began)
+        return [
+            self._with_passages(question, [hit.passage for hit in hits])
+            for question, hits in zip(questions, chosen, strict=True)
+        ]
+
+    def chosen(
+        self, questions: Sequence[str], rooms: Sequence[int], tokens: Callable[[str], int]
+    ) -> list[list[Any]]:
+        """What stands before each question (retrieval.search.Hit), best first.
 
         rooms: tokens that each question's prompt leaves free in the context; where not even the
         shortest passage fits, the question stands alone. tokens: counts those of a text.
         """
-        began = time.monotonic()
         form = self._size(self._form, tokens)
-        found = self.search(questions)
-        asked = []
-        for question, hits, room in zip(questions, found, rooms, strict=True):
-            passages = self._fitting(
+        searched = [question[:SEARCHED_CHARACTERS] for question in questions]
+        with self._searching:
+            found = self._retriever.search(searched, self._count)
+        chosen = []
+        for hits, room in zip(found, rooms, strict=True):
+            kept = self._fitting(
                 [hit.passage for hit in hits],
                 lambda text: self._size(text, tokens),
                 min(room - form, self._budget),
             )
-            asked.append(self._with_passages(question, passages))
-        log.info("retrieval: %d questions in %.3f s", len(asked), time.monotonic() - began)
-        return asked
-
-    def search(self, questions: Sequence[str]) -> list[list[Any]]:
-        """The passages found for each question (retrieval.search.Hit), best first."""
-        searched = [question[:SEARCHED_CHARACTERS] for question in questions]
-        with self._searching:
-            return self._retriever.search(searched, self._count)
+            chosen.append([hit for hit in hits if hit.passage in kept])
+        return chosen
 
     def info(self) -> dict[str, Any]:
         """Facts for `GET /info`."""

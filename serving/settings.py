@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SETTINGS_FILE = "serve.env"
@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         description="Longest answer in tokens. The longest reference of a bonus-like test set "
         "has 526.",
     )
+    end_repetition: bool = Field(
+        True,
+        description="End an answer that has come to repeat the same tokens over and over, and keep "
+        "one turn of the loop. `false`: answers go on to MAX_TOKENS; for books whose answers "
+        "repeat something exactly, such as long tables of the same number.",
+    )
     temperature: float = Field(
         0.0, ge=0, description="0 answers greedily: the same question, the same answer."
     )
@@ -86,6 +92,17 @@ class Settings(BaseSettings):
         description="vLLM's engine core inside the service's process. Unset: the device's "
         "default (serving/engine/devices.py), and never with several GPUs or asked-for "
         "async_scheduling.",
+    )
+    engines_per_gpu: PositiveInt | Literal["auto"] = Field(
+        "auto",
+        description="Engines on one device, each in a process of its own with a part of the memory "
+        "and of MAX_NUM_SEQS; they share the questions out. `auto`: 2 where that was measured to "
+        "be faster (a small model on a large NVIDIA GPU), else 1.",
+    )
+    cuda_mps: bool = Field(
+        False,
+        description="With several engines: start NVIDIA's multi-process service, so that they run "
+        "on the GPU at the same time instead of in turns.",
     )
     retrieval_dir: Path | None = Field(
         Path("index"),

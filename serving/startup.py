@@ -181,9 +181,12 @@ def choose_engine(settings: Settings) -> str:
 def make_engine(name: str, settings: Settings) -> Engine:
     """The engine of that name, not started; imports only what it needs."""
     if name == "vllm":
+        from serving.engine.several import SeveralEngines
+        from serving.engine.shares import engine_count
         from serving.engine.vllm_engine import VllmEngine
 
-        return VllmEngine(settings)
+        count = engine_count(settings)
+        return VllmEngine(settings) if count == 1 else SeveralEngines(settings, count)
     from serving.engine.transformers_engine import TransformersEngine
 
     return TransformersEngine(settings)

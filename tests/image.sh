@@ -124,7 +124,7 @@ token=$("$venv/bin/python" -c 'import secrets; print(secrets.token_hex(20))')
 "$judge/bin/python" -m tests.hub_standin --root "$work/hub" --token "$token" >"$work/private.endpoint" & private=$!
 for _ in $(seq 100); do [ -s "$work/private.endpoint" ] && break; sleep 0.1; done
 cp -r "$work/context" "$work/context.private"
-sed -i 's#^RUN python3 download_model#RUN --mount=type=secret,id=modelscope_token python3 download_model#' "$work/context.private/Dockerfile"
+sed -i 's#^RUN python3 -B download_model#RUN --mount=type=secret,id=modelscope_token python3 -B download_model#' "$work/context.private/Dockerfile"
 endpoint=$(cat "$work/private.endpoint") context=$work/context.private
 build localhost/answers:private --secret "id=modelscope_token,src=$work/token"
 container=$(buildah_ from localhost/answers:private)

@@ -9,13 +9,22 @@ pytest.importorskip("numpy")
 
 from pydantic import SecretStr  # noqa: E402
 
+from judging.judge import judge  # noqa: E402
+from judging.report import answer_rows, summary, write_report  # noqa: E402
+from judging.testset import read_testset  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
 from retrieval.prompt import FORM  # noqa: E402
 from serving.engine.base import Answer, Batch, ModelError  # noqa: E402
 from serving.http.app import create_app  # noqa: E402
 from serving.settings import Settings  # noqa: E402
 from tests.conftest import running_service  # noqa: E402
-from tests.instant_engine import InstantAnswerer, InstantEngine, instant_app, running_app  # noqa: E402
+from tests.instant_engine import (  # noqa: E402
+    InstantAnswerer,
+    InstantEngine,
+    instant_app,
+    running_app,
+    served_app,
+)
 from tests.test_retrieval import BOOK  # noqa: E402
 
 
@@ -138,3 +147,45 @@ def test_the_real_service_starts_and_answers_with_an_index(
         answers = reply.json()["response"]
         assert reply.status_code == 200 and len(answers) == 3 and answers[1] == ""
         assert service.client.get("/info").json()["retrieval"]["method"] == "bm25"
+
+
+def judged(tmp_path: Path, settings: Settings) -> tuple[dict, list[dict], str]:
+    """What the judge tells of a service that runs with these settings: summary, rows, page."""
+    testset = tmp_path / "asked.jsonl"
+    testset.write_text('{"question": "白鹭桥有多长？", "reference": "120 米"}\n', "utf-8")
+    with served_app(instant_app(settings)) as url:
+        judgement = judge(url, [read_testset(testset)])
+    told, rows = summary(judgement), list(answer_rows(judgement))
+    page = write_report(told, rows, tmp_path / "report") / "report.html"
+    return told, rows, page.read_text(encoding="utf-8")
+
+
+def test_the_judge_says_that_the_book_was_at_hand(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(retrieval_dir=index, retrieval_passages=1)
+    told, (row,), page = judged(tmp_path, settings)
+    assert told["book"] == "with the book at hand: bridges.md, at most 1 passages a question"
+    assert row["passages"] == ["bridges.md › 城市的桥 › 白鹭桥 [16]"]
+    assert told["book"] in page and row["passages"][0] in page
+    monkeypatch.setenv("KIT_LANGUAGE", "zh")
+    told, _, _ = judged(tmp_path, settings)
+    assert told["book"].startswith("翻着书作答：bridges.md")
+
+
+def test_the_judge_says_nothing_of_a_book_that_is_not_there(tmp_path: Path) -> None:
+    told, (row,), page = judged(tmp_path, Settings(retrieval_passages=0))
+    assert told["book"] == "" and row["passages"] is None
+    assert "at hand" not in page and "passage" not in page
+
+
+def test_what_is_told_is_what_stood_there(index: Path) -> None:
+    """A passage that the budget left out is not named."""
+
+    async def ask() -> None:
+        settings = Settings(retrieval_dir=index, retrieval_tokens=1)
+        async with running_app(instant_app(settings)) as client:
+            reply = await client.post("/passages", json={"prompt": ["白鹭桥有多长？"]})
+            assert reply.json() == {"passages": [[]]}
+
+    asyncio.run(ask())

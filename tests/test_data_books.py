@@ -181,7 +181,7 @@ def broken_zip() -> bytes:
         ("a.xyz", b"x", "unknown format"),
         ("empty.md", b" \n", "empty"),
         ("marks.md", b"# \n\n---\n", "no text"),
-        ("scan.pdf", pdf_bytes(None), "OCR"),
+        ("scan.pdf", pdf_bytes(None), "no text layer"),
         ("locked.pdf", pdf_bytes("secret", password=True), "encrypted"),
         ("broken.pdf", b"%PDF-1.4 nothing else", "PDF|read"),
         ("broken.docx", broken_zip(), "broken"),
@@ -238,7 +238,7 @@ def test_hyphens_and_line_ends_are_undone():
 
 
 def test_importing_the_command_line_loads_nothing_heavy():
-    heavy = ("torch", "vllm", "markitdown", "pdfplumber", "jieba", "numpy")
+    heavy = ("torch", "vllm", "markitdown", "pypdfium2", "jieba", "numpy")
     code = f"import sys, data.__main__; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -84,6 +84,7 @@ def test_the_row_is_read_as_the_prompt_and_judged_as_the_question(built: Path) -
     assert [pair.question for pair in read_testset(path).pairs] == asked
     assert [pair.question for pair in read_pairs(built / "testset.docx").pairs] == asked
     assert [pair.question for pair in merged_pairs(path)] == asked
+    assert "教材片段" not in run("show", built, "--limit", "0").stdout
     assert all("教材片段" not in q for pair in read_pairs(path).pairs for q, _ in texts_of(pair))
 
 

@@ -18,11 +18,13 @@ ASKED = list(TINY_PAIRS) * 100
 LATE_S = 0.5
 
 
+@pytest.mark.parametrize("engines", [1, 2])
 @pytest.mark.parametrize("budget", [0.2, 1.0, 5.0, 20.0, 60.0])
 def test_a_batch_is_whole_and_in_time_with_what_was_written(
-    tiny_model: Path, tmp_path: Path, budget: float
+    tiny_model: Path, tmp_path: Path, budget: float, engines: int
 ) -> None:
     variables = {"PREDICT_BUDGET_S": str(budget), "MAX_TOKENS": "1500"}
+    variables["ENGINES_PER_GPU"] = str(engines)
     with running_service(
         tmp_path, "tests.endless_serve:app", MODEL_DIR=str(tiny_model), **variables
     ) as service:
@@ -36,7 +38,8 @@ def test_a_batch_is_whole_and_in_time_with_what_was_written(
     answers = reply.json()["response"]
     written = sum(map(bool, answers))
     print(  # noqa: T201 - the figures of this machine
-        f"\nbudget {budget:g} s: {late:+.3f} s late, {len(answers)} answers, {written} with text, "
+        f"\n{engines} engines, budget {budget:g} s: {late:+.3f} s late, "
+        f"{len(answers)} answers, {written} with text, "
         f"{record['tokens']} tokens, {record['cut']} cut, {slots} at once"
     )
     assert late <= LATE_S

@@ -1,10 +1,13 @@
 """The recorded facts: sources named, and one value wherever two places must agree."""
 
+from pathlib import Path
+
 import pytest
 
 from common.device_table import KEYS, device, device_named
 from common.facts import BUILD_LIMIT_S, FACTS, JUDGES_DEVICE, download_seconds
 from serving.engine import devices
+from serving.settings import Settings
 
 
 def test_every_recorded_fact_names_its_source():
@@ -40,3 +43,9 @@ def test_the_download_leaves_the_build_time_for_the_rest():
     import download_model  # in the image, where the facts are not
 
     assert download_model.parse(["owner/name"]).budget_s < BUILD_LIMIT_S
+
+
+def test_the_services_defaults_are_its_own():
+    told = {name: value for name, value in FACTS["service"].items() if name != "source"}
+    fields = Settings.model_fields
+    assert told == {n: str(d) if isinstance(d := fields[n].default, Path) else d for n in told}

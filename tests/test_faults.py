@@ -1,5 +1,7 @@
 """Faults put into the running service: what the caller gets, and that it is well again after.
 
+With one engine, and (slow) with two.
+
 FAULT_TABLE=file.jsonl collects a line a fault: what the caller got, seconds to be well again.
 """
 
@@ -32,9 +34,13 @@ def fault_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("faults") / "fault"
 
 
-@pytest.fixture(scope="module")
-def service(tiny_model: Path, fault_file: Path):
+TWO = pytest.param(2, marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[1, TWO], ids=["one", "two"])
+def service(request: pytest.FixtureRequest, tiny_model: Path, fault_file: Path):
     variables = {
+        "ENGINES_PER_GPU": str(request.param),
         "MODEL_DIR": str(tiny_model),
         "FAULT_FILE": str(fault_file),
         "MAX_QUEUE": "64",
@@ -43,6 +49,7 @@ def service(tiny_model: Path, fault_file: Path):
     with running_service(fault_file.parent, FAULTY, **variables) as it:
         it.wait_until_ready()
         assert ask(it, MANY) == RIGHT
+        it.engines = request.param
         yield it
 
 
@@ -92,6 +99,7 @@ def test_a_step_that_fails_once_costs_nothing(service: Service, fault_file: Path
     note("step raises once", "all answers, right", began)
     after = figures(service)
     assert (after["faults"], after["restarts"]) == (before["faults"] + 1, before["restarts"])
+    assert after.get("engines", 1) == service.engines
     assert ask(service, MANY) == RIGHT, "the cache of the failed step must not be used"
 
 
@@ -105,7 +113,7 @@ def test_out_of_memory_halves_what_runs_at_once(
     assert ask(service, MANY) == RIGHT
     note(f"out of memory ({fault})", "all answers, right", began)
     after = figures(service)
-    assert after["slots"] <= 16
+    assert after["slots"] <= 16 * service.engines
     assert after["slots"] <= before["slots"]
     assert after["restarts"] == before["restarts"]
     fault_file.unlink()
@@ -198,11 +206,13 @@ def test_too_many_calls_are_refused_at_once(service: Service) -> None:
     assert ask(service, MANY) == RIGHT
 
 
+@pytest.mark.parametrize("engines", [1, TWO])
 def test_lost_for_good_it_answers_what_it_has_says_so_and_ends(
-    tiny_model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path, engines: int
 ) -> None:
     fault = tmp_path / "fault"
     variables = {"MODEL_DIR": str(tiny_model), "FAULT_FILE": str(fault)}
+    variables["ENGINES_PER_GPU"] = str(engines)
     with running_service(tmp_path, FAULTY, **variables) as service:
         service.wait_until_ready()
         fault.write_text("step-always")
@@ -251,6 +261,27 @@ def test_a_killed_engine_process_is_replaced_and_the_batch_answered(
         service.process.wait(10)
 
 
+@pytest.mark.slow
+def test_when_one_of_two_engines_is_killed_the_other_answers(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    variables = {"MODEL_DIR": str(tiny_model), "ENGINES_PER_GPU": "2"}
+    with running_service(tmp_path, **variables) as service:
+        service.wait_until_ready()
+        assert ask(service, MANY) == RIGHT
+        with ThreadPoolExecutor(1) as pool:
+            pending = pool.submit(ask, service, MANY * 20)
+            wait_for(lambda: figures(service)["running"] > 0)
+            began = time.monotonic()
+            kill_engine_process(service)
+            assert pending.result() == RIGHT * 20
+        assert service.client.get("/readyz").status_code == 200
+        wait_for(lambda: figures(service)["engines"] == 2, 120)
+        note("one of two engine processes killed mid-batch", "all answers, right", began)
+        assert figures(service)["restarts"] == 1
+        assert ask(service, MANY) == RIGHT
+
+
 def kill_engine_process(service: Service) -> None:
     # 0.10.0 gives the process no name of its own; it is the child with the most memory.
     children = psutil.Process(service.process.pid).children(recursive=True)
@@ -261,6 +292,7 @@ def test_term_in_the_middle_of_a_batch_answers_what_there_is_and_leaves(
     untrained_model: Path, tmp_path: Path
 ) -> None:
     variables = {"MODEL_DIR": str(untrained_model), "MAX_TOKENS": "1500", "WARMUP": "0"}
+    variables["END_REPETITION"] = "0"  # noise runs in loops
     with running_service(tmp_path, **variables) as service:
         service.wait_until_ready()
         questions = [f"第{i}个问题" for i in range(64)]

@@ -22,6 +22,7 @@ from data.sources.rules.registry import RULES
 from preflight import submissions
 from preflight.__main__ import app as preflight
 from train.__main__ import app as train
+from train.progress import log_line
 from tune.__main__ import main as tune
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +107,7 @@ def test_what_is_printed_goes_through_either(room: str) -> None:
     for path in files:
         for call in prints(ast.parse(path.read_text("utf-8"))):
             for text in (text for argument in call.args for text in texts(argument)):
+                text = text.removeprefix("bash run.sh ").partition(" --")[0]  # a command to copy
                 plain = CHINESE.search(text) or not re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", text)
                 assert plain, f"{path.relative_to(ROOT)}:{call.lineno}: {text!r} is English only"
 
@@ -130,3 +132,12 @@ def test_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_places_are_named_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_LANGUAGE", "zh")
     assert spots(["line 3, turn 2", "paragraph 7"]) == "第 3 行第 2 轮、第 7 段"
+
+
+def test_training_tells_its_progress_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KIT_LANGUAGE", "zh")
+    step = {"loss": 1.25, "learning_rate": 2e-4, "grad_norm": 1.0, "epoch": 0.5}
+    assert log_line(step, 10) == "第 10 步：损失 1.250，学习率 0.0002"
+    seen = {"eval_loss": 0.5, "eval_judge": 0.31, "epoch": 2.0, "eval_runtime": 3.0}
+    assert log_line(seen, 20) == "第 2 轮之后：验证损失 0.500，验证题得分 0.310"
+    assert log_line({"train_runtime": 3.0}, 20) == ""

@@ -44,7 +44,7 @@ def test_engine_and_contract_hold_on_the_judges_version(
     files = [
         f"tests/test_{name}.py"
         for name in (
-            *("vllm_engine", "engine_arguments", "recovery"),
+            *("vllm_engine", "engine_arguments", "recovery", "repetition", "several_engines"),
             *("service", "startup", "faults", "warmup"),
         )
     ]

@@ -150,6 +150,7 @@ CHINESE = COMMON.map(str.strip).filter(lambda text: any("一" <= c <= "龥" for 
 @given(st.lists(st.tuples(CHINESE, CHINESE), min_size=1, max_size=4), st.sampled_from(FILES),
        st.sampled_from(["gbk", "gb18030", "gb2312"]))  # fmt: skip
 @example([("一", "一")], ".jsonl", "gbk")  # its bytes are UTF-8 as well
+@example([("么", "么")], ".json indented", "gbk")
 def test_gbk_is_told_from_utf8_or_refused(
     tmp_path: Path, pairs: list, file: str, encoding: str
 ) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,15 @@ from common.device_table import Device, device
 from common.facts import FACTS, PREDICT_LIMIT_S, measured
 from common.manifest import Manifest, write_manifest
 from common.model_shape import ShapeError
+from common.pairs import Pair, PairFile
 from common.roofline import floor_seconds
 from judging.testset import read_testset
 from preflight import budgets
+from preflight.book import committed_book
 from preflight.model import Model, ModelError, from_config, from_directory
+from preflight.repository import Checkout
 from preflight.workloads import recorded_workloads, workload_of
+from retrieval.build import IndexSettings, build_index
 from tests.hub_standin import HubStandin
 from tests.model_dirs import lfs_pointer, write_model
 from tests.shapes import QWEN3_4B
@@ -510,6 +515,51 @@ def test_more_answers_at_once_never_take_longer(tmp_path):
     assert times == sorted(times, reverse=True)
     # One at a time: every answer token reads all weights once, and no fewer.
     assert times[0] > sum(work.answer_tokens) * model.weight_bytes / target.bytes_per_s
+
+
+BOOK = "# 桥\n\n## 白鹭桥\n\n白鹭桥横跨清水河，全长 120 米，由石匠陈默在 1837 年主持修建。\n"
+
+
+def committed(tmp_path, **environment):
+    """A checkout whose index/ holds BOOK, a line of which has 40 characters and more."""
+    (tmp_path / "book.md").write_text(BOOK, encoding="utf-8")
+    build_index([tmp_path / "book.md"], tmp_path / "checkout" / "index", IndexSettings(20, 80))
+    return Checkout(tmp_path / "checkout", environment=environment)
+
+
+def test_passages_of_a_committed_index_are_counted_in_prompts_and_time(tmp_path):
+    book, (line,) = committed_book(committed(tmp_path))
+    assert line.state == "note" and "book.md" in line.why and "1 passages" in line.figure
+    testset = PairFile(Path("t.docx"), [Pair("白鹭桥有多长？", "120 米"), Pair("zzz", "yyy")])
+    work = book.added_to(workload_of(testset), testset)
+    assert 40 < work.passage_tokens[0] < 100 and work.passage_tokens[1] == 0
+    assert work.without_passages.prompt_tokens == workload_of(testset).prompt_tokens
+    bonus = book.added_to(recorded_workloads()[0], None)
+    assert len(set(bonus.passage_tokens)) == 1 and bonus.passage_tokens[0] > 40
+    model = from_config(config(tmp_path), "bf16")
+    longer = replace(bonus, prompt_tokens=[t + 900 for t in bonus.prompt_tokens],
+                     passage_tokens=[t + 900 for t in bonus.passage_tokens])  # fmt: skip
+    lines = [
+        next(iter(budgets.predict_lines(model, device("h100"), each, serial=False)))
+        for each in (bonus.without_passages, longer)
+    ]
+    assert "passages" not in lines[0].why
+    assert "prompt tokens a question are passages, " in lines[1].why
+    assert float(lines[1].figure.split()[0]) > float(lines[0].figure.split()[0])
+
+
+def test_an_index_that_the_service_would_not_start_with_fails(tmp_path):
+    checkout = committed(tmp_path)
+    (checkout.directory / "index" / "passages.jsonl").write_text("{}\n", encoding="utf-8")
+    book, (line,) = committed_book(checkout)
+    assert book is None and line.state == "fail" and "line 1" in line.why
+    missing = Checkout(tmp_path, environment={"RETRIEVAL_DIR": "/app/nowhere"})
+    assert committed_book(missing)[1][0].state == "fail"
+
+
+def test_without_an_index_nothing_is_said_of_one(tmp_path):
+    assert committed_book(Checkout(tmp_path)) == (None, [])
+    assert committed_book(committed(tmp_path, RETRIEVAL_PASSAGES="0")) == (None, [])
 
 
 def test_a_device_too_slow_for_predict(tmp_path):

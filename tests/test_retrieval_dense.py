@@ -1,5 +1,6 @@
 """Search by meaning: a real bi-encoder and a real cross-encoder, tiny and untrained."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,46 +13,18 @@ import numpy as np  # noqa: E402
 from data.cache import Cache  # noqa: E402
 from retrieval import build as build_module  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
+from retrieval.compare import compare  # noqa: E402
 from retrieval.dense import DenseIndex, Encoder  # noqa: E402
 from retrieval.search import IndexFileError, Retriever  # noqa: E402
 from tests.test_retrieval import BOOK  # noqa: E402
+from tests.tiny_bert import write_bert  # noqa: E402
 
 QUESTION = "白鹭桥有多长？"
 
 
-def write_bert(directory: Path, head: str) -> Path:
-    """A BERT of two layers over single characters, with random weights."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, PreTrainedTokenizerFast
-    from transformers import models as transformers_models
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "query", "passage"]
-    words += sorted(set(BOOK + QUESTION) - set(" \n"))
-    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    special = {
-        f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")
-    }
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(directory)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        num_labels=1,
-    )
-    torch.manual_seed(0)
-    getattr(transformers_models.bert, head)(config).save_pretrained(directory)
-    return directory
-
-
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bert(tmp_path_factory.mktemp("encoder") / "e5-tiny", "BertModel")
+    return write_bert(tmp_path_factory.mktemp("encoder") / "e5-tiny", "BertModel", BOOK + QUESTION)
 
 
 @pytest.fixture
@@ -75,7 +48,7 @@ def test_all_methods_search_and_a_changed_chapter_is_encoded_alone(
 ) -> None:
     index, cache = tmp_path / "index", Cache(tmp_path / "cache")
     build_index([book], index, IndexSettings(20, 80), cache, encoder)
-    reranker = write_bert(tmp_path / "cross", "BertForSequenceClassification")
+    reranker = write_bert(tmp_path / "cross", "BertForSequenceClassification", BOOK + QUESTION)
     retriever = Retriever.load(index, encoder, reranker)
     assert retriever.method == "reranked"
     for method in ("bm25", "dense", "fused", "reranked"):
@@ -103,3 +76,19 @@ def test_what_the_retriever_has_no_model_for_is_told(book: Path, tmp_path: Path)
         Retriever.load(tmp_path / "index").search([QUESTION], 1, "dense")
     with pytest.raises(IndexFileError, match="damaged"):
         Retriever.load(tmp_path / "index", tmp_path)  # the index has no vectors
+
+
+def test_one_table_compares_sizes_and_models(book: Path, encoder: Path, tmp_path: Path) -> None:
+    testset = tmp_path / "asked.jsonl"
+    rows = [{"question": QUESTION, "answer": "120 米", "evidence": "白鹭桥长 120 米"}]
+    testset.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    cross = write_bert(tmp_path / "cross", "BertForSequenceClassification", BOOK + QUESTION)
+    found = list(compare([book], testset, [60, 120], [encoder], [cross]))
+    methods = ["bm25", "reranked", "dense", "fused", "reranked"]
+    assert [row.method for row in found] == methods * 2
+    assert found[0].passages > found[5].passages
+    assert found[3].memory > found[2].memory > found[0].memory
+    assert found[4].memory > found[3].memory and "cross" in found[4].models
+    for row in found:
+        missed = row.outcome.places[0] is None or row.outcome.places[0] > 3
+        assert sum(row.reasons.values()) == missed

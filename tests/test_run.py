@@ -115,3 +115,22 @@ def test_a_port_in_use_is_named_and_not_moved(tiny_model: Path) -> None:
     assert done.returncode == 1
     assert f"Port {port} cannot be used" in done.stderr
     assert f"pid {os.getpid()}" in done.stderr
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("asked_without", [False, True])
+def test_a_model_of_ones_own_answers_the_samples_with_their_book_at_hand(
+    tiny_model: Path, asked_without: bool
+) -> None:
+    off = {"RETRIEVAL_PASSAGES": "0"} if asked_without else {}
+    variables = {**os.environ, "PORT": str(free_port()), "MODEL_DIR": str(tiny_model), **off}
+    done = subprocess.run(
+        ["bash", "run.sh"],
+        cwd=ROOT,
+        env={**variables, "MAX_TOKENS": "16"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = "with the book at hand: book.md, at most 2 passages a question" in done.stdout
+    assert said is not asked_without

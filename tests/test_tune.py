@@ -8,11 +8,18 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from common.pairs import Pair, PairFile
+from judging.judge import Result, score
+from judging.protocol import Replies
 from serving.settings import SettingsError, load_settings
 from tests.conftest import ROOT, TINY_PAIRS
 from tune import settings_file
+from tune.__main__ import main
 from tune.dev import DevError, default_dev, read_dev
+from tune.length import Cap, best_length
 from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.search import Search
 from tune.space import UNSET, Facts, space_of
@@ -180,6 +187,20 @@ def test_the_space_fits_device_model_and_questions() -> None:
     assert "QUANTIZATION" not in metax
     assert "async_scheduling" in metax["ENGINE_ARGS"][1] and len(gpu["ENGINE_ARGS"]) == 2
     assert space_of(Facts({}, 9, [], quantized=False)) == {}
+    capped = space_of(Facts(engine("cpu"), 9, [10], quantized=False, cap=96))
+    assert capped["MAX_TOKENS"][:2] == [UNSET, "96"]  # what its answers say is tried first
+    assert gpu["ENGINES_PER_GPU"] == [UNSET, "1", "2", "3"] and "ENGINES_PER_GPU" not in cpu
+
+
+def test_passages_are_searched_only_where_a_book_is_at_hand() -> None:
+    def passages(count: int, fixed: tuple[str, ...] = ()) -> list[str] | None:
+        facts = Facts(engine("cpu"), 100, [], quantized=False, passages=count)
+        return space_of(facts, fixed).get("RETRIEVAL_PASSAGES")
+
+    assert passages(0) is None
+    assert passages(2) == ["", "0", "1", "3", "5"]  # unset: the 2 of the defaults
+    assert passages(3) == ["", "0", "1", "2", "5"]
+    assert passages(2, ("RETRIEVAL_PASSAGES",)) is None
 
 
 @pytest.mark.parametrize("name", ["basic", "bonus"])
@@ -214,6 +235,44 @@ def test_a_service_that_does_not_start_is_a_failed_trial_with_a_reason(tmp_path:
     measure = measure_with(tmp_path, read_dev(tmp_path / "dev.jsonl"), None, tmp_path / "out")
     with pytest.raises(TrialFailedError, match="MAX_TOKENS"):
         measure({"MAX_TOKENS": "many"}, "trial_001")
+
+
+def judged(path: Path, answers: list[str], references: list[str]) -> Result:
+    pairs = [Pair(f"问题{i}？", reference) for i, reference in enumerate(references)]
+    replies = Replies("batch", answers, [None] * len(pairs), 4.0, 0, None)
+    return Result(PairFile(path, pairs), pairs, replies, score(pairs, answers))
+
+
+def test_the_cap_of_the_best_score_is_chosen_by_the_answers(untrained_model: Path) -> None:
+    good = "use CUDA to launch a kernel of many threads in blocks and grids"
+    rambling = [good + " and then some more words about nothing" * 30, good]
+    cap = best_length(judged(Path("dev.jsonl"), rambling, [good, good]), untrained_model)
+    assert cap and cap.cut == 1 and cap.change > 0.1 and cap.kept < 0.5
+    assert f"MAX_TOKENS={cap.tokens}" in cap.told()
+    for answers in ([good, good], ["", ""]):  # nothing to gain; nothing said
+        assert best_length(judged(Path("dev.jsonl"), answers, [good] * 2), untrained_model) is None
+
+
+def test_only_the_length_is_chosen_and_the_rest_of_the_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev, written = tmp_path / "dev.jsonl", tmp_path / "serve.env"
+    dev.write_text(json.dumps({"question": "甲？", "answer": "乙"}) + "\n", "utf-8")
+    (tmp_path / "config.json").write_text("{}")
+    settings_file.write(written, {"MAX_NUM_SEQS": "64", "MAX_TOKENS": "300"}, ["before"])
+    caps = iter([Cap(96, 0.6, 0.1, 0.02, 3, 0.4), None])
+    monkeypatch.setattr(
+        "tune.__main__.measure_with",
+        lambda *_: lambda settings, name: Outcome(0.5, 9.0, 1.0, 2.0, {}, next(caps)),
+    )
+    monkeypatch.setattr("tune.__main__.stop_on_signals", lambda: None)
+    told = typer.Typer()
+    told.command()(main)
+    options = ["--dev", str(dev), "--model", str(tmp_path), "--out", str(tmp_path / "out")]
+    for cap in ({"MAX_TOKENS": "96"}, {}):
+        done = CliRunner().invoke(told, [*options, "--only-length", "--write", str(written)])
+        assert done.exit_code == 0, done.output
+        assert settings_file.read(written) == {"MAX_NUM_SEQS": "64", **cap}
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 from bench.measured_engine import MeasuredEngine
 from serving.engine.base import Answer, Batch, EngineError, generate, wait
 from serving.engine.detokenize import answer_text
+from serving.engine.repetition import token_kinds
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
 
@@ -18,7 +19,9 @@ PROMPT = list(range(300, 340))
 @pytest.fixture(scope="module")
 def engine(untrained_model: Path):
     pytest.importorskip("vllm")
-    it = MeasuredEngine(Settings(model_dir=untrained_model, max_model_len=1024))
+    # Noise runs in loops, which most of these tests need.
+    endless = Settings(model_dir=untrained_model, max_model_len=1024, end_repetition=False)
+    it = MeasuredEngine(endless)
     it.start()
     yield it
     it.stop()
@@ -221,6 +224,30 @@ def test_any_budget_is_kept_with_more_than_fits(engine: VllmEngine, budget: floa
 
 
 @pytest.mark.vllm
+def test_answers_in_a_loop_end_and_the_others_are_as_before(
+    engine: VllmEngine, monkeypatch: Any
+) -> None:
+    whole = generate(engine, prompts(24), [700] * 24, in_seconds(120))
+    kinds = token_kinds(engine._llm.get_tokenizer())
+    monkeypatch.setattr(engine._scheduler, "_kinds", kinds)
+    ended = generate(engine, prompts(24), [700] * 24, in_seconds(120))
+    looped = [answer for answer in ended if answer.finish_reason == "repeat"]
+    assert len(looped) > 5, "nothing to see: noise ran in no loop"
+    assert max(answer.tokens for answer in looped) < 700
+    for before, after in zip(whole, ended, strict=True):
+        assert before.text.startswith(after.text)
+        assert after == before or after.finish_reason == "repeat"
+    # Cut at its deadline in the middle of a loop, an answer is trimmed, too.
+    cut = generate(engine, prompts(4), [700] * 4, in_seconds(0.6))
+    assert {a.finish_reason for a in cut} <= {"repeat", "deadline", "stop"}
+    # Lengths that are asked for are kept whatever the answer says.
+    exact = Batch(prompts(4), [500] * 4, in_seconds(60), ignore_eos=True)
+    engine.submit(exact)
+    assert wait(exact)
+    assert [(a.tokens, a.finish_reason) for a in exact.answers()] == [(500, "length")] * 4
+
+
+@pytest.mark.vllm
 def test_a_cancelled_call_leaves_the_engine(engine: VllmEngine) -> None:
     nobody = Batch(prompts(600), [900] * 600, in_seconds(120))
     engine.submit(nobody)
@@ -264,7 +291,8 @@ def test_a_dead_engine_fails_its_batches_instead_of_hanging(
 @pytest.mark.parametrize("refill", [1, 4])
 def test_when_time_is_short_everyone_gets_a_share(untrained_model: Path, refill: int) -> None:
     pytest.importorskip("vllm")
-    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, max_num_seqs=4))
+    few = {"max_num_seqs": 4, "end_repetition": False}
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, **few))
     it.start()
     if refill > 1:  # as with graphs
         it._scheduler.refill, it._scheduler._ahead = refill, 0

@@ -5,9 +5,11 @@ python -m train lora RECIPE.yaml [key=value …] --resume  training alone (merge
 python -m train upload DIR OWNER/NAME                    to ModelScope (or --hub hf)
 python -m train compare BASE TUNED --testset T.docx      did it help?
 python -m train plan CONFIG --device-gb 24               memory and time before anything runs
+python -m train retriever RECIPE.yaml, train reranker …  the models that find passages of the book
 """
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +24,11 @@ from common.language import either
 from common.manifest import ManifestError, read_manifest
 from common.model_shape import ShapeError
 from common.pairs import PairsError
+from retrieval.search import IndexFileError
 from train.base import ModelError, fetch_base
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe, RecipeError, load_recipe
+from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
 from train.run_report import NAME as RUN_REPORT
 from train.verdict import EXIT_WORSE, Verdict, read_verdict, sentences
 from train.verdict import NAME as VERDICT_NAME
@@ -32,8 +36,6 @@ from train.verdict import NAME as VERDICT_NAME
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
 console = Console()
 DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
-RecipePath = Annotated[Path, typer.Argument(help="a YAML of train/recipes, or your own")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
 
 
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
@@ -53,7 +55,15 @@ def _told(hint: str = "") -> Iterator[None]:
     """Errors that the user can mend become one message and exit code 1; Ctrl-C gives 130."""
     try:
         yield
-    except (RecipeError, PairsError, DataError, ModelError, ShapeError, ManifestError) as error:
+    except (
+        RecipeError,
+        PairsError,
+        DataError,
+        ModelError,
+        ShapeError,
+        ManifestError,
+        IndexFileError,
+    ) as error:
         told = either(f"错误：{error}", f"error: {error}")
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
@@ -105,7 +115,12 @@ def lora(
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
     with _told(_resume_hint()):
-        _lora(load_recipe(recipe, overrides or []), resume)
+        settings = load_recipe(recipe, overrides or [])
+        _lora(settings, resume)
+        if settings.finetuning_type == "lora":
+            _say_next("train merge", recipe, overrides)
+        else:
+            _show_score(settings.output_dir / "merged")
 
 
 @app.command()
@@ -120,9 +135,10 @@ def merge(
     """Add adapters to the base's weights."""
     with _told():
         settings = load_recipe(recipe, overrides or [])
-        if by_verdict and _base_is_as_good(settings):
-            return
-        _merge(settings, adapter)
+        merged = settings.output_dir / "merged"
+        if not (by_verdict and _base_is_as_good(settings)):
+            _merge(settings, adapter)
+        _show_score(merged)
 
 
 @app.command()
@@ -130,13 +146,21 @@ def quantize(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Export the merged model in the recipe's formats."""
     with _told():
         _quantize(load_recipe(recipe, overrides or []))
+        _say_next("train check", recipe, overrides)
 
 
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Serve each export in vLLM and compare it with the merged model on the dev questions."""
     with _told():
-        _check(load_recipe(recipe, overrides or []))
+        settings = load_recipe(recipe, overrides or [])
+        _check(settings)
+        testset = either("测试集.docx", "TESTSET.docx")
+        directory = settings.output_dir / _best_export(settings)
+        _say(
+            either("接下来，提交前检查：", "next, before the push: ")
+            + f"bash run.sh preflight --model-dir {directory} {testset}"
+        )
 
 
 @app.command()
@@ -269,6 +293,30 @@ def plan(
         print_plan(model, device_gb, tokens, lora_rank, console)
 
 
+@app.command()
+def retriever(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    sweep: Sweep = None,
+    testset: Testset = None,
+) -> None:
+    """Train a bi-encoder to find the book's passages; says whether it beats its base."""
+    with _told():
+        train_finder("retriever", recipe, overrides or [], sweep or [], testset)
+
+
+@app.command()
+def reranker(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    sweep: Sweep = None,
+    testset: Testset = None,
+) -> None:
+    """Train a cross-encoder to order what BM25 finds; says whether its order is better."""
+    with _told():
+        train_finder("reranker", recipe, overrides or [], sweep or [], testset)
+
+
 def _lora(recipe: Recipe, resume: bool) -> Verdict | None:
     """Train; what the run brought, where dev questions were asked."""
     from train.finetune import finetune
@@ -382,11 +430,23 @@ def _check(recipe: Recipe) -> None:
 
 def _show_next(recipe: Recipe) -> None:
     """The command that follows; of the exports the one that the judge's vLLM reads."""
+    _show_score(recipe.output_dir / _best_export(recipe))
+
+
+def _best_export(recipe: Recipe) -> str:
     formats = recipe.export_formats
-    chosen = "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
+    return "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
+
+
+def _show_score(directory: Path) -> None:
     testset = either("测试集.docx", "TESTSET.docx")
-    command = f"MODEL_DIR={recipe.output_dir / chosen} bash run.sh {testset}"
+    command = f"MODEL_DIR={directory} bash run.sh {testset}"
     _say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
+
+
+def _say_next(step: str, recipe: Path, overrides: list[str] | None) -> None:
+    command = shlex.join(["bash", "run.sh", *step.split(), str(recipe), *(overrides or [])])
+    _say(f"{either('接下来：', 'next: ')}{command}")
 
 
 def _say(text: str, style: str = "") -> None:

@@ -56,19 +56,24 @@ def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
                 )
             )
         return path
-    if path.exists() or recipe.model_name_or_path.count("/") != 1:
+    return check_base(from_hub(recipe.model_name_or_path, recipe.hub))
+
+
+def from_hub(name: str, hub: str) -> Path:
+    """The directory of a model fetched from "modelscope" or "hf". Raises ModelError: no hub id."""
+    if Path(name).exists() or name.count("/") != 1:
         raise ModelError(
             either(
-                f"model_name_or_path={path}：那里没有 config.json，也不像模型名（用户名/模型名）",
-                f"model_name_or_path={path}: no config.json there, and it is no hub id "
+                f"model_name_or_path={name}：那里没有 config.json，也不像模型名（用户名/模型名）",
+                f"model_name_or_path={name}: no config.json there, and it is no hub id "
                 "(owner/name)",
             )
         )
-    if recipe.hub == "hf":
+    if hub == "hf":
         from huggingface_hub import snapshot_download
     else:
         from modelscope import snapshot_download
-    return check_base(Path(snapshot_download(recipe.model_name_or_path)))
+    return Path(snapshot_download(name))
 
 
 def check_base(base: Path) -> Path:

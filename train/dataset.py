@@ -57,7 +57,8 @@ def load_rows(recipe: Recipe) -> Rows:
         calibration = [p.asked_as(p.question) for p in pairs(recipe.calibration_file)]
     else:
         calibration = None
-    overlap = {(p.history, p.question) for p in train} & {(p.history, p.question) for p in dev}
+    asked = [{(p.history, p.alone.question) for p in rows} for rows in (train, dev)]
+    overlap = asked[0] & asked[1]
     if overlap:
         count, first = len(overlap), min(overlap)[1]
         raise DataError(

@@ -6,7 +6,7 @@ all errors at once, each with its field.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from common.language import either
 from common.prompting import system_prompt_for
 
+AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
@@ -202,8 +203,12 @@ class Recipe(BaseModel):
         return self
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), model: type[AnyRecipe] = Recipe
+) -> AnyRecipe:
     """The checked recipe of a YAML file with `key=value` overrides (values are YAML too).
+
+    model: what it is a recipe of.
 
     Raises RecipeError with one line per problem.
     """
@@ -241,9 +246,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             )
     try:
         # In YAML 1.1, 2e-4 is text; pydantic reads it as the number that a field asks for.
-        recipe = Recipe.model_validate(fields)
+        recipe = model.model_validate(fields)
     except ValidationError as error:
-        raise RecipeError(_explained(path, problems, error)) from error
+        raise RecipeError(_explained(path, problems, error, model)) from error
     if problems:
         raise RecipeError(_unusable(path, problems))
     return recipe
@@ -254,12 +259,14 @@ def _unusable(path: Path, problems: Sequence[str]) -> str:
     return "\n".join([head, *problems])
 
 
-def _explained(path: Path, problems: list[str], error: ValidationError) -> str:
+def _explained(
+    path: Path, problems: list[str], error: ValidationError, model: type[BaseModel]
+) -> str:
     lines = list(problems)
     for item in error.errors():
         field = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            like = _nearest(field)
+            like = _nearest(field, model)
             lines.append(either(f"  {field}：没有这个键{like}", f"  {field}: no such key{like}"))
         elif item["type"] == "missing":
             lines.append(either(f"  {field}：缺少", f"  {field}: missing"))
@@ -301,10 +308,10 @@ def _in_chinese(item: Any) -> str:
     return text.format(**limits) if text else str(item["msg"])
 
 
-def _nearest(field: str) -> str:
+def _nearest(field: str, model: type[BaseModel]) -> str:
     from difflib import get_close_matches
 
-    found = get_close_matches(field, Recipe.model_fields, 1)
+    found = get_close_matches(field, model.model_fields, 1)
     if not found:
         return ""
     return either(f"；是不是 {found[0]}？", f"; did you mean {found[0]}?")

@@ -2,6 +2,7 @@
 # Makes .venv-train, the environment of `python -m train`. A second run skips what is done.
 #
 #   bash train/setup.sh
+#   bash train/setup.sh retrieval   also what `train retriever` and `train reranker` need
 #
 # Variables: PYTHON (3.11 or 3.12), TORCH_INDEX_URL (where pip finds torch's CPU build),
 # VENV (default .venv-train).
@@ -19,7 +20,19 @@ say() { [ "${KIT_LANGUAGE:-zh}" != en ] || shift; printf '\033[1m==> %s\033[0m\n
   exit 2
 }
 stamp="$("$python" -V) $(sha256sum <requirements/train.txt | cut -c1-16)"
+
+# One list of pins for both environments: requirements/retrieval.txt.
+install_retrieval() {
+  local wanted
+  wanted=$(sha256sum <requirements/retrieval.txt | cut -c1-16)
+  if [ "$(cat "$VENV/stamp-retrieval" 2>/dev/null)" = "$wanted" ]; then return; fi
+  say "训练环境：sentence-transformers 和 FAISS" "training environment: sentence-transformers and FAISS"
+  "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r requirements/retrieval.txt
+  echo "$wanted" >"$VENV/stamp-retrieval"
+}
+
 if [ "$(cat "$VENV/stamp" 2>/dev/null)" = "$stamp" ]; then
+  if [ "${1:-}" = retrieval ]; then install_retrieval; fi
   say "训练环境：$VENV 已就绪" "training environment: $VENV is ready"
   exit 0
 fi
@@ -46,4 +59,5 @@ if $gpu; then
 fi
 "$VENV/bin/python" -c 'import torch, trl, peft, llmcompressor; print("torch", torch.__version__, "GPU" if torch.cuda.is_available() else "CPU")'
 echo "$stamp" >"$VENV/stamp"
+if [ "${1:-}" = retrieval ]; then install_retrieval; fi
 say "就绪：$VENV/bin/python -m train run train/recipes/demo.yaml" "ready: $VENV/bin/python -m train run train/recipes/demo.yaml"

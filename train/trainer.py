@@ -12,6 +12,7 @@ from common.pairs import Pair
 from train.asking import as_served, spread
 from train.base import ModelError, load_model
 from train.generate import greedy_answers
+from train.progress import tell_in_words
 from train.recipe import Recipe
 from train.samples import read_sample, write_sample
 
@@ -62,6 +63,7 @@ def make_trainer(
         peft_config=peft_config,
         callbacks=callbacks,
     )
+    tell_in_words(trainer)
     if trainer.args.bf16:
         _leave_casts_to_autocast(trainer.model)
     if recipe.torch_compile:

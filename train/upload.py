@@ -94,8 +94,10 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
             )
         ) from error
     told = either(
-        f"魔搭上的 {repo} 已有 {directory}；用 MODEL_ID={repo} 取回",
-        f"{repo} on ModelScope holds {directory}; fetch it with MODEL_ID={repo}",
+        f"魔搭上的 {repo} 已有 {directory}。接下来：把 MODEL_ID={repo} 写进 Dockerfile 并提交，"
+        "再运行 bash run.sh preflight",
+        f"{repo} on ModelScope holds {directory}. Next: write MODEL_ID={repo} into the Dockerfile, "
+        "commit, and run bash run.sh preflight",
     )
     return told + _visibility(existed, public)
 

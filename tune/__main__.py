@@ -1,6 +1,7 @@
 """Find the serving settings that are fastest on this machine at the same score.
 
     bash run.sh tune --dev out/book/dev.jsonl --minutes 30
+    bash run.sh tune --dev out/book/dev.jsonl --only-length      one trial: MAX_TOKENS alone
     MODEL_DIR=/path/to/model bash run.sh tune --dev out/book/dev.jsonl --testset mine.docx
 
 Each trial starts the real service and judges it over HTTP on the dev split. Settings that are set
@@ -25,11 +26,11 @@ from rich.table import Table
 from common.language import either
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
-from serving.settings import SETTINGS_FILE, Settings, SettingsError
+from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
 from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
 from tune.pareto import TrialResult, pareto_front, plot, select
-from tune.trial import Outcome, TrialFailedError, is_quantized, measure_with
+from tune.trial import Measure, Outcome, TrialFailedError, is_quantized, measure_with
 
 console = Console(width=None if Console().is_terminal else 140)
 
@@ -53,6 +54,9 @@ def main(
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N dev questions")] = None,
     may_lose: Annotated[float, typer.Option(min=0, help="score that may be lost for speed")] = 0.0,
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/tune"),
+    only_length: Annotated[
+        bool, typer.Option("--only-length", help="one trial, and MAX_TOKENS by its answers")
+    ] = False,
     write: Annotated[
         Path | None,
         typer.Option(help="second copy of the settings (default: serve.env; demo model: none)"),
@@ -66,19 +70,31 @@ def main(
         quantized = is_quantized(model)
         tokens = token_counts(questions, model)
         out.mkdir(parents=True, exist_ok=True)
+        asked = questions.pairs[:limit]
+        name = f"{model.name}-{_fingerprint(model, asked)}"
     except (DevError, PairsError, OSError, ValueError) as error:
         _stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
-    asked = questions.pairs[:limit]
     fixed = {name: os.environ[name] for name in space.NAMES if name in os.environ}
-    name = f"{model.name}-{_fingerprint(model, asked)}"
     measure = measure_with(model, questions, limit, out)
+    shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
+    if only_length:
+        _only_length(measure, len(asked), questions.path, out / "serve.env", shipped)
+        return
     search = Search(out.resolve() / "study.db", name, measure, may_lose)
 
     def make_space(outcome: Outcome) -> space.Space:
         return space.space_of(
-            space.Facts(outcome.engine, len(asked), tokens, quantized), list(fixed)
+            space.Facts(
+                outcome.engine,
+                len(asked),
+                tokens,
+                quantized,
+                outcome.passages,
+                outcome.cap and outcome.cap.tokens,
+            ),
+            list(fixed),
         )
 
     ended, confirmed, exit_code = "", False, 0
@@ -134,7 +150,6 @@ def main(
                                 "questions": len(asked), "fixed": fixed, "ended": ended,
                                 "confirmed": confirmed})  # fmt: skip
     (out / "tune.json").write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     notes = [
         f"{model.name}: score {best.score:.4f} (defaults {rows[0].score:.4f}), speed "
         f"{best.speed:,.0f} characters/s (defaults {rows[0].speed:,.0f}), on the dev split, here",
@@ -154,9 +169,51 @@ def main(
         )
 
 
+def _only_length(
+    measure: Measure, count: int, dev: Path, result: Path, shipped: Path | None
+) -> None:
+    """Ask the dev split once, choose MAX_TOKENS by its answers, keep what else the file says."""
+    try:
+        outcome = measure({}, "length")
+    except TrialFailedError as error:
+        _stop(
+            either(
+                f"服务跑不起来，没有回答可供选择：{error}",
+                f"the service does not run, so there are no answers to choose by: {error}",
+            ),
+            1,
+        )
+    except SignalReceived as received:
+        raise typer.Exit(received.exit_code) from None
+    console.print(
+        either(
+            f"{dev} 的 {count} 题，不设上限：得分 {outcome.score:.4f}",
+            f"{count} questions of {dev}, uncapped: score {outcome.score:.4f}",
+        )
+    )
+    kept = settings_file.read(shipped) if shipped else {}
+    if outcome.cap is None:
+        console.print(
+            either(
+                "没有哪个上限比不设更高：MAX_TOKENS 不变",
+                "no cap scores higher than none: MAX_TOKENS stays as it is",
+            )
+        )
+        kept.pop("MAX_TOKENS", None)
+        told = f"no MAX_TOKENS: no cap scored higher on {dev.name}"
+    else:
+        console.print(outcome.cap.told(), highlight=False)
+        kept["MAX_TOKENS"] = str(outcome.cap.tokens)
+        told = f"{outcome.cap.told()} ({dev.name})"
+    _write(kept, [told], result, shipped)
+
+
 def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
-    """Hash of what trials must share to be comparable: weights, questions, other settings."""
-    weights = [(file.name, file.stat()) for file in sorted(model.glob("*.safetensors"))]
+    """Hash of what trials must share to be comparable: weights, the book's index, questions,
+    other settings."""
+    index = load_settings().retrieval_dir
+    files = [*sorted(model.glob("*.safetensors")), *(index.glob("passages.jsonl") if index else ())]
+    weights = [(file.name, file.stat()) for file in files]
     names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
     parts = (
         (model / "config.json").read_text(encoding="utf-8"),

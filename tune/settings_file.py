@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 from serving.settings import SettingsError, load_settings
 
 MARK = "# Written by `bash run.sh tune`"
@@ -29,6 +31,13 @@ def write(path: Path, settings: dict[str, str], notes: list[str]) -> None:
         fresh.unlink()
         raise
     fresh.replace(path)
+
+
+def read(path: Path) -> dict[str, str]:
+    """The settings of a file that `write` wrote; none without one."""
+    if not path.is_file() or not may_replace(path):
+        return {}
+    return {name: value or "" for name, value in dotenv_values(path).items()}
 
 
 def may_replace(path: Path) -> bool:

@@ -19,20 +19,27 @@ NAMES = (
     "ENABLE_PREFIX_CACHING",
     "QUANTIZATION",
     "ENGINE_IN_PROCESS",
+    "RETRIEVAL_PASSAGES",
+    "ENGINES_PER_GPU",
 )
+PASSAGES = ("0", "1", "2", "3", "5")
 Space = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the space depends on. engine: of GET /info of a service with default settings;
-    answer_tokens: token counts of the dev split's references; quantized: whether the weights are.
+    answer_tokens: token counts of the dev split's references; quantized: whether the weights are;
+    passages: of the book that this service puts before a question, 0 where it has no index;
+    cap: the one of the best score, reckoned from the default settings' answers.
     """
 
     engine: dict[str, Any]
     questions: int
     answer_tokens: Sequence[int]
     quantized: bool
+    passages: int = 0
+    cap: int | None = None
 
     @property
     def kind(self) -> str:
@@ -53,13 +60,17 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         ),
         "ENGINE_ARGS": _engine_args(facts.kind, slots, facts.questions) if graphs else [],
         "GPU_MEMORY_UTILIZATION": ["0.8", "0.95"] if facts.kind in GPUS else [],
-        "MAX_TOKENS": _token_limits(facts.answer_tokens),
+        "MAX_TOKENS": _token_limits(facts.answer_tokens, facts.cap),
         "ENABLE_PREFIX_CACHING": ["false"] if facts.kind else [],
         # MetaX and CPUs have no FP8, and quantized weights cannot be quantized again.
         "QUANTIZATION": ["fp8"] if facts.kind in ("cuda", "wsl") and not facts.quantized else [],
         "ENGINE_IN_PROCESS": [str(not facts.engine.get("in_process", True)).lower()]
         if facts.kind
         else [],
+        # Each makes every prompt longer, and answers better as far as the model reads it.
+        "RETRIEVAL_PASSAGES": [n for n in PASSAGES if facts.passages and n != str(facts.passages)],
+        # Against each other: what `auto` takes depends on the device.
+        "ENGINES_PER_GPU": ["1", "2", "3"] if facts.kind in GPUS else [],
     }
     return {
         name: [UNSET, *values] for name, values in choices.items() if values and name not in fixed
@@ -112,9 +123,10 @@ def _graphs(kind: str, slots: int, questions: int) -> list[int]:
     )
 
 
-def _token_limits(tokens: Sequence[int]) -> list[str]:
+def _token_limits(tokens: Sequence[int], cap: int | None) -> list[str]:
+    first = [str(cap)] if cap else []
     if not tokens:
-        return []
+        return first
     ordered = sorted(tokens)
 
     def at(share: float) -> int:
@@ -122,4 +134,4 @@ def _token_limits(tokens: Sequence[int]) -> list[str]:
 
     # The first leaves room above the longest reference, so that it cuts no good answer.
     wanted = [1.25 * ordered[-1], ordered[-1], at(0.99), at(0.95)]
-    return list(dict.fromkeys(str(16 * math.ceil(value / 16)) for value in wanted))
+    return list(dict.fromkeys([*first, *(str(16 * math.ceil(value / 16)) for value in wanted)]))

@@ -19,6 +19,7 @@ from common.service_process import ServiceError, ServiceProcess, running
 from judging.judge import Conditions, judge
 from judging.protocol import ServiceNotReadyError
 from judging.scoring import speed
+from tune.length import Cap, best_length
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,13 +31,16 @@ class TrialFailedError(RuntimeError):
 @dataclass(frozen=True)
 class Outcome:
     """Accuracy and speed (characters a second) as the judge counts them, the seconds of its call
-    and of the start until ready, and the `engine` part of GET /info."""
+    and of the start until ready, of GET /info its `engine` part and the passages a question (0
+    without an index), and the best cap on the answers' length (of the defaults only)."""
 
     score: float
     speed: float
     seconds: float
     start_seconds: float
     engine: dict[str, Any] = field(default_factory=dict)
+    passages: int = 0
+    cap: Cap | None = None
 
 
 # Measures settings; the second argument names the log. Raises TrialFailedError.
@@ -72,6 +76,8 @@ def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Me
             seconds,
             service.ready_seconds or 0.0,
             engine,
+            int((info.get("retrieval") or {}).get("passages_a_question", 0)),
+            None if settings else best_length(result, model),
         )
 
     return measure

@@ -11,6 +11,7 @@ import posixpath
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from lxml import etree
 from common.archives import OLD_OFFICE, check_archive
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
-from common.word.xml import PLACE, SPACES, child, name, remove
+from common.word.xml import (
+    PLACE,
+    SPACES,
+    all_of,
+    child,
+    name,
+    paragraph_number,
+    remove,
+    replace,
+)
 
 _MAIN_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
 _OTHER_TYPES = re.compile(
@@ -42,12 +52,15 @@ def open_docx(path: Path) -> WordDocument:
     return _guarded(path, lambda parts: parts.document())
 
 
-def plain_docx(path: Path) -> bytes:
+def plain_docx(
+    path: Path, formula: Callable[[Any], tuple[str, bool]]
+) -> tuple[bytes, dict[str, list[int]]]:
     """The file again, its text as Word shows it and nothing that a converter could miss.
 
-    Raises DocxError.
+    formula: gives an m:oMath element's text, and whether all of it is in the text. Also returned:
+    what could not be read, by the numbers of its paragraphs. Raises DocxError.
     """
-    return _guarded(path, lambda parts: parts.repacked())
+    return _guarded(path, lambda parts: parts.repacked(formula))
 
 
 def _guarded(path: Path, work: Any) -> Any:
@@ -86,8 +99,12 @@ class _Parts:
         clean(document)
         return document
 
-    def repacked(self) -> bytes:
+    def repacked(
+        self, formula: Callable[[Any], tuple[str, bool]]
+    ) -> tuple[bytes, dict[str, list[int]]]:
         document = self.document()
+        document.unread.pop("formula", None)
+        _write_formulas(document, formula)
         self._drop_broken_links(document.body)
         etree.strip_attributes(document.body, PLACE)
         new = {
@@ -103,7 +120,7 @@ class _Parts:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
             for each in dict.fromkeys(self.archive.namelist()):
                 target.writestr(each, new[each] if each in new else self.archive.read(each))
-        return out.getvalue()
+        return out.getvalue(), document.unread
 
     def _main(self) -> str:
         """The part that holds the text, as the package says, else under its usual name."""
@@ -160,3 +177,30 @@ class _Parts:
                     remove(element)
                     break
                 del element.attrib[key]
+
+
+def _write_formulas(document: WordDocument, formula: Callable[[Any], tuple[str, bool]]) -> None:
+    """Put each formula's text where it stands, and note those of which some is missing."""
+    space = document.body.tag.removesuffix("body")
+    number = 0
+    formulas = []
+    for element in document.body.iter():
+        if name(element) == "w:p":
+            number = paragraph_number(element)
+        elif name(element) == "m:oMath":
+            formulas.append((element, number))
+    for element, place in formulas:
+        text, whole = formula(element)
+        if not whole:
+            document.note("formula", place)
+        run = etree.Element(f"{space}r")
+        written = etree.SubElement(run, f"{space}t")
+        written.text = f"${text}$" if whole and text else text
+        replace(element, [run])
+    for paragraph in all_of(document.body, "m:oMathPara"):
+        runs = [each for each in paragraph if name(each) == "w:r"]
+        if name(paragraph.getparent()) != "w:p":
+            holder = etree.Element(f"{space}p")
+            holder.extend(runs)
+            runs = [holder]
+        replace(paragraph, runs)

@@ -17,6 +17,7 @@ from data.context import BuildContext
 from data.filters import FILTERS
 from data.labels import label
 from data.making import cache_key
+from data.needs import require_packages
 from data.options import settings_from
 from data.reading import read_chunks
 from data.row_counts import explained
@@ -48,9 +49,10 @@ def build(
     **options: Any,
 ) -> None:
     """Turn books into train, dev and calibration data with a report."""
-    from data.pipeline import build as run  # numpy: not for --help
-
     with reported_errors():
+        require_packages()
+        from data.pipeline import build as run  # numpy: not for --help
+
         entry = SOURCES[source.value]
         told = settings_from(entry.settings, options)
         for message in unused_options(_given(context), source.value, told):
@@ -171,6 +173,9 @@ def _print_result(result: Any) -> None:
     if not result.changed:
         _say(either("与上次相比没有变化", "nothing changed since the last build"))
     _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
+    recipe = either("配方.yaml", "RECIPE.yaml")
+    command = f"bash run.sh train run train/recipes/{recipe} dataset_dir={result.out}"
+    _say(f"{either('接下来，微调：', 'next, fine-tune on it: ')}{command}")
 
 
 def _profiles(told: dict[str, Any]) -> Table:

@@ -12,15 +12,18 @@ from concurrent.futures import TimeoutError as FutureTimeoutError  # the builtin
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-FinishReason = Literal["stop", "length", "deadline", "error", "cancelled"]
+FinishReason = Literal["stop", "length", "repeat", "deadline", "error", "cancelled"]
+# The reasons of answers that are whole: no later attempt would be longer.
+WHOLE = ("stop", "length", "repeat")
 
 
 @dataclass(frozen=True)
 class Answer:
     """One answer: its text, its length in tokens and why it ended.
 
-    `deadline` marks a text cut off at the deadline, `error` a prompt that the engine rejected or
-    fails on, `cancelled` a text whose caller is gone.
+    `repeat` marks a text that had come to run in a loop and was cut to one turn of it
+    (repetition.py), `deadline` a text cut off at the deadline, `error` a prompt that the engine
+    rejected or fails on, `cancelled` a text whose caller is gone.
     """
 
     text: str
@@ -78,7 +81,7 @@ class Batch:
             if self._answers[index] is None:
                 self._missing -= 1
             partial = self._partial.pop(index, None)
-            if partial is not None and answer.finish_reason not in ("stop", "length"):
+            if partial is not None and answer.finish_reason not in WHOLE:
                 # Two attempts were cut off: the longer one counts.
                 partial = replace(partial, finish_reason=answer.finish_reason)
                 answer = max(answer, partial, key=lambda attempt: attempt.tokens)

@@ -22,6 +22,7 @@ from typing import Any
 
 from serving.engine.base import Answer, Batch, EngineError, FinishReason
 from serving.engine.fair_share import CallLoad, fair_token_limit
+from serving.engine.repetition import RepetitionWatch, TokenKinds
 from serving.engine.vllm_versions import (
     engine_input,
     partial_tokens,
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # Steps between two checks of fair shares: a check costs less than a step, but not nothing.
 FAIR_SHARE_STEPS = 4
+# Steps between two looks for answers that run in a loop.
+REPETITION_STEPS = 16
 # Longest time for handing requests to the engine in one go: a deadline may be near.
 FILL_S = 0.1
 # Weight of the newest step in the running mean of their seconds.
@@ -45,14 +48,17 @@ class Request:
 
     batch: Batch
     index: int
+    # Of the attempt that runs; None: it may repeat itself.
+    watch: RepetitionWatch | None = None
 
     def finish(self, answer: Answer) -> None:
         """Record its answer."""
         self.batch.finish(self.index, answer)
 
-    def end_unfinished(self, text: str = "", tokens: int = 0) -> None:
-        """Record what there is of it at its deadline, or when its caller is gone."""
-        self.finish(Answer(text, tokens, "cancelled" if self.batch.cancelled else "deadline"))
+    @property
+    def cut_reason(self) -> FinishReason:
+        """Why it ends unfinished: at its deadline, or because its caller is gone."""
+        return "cancelled" if self.batch.cancelled else "deadline"
 
 
 @dataclass
@@ -67,7 +73,8 @@ class Scheduler:
     """Batches in flight on one `llm_engine`: requests in, finished or partial answers out.
 
     decode: token ids to text. slots: answers at once. refill: free slots that are filled together,
-    unless fewer requests than that wait.
+    unless fewer requests than that wait. kinds: of the tokens, when answers that run in a loop are
+    to be ended.
     """
 
     def __init__(
@@ -77,11 +84,13 @@ class Scheduler:
         temperature: float,
         slots: int,
         refill: int = 1,
+        kinds: TokenKinds | None = None,
     ):
         self.engine = engine
         self.decode = decode
         self.slots = slots
         self.refill = refill
+        self._kinds = kinds
         # Refilled one by one, no slot stays empty for a step when vLLM's own queue holds some.
         self._ahead = max(8, slots // 8) if refill == 1 else 0
         self._running: dict[str, Request] = {}
@@ -144,6 +153,17 @@ class Scheduler:
         for request in requests:
             self._queues.setdefault(request.batch.call, deque()).append(request)
 
+    def release(self, count: int) -> list[Request]:
+        """Give up to `count` requests away that have not begun, the last ones first."""
+        released: list[Request] = []
+        for call in reversed(list(self._queues)):
+            queue = self._queues[call]
+            while queue and len(released) < count:
+                released.append(queue.pop())
+            if not queue:
+                del self._queues[call]
+        return released
+
     def halve_slots(self) -> bool:
         """Run half as many requests at once from now on, and none ahead of them. False: it is one
         at a time already."""
@@ -172,12 +192,14 @@ class Scheduler:
                     request = self._running.pop(output.request_id)
                     ended = output.outputs[0]
                     reason = "length" if ended.finish_reason == "length" else "stop"
-                    request.finish(self._answer(ended.token_ids, reason))
+                    request.finish(self._ended(request, ended.token_ids, reason))
             seconds = time.monotonic() - began
             self._steps += 1
             weight = STEP_WEIGHT if self._step_seconds else 1.0
             self._step_seconds += weight * (seconds - self._step_seconds)
         self._cut_late()
+        if self._kinds is not None and self._steps % REPETITION_STEPS == 0:
+            self._end_loops()
         waits = self._queues or len(self._running) > self.slots
         if waits and self._steps % FAIR_SHARE_STEPS == 0:
             self._preempt_for_fair_shares()
@@ -213,7 +235,7 @@ class Scheduler:
                 if request.batch.deadline > until:
                     in_time.append(request)
                 else:
-                    request.end_unfinished()
+                    request.finish(Answer("", 0, request.cut_reason))
             group.requests = in_time
 
     def fail_all(self, error: EngineError) -> None:
@@ -273,6 +295,9 @@ class Scheduler:
         self._next_id += 1
         prompt = batch.prompts[index]
         params = self._params(batch.max_tokens[index], batch.ignore_eos)
+        # Answers of a given length are meant to go on, whatever they say.
+        watched = self._kinds is not None and not batch.ignore_eos
+        request.watch = RepetitionWatch(self._kinds) if watched else None
         self._running[request_id] = request  # before the call: whatever it raises, it is not lost
         try:
             self.engine.add_request(request_id, engine_input(prompt), params)
@@ -293,7 +318,7 @@ class Scheduler:
             for request_id, request in late.items():
                 del self._running[request_id]
                 written = tokens.get(request_id, [])
-                request.end_unfinished(self.decode(list(written)), len(written))
+                request.finish(self._ended(request, written, request.cut_reason))
         not_started = 0
         for queues in (self._queues, self._preempted):
             # All of a call have one deadline, so the first of its queue tells.
@@ -301,7 +326,7 @@ class Scheduler:
                 queue = queues.pop(call)
                 not_started += len(queue)
                 for request in queue:
-                    request.end_unfinished()
+                    request.finish(Answer("", 0, request.cut_reason))
         if late or not_started:
             log.warning(
                 "%d unfinished answers returned as they stand, %d waiting ones dropped",
@@ -338,6 +363,27 @@ class Scheduler:
             self._just_preempted = True
             again = self._preempted.setdefault(call, deque())
             again.extend(self._running.pop(request_id) for request_id in over)
+
+    def _end_loops(self) -> None:
+        """End the answers that have come to run in a loop (repetition.py)."""
+        watched = {rid: r.watch for rid, r in self._running.items() if r.watch is not None}
+        tokens = partial_tokens(self.engine, watched.keys())
+        looks = {rid: watched[rid].look(written) for rid, written in tokens.items()}
+        looped = {rid: kept for rid, kept in looks.items() if kept is not None}
+        if looped:
+            self.engine.abort_request(list(looped))
+        for request_id, kept in looped.items():
+            written = tokens[request_id]
+            log.info("an answer repeats itself: %d of %d tokens are kept", kept, len(written))
+            self._running.pop(request_id).finish(self._answer(written[:kept], "repeat"))
+
+    def _ended(self, request: Request, tokens: Sequence[int], reason: FinishReason) -> Answer:
+        """The answer of ended tokens; a loop at their end is cut."""
+        if request.watch is not None and reason in ("length", "deadline"):
+            kept = request.watch.look(tokens, at_once=True)
+            if kept is not None:
+                return self._answer(tokens[:kept], "repeat")
+        return self._answer(tokens, reason)
 
     def _answer(self, tokens: Sequence[int], reason: FinishReason) -> Answer:
         return Answer(self.decode(list(tokens)), len(tokens), reason)

@@ -11,6 +11,7 @@ from typing import Any
 
 from serving.engine.base import Answer, Batch, EngineError
 from serving.engine.detokenize import answer_text
+from serving.engine.repetition import LOOK_EVERY, RepetitionWatch, TokenKinds, token_kinds
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class TransformersEngine:
         self._error: EngineError | None = None
         self._thread = threading.Thread(target=self._run, name="hf-engine", daemon=True)
         self._info: dict[str, Any] = {"name": self.name}
+        self._kinds: TokenKinds | None = None
         self.max_model_len = settings.max_model_len
         self.warmup_questions = ROWS
 
@@ -55,6 +57,8 @@ class TransformersEngine:
         except (OSError, ValueError, ImportError) as error:
             raise EngineError(f"MODEL_DIR={self._settings.model_dir}: {error}") from error
         self._model = model.to(device).eval()
+        if self._settings.end_repetition:
+            self._kinds = token_kinds(self._tokenizer)
         self._eos = _eos_ids(self._model, self._tokenizer)
         longest = getattr(model.config, "max_position_embeddings", self.max_model_len)
         self.max_model_len = min(self.max_model_len, longest)
@@ -135,12 +139,18 @@ class TransformersEngine:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
         longest = max(batch.max_tokens[index] for batch, index, _ in rows)
+        watches = [RepetitionWatch(self._kinds) for _ in rows] if self._kinds else []
 
-        def out_of_time(input_ids: Any, scores: Any, **_: Any) -> Any:
+        def to_end(input_ids: Any, scores: Any, **_: Any) -> Any:
             now = time.monotonic()
             # Read at every token: a deadline may be brought forward meanwhile.
-            late = [now >= batch.deadline for batch, _, _ in rows]
-            return torch.tensor(late, device=input_ids.device)
+            ends = [now >= batch.deadline for batch, _, _ in rows]
+            written = input_ids.shape[1] - width
+            if watches and written % LOOK_EVERY == 0:
+                for row, ids in enumerate(input_ids[:, width:].tolist()):
+                    # A row that has ended is padded, which looks like a loop and does no harm.
+                    ends[row] |= watches[row].look(ids) is not None
+            return torch.tensor(ends, device=input_ids.device)
 
         sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if self._settings.temperature > 0:
@@ -152,7 +162,7 @@ class TransformersEngine:
                 max_new_tokens=longest,
                 eos_token_id=sorted(self._eos),
                 pad_token_id=pad,
-                stopping_criteria=[out_of_time],
+                stopping_criteria=[to_end],
                 **sampling,
             )
         for (batch, index, _), new in zip(rows, output[:, width:].tolist(), strict=True):
@@ -164,6 +174,11 @@ class TransformersEngine:
         if end is None:  # a row that its deadline stopped is padded
             while kept and kept[-1] == self._tokenizer.pad_token_id:
                 kept.pop()
+        if end is None and self._kinds is not None:
+            first_turn = RepetitionWatch(self._kinds).look(kept, at_once=True)
+            if first_turn is not None:
+                text = answer_text(self._tokenizer, kept[:first_turn])
+                return Answer(text, first_turn, "repeat")
         text = answer_text(self._tokenizer, kept)
         if end is not None and end <= max_tokens:
             return Answer(text, len(kept), "stop")

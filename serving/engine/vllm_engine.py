@@ -32,7 +32,9 @@ from serving.engine.compile_cache import use_compile_cache
 from serving.engine.crash_report import spread, write_crash_report
 from serving.engine.detokenize import answer_text
 from serving.engine.recovery import Fault, Recovery, fault_of
+from serving.engine.repetition import token_kinds
 from serving.engine.scheduler import Request, Scheduler
+from serving.engine.shares import Share, cache_bytes, divided
 from serving.engine.vllm_versions import shut_down, step_waker
 from serving.settings import Settings
 
@@ -53,8 +55,10 @@ class VllmEngine:
 
     name = "vllm"
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, share: Share | None = None):
+        """share: of the device, when it is not this engine's alone."""
         self.settings = settings
+        self._share = share
         self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._ready: Future[None] = Future()
         self._error: EngineError | None = None
@@ -182,7 +186,14 @@ class VllmEngine:
         # Without graphs prompts slow no step down more than usual: an empty slot is only lost.
         graphs = not engine.vllm_config.model_config.enforce_eager
         refill = max(1, slots // REFILL_PART) if graphs else 1
-        self._scheduler = Scheduler(engine, decode, self.settings.temperature, slots, refill)
+        self._scheduler = Scheduler(
+            engine,
+            decode,
+            self.settings.temperature,
+            slots,
+            refill,
+            token_kinds(self._llm.get_tokenizer()) if self.settings.end_repetition else None,
+        )
         self._recovery = Recovery(self._scheduler, self)
         del engine  # this frame outlives a restart, and must not hold the old one's memory
         self._ready.set_result(None)
@@ -240,8 +251,11 @@ class VllmEngine:
         began = time.monotonic()
         device = devices.detect()
         environment = devices.apply_environment(device)
-        wanted = engine_arguments(self.settings, device)
-        in_process = core_in_process(self.settings, device, wanted)
+        settings = self.settings
+        if self._share is not None:
+            settings = divided(settings, device, self._share.count)
+        wanted = engine_arguments(settings, device)
+        in_process = core_in_process(settings, device, wanted)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0" if in_process else "1"
 
         import vllm
@@ -251,6 +265,9 @@ class VllmEngine:
         arguments = {name: value for name, value in wanted.items() if name in known}
         for name in wanted.keys() - known:
             log.warning("vLLM %s does not know %s: dropped", vllm.__version__, name)
+        if self._share is not None and device.kind != "cpu":
+            memory = vllm.platforms.current_platform.get_device_total_memory()
+            arguments |= cache_bytes(arguments, known, settings.model_dir, memory)
         if in_process and wanted.get("async_scheduling") and vllm.__version__.startswith("0.10."):
             raise EngineError(
                 f"ENGINE_ARGS async_scheduling with ENGINE_IN_PROCESS=1: vLLM {vllm.__version__} "
@@ -258,7 +275,7 @@ class VllmEngine:
             )
         log.info("vLLM %s on %s (%s): %s", vllm.__version__, device.name, device.kind, arguments)
         if in_process and arguments.get("tensor_parallel_size", 1) == 1:
-            import_model_class(read_config(self.settings).get("architectures", []))
+            import_model_class(read_config(settings).get("architectures", []))
         self._core_died = threading.Event()
         before = set(multiprocessing.active_children())
         llm = vllm.LLM(**arguments)

@@ -62,7 +62,7 @@ class Metrics:
         self._size.observe(record.questions)
         self._tokens.labels("prompt").inc(record.prompt_tokens)
         self._tokens.labels("answer").inc(record.tokens)
-        for reason in ("stop", "length", "cut", "failed", "blank"):
+        for reason in ("stop", "length", "repeat", "cut", "failed", "blank"):
             self._ended.labels(reason).inc(getattr(record, reason))
 
     def collect(self) -> Iterable[Any]:

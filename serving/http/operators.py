@@ -1,7 +1,6 @@
 """What operators ask: health probes, metrics, facts and the API's description. Behind API_TOKEN,
 where that is set."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -76,7 +75,6 @@ async def info(request: Request) -> dict[str, Any]:
 async def passages(request: Request) -> JSONResponse:
     """What stands before these questions: the same body as POST /predict, nothing is answered."""
     service = state_of(request)
-    book = service.answerer.book
     settings, admission = service.settings, service.admission
     deadline = time.monotonic() + settings.predict_budget_s
     with admission.admit():
@@ -84,9 +82,7 @@ async def passages(request: Request) -> JSONResponse:
         with admission.reserve(len(body)):
             prompt = parse_predict(body).prompt
             questions = [prompt] if isinstance(prompt, str) else prompt
-            found = (
-                await asyncio.to_thread(book.search, questions) if book else [[]] * len(questions)
-            )
+            found = await service.answerer.passages(questions)
     return JSONResponse(
         {
             "passages": [

@@ -1,0 +1,199 @@
+"""Markdown as MyST, Sphinx and d2l-book extend it → plain Markdown with math.
+
+Code is left alone. Roles become the words that a reader sees, directives their content, tabs of
+several frameworks comments that `data/sections.py` makes sections of.
+"""
+
+import re
+from collections.abc import Iterator
+
+_FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
+_DIRECTIVE = re.compile(r"^\{([\w:.-]+)\}\s*(.*)$")
+_OPTION = re.compile(r"^:[\w-]+:.*$")
+_ROLE = re.compile(r"(?::|\{)([A-Za-z][\w:.+-]*?)(?::|\})`([^`\n]+)`")
+_LABEL = re.compile(r"^\s*:(label|width|height|eqlabel|alias|numref)?:`[^`\n]*`\s*$")
+_LABELLED = re.compile(r"(?m)^(#{1,6} +.+|!\[[^\]]*\]\([^)\n]*\))\s*\n(?:\s*\n)?:label:`([^`\n]+)`")
+_TAB = re.compile(r"^:begin_tab:`?([^`\n]*)`?\s*$")
+_TAB_END = re.compile(r"^:end_tab:\s*$")
+_CODE_TAB = re.compile(r"^\s*#@(tab|save|hide)\s*(.*)$")
+_HIGHLIGHT = re.compile(r"\[\s*(\*\*|~~)(.+?)\1\s*\]|\(\s*(\*\*|~~)(.+?)\3\s*\)", re.S)
+_NAMES = {
+    "mxnet": "MXNet", "pytorch": "PyTorch", "tensorflow": "TensorFlow", "paddle": "Paddle",
+    "jax": "JAX", "numpy": "NumPy", "keras": "Keras",
+}  # fmt: skip
+_KINDS = (
+    (("fig", "img"), "图"),
+    (("eq",), "公式"),
+    (("tab", "tbl"), "表"),
+    (("sec", "subsec"), "节"),
+    (("chap", "ch"), "章"),
+)
+_REFERENCES = {"numref", "ref", "eqref", "doc", "any", "prf:ref", "cref"}
+_CITATIONS = re.compile(r"cite([:_-]?\w+)?|citet|citep|footcite|footnote|bibliography|index")
+_CODE_DIRECTIVES = {
+    "code",
+    "code-block",
+    "code-cell",
+    "sourcecode",
+    "literalinclude",
+    "python",
+    "ipython",
+}
+_UNSHOWN = {"index", "toctree", "tableofcontents", "bibliography", "contents", "raw", "eval-rst"}
+_ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "attention", "danger",
+                "error", "admonition", "seealso", "prf:theorem", "prf:definition", "prf:lemma",
+                "prf:proof", "prf:example", "prf:remark", "exercise", "solution", "sidebar",
+                "margin", "topic", "dropdown", "card", "epigraph", "div"}  # fmt: skip
+
+
+def plain_markdown(text: str) -> str:
+    """The text without the extensions; the same text where it has none."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, count=1, flags=re.S)
+    titles = {m.group(2): m.group(1).lstrip("#! ") for m in _LABELLED.finditer(text)}
+    out: list[str] = []
+    prose: list[str] = []
+    for line, code in _lines(text):
+        if code:
+            if prose:
+                out.append(_prose("\n".join(prose), titles))
+                prose = []
+            out.append(line)
+        else:
+            prose.append(line)
+    if prose:
+        out.append(_prose("\n".join(prose), titles))
+    return "\n".join(out)
+
+
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Each line and whether it is code; directives are opened on the way."""
+    stack: list[tuple[str, str]] = []  # (closing mark, what its end becomes)
+    fence, head = "", False
+    for line in text.split("\n"):
+        found = _FENCE.match(line)
+        if fence:
+            if found and found.group(2).startswith(fence) and not found.group(3):
+                fence = ""
+                yield line, True
+            elif head and _OPTION.match(line.strip()):
+                continue
+            elif (tab := _CODE_TAB.match(line)) is not None:
+                if tab.group(1) == "tab":
+                    names = (_framework(n) for n in re.split(r"[,\s]+", tab.group(2)) if n)
+                    yield f"# {', '.join(names)}", True
+            else:
+                head = False
+                yield line, True
+            continue
+        if found and stack and found.group(2) == stack[-1][0] and not found.group(3):
+            yield stack.pop()[1], False
+            head = False
+            continue
+        if head and (_OPTION.match(line.strip()) or line.strip() == "---"):
+            continue
+        head = False
+        if not found:
+            yield line, False
+            continue
+        mark, info = found.group(2), found.group(3).strip()
+        directive = _DIRECTIVE.match(info)
+        if directive is None or directive.group(1).startswith("."):
+            if mark[0] == ":":
+                yield line, False
+                continue
+            fence = mark
+            yield f"{found.group(1)}{mark}{_language(info)}", True
+            continue
+        name, rest = directive.group(1).lower(), directive.group(2).strip()
+        head = True
+        if name in _CODE_DIRECTIVES:
+            fence = mark if mark[0] != ":" else mark
+            yield f"{found.group(1)}{mark if mark[0] != ':' else '```'}{_language(rest)}", True
+        elif name in ("math",):
+            stack.append((mark, "$$"))
+            yield "$$" + (f"\n{rest}" if rest else ""), False
+        elif name in ("figure", "image"):
+            stack.append((mark, ""))
+            yield f"![]({rest.split()[0] if rest else ''})\n", False
+        elif name in _ADMONITIONS or name in ("tab-set", "tab-item", "table", "list-table"):
+            stack.append((mark, "<!-- /tab -->\n" if name == "tab-item" else ""))
+            if name == "tab-item":
+                yield f"\n<!-- tab: {_framework(rest)} -->\n", False
+            elif rest:
+                yield f"\n**{rest}**\n", False
+        elif name in _UNSHOWN:
+            stack.append((mark, ""))
+        else:
+            stack.append((mark, ""))
+            if rest:
+                yield rest, False
+
+
+def _language(info: str) -> str:
+    """```{.python .input} and ``` python {linenos=on} name a language."""
+    found = re.search(r"\.?([A-Za-z][\w+#-]*)", info)
+    return found.group(1) if found else ""
+
+
+def _framework(name: str) -> str:
+    name = name.strip()
+    return _NAMES.get(name.lower(), name)
+
+
+def _prose(text: str, titles: dict[str, str]) -> str:
+    if not re.search(r"[:{]\w|\[\*\*|\(\*\*|\[~~|\(~~|\\[(\[]", text):
+        return text
+    lines = []
+    for line in text.split("\n"):
+        if _LABEL.match(line) or re.fullmatch(r"\([\w:-]+\)=", line.strip()):
+            continue
+        if tab := _TAB.match(line):
+            names = ", ".join(_framework(n) for n in re.split(r"[,\s]+", tab.group(1)) if n)
+            line = f"\n<!-- tab: {names} -->\n"
+        elif _TAB_END.match(line):
+            line = "\n<!-- /tab -->\n"
+        lines.append(line)
+    text = "\n".join(lines)
+    text = _HIGHLIGHT.sub(lambda m: m.group(2) or m.group(4), text)
+    # "如 :numref:`fig`中": the blank before a role belongs to the role.
+    text = re.sub(r"(?<=[\u3400-\u9fff，。（]) (?=(?::|\{)[A-Za-z][\w:.+-]*?(?::|\})`)", "", text)
+    text = _ROLE.sub(lambda m: _role(m, titles), text)
+    text = re.sub(r"\\\((.+?)\\\)", r"$\1$", text)
+    text = re.sub(r"\\\[(.+?)\\\]", r"$$\1$$", text, flags=re.S)
+    return re.sub(r"[ \t]+([，。；：、！？])", r"\1", text)
+
+
+def _role(found: re.Match[str], titles: dict[str, str]) -> str:
+    name, body = found.group(1).lower(), found.group(2)
+    if name == "math":
+        return f"${body}$"
+    if name in ("label", "eqlabel", "width", "height", "alias") or _CITATIONS.fullmatch(name):
+        return ""
+    text = re.match(r"^(.*?)\s*<[^<>]+>$", body, re.S)
+    if text and text.group(1):
+        return text.group(1)
+    if name in _REFERENCES:
+        return _reference(body, titles)
+    if name in ("term", "abbr", "sub", "sup", "dfn", "guilabel", "menuselection"):
+        return body
+    if ":" in name or name in (
+        "func", "class", "meth", "mod", "attr", "obj", "data", "exc", "const", "type", "file",
+        "code", "command", "option", "envvar", "program", "samp", "kbd", "keyword", "macro",
+        "member",
+    ):  # fmt: skip
+        shown = body.rsplit(".", 1)[-1] if body.startswith("~") else body
+        return f"`{shown.lstrip('~!')}`"
+    return body
+
+
+def _reference(label: str, titles: dict[str, str]) -> str:
+    """What a reference says: the title that its label stands under, else the kind of thing."""
+    title = re.sub(r"^\[|\]\(.*$", "", titles.get(label, "")).strip()
+    title = re.split(r"[。；，（(]", title)[0] if len(title) > 20 else title
+    prefix = re.split(r"[_:\-]", label.strip().lower())[0]
+    kind = next((word for starts, word in _KINDS if prefix in starts), "")
+    if not title or len(title) > 40:
+        return f"另一{kind}" if kind in ("节", "章") and not title else kind
+    if kind == "图":
+        return f"图“{title}”"
+    return f"“{title}”{'一' if kind in ('节', '章') else ''}{kind}"

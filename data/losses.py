@@ -1,0 +1,92 @@
+"""What of a book is not in its text: pages, formulas, figures, tables, each with its place."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from common.language import either
+
+PAGE, FORMULA, FIGURE, TABLE, TEXT = "page", "formula", "figure", "table", "text"
+_NAMES = {
+    PAGE: ("页没有读出", "pages not read"),
+    FORMULA: ("个公式没有读出", "formulas not read"),
+    FIGURE: ("幅图只留下记录", "figures kept as records only"),
+    TABLE: ("个表格没有读成表格", "tables not read as tables"),
+    TEXT: ("处文字没有读出", "pieces of text not read"),
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One thing that the text lacks.
+
+    `kind`: page, formula, figure, table or text. `place`: where a reader finds it ("p. 12",
+    "paragraph 40", a caption). `why`: in a few words.
+    """
+
+    kind: str
+    place: str
+    why: str = ""
+
+
+@dataclass
+class Reading:
+    """A book's text as Markdown, and what of the book is not in it.
+
+    `pages` and `ocr_pages` count the pages of a PDF, and those whose text comes from OCR.
+    """
+
+    text: str
+    losses: list[Loss] = field(default_factory=list)
+    pages: int = 0
+    ocr_pages: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; `reading_from` reads it back."""
+        return asdict(self)
+
+
+def reading_from(row: dict[str, Any]) -> Reading:
+    """Rebuild a reading from `Reading.to_dict`."""
+    return Reading(**{**row, "losses": [Loss(**loss) for loss in row["losses"]]})
+
+
+def by_kind(losses: Iterable[Loss]) -> dict[str, list[Loss]]:
+    """Losses grouped by their kind."""
+    found: dict[str, list[Loss]] = defaultdict(list)
+    for loss in losses:
+        found[loss.kind].append(loss)
+    return found
+
+
+def spoken(losses: Iterable[Loss], examples: int = 3) -> str:
+    """One line that counts and names the losses; empty for none."""
+    parts = []
+    for kind, rows in by_kind(losses).items():
+        places = list(dict.fromkeys(row.place for row in rows))
+        if kind == PAGE and all(re.fullmatch(r"p\. \d+", place) for place in places):
+            named = ranges(places)
+        else:
+            named = ", ".join(places[:examples]) + (" …" if len(places) > examples else "")
+        whys = list(dict.fromkeys(row.why for row in rows if row.why))
+        reason = f"; {'; '.join(whys[:2])}" if whys else ""
+        zh, en = _NAMES[kind]
+        parts.append(
+            either(f"{len(rows)} {zh}（{named}{reason}）", f"{len(rows)} {en} ({named}{reason})")
+        )
+    return "; ".join(parts)
+
+
+def ranges(places: Iterable[str]) -> str:
+    """Page numbers with neighbours joined: "p. 1–3, 7"."""
+    numbers = sorted({int(place.removeprefix("p. ")) for place in places})
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    shown = [f"{a}" if a == b else f"{a}–{b}" for a, b in found]
+    return "p. " + ", ".join(shown[:12]) + (" …" if len(shown) > 12 else "")

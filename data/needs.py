@@ -1,0 +1,44 @@
+"""What `python -m data` needs and the serving environment does not have: said in one line."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from common.language import either
+
+REQUIREMENTS = Path(__file__).parents[1] / "requirements" / "data.txt"
+COMMAND = "bash run.sh data --help"
+# Packages whose module has another name.
+_MODULES = {
+    "markdown-it-py": "markdown_it",
+    "mdit-py-plugins": "mdit_py_plugins",
+    "python-docx": "docx",
+}
+
+
+class MissingPackageError(ValueError):
+    """A package is not installed; the message names it and the command that installs it."""
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """The one line for an import that failed."""
+    return _line([str(error.name or error).split(".")[0]])
+
+
+def require_packages() -> None:
+    """Raises MissingPackageError when a package of requirements/data.txt is not installed.
+
+    Only looks for them, imports nothing: a build that lacks one must say so before it reads.
+    """
+    names = re.findall(r"^([A-Za-z0-9_.-]+)", REQUIREMENTS.read_text(encoding="utf-8"), re.M)
+    modules = [_MODULES.get(name, name.replace("-", "_")) for name in names]
+    if missing := [module for module in modules if find_spec(module) is None]:
+        raise MissingPackageError(_line(missing))
+
+
+def _line(modules: list[str]) -> str:
+    names = ", ".join(modules)
+    return either(
+        f"缺少 {names}：先运行一次 `{COMMAND}`，它会装好 requirements/data.txt",
+        f"{names} is not installed: run `{COMMAND}` once, it installs requirements/data.txt",
+    )

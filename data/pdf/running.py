@@ -1,0 +1,90 @@
+"""Running heads and feet: title, date, page number at the same height on page after page."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from data.pdf.lines import Line
+from data.text import normalise
+
+_NUMBER_ONLY = re.compile(r"[-–—\s·.第]*\d{1,4}[-–—\s·.页]*|[ivxlcIVXLC]{1,6}")
+_NUMBER = re.compile(r"\d{1,4}")
+_LONGEST = 90  # characters of a running head
+Row = list[int]  # indexes of the lines of one baseline
+
+
+def without_running(lines: Sequence[Line], pages: int) -> list[Line]:
+    """The lines without heads, feet and page numbers; up to three of them at either end."""
+    gone: set[int] = set()
+    for _ in range(3):
+        rows = _edge_rows(lines, gone)
+        found = _running(lines, rows, pages)
+        if not found:
+            break
+        gone |= found
+    return [line for index, line in enumerate(lines) if index not in gone]
+
+
+def _edge_rows(lines: Sequence[Line], gone: set[int]) -> dict[str, dict[int, Row]]:
+    """The first and the last row of each page: end → page → line indexes."""
+    ends: dict[str, dict[int, Row]] = {"top": {}, "bottom": {}}
+    pages: dict[int, list[int]] = defaultdict(list)
+    for index, line in enumerate(lines):
+        if index not in gone and not line.block:
+            pages[line.page].append(index)
+    for page, indexes in pages.items():
+        for end, pick in (("top", min), ("bottom", max)):
+            base = pick(lines[index].base for index in indexes)
+            row = [i for i in indexes if abs(lines[i].base - base) < 3]
+            ends[end][page] = sorted(row, key=lambda i: lines[i].left)
+    return ends
+
+
+def _running(lines: Sequence[Line], ends: dict[str, dict[int, Row]], pages: int) -> set[int]:
+    found: set[int] = set()
+    for by_page in ends.values():
+        heights: dict[int, list[int]] = defaultdict(list)
+        for page, row in by_page.items():
+            base = lines[row[0]].base
+            heights[
+                min(heights, key=lambda h: abs(h - base))
+                if any(abs(h - base) <= 2 for h in heights)
+                else round(base)
+            ].append(page)
+        for own in heights.values():
+            texts = {page: " ".join(lines[i].text for i in by_page[page]) for page in own}
+            if any(lines[i].mono for page in own[:5] for i in by_page[page]) and len(own) < 10:
+                continue
+            kept = _repeated(texts) if len(own) >= max(3, pages * 0.1) else set()
+            for page in own:
+                number = _NUMBER_ONLY.fullmatch(texts[page].strip()) and pages > 1
+                if page in kept or number:
+                    found.update(by_page[page])
+    return found
+
+
+def _repeated(texts: dict[int, str]) -> set[int]:
+    """The pages whose row is a running one: it says what others say, or counts the pages."""
+    offsets: Counter[int] = Counter()
+    same: Counter[str] = Counter()
+    for page, text in texts.items():
+        offsets.update({int(number) - page for number in _NUMBER.findall(text)})
+        same[_words(text)] += 1
+    offset, counted = offsets.most_common(1)[0] if offsets else (0, 0)
+    counting = counted >= max(3, len(texts) * 0.5)
+
+    def runs(page: int) -> bool:
+        text = texts[page]
+        numbered = counting and str(page + offset) in _NUMBER.findall(text)
+        words = _words(text)
+        return len(text) <= _LONGEST and (numbered or bool(words) and same[words] >= 3)
+
+    running = {page for page in texts if runs(page)}
+    if len(running) < len(texts) * 0.5:
+        return set()
+    # The rest of such a row is one as well: a title that stands on two pages only.
+    return running | {p for p, text in texts.items() if len(text) <= _LONGEST * 0.5 and counting}
+
+
+def _words(text: str) -> str:
+    return normalise(re.sub(r"\d+", "", text))

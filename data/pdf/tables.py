@@ -1,0 +1,198 @@
+"""Tables of a page as Markdown: ruled ones, and those with a few horizontal rules only."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.pdf.lines import CODE_OFF, CODE_ON, Segment, line_of
+from data.text import join_lines, tidy
+
+CAPTION = re.compile(r"^\s*(?:表|表格|Table|Tab\.?)\s*[A-Z]?\d+(?:[.\-–]\d+)*", re.I)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A drawn line: edges in points, y downwards."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def across(self) -> bool:
+        """Is it a horizontal one?"""
+        return self.bottom - self.top < 2.5 and self.right - self.left > 20
+
+    @property
+    def upright(self) -> bool:
+        """Is it a vertical one?"""
+        return self.right - self.left < 2.5 and self.bottom - self.top > 6
+
+
+Region = tuple[float, float, float, float, list[float]]  # top, bottom, left, right, rules
+
+
+def tables_apart(parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Segment]:
+    """The segments of a page, those of each table replaced by one that holds its Markdown."""
+    found = list(parts)
+    regions = [part for region in _regions(rules) for part in _cut(region, parts, rules)]
+    for top, bottom, left, right, inner in regions:
+        inside = [
+            s
+            for s in found
+            if top - 1 < s.base - s.size * 0.3 < bottom + 1
+            and left - 4 <= (s.left + s.right) / 2 <= right + 4
+        ]
+        table = _table(inside, inner, [r for r in rules if r.upright], (top, bottom))
+        if not table:
+            continue
+        size = inside[0].size
+        block = Segment([], top + size, size, left, right, block=table)
+        found = [s for s in found if s not in inside] + [block]
+    return sorted(found, key=lambda s: (s.base, s.left))
+
+
+def _regions(rules: Sequence[Rule]) -> list[Region]:
+    """(top, bottom, left, right, heights of the rules) of stacks of equally long rules."""
+    across = sorted((r for r in rules if r.across), key=lambda r: r.top)
+    rows: list[list[Rule]] = []  # pieces of one rule, drawn cell by cell
+    for rule in across:
+        if rows and abs(rule.top - rows[-1][0].top) < 2:
+            rows[-1].append(rule)
+        else:
+            rows.append([rule])
+    spans = [(min(r.left for r in row), max(r.right for r in row), row[0].top) for row in rows]
+    found: list[list[tuple[float, float, float]]] = []
+    for span in spans:
+        for stack in reversed(found):
+            last = stack[-1]
+            if abs(last[0] - span[0]) < 6 and abs(last[1] - span[1]) < 6:
+                stack.append(span)
+                break
+        else:
+            found.append([span])
+    return [
+        (stack[0][2], stack[-1][2], stack[0][0], stack[0][1], [s[2] for s in stack])
+        for stack in found
+        if len(stack) >= 3
+    ]
+
+
+def _cut(region: Region, parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Region]:
+    """A stack of rules without the spaces between two of them that hold running text.
+
+    The rule of a page's head and that of its foot are as long as a wide table's.
+    """
+    _, _, left, right, heights = region
+    runs: list[list[float]] = [[heights[0]]]
+    for above, below in zip(heights, heights[1:], strict=False):
+        band = [
+            s
+            for s in parts
+            if above < s.base - s.size * 0.3 < below and s.right > left and s.left < right
+        ]
+        walls = [r for r in rules if r.upright and r.top < below - 2 and r.bottom > above + 2]
+        prose = any(
+            s.left < left + 3 * s.size and s.right - s.left > (right - left) * 0.7 for s in band
+        )
+        if not band and below - above > 40 or (prose and not walls):
+            runs.append([])
+        runs[-1].append(below)
+    return [(run[0], run[-1], left, right, run) for run in runs if len(run) >= 3]
+
+
+def _table(
+    inside: Sequence[Segment],
+    heights: Sequence[float],
+    upright: Sequence[Rule],
+    span: tuple[float, float],
+) -> str:
+    """The Markdown of a region, "" where it is no table: code in a frame, a single column."""
+    if len(inside) < 4:
+        return ""
+    chars = [c for s in inside for c in s.chars]
+    if not chars or any(s.block for s in inside):
+        return ""
+    edges = _column_edges(inside, upright, span)
+    walls = any(r.top < span[1] and r.bottom > span[0] and inside[0].left < r.left for r in upright)
+    if sum(c.mono for c in chars) > len(chars) * 0.7 and not walls:
+        return ""
+    if len(edges) < 2:
+        return ""
+    rows = _rows(inside, heights, edges, walls)
+    filled = sum(bool(cell) for row in rows for cell in row)
+    if len(rows) < 2 or filled < len(rows) * len(edges) * 0.4:
+        return ""
+    width = len(edges)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
+def _column_edges(
+    inside: Sequence[Segment], upright: Sequence[Rule], span: tuple[float, float]
+) -> list[float]:
+    """The left edges of the columns: from vertical rules, else from gaps through all rows."""
+    left, right = min(s.left for s in inside), max(s.right for s in inside)
+    own = sorted(
+        r.left for r in upright if r.top < span[1] and r.bottom > span[0] and left < r.left < right
+    )
+    inner = [x for i, x in enumerate(own) if i == 0 or x - own[i - 1] > 4]
+    if inner:
+        return [left, *inner]
+    covered = sorted((s.left, s.right) for s in inside)
+    edges, reach = [covered[0][0]], covered[0][1]
+    for start, end in covered[1:]:
+        if start > reach + 3:
+            edges.append(start)
+        reach = max(reach, end)
+    return edges
+
+
+def _rows(
+    inside: Sequence[Segment], heights: Sequence[float], edges: Sequence[float], ruled: bool
+) -> list[list[str]]:
+    """The cells' text, row by row; lines of one cell are joined."""
+    baselines: list[list[Segment]] = []
+    for part in sorted(inside, key=lambda s: s.base):
+        if baselines and part.base - baselines[-1][0].base < part.size * 0.5:
+            baselines[-1].append(part)
+        else:
+            baselines.append([part])
+    bands: dict[int, list[list[str]]] = {}
+    for line in baselines:
+        own = sum(line[0].base - line[0].size * 0.3 > h for h in heights)
+        cells = [""] * len(edges)
+        for part in sorted(line, key=lambda s: s.left):
+            column = max(i for i, x in enumerate(edges) if i == 0 or part.left >= x - 2)
+            cells[column] = join_lines(cells[column], _cell(part))
+        bands.setdefault(own, []).append(cells)
+    rows: list[list[str]] = []
+    for lines in bands.values():
+        # In a grid what stands between two rules is one row, unless each line fills its cells;
+        # without a grid a row begins where the first column has something.
+        apart = all(cells[0] and sum(map(bool, cells)) > 1 for cells in lines)
+        for number, cells in enumerate(lines):
+            goes_on = number > 0 and (not cells[0] if apart or not ruled else True)
+            if goes_on:
+                rows[-1] = [join_lines(a, b) for a, b in zip(rows[-1], cells, strict=True)]
+            else:
+                rows.append(cells)
+    return rows
+
+
+def _cell(part: Segment) -> str:
+    text = line_of([part], 0).text
+    text = re.sub(f"{CODE_ON}(.*?){CODE_OFF}", r"`\1`", text)
+    return tidy(text).replace("|", "\\|")
+
+
+def rules_of(objects: Sequence[Any], height: float) -> list[Rule]:
+    """The drawn lines among a page's paths; frames count as four lines."""
+    found = []
+    for left, bottom, right, top in objects:
+        rule = Rule(left, height - top, right, height - bottom)
+        if rule.across or rule.upright:
+            found.append(rule)
+    return found

@@ -1,0 +1,96 @@
+"""The book at hand: what the passages of a committed index add to each question's prompt."""
+
+from dataclasses import dataclass, replace
+
+from common.facts import FACTS, measured
+from common.language import either
+from common.pairs import PairFile
+from preflight.lines import Line
+from preflight.repository import Checkout
+from preflight.workloads import Workload
+from retrieval.passages import PASSAGES_NAME
+from retrieval.prompt import BETWEEN, FORM, fitting
+from retrieval.search import IndexFileError, Retriever
+
+
+@dataclass(frozen=True)
+class Book:
+    """An index as the service would use it: passages a question, and their tokens at most."""
+
+    retriever: Retriever
+    passages: int
+    budget: int
+
+    def added_to(self, work: Workload, testset: PairFile | None) -> Workload:
+        """The workload with the passages' tokens in its prompts.
+
+        testset: its questions are searched for; None: passages of the index's mean length, as many
+        as fit. Tokens are estimated by the recorded characters a token.
+        """
+        form = _tokens(FORM)
+        if testset is None:
+            texts = [passage.indexed_text + BETWEEN for passage in self.retriever.passages]
+            mean = sum(map(_tokens, texts)) / len(texts)
+            fit = min(self.passages, int(self.budget / mean), len(texts))
+            added = [form + round(fit * mean) if fit else 0] * work.questions
+        else:
+            asked = [pair.question for pair in testset.pairs]
+            added = []
+            for hits in self.retriever.search(asked, self.passages):
+                kept = fitting([hit.passage for hit in hits], _tokens, self.budget)
+                tokens = sum(_tokens(passage.indexed_text + BETWEEN) for passage in kept)
+                added.append(form + tokens if kept else 0)
+        prompts = [alone + more for alone, more in zip(work.prompt_tokens, added, strict=True)]
+        return replace(work, prompt_tokens=prompts, passage_tokens=added)
+
+
+def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
+    """The index that the image would serve with, and a line on it; no index, no line.
+
+    One that does not load is a fail: the service would not start.
+    """
+    told, defaults = checkout.environment, FACTS["service"]
+    try:
+        count, budget = (
+            int(told.get(name.upper()) or defaults[name])
+            for name in ("retrieval_passages", "retrieval_tokens")
+        )
+    except ValueError:  # the line on the settings has said so
+        return None, []
+    named = told.get("RETRIEVAL_DIR")
+    folder = checkout.directory / (named or defaults["retrieval_dir"]).removeprefix("/app/")
+    if count == 0 or (not named and not (folder / PASSAGES_NAME).is_file()):
+        return None, []
+    inside = folder.is_relative_to(checkout.directory)
+    place = folder.relative_to(checkout.directory) if inside else folder
+    what = either(f"{place}/，教材的索引", f"{place}/, the book's index")
+    try:
+        retriever = Retriever.load(folder)
+    except (IndexFileError, OSError) as error:
+        why = str(error).replace(f"{checkout.directory}/", "")
+        figure = either("读不出来", "does not load")
+        return None, [Line("repository", what, "fail", figure, why=why)]
+    books = ", ".join(dict.fromkeys(passage.book for passage in retriever.passages))
+    number = len(retriever.passages)
+    figure = either(f"{number:,} 个片段", f"{number:,} passages")
+    why = either(
+        f"{books[:80]}；每题前至多 {count} 个：这个比赛允许吗？",
+        f"{books[:80]}; at most {count} before a question: does this contest allow it?",
+    )
+    return Book(retriever, count, budget), [Line("repository", what, "note", figure, why=why)]
+
+
+def prefill_note(work: Workload, seconds: float) -> str:
+    """For a predict line: the passages' share of the prompts, and of the time."""
+    if not sum(work.passage_tokens):
+        return ""
+    mean = sum(work.passage_tokens) / work.questions
+    whole = sum(work.prompt_tokens) / work.questions
+    return either(
+        f"；每题提示 {whole:,.0f} 词元中 {mean:,.0f} 是教材片段，占 {seconds:.2f} 秒",
+        f"; {mean:,.0f} of {whole:,.0f} prompt tokens a question are passages, {seconds:.2f} s",
+    )
+
+
+def _tokens(text: str) -> int:
+    return round(len(text) / measured("chars_per_token"))

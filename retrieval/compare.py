@@ -1,0 +1,84 @@
+"""Which models and which passage size find best: every combination on one test set."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.cache import Cache
+from retrieval.build import MIN_CHARS, IndexSettings, build_index, vectors_of
+from retrieval.dense import DenseIndex, Encoder
+from retrieval.evaluate import CUTS, Asked, Outcome, evaluate_method, read_evaluation_set
+from retrieval.rerank import Reranker
+from retrieval.search import Method, Retriever
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with passages of one size. models: encoder and reranker, by their folders."""
+
+    max_chars: int
+    passages: int
+    method: Method
+    models: str
+    outcome: Outcome
+    memory: int
+    reasons: Counter[str]
+
+
+def compare(
+    books: Sequence[Path],
+    testset: Path,
+    sizes: Sequence[int],
+    encoders: Sequence[Path] = (),
+    rerankers: Sequence[Path] = (),
+    cache: Cache | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Iterator[Row]:
+    """Rows as they are measured: BM25; each encoder alone and fused; each reranker after BM25 and
+    after each encoder. Raises BookError, PairsError, ValueError or OSError.
+    """
+    for size in sizes:
+        on_step(f"passages of up to {size} characters")
+        with tempfile.TemporaryDirectory() as folder:
+            index = Path(folder) / "index"
+            build_index(books, index, IndexSettings(min(MIN_CHARS, size // 2), size), cache)
+            plain = Retriever.load(index)
+        asked = read_evaluation_set(testset, plain.passages)
+        yield _row(plain, asked, size, "bm25")
+        texts = [passage.indexed_text for passage in plain.passages]
+        for directory in (None, *encoders):
+            retriever, name = plain, ""
+            if directory:
+                name = label(directory)
+                on_step(f"vectors by {name}")
+                dense = DenseIndex.build(vectors_of(directory, texts, cache))
+                retriever = plain.with_models(dense, Encoder(directory))
+                yield _row(retriever, asked, size, "dense", name)
+                yield _row(retriever, asked, size, "fused", name)
+            for cross in rerankers:
+                on_step(f"{label(cross)} reranks")
+                both = retriever.with_reranker(Reranker(cross))
+                yield _row(
+                    both, asked, size, "reranked", " + ".join(filter(None, (name, label(cross))))
+                )
+
+
+def label(directory: Path) -> str:
+    """A folder's name, with the run's before it where it is only `model`."""
+    path = directory.resolve()
+    return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
+
+
+def _row(
+    retriever: Retriever, asked: Sequence[Asked], size: int, method: Method, models: str = ""
+) -> Row:
+    outcome = evaluate_method(retriever, asked, method)
+    reasons = Counter(
+        "not in the index" if not item.right else "split" if item.split else "ranked low"
+        for item, place in zip(asked, outcome.places, strict=True)
+        if place is None or place > CUTS[1]
+    )
+    memory = retriever.memory(method)
+    return Row(size, len(retriever.passages), method, models, outcome, memory, reasons)

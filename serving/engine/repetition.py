@@ -1,0 +1,158 @@
+"""Answers that run in a loop: seen in their token ids, ended, and cut to one turn of the loop.
+
+A loop, of any period, says the same again and again: exactly, or but for numbers that go up by the
+same step with each turn ("13. The same. 14. The same."), which is how small models loop most. A
+list whose items differ in a word, a table of measured numbers, halving offsets are none. How long
+honest text may repeat itself: the rules below (measured on real texts and answers: bench/LOG.md).
+"""
+
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What makes a loop: so many turns, of so many tokens together, each with so many words."""
+
+    turns: int
+    tokens: int
+    words: int
+
+
+EXACT = Rule(turns=3, tokens=96, words=0)
+# Unrolled code counts, too: its lines are few, or have few words.
+COUNTED = Rule(turns=4, tokens=160, words=8)
+# New tokens between two looks at an answer.
+LOOK_EVERY = 16
+
+_BYTES = 4  # of a token in an array
+# Tokens at the end that are looked for further ahead: shorter than any two turns that count.
+_TAIL = 8
+# Stands for a number, however many tokens it has.
+_NUMBER = -1
+# Digits after which a number is none: each further digit is a token again.
+_LONGEST_NUMBER = 18
+# ASCII punctuation, and how tokenizers write spaces and line ends.
+_MARKS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \t\r\nĠĊĉčĉ▁")
+
+
+@dataclass(frozen=True)
+class TokenKinds:
+    """Tokens that are numbers, with their digits, and those that are neither number nor word."""
+
+    numbers: dict[int, str]
+    marks: frozenset[int]
+
+
+def token_kinds(tokenizer: Any) -> TokenKinds:
+    """The kinds of all tokens of a vocabulary."""
+    bare = {i: token.strip("Ġ▁ ") for token, i in tokenizer.get_vocab().items()}
+    numbers = {i: token for i, token in bare.items() if token.isascii() and token.isdecimal()}
+    return TokenKinds(
+        numbers, frozenset(i for i, token in bare.items() if _MARKS.issuperset(token))
+    )
+
+
+class RepetitionWatch:
+    """Watches one growing answer. A look costs little more than reading the new tokens: searching
+    and comparing is done on bytes, in C."""
+
+    def __init__(self, kinds: TokenKinds) -> None:
+        self._kinds = kinds
+        self._read = 0
+        # The answer with each number as one token; its numbers; where each token ends in it.
+        self._bytes = bytearray()
+        self._numbers: list[str | None] = []
+        self._ends: list[int] = []
+        self._digits = 0
+
+    def look(self, tokens: Sequence[int], at_once: bool = False) -> int | None:
+        """How many tokens are worth keeping of an answer that has come to run in a loop; None: it
+        does not, or fewer than LOOK_EVERY tokens are new and it is not to be looked at at once.
+
+        tokens: all of the answer so far.
+        """
+        if len(tokens) - self._read < (1 if at_once else LOOK_EVERY):
+            return None
+        self._add(tokens[self._read :])
+        countable = True
+        for period in self._periods():
+            if self._is_exact(period):
+                return self._kept(period)
+            if countable and (count := self._tail_of(period, COUNTED)):
+                # Several turns of few words are no turn of many.
+                countable = self._words(period) >= COUNTED.words
+                if countable and self._counts(period, count):
+                    return self._kept(period)
+        return None
+
+    def _add(self, tokens: Sequence[int]) -> None:
+        numbers, ends, digits = self._numbers, self._ends, self._kinds.numbers
+        new = array("i")
+        for token in tokens:
+            self._read += 1
+            number = digits.get(token)
+            self._digits = self._digits + len(number) if number else 0
+            if number is not None and len(number) < self._digits <= _LONGEST_NUMBER:
+                numbers[-1] += number
+                ends[-1] = self._read
+                continue
+            new.append(token if number is None else _NUMBER)
+            numbers.append(number)
+            ends.append(self._read)
+        self._bytes += new.tobytes()
+
+    def _periods(self) -> Iterator[int]:
+        """Periods that the end may have, in tokens, the shortest first."""
+        data, end = self._bytes, len(self._bytes)
+        tail = bytes(data[-_TAIL * _BYTES :])
+        if end < EXACT.tokens * _BYTES:
+            return
+        at = start = end - len(tail)
+        # Where the tail stood before.
+        while (at := data.rfind(tail, 0, at + len(tail) - 1)) >= 0:
+            if (start - at) * EXACT.turns > end:
+                return
+            if (start - at) % _BYTES == 0:
+                yield (start - at) // _BYTES
+
+    def _tail_of(self, period: int, rule: Rule) -> int | None:
+        """Tokens at the end that must repeat with this period; None where they do not."""
+        count = period * max(rule.turns, math.ceil(rule.tokens / period))
+        data, end = self._bytes, len(self._bytes)
+        first, step = end - count * _BYTES, period * _BYTES
+        if first < 0 or data[first : end - step] != data[first + step :]:
+            return None
+        return count
+
+    def _is_exact(self, period: int) -> bool:
+        count = self._tail_of(period, EXACT)
+        if count is None:
+            return False
+        numbers = self._numbers[-count:]
+        return numbers[:-period] == numbers[period:]
+
+    def _counts(self, period: int, count: int) -> bool:
+        """Whether each number goes on by the same step from turn to turn."""
+        numbers = self._numbers[-count:]
+        for place in range(period):
+            if numbers[place] is not None:
+                values = [int(number) for number in numbers[place::period]]
+                if len({b - a for a, b in zip(values, values[1:], strict=False)}) > 1:
+                    return False
+        return True
+
+    def _words(self, period: int) -> int:
+        ids = array("i", bytes(self._bytes[-period * _BYTES :]))
+        return sum(token != _NUMBER and token not in self._kinds.marks for token in ids)
+
+    def _kept(self, period: int) -> int:
+        """Tokens up to the end of the first turn: the loop reaches back as far as it holds."""
+        ids = array("i", bytes(self._bytes))
+        first = len(ids) - period
+        while first > 0 and ids[first - 1] == ids[first - 1 + period]:
+            first -= 1
+        return self._ends[first + period - 1]

@@ -1,0 +1,391 @@
+"""Several engines on one device behind the interface of one (ENGINES_PER_GPU).
+
+A small model is limited by what the host does in each step, and engines in processes of their own
+do that at the same time. Every batch is shared out when it comes, the longest questions first, to
+whichever engine has least to do; an engine that has run dry gets questions that have not begun from
+one that lags. Each engine keeps deadlines, fair shares and its own recovery (vllm_engine.py). When
+one dies its questions go to the others, and it is started again.
+"""
+
+import dataclasses
+import heapq
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from serving.engine.base import Answer, Batch, EngineError, ModelError
+from serving.engine.compile_cache import use_compile_cache
+from serving.engine.crash_report import spread, write_crash_report
+from serving.engine.messages import (
+    Deadline,
+    Failed,
+    GiveBack,
+    Part,
+    Ready,
+    Report,
+    ResetPrefixCache,
+)
+from serving.engine.shares import on_processor, shares, takes_cache_bytes
+from serving.engine.worker_process import WorkerProcess
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# How often deadlines that were brought forward are passed on.
+TICK_S = 0.05
+# What is unfinished so long after its deadline, on an engine that is busy with a failure, ends.
+LATE_S = 0.1
+# Engines that may die under a question, before they have answered anything beside it, until it is
+# left out as one that may kill them.
+DEATHS = 4
+# Deaths in a row, without an answer in between, after which an engine is given up.
+RESTARTS = 2
+# Prompt tokens that take as long as one token of an answer, roughly: prompts are read in parallel.
+PROMPT_TOKENS = 32
+
+
+@dataclass(eq=False)
+class Question:
+    """One prompt of a batch, and how many engines died of what may have been this."""
+
+    batch: Batch
+    index: int
+    deaths: int = 0
+
+    @property
+    def load(self) -> float:
+        """What it costs an engine at most, in tokens of an answer."""
+        return self.batch.max_tokens[self.index] + self._prompt_tokens / PROMPT_TOKENS
+
+    @property
+    def _prompt_tokens(self) -> int:
+        return len(self.batch.prompts[self.index])
+
+
+@dataclass(eq=False)
+class SentPart:
+    """Questions of one batch that an engine has: unanswered ones by their place in the message.
+    answered_at: answers that the engine had given when it got them."""
+
+    batch: Batch
+    open: dict[int, Question]
+    deadline: float
+    answered_at: int
+
+
+@dataclass(eq=False)
+class Member:
+    """One of the engines, as it is seen from here."""
+
+    process: WorkerProcess
+    parts: dict[int, SentPart] = dataclasses.field(default_factory=dict)
+    load: float = 0.0
+    answered: int = 0
+    report: Report = dataclasses.field(default_factory=Report)
+    ready: Ready | None = None
+    up: bool = False
+    deaths: int = 0
+    asked_back: bool = False
+    nothing_to_give: bool = False
+
+    @property
+    def room(self) -> int:
+        """Questions that it could begin at once."""
+        has = sum(len(part.open) for part in self.parts.values())
+        return max(0, int(self.report.stats.get("slots", 0)) - has)
+
+
+class SeveralEngines:
+    """`Engine` made of several vLLM engines on one device."""
+
+    name = "vllm"
+
+    def __init__(self, settings: Settings, count: int):
+        self._settings = settings
+        self._members = [Member(WorkerProcess(share)) for share in shares(count)]
+        self._lock = threading.RLock()
+        self._homeless: list[Question] = []
+        self._next_part = 0
+        self._error: EngineError | None = None
+        self._stopping = threading.Event()
+        self._restarts = 0
+        self.max_model_len = settings.max_model_len
+        self.warmup_questions = count
+
+    def start(self) -> None:
+        """Load all engines, at the same time where they cannot take each other's memory for their
+        own. Raises ModelError or EngineError when one of them does not start."""
+        if self._settings.compile_cache_dir is not None:  # the processes find it set: one cache
+            use_compile_cache(self._settings.compile_cache_dir)
+            self._settings = self._settings.model_copy(update={"compile_cache_dir": None})
+        together = takes_cache_bytes() or on_processor()
+        try:
+            for member in self._members:
+                member.process.start(self._settings)
+                if not together:
+                    self._loaded(member)
+            for member in self._members:
+                if member.ready is None:
+                    self._loaded(member)
+        except EngineError:
+            self.stop()
+            raise
+        for member in self._members:
+            self._serve(member)
+        threading.Thread(target=self._pass_deadlines_on, name="deadlines", daemon=True).start()
+
+    def submit(self, batch: Batch) -> None:
+        """Share a batch out. Raises EngineError when all engines are lost."""
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            self._deal([Question(batch, index) for index in range(len(batch.prompts))])
+
+    def healthy(self) -> bool:
+        """Whether one engine is up or will be."""
+        return self._error is None
+
+    @property
+    def recovering(self) -> bool:
+        """Whether all engines are busy with a failure: nothing is delivered meanwhile."""
+        return all(not member.up or member.report.recovering for member in self._members)
+
+    def stats(self) -> dict[str, float]:
+        """The sums of all engines' figures; restarts count those of whole processes, too."""
+        with self._lock:
+            reports = [member.report.stats for member in self._members if member.up]
+            sums = {name: sum(r.get(name, 0) for r in reports) for r in reports for name in r}
+            sums["waiting"] = sums.get("waiting", 0) + len(self._homeless)
+            sums["restarts"] = sums.get("restarts", 0) + self._restarts
+            return sums | {"engines": len(reports)}
+
+    def info(self) -> dict[str, Any]:
+        """The first engine's facts, which are all engines', and `stats`."""
+        first = next((m.ready.info for m in self._members if m.ready is not None), {})
+        return first | {"max_model_len": self.max_model_len} | self.stats()
+
+    def reset_prefix_cache(self) -> None:
+        """For measurements: no engine remembers a prompt."""
+        with self._lock:
+            for member in self._members:
+                member.process.send(ResetPrefixCache())
+
+    def stop(self) -> None:
+        """End all engines; unfinished batches fail."""
+        self._stopping.set()
+        stopped = EngineError("the engine was stopped")
+        with self._lock:
+            self._error = self._error or stopped
+            open_batches = {q.batch for q in self._homeless}
+            for member in self._members:
+                open_batches |= {part.batch for part in member.parts.values()}
+            for batch in open_batches:
+                batch.fail(stopped)
+        for member in self._members:
+            member.process.ask_to_end()
+        for member in self._members:
+            member.process.end()
+
+    # Loading, serving, and starting again.
+
+    def _loaded(self, member: Member) -> None:
+        """Wait until an engine has loaded. Raises ModelError or EngineError."""
+        message = member.process.receive()
+        if isinstance(message, Ready):
+            member.ready = message
+            self.max_model_len = min(self.max_model_len, message.max_model_len)
+            loaded = [m.ready for m in self._members if m.ready is not None]
+            self.warmup_questions = sum(ready.warmup_questions for ready in loaded)
+            return
+        if isinstance(message, Failed):
+            raise (ModelError if message.hopeless else EngineError)(message.reason)
+        raise EngineError("an engine's process ended while it loaded")
+
+    def _serve(self, member: Member) -> None:
+        """The engine has loaded: it gets questions from now on, and its messages are read."""
+        with self._lock:
+            member.up, member.report, member.load = True, Report(), 0.0
+            member.asked_back = member.nothing_to_give = False
+            homeless, self._homeless = self._homeless, []
+            self._deal(homeless)
+        threading.Thread(target=self._read, args=(member,), name="engine", daemon=True).start()
+
+    def _read(self, member: Member) -> None:
+        while (message := member.process.receive()) is not None:
+            with self._lock:
+                self._take(member, message)
+        if not self._stopping.is_set():
+            self._died(member)
+
+    def _take(self, member: Member, report: Report) -> None:
+        for number, index, answer in report.partial:
+            if (part := member.parts.get(number)) and index in part.open:
+                question = part.open[index]
+                question.batch.keep_partial(question.index, answer)
+        for number, index, answer in report.answers:
+            if question := _take_open(member, number, index):
+                question.batch.finish(question.index, answer)
+                member.deaths = 0
+                member.answered += 1
+        member.report = report
+        if report.given_back is not None:
+            member.asked_back = False
+            member.nothing_to_give = not report.given_back
+            taken = [_take_open(member, *place) for place in report.given_back]
+            self._deal([question for question in taken if question])
+        self._balance()
+
+    def _died(self, member: Member) -> None:
+        """An engine is gone: others answer its questions, and it is started again."""
+        with self._lock:
+            member.up = False
+            member.deaths += 1
+            left = [question for part in member.parts.values() for question in part.open.values()]
+            for part in member.parts.values():
+                if part.answered_at == member.answered:
+                    for question in part.open.values():
+                        question.deaths += 1
+            member.parts.clear()
+            reason = f"engine {member.process.share.index} of {len(self._members)} is gone"
+            log.critical("%s with %d questions", reason, len(left))
+            self._report_crash(reason, left)
+            for question in left:
+                if question.deaths >= DEATHS:
+                    log.error("a question was there whenever an engine died: left out")
+                    question.batch.finish(question.index, Answer("", 0, "error"))
+            self._homeless += [question for question in left if question.deaths < DEATHS]
+            waits, self._homeless = self._homeless, []
+            self._deal(waits)
+        while not self._stopping.is_set():
+            if member.deaths > RESTARTS:
+                self._give_up(member, reason)
+                return
+            try:
+                self._restarts += 1
+                member.process.end()
+                member.process.start(self._settings)
+                self._loaded(member)
+            except EngineError as error:
+                reason = str(error)
+                member.deaths += 1
+                log.error("an engine does not start again: %s", reason)
+            else:
+                self._serve(member)
+                return
+
+    def _give_up(self, member: Member, reason: str) -> None:
+        log.critical("engine %d is given up: %s", member.process.share.index, reason)
+        with self._lock:
+            if any(other.up or other.deaths <= RESTARTS for other in self._members):
+                return
+            self._error = EngineError(f"vLLM died: {reason}")
+            for batch in {question.batch for question in self._homeless}:
+                batch.fail(self._error)
+            self._homeless = []
+
+    def _report_crash(self, reason: str, left: list[Question]) -> None:
+        shape = {
+            "calls": len({question.batch.call for question in left}),
+            "prompt_tokens": spread([len(q.batch.prompts[q.index]) for q in left]),
+            "max_tokens": spread([q.batch.max_tokens[q.index] for q in left]),
+        }
+        info = self.info()
+        write_crash_report(self._settings.crash_dir, reason, "", "it is restarted", shape, info)
+
+    # Sharing out. All of it under the lock.
+
+    def _deal(self, questions: list[Question]) -> None:
+        """Give each question to the engine that has least to do, the longest ones first."""
+        if not questions:
+            return
+        up = [member for member in self._members if member.up]
+        # One that is busy with a failure delivers nothing, if there is another.
+        able = [member for member in up if not member.report.recovering] or up
+        if not able:
+            self._homeless += questions
+            return
+        heap = [(member.load, place) for place, member in enumerate(able)]
+        heapq.heapify(heap)
+        dealt: dict[tuple[int, Batch], list[Question]] = {}
+        for question in sorted(questions, key=lambda q: -q.load):
+            load, place = heap[0]
+            heapq.heapreplace(heap, (load + question.load, place))
+            dealt.setdefault((place, question.batch), []).append(question)
+        for (place, batch), mine in dealt.items():
+            # In the order in which they were asked: who came first starts first.
+            self._send(able[place], batch, sorted(mine, key=lambda q: q.index))
+
+    def _send(self, member: Member, batch: Batch, questions: list[Question]) -> None:
+        number, self._next_part = self._next_part, self._next_part + 1
+        part = SentPart(batch, dict(enumerate(questions)), batch.deadline, member.answered)
+        member.parts[number] = part
+        member.load += sum(question.load for question in questions)
+        member.nothing_to_give = False
+        member.process.send(
+            Part(
+                number,
+                [batch.prompts[q.index] for q in questions],
+                [batch.max_tokens[q.index] for q in questions],
+                part.deadline,
+                id(batch.call),
+                batch.ignore_eos,
+            )
+        )
+
+    def _balance(self) -> None:
+        """An engine with nothing more to begin gets half of what another has not begun."""
+        able = [m for m in self._members if m.up and not m.report.recovering]
+        lagging = max(able, key=lambda m: m.report.stats.get("waiting", 0), default=None)
+        waiting = int(lagging.report.stats.get("waiting", 0)) if lagging else 0
+        room = sum(member.room for member in able if member is not lagging)
+        if room and waiting > 1 and not (lagging.asked_back or lagging.nothing_to_give):
+            lagging.asked_back = True
+            lagging.process.send(GiveBack(min(room, (waiting + 1) // 2)))
+
+    # Deadlines.
+
+    def _pass_deadlines_on(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            with self._lock:
+                now = time.monotonic()
+                self._homeless = [q for q in self._homeless if not _ended(q, now)]
+                for member in self._members:
+                    for number, part in member.parts.items():
+                        if part.batch.deadline != part.deadline:
+                            part.deadline = part.batch.deadline
+                            message = Deadline(number, part.deadline, part.batch.cancelled)
+                            member.process.send(message)
+                    if member.report.recovering:
+                        self._end_late(member, now - LATE_S)
+
+    def _end_late(self, member: Member, until: float) -> None:
+        for part in member.parts.values():
+            part.open = {i: q for i, q in part.open.items() if not _ended(q, until)}
+        _forget_done(member)
+
+
+def _take_open(member: Member, number: int, index: int) -> Question | None:
+    """The question at that place, which the engine no longer has; None: it was not open."""
+    part = member.parts.get(number)
+    question = part.open.pop(index, None) if part else None
+    if question is not None:
+        member.load -= question.load
+        if not part.open:
+            del member.parts[number]
+    return question
+
+
+def _forget_done(member: Member) -> None:
+    member.parts = {number: part for number, part in member.parts.items() if part.open}
+    member.load = sum(q.load for part in member.parts.values() for q in part.open.values())
+
+
+def _ended(question: Question, until: float) -> bool:
+    """Whether its deadline has come; it then ends with what there is."""
+    batch = question.batch
+    if batch.deadline > until:
+        return False
+    batch.finish(question.index, Answer("", 0, "cancelled" if batch.cancelled else "deadline"))
+    return True

@@ -1,0 +1,41 @@
+"""The CMRC check's EM and F1 (its own script gave the same on all 3,219 questions); the library."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.cmrc_score import em, f1, segments
+from bench.library import write_library
+
+
+def test_chinese_by_characters_and_words_between_them() -> None:
+    assert segments("《光荣》和ω-Force 2.5 版") == ["光", "荣", "和", "ωforce", "2.5", "版"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("光荣和ω-force", 1.0),
+        ("光荣", 2 * 2 / (4 + 2)),  # half of the reference's four segments, all of the answer
+        ("荣光", 2 * 1 / (4 + 2)),  # the longest run, not the longest common subsequence
+        ("由光荣和ω-force合作", 2 * 4 / (4 + 7)),
+        ("无关", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_f1_counts_the_longest_shared_run(answer: str, wanted: float) -> None:
+    assert f1(["光荣和ω-force"], answer) == pytest.approx(wanted)
+
+
+def test_em_ignores_punctuation_and_case_and_takes_the_best_reference() -> None:
+    assert em(["别的", "ω-Force。"], "ωforce") == 1
+    assert em(["光荣"], "光荣公司") == 0
+    assert f1(["别的", "光荣"], "光荣") == 1
+
+
+def test_a_made_up_library_has_the_size_and_the_sentences_asked_for(tmp_path: Path) -> None:
+    drawn = ["线程块由线程组成。", "共享内存位于片上。", "核函数用 __global__ 声明。"]
+    size = write_library(tmp_path, drawn, 20_000)
+    texts = [path.read_text("utf-8") for path in sorted(tmp_path.iterdir())]
+    assert size >= 20_000 and size == sum(len(text.encode()) for text in texts)
+    assert all(sentence in texts[0] for sentence in drawn)

@@ -1,0 +1,80 @@
+"""python -m train retriever, python -m train reranker: the commands, and what they print."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from common.language import either
+from train.recipe import RecipeError, load_recipe
+
+console = Console()
+RecipePath = Annotated[Path, typer.Argument(help="train/recipes/…, or your own")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="learning_rate=1e-5,3e-5 (also scale, negatives); repeatable: each with each"
+    ),
+]
+Testset = Annotated[
+    Path | None, typer.Option(help="questions with `evidence`: base against tuned on these too")
+]
+
+
+def train_finder(
+    name: str, path: Path, overrides: list[str], sweep: list[str], testset: Path | None
+) -> None:
+    """Run a recipe and print what it brought. Raises RecipeError, DataError, ModelError …"""
+    from train.retriever.recipe import RerankerRecipe, RetrieverRecipe, sweep_points
+
+    _need_sentence_transformers()
+    from train.retriever.kinds import RerankerKind, RetrieverKind
+    from train.retriever.running import run
+
+    kinds: dict[str, tuple[type, type]] = {
+        "retriever": (RetrieverKind, RetrieverRecipe),
+        "reranker": (RerankerKind, RerankerRecipe),
+    }
+    kind, model = kinds[name]
+    recipe: Any = load_recipe(path, overrides, model)
+    points = sweep_points(sweep, model)
+    _show(run(kind, recipe, points, testset, lambda step: console.rule(step, align="left")))
+
+
+def _need_sentence_transformers() -> None:
+    from importlib.util import find_spec
+
+    if missing := [n for n in ("sentence_transformers", "faiss") if find_spec(n) is None]:
+        raise RecipeError(
+            f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` installs "
+            "it into .venv-train"
+        )
+
+
+def _show(result: Any) -> None:
+    from retrieval.evaluate import MEASURES, in_words
+
+    counts = result.counts
+    console.print(f"{counts['train']} train and {counts['dev']} dev questions; ", end="")
+    console.print(f"{counts['lost']} rows lead to no passage of the index", highlight=False)
+    if len(result.points) > 1:
+        table = Table("sweep", "dev nDCG@10", title=f"base {result.base:.3f}")
+        for point, value in result.points:
+            table.add_row(", ".join(f"{k}={v}" for k, v in point.items()), f"{value:.3f}")
+        console.print(table)
+    for c in result.compared:
+        title = f"{c.questions}, {c.count}: {c.method} — {in_words(c.change)}"
+        table = Table("", *MEASURES, title=title, title_justify="left")
+        base = either("调整前", "base") if c.method != "reranked" else "BM25"
+        for label, outcome in ((base, c.base), (either("调整后", "tuned"), c.tuned)):
+            table.add_row(label, *(f"{v.mean:.2f}" for v in outcome.values))
+        console.print(table)
+        low, high = c.change.low, c.change.high
+        said = f"nDCG@10 {c.change.mean:+.3f} ({low:+.3f} … {high:+.3f}, 95 %)"
+        console.print(said, highlight=False)
+    chosen = either("按它选出检查点，偏乐观", "the checkpoint was chosen by them: optimistic")
+    console.print(f"{result.compared[0].questions}: {chosen}", style="dim", highlight=False)
+    console.print(f"model: {result.model}", markup=False, highlight=False, soft_wrap=True)
