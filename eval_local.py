@@ -25,6 +25,7 @@ from rich.progress import (
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.language import either
 from common.pairs import PairFile
+from data.answer_profile import gap
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import NothingListensError, ServiceNotReadyError, check_url
 from judging.report import answer_rows, summary, table, write_report
@@ -95,9 +96,12 @@ def main(
         _complain(_would_fail(error))
         raise typer.Exit(1) from None
     told = summary(judgement, loaded_tokenizer)
+    rows = list(answer_rows(judgement))
+    told["gap"] = gap([row["answer"] for row in rows], [row["reference"] for row in rows])
     _note_warnings(told)
     results_to.print(table(told))  # before any file is written: a full disk must not cost it
-    directory = write_report(told, list(answer_rows(judgement)), out)
+    results_to.print(told["gap"], **PLAIN)
+    directory = write_report(told, rows, out)
     results_to.print(f"{either('报告：', 'report: ')}{directory / 'report.html'}", **PLAIN)
     problems = [_would_fail(line) for line in told["failures"]]
     for name, value, least in (

@@ -67,6 +67,17 @@ def measure(answers: Sequence[str]) -> AnswerProfile:
     )
 
 
+def gap(answers: Sequence[str], references: Sequence[str]) -> str:
+    """One line: "your answers: 101 characters, 8 Latin words; references: 275, 30"."""
+    own, wanted = measure(answers), measure(references)
+    return either(
+        f"你的回答：{own.chars_mean:.0f} 字符，{own.latin_words_mean:.0f} 个英文词；"
+        f"参考答案：{wanted.chars_mean:.0f}，{wanted.latin_words_mean:.0f}",
+        f"your answers: {own.chars_mean:.0f} characters, {own.latin_words_mean:.0f} Latin words; "
+        f"references: {wanted.chars_mean:.0f}, {wanted.latin_words_mean:.0f}",
+    )
+
+
 def has_code(answer: str) -> bool:
     """Whether some line of an answer is code: in a fence, or by its look; Chinese comments may
     stand behind it, Chinese text may not."""

@@ -10,7 +10,7 @@ import pytest
 from common.manifest import read_manifest
 from tests.conftest import ROOT, free_port
 
-STEPS = ["pairs", "tuned", "capped", "judged", "exported", "preflighted"]
+STEPS = ["indexed", "pairs", "tuned", "capped", "judged", "exported", "preflighted"]
 SAMPLE_SETS = "data/sample/testset_basic.docx data/sample/testset_bonus.docx"
 # Notes what it was asked and for which model; fails where FAIL names the command.
 STUB = """
@@ -57,7 +57,7 @@ def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
         f"|preflight --model-dir out/submit/model/awq-gemm {SAMPLE_SETS}",
     ]
     assert "demo.yaml model_name_or_path=out/submit/base dataset_dir=out/submit/data" in asked[1]
-    assert [said.index(f"[{i}/6] {name}") for i, name in enumerate(STEPS, 1)]
+    assert [said.index(f"[{i}/7] {name}") for i, name in enumerate(STEPS, 1)]
     ends = ("train upload out/submit/model/awq-gemm", "ARG MODEL_ID", "submissions add", "git push")
     places = [said.index(words) for words in ends]
     assert places == sorted(places)
@@ -67,9 +67,9 @@ def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
 def test_a_failed_step_is_named_and_is_where_it_goes_on(room):
     code, said, asked = submit(room, FAIL="train quantize", CODE="3")
     assert code == 3 and "train quantize" in asked[-1]
-    assert "停在第 5 步" in said and "Stopped at step 5 (exit code 3)" in said
+    assert "停在第 6 步" in said and "Stopped at step 6 (exit code 3)" in said
     code, said, asked = submit(room)
-    assert code == 0 and said.count("skipped") == 4
+    assert code == 0 and said.count("skipped") == 5
     assert [line.split()[:2] for line in asked[:2]] == [["|train", "quantize"], ["|train", "check"]]
     assert submit(room)[2] == []
 
@@ -80,7 +80,7 @@ def test_what_preflight_finds_is_told_and_looked_at_again(room):
     code, said, asked = submit(room)
     assert code == 0 and len(asked) == 1 and "preflight" in asked[0]
     code, said, _ = submit(room, FAIL="preflight", CODE="2", OUT="other")
-    assert code == 2 and "Stopped at step 6" in said
+    assert code == 2 and "Stopped at step 7" in said
 
 
 def test_other_inputs_begin_anew_and_a_step_done_again_redoes_what_follows(room):
@@ -105,25 +105,44 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     variables = {"BOOK": "我的 书.docx", "TESTSET": "题 一.docx:题二.docx", "OUT": "out/mine"}
     code, said, asked = submit(room, MODEL_ID="Qwen/Qwen3-4B", **variables)
     assert code == 0, said
-    assert asked[0] == (
-        "|data build 我的 书.docx --out out/mine/data --exclude 题 一.docx --exclude 题二.docx"
+    assert asked[0] == "|retrieval build 我的 书.docx --out out/mine/index"
+    assert asked[1] == (
+        "|data build 我的 书.docx --out out/mine/data --with-passages out/mine/index --dev 0.2 "
+        "--exclude 题 一.docx --exclude 题二.docx"
     )
-    assert "train/recipes/qwen3-4b-lora.yaml" in asked[1] and "dev_file" not in asked[1]
-    assert "model_name_or_path=Qwen/Qwen3-4B" in asked[1] and asked[1].endswith("--resume")
-    assert asked[3] == (
+    assert "train/recipes/qwen3-4b-lora.yaml" in asked[2] and "dev_file" not in asked[2]
+    assert "model_name_or_path=Qwen/Qwen3-4B" in asked[2] and asked[2].endswith("--resume")
+    assert "retrieval_dir=out/mine/index" in asked[2], "judged with the book at hand"
+    assert asked[3].endswith("--by-verdict"), "the tuned model only where it helped"
+    assert asked[4] == (
         "out/mine/model/merged|tune --dev out/mine/data/dev.jsonl --only-length --out out/mine/tune"
         " --testset 题 一.docx --testset 题二.docx"
     )
-    assert asked[4] == "out/mine/model/merged|题 一.docx 题二.docx"
+    assert asked[5] == "out/mine/model/merged|题 一.docx 题二.docx"
+    assert "cp -r out/mine/index/. index/" in said
     assert "不要提交" not in said
     asked = submit(room, BOOK="我的 书.docx", OUT="out/toy")[2]
     assert "train_file=train.jsonl" in asked[1] and "dev_file=null" in asked[1]
     asked = submit(
         room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", RECIPE="train/recipes/demo.yaml"
     )[2]
-    assert "--exclude" not in asked[0]
-    assert "demo.yaml" in asked[1] and "model_name_or_path=/models/mine" in asked[1]
-    assert asked[4] == "out/submit/model/merged|out/submit/data/testset.docx"
+    assert "--exclude" not in asked[1]
+    assert "demo.yaml" in asked[2] and "model_name_or_path=/models/mine" in asked[2]
+    assert asked[5] == "out/submit/model/merged|out/submit/data/testset.docx"
+    plain = {"INDEX": "no", "TUNED": "always", "OUT": "out/plain"}
+    asked = submit(room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", **plain)[2]
+    assert "--with-passages" not in asked[0] and "retrieval_dir=null" in asked[1]
+    assert "--by-verdict" not in asked[2]
+
+
+def test_with_an_index_every_step_that_serves_has_the_book(room):
+    (room / "run.sh").write_text(
+        'echo "${RETRIEVAL_DIR:-none} ${RETRIEVAL_PASSAGES:-default}" >>asked\n'
+    )
+    (room / "书.md").write_text("书")
+    found = submit(room, MODEL_DIR="/models/mine", BOOK="书.md", OUT="out/mine")[2]
+    assert set(found) == {"out/mine/index default"}
+    assert set(submit(room)[2]) == {"none 0"}, "the toy was not taught to read passages"
 
 
 def test_wrong_usage_starts_nothing(room):

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from common.pairs import Pair
-from train.advise import advise, gap, loops, tell
+from data.answer_profile import gap
+from train.advise import advise, loops, tell
 from train.base import ModelError
 from train.recipe import Recipe
 from train.samples import write_sample

@@ -171,3 +171,19 @@ def test_the_answers_of_a_killed_write_are_not_read(tmp_path):
     lines = (made.output_dir / "samples" / "step-5.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == 20 and json.loads(lines[0])["answer"] == "x"
     assert not list((made.output_dir / "samples").glob("*.part"))
+
+
+def test_by_verdict_the_base_itself_is_taken_where_nothing_was_gained(tmp_path, untrained_model):
+    from common.manifest import read_manifest
+    from common.model_files import model_files_problems
+
+    made = written(tmp_path, "no").model_copy(update={"model_name_or_path": str(untrained_model)})
+    reach_verdict(made, {5: 1.0})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(made.model_dump(mode="json")), encoding="utf-8")
+    told = CliRunner().invoke(command.app, ["merge", str(path), "--by-verdict"])
+    assert told.exit_code == 0 and "untuned base" in told.output
+    merged = made.output_dir / "merged"
+    assert not model_files_problems(merged) and read_manifest(merged).stage == "base"
+    (weights,) = merged.glob("*.safetensors")
+    assert weights.read_bytes() == (untrained_model / weights.name).read_bytes()

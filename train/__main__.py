@@ -21,7 +21,7 @@ from rich.console import Console
 
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either
-from common.manifest import ManifestError
+from common.manifest import ManifestError, read_manifest
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from retrieval.search import IndexFileError
@@ -128,12 +128,17 @@ def merge(
     recipe: RecipePath,
     overrides: Overrides = None,
     adapter: Annotated[list[Path] | None, typer.Option(help="default: the recipe's own")] = None,
+    by_verdict: Annotated[
+        bool, typer.Option(help="take the base itself unless the verdict is better")
+    ] = False,
 ) -> None:
     """Add adapters to the base's weights."""
     with _told():
         settings = load_recipe(recipe, overrides or [])
-        _merge(settings, adapter)
-        _show_score(settings.output_dir / "merged")
+        merged = settings.output_dir / "merged"
+        if not (by_verdict and _base_is_as_good(settings)):
+            _merge(settings, adapter)
+        _show_score(merged)
 
 
 @app.command()
@@ -344,6 +349,38 @@ def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
     merged = recipe.output_dir / "merged"
     merge_adapters(fetch_base(recipe), chosen, merged, recipe.export_size)
     _say(f"{either('合并完成：', 'merged: ')}{merged}")
+
+
+def _base_is_as_good(recipe: Recipe) -> bool:
+    """Put the base in the merged model's place, where the verdict is not better."""
+    from common.manifest import Manifest, directory_records, write_manifest
+    from train.base import take_base, weight_bytes
+
+    found, merged = read_verdict(recipe.output_dir), recipe.output_dir / "merged"
+    if found is None or found.verdict == "better" or recipe.finetuning_type == "full":
+        return False
+    base = fetch_base(recipe)
+    take_base(base, merged, recipe.system_prompt(base))
+    parent = read_manifest(base)
+    made = Manifest(
+        stage="base",
+        name=base.name,
+        demo=bool(parent and parent.demo),
+        outputs=directory_records(merged),
+        settings={"base": str(base), "verdict": found.model_dump()},
+        counts={"bytes": weight_bytes(merged)},
+        parents=[parent] if parent else [],
+    )
+    write_manifest(merged, made)
+    _say(
+        either(
+            f"{found.word}：{merged} 是未微调的基座。比赛要求微调过的模型：先看规则",
+            f"{found.word}: {merged} is the untuned base. The contest asks for a tuned model: "
+            "read its rules first",
+        ),
+        "bold yellow",
+    )
+    return True
 
 
 def _quantize(recipe: Recipe) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from common.language import either
 from common.manifest import read_manifest
-from data.answer_profile import AnswerProfile, measure
+from data.answer_profile import AnswerProfile, gap, measure
 from judging.scoring import Scores, score_answers
 from train.base import ModelError
 from train.recipe import Recipe
@@ -80,20 +80,6 @@ def advise(out: Path, report: Path | None = None) -> list[Advice]:
         _by_heart(out, recipe),
     ]
     return sorted((each for each in found if each), key=lambda each: -each.cost)[:3]
-
-
-def gap(answers: Sequence[str], references: Sequence[str]) -> str:
-    """One line: how long answers are and how many counted words they have, beside the references'.
-
-    "your answers: 101 characters, 8 Latin words; references: 275, 30"
-    """
-    own, wanted = measure(answers), measure(references)
-    return either(
-        f"你的回答：{own.chars_mean:.0f} 字符，{own.latin_words_mean:.0f} 个英文词；"
-        f"参考答案：{wanted.chars_mean:.0f}，{wanted.latin_words_mean:.0f}",
-        f"your answers: {own.chars_mean:.0f} characters, {own.latin_words_mean:.0f} Latin words; "
-        f"references: {wanted.chars_mean:.0f}, {wanted.latin_words_mean:.0f}",
-    )
 
 
 def loops(answer: str) -> bool:

@@ -1,6 +1,7 @@
 """Base models: fetched or made when missing, checked against their tokenizer, saved for serving."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,20 @@ def quantization_config(bits: int) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
+
+
+def take_base(base: Path, out: Path, system_prompt: str) -> None:
+    """The base itself as the model to serve, where training brought nothing: linked or copied."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in out.glob("*.safetensors*"):
+        path.unlink()
+    for path in base.glob("*.safetensors*"):
+        source = path.resolve()  # a hub's cache holds links
+        try:
+            os.link(source, out / path.name)
+        except OSError:  # another file system
+            shutil.copyfile(source, out / path.name)
+    copy_base_files(base, out, system_prompt)
 
 
 def copy_base_files(base: Path, out: Path, system_prompt: str) -> None:
