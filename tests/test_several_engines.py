@@ -1,5 +1,6 @@
 """Several engines behind the interface of one: who gets what, who dies, and nothing is lost."""
 
+import os
 import queue
 import threading
 import time
@@ -244,6 +245,23 @@ def test_each_gets_its_part_of_the_device(tmp_path: Path) -> None:
     assert cache_bytes(arguments | {"kv_cache_memory_bytes": 1}, known, tmp_path, 80 * GIB) == {}
     with pytest.raises(EngineError, match="fewer engines"):
         cache_bytes(arguments, known, tmp_path, 15 * GIB)
+
+
+def test_the_multi_process_service_is_ours_and_ends(monkeypatch: Any, tmp_path: Path) -> None:
+    from serving.engine.mps import CONTROL, MultiProcessService
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert not MultiProcessService().start()  # it is not there
+    control, told = tmp_path / CONTROL, tmp_path / "told"
+    control.write_text(f'#!/bin/sh\n[ "$1" = -d ] || read word\necho "$1$word" >>{told}\n')
+    control.chmod(0o755)
+    mps = MultiProcessService()
+    assert mps.start()
+    folder = Path(os.environ["CUDA_MPS_PIPE_DIRECTORY"])
+    assert folder.is_dir()
+    mps.stop()
+    assert told.read_text().split() == ["-d", "quit"]
+    assert not folder.exists() and "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
 
 
 @pytest.fixture(scope="module")

@@ -258,6 +258,28 @@ def test_a_cancelled_call_leaves_the_engine(engine: VllmEngine) -> None:
     assert engine.stats()["running"] == 0
 
 
+@pytest.mark.vllm
+def test_drafts_change_no_answer_end_loops_and_keep_deadlines(
+    engine: VllmEngine, untrained_model: Path, monkeypatch: Any
+) -> None:
+    kinds = token_kinds(engine._llm.get_tokenizer())
+    monkeypatch.setattr(engine._scheduler, "_kinds", kinds)
+    plain = generate(engine, prompts(12), [500] * 12, in_seconds(120))
+    steps = engine._scheduler._steps
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, draft_tokens=4))
+    it.start()
+    try:
+        drafted = generate(it, prompts(12), [500] * 12, in_seconds(120))
+        assert it._scheduler._steps < steps
+        for before, after in zip(plain, drafted, strict=True):
+            # A loop may be seen a step earlier or later: the same turn of it is kept.
+            assert (after.text, after.finish_reason) == (before.text, before.finish_reason)
+        cut = generate(it, prompts(12), [500] * 12, in_seconds(0.3))
+        assert all(p.text.startswith(c.text) for p, c in zip(plain, cut, strict=True))
+    finally:
+        it.stop()
+
+
 # Engines of their own come last: the end of one takes what the others in this process share.
 @pytest.mark.vllm
 def test_a_dead_engine_fails_its_batches_instead_of_hanging(

@@ -27,6 +27,7 @@ from serving.engine.messages import (
     Report,
     ResetPrefixCache,
 )
+from serving.engine.mps import MultiProcessService
 from serving.engine.shares import on_processor, shares, takes_cache_bytes
 from serving.engine.worker_process import WorkerProcess
 from serving.settings import Settings
@@ -111,6 +112,8 @@ class SeveralEngines:
         self._error: EngineError | None = None
         self._stopping = threading.Event()
         self._restarts = 0
+        self._mps = MultiProcessService()
+        self._facts: dict[str, Any] = {}
         self.max_model_len = settings.max_model_len
         self.warmup_questions = count
 
@@ -120,6 +123,8 @@ class SeveralEngines:
         if self._settings.compile_cache_dir is not None:  # the processes find it set: one cache
             use_compile_cache(self._settings.compile_cache_dir)
             self._settings = self._settings.model_copy(update={"compile_cache_dir": None})
+        mps = self._settings.cuda_mps and self._mps.start()
+        self._facts = {"cuda_mps": mps}
         together = takes_cache_bytes() or on_processor()
         try:
             for member in self._members:
@@ -164,7 +169,7 @@ class SeveralEngines:
     def info(self) -> dict[str, Any]:
         """The first engine's facts, which are all engines', and `stats`."""
         first = next((m.ready.info for m in self._members if m.ready is not None), {})
-        return first | {"max_model_len": self.max_model_len} | self.stats()
+        return first | {"max_model_len": self.max_model_len} | self._facts | self.stats()
 
     def reset_prefix_cache(self) -> None:
         """For measurements: no engine remembers a prompt."""
@@ -187,6 +192,7 @@ class SeveralEngines:
             member.process.ask_to_end()
         for member in self._members:
             member.process.end()
+        self._mps.stop()
 
     # Loading, serving, and starting again.
 
