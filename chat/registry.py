@@ -217,6 +217,7 @@ class Registry:
     def status(self) -> list[dict[str, Any]]:
         """Every model and adapter that is known, and what state it is in."""
         there = self.found()
+        latest = {sample.model: sample for sample in self.samples}
         rows = []
         for name in dict.fromkeys([*self.engines, *there.models]):
             engine, model = self.engines.get(name), there.models.get(name)
@@ -231,6 +232,8 @@ class Registry:
                     "weight_bytes": model.weight_bytes,
                     "load_seconds": engine.load_seconds if engine else None,
                     "in_flight": engine.in_flight if engine else 0,
+                    # vLLM's own figure, a few seconds old.
+                    "running": latest[name].running if engine and name in latest else 0,
                 }
             )
         for name in there.adapters:
