@@ -1,45 +1,187 @@
-"""The layout rules of the PDF reader, on lines as pdfplumber reports them."""
+"""Reading PDFs: order, words, headings, formulas, tables, and what is not in the text."""
 
-from data.pdf import Line, _heading_levels, _markdown, _without_running_titles
+import pytest
+
+from data.losses import FIGURE, FORMULA, PAGE, Loss, spoken
+from data.pdf import read_pdf
+from data.pdf.blocks import to_markdown
+from data.pdf.chars import Char
+from data.pdf.headings import Headings, find_headings
+from data.pdf.lines import Line
+from data.pdf.quality import fault
+from tests.pdf_files import MONO, SONG, make_pdf, rule, text
 
 
-def line(text: str, page: int, top: float, **changes) -> Line:
-    width = changes.pop("width", 12.0 * len(text))
+def read(tmp_path, *args, ocr="never", **more):
+    (tmp_path / "b.pdf").write_bytes(make_pdf(*args, **more))
+    return read_pdf(tmp_path / "b.pdf", ocr)
+
+
+def prose(words: str, count: int, left: float, top: float, pitch: float = 15) -> list[str]:
+    """So many lines of the same words, each told from the others by its number."""
+    return [text(f"{n:02d}{words}", left, top + n * pitch, font=SONG) for n in range(count)]
+
+
+def test_columns_are_read_one_after_the_other_and_titles_across_them_first(tmp_path):
+    page = [text("进程与内存管理的基本方法以及它们在系统里的实现过程和注意事项", 120, 60, 12, SONG)]
+    page += prose("死锁是多个进程互相等待对方占有的资源", 12, 72, 100)
+    page += prose("分页把地址空间划分为固定大小的多个页", 12, 320, 103)
+    found = read(tmp_path, [page]).text.replace("\n", "")
+    order = [found.index(w) for w in ("基本方法", "00死锁", "11死锁", "00分页", "11分页")]
+    assert order == sorted(order)
+
+
+def test_a_note_in_the_margin_interrupts_no_sentence(tmp_path):
+    page = prose("循环神经网络通过带自反馈的神经元处理任意长度的时序", 12, 72, 100)
+    page += [text("也译作递归神经", 400, 130, 8, SONG)]
+    found = read(tmp_path, [page]).text
+    assert "\n> 也译作递归神经\n" in found
+    assert found.count("循环神经网络") == 12 and "时序也译" not in found
+
+
+def test_heads_with_section_title_date_and_page_number_go(tmp_path):
+    titles = ("进程", "线程", "调度", "内存", "分页", "文件")
+    pages = []
+    for number, title in enumerate(titles):
+        head = [text(f"1.{number} ", 72, 40), text(title, 90, 40, font=SONG)]
+        head += [text("2019-04-04", 300, 40), text(f"{number + 7}", 500, 40)]
+        pages.append(head + prose(f"{title}的内容各页都不一样", 5 + number, 72, 80))
+    found = read(tmp_path, pages).text
+    assert "2019-04-04" not in found
+    assert all(found.count(f"{title}的内容") == 5 + n for n, title in enumerate(titles))
+
+
+def test_narrow_spaces_between_latin_words_stay(tmp_path):
+    found = read(tmp_path, [[text("A|Recurrent|Neural|Network|has|a|short|memory.", 72, 100)]])
+    assert "A Recurrent Neural Network has a short memory." in found.text
+
+
+def test_bookmarks_without_numbers_find_their_printed_titles(tmp_path):
+    page = [text("1.1 ", 72, 80, 10), text("进程与线程", 90, 80, 10, SONG)]
+    page += prose("进程是资源分配的单位", 4, 72, 100)
+    page += [text("Logo", 72, 200, 30)] + prose("排版系统的名字由图形拼成", 4, 72, 240)
+    found = read(tmp_path, [page], [("进程与线程", 0, 70), ("LaTeX 简介", 0, 190)]).text
+    assert "# 1.1 进程与线程\n" in found
+    assert "# LaTeX 简介\n" in found and found.index("# LaTeX") < found.index("排版系统")
+
+
+def test_formulas_stay_in_one_piece_or_leave_a_mark(tmp_path):
+    page = [text("损失函数可以表示为", 72, 100, font=SONG), text("L(w) = (y - Xw)", 200, 120)]
+    page += [text("2", 268, 116, 7), text("(3.1)", 480, 120)]
+    page += [text("其中样本数记作大写字母。", 72, 140, font=SONG)]
+    page += [text("平均值写作", 72, 180, font=SONG), text("m =", 200, 210), text("a + b", 225, 203)]
+    page += [text("n", 235, 217), text("(3.2)", 480, 210)]
+    page += [text("它的分母是样本的个数，这一段到此为止。", 72, 250, font=SONG)]
+    found = read(tmp_path, [page])
+    assert "损失函数可以表示为 $L(w) = (y - Xw)^2$ (3.1)" in found.text
+    assert "平均值写作 [公式 3.2]" in found.text
+    assert found.losses == [Loss(FORMULA, "p. 1 (3.2)")]
+
+
+def test_a_ruled_table_keeps_its_header(tmp_path):
+    page = [rule(72, top, 400, top) for top in (100, 120, 140, 160)]
+    page += [rule(left, 100, left, 160) for left in (72, 200, 400)]
+    for top, a, b in ((114, "Type", "Size"), (134, "int", "4"), (154, "char", "1")):
+        page += [text(a, 80, top), text(b, 210, top)]
+    found = read(tmp_path, [page]).text
+    assert "| Type | Size |\n| --- | --- |\n| int | 4 |\n| char | 1 |" in found
+
+
+def test_a_caption_becomes_the_text_of_a_figure(tmp_path):
+    page = prose("图的上面是正文的一段话它有很多字", 3, 72, 60)
+    page += [rule(100 + n * 9, 150, 100 + n * 9, 250) for n in range(12)]
+    page += [text("x", 140, 200, 7), text("图", 150, 280, font=SONG), text("3.1 ", 162, 280)]
+    page += [text("线程的层次", 190, 280, font=SONG)]
+    found = read(tmp_path, [page]).text
+    assert "![图 3.1 线程的层次](#page=1)" in found
+
+
+def test_code_keeps_its_indentation_and_code_words_in_prose_are_marked(tmp_path):
+    page = [text("for (;;) {", 72, 80, 10, MONO), text("x += 1;", 96, 92, 10, MONO)]
+    page += [text("}", 72, 104, 10, MONO), text("函数", 72, 140, font=SONG)]
+    page += [text("atomicAdd", 94, 140, 10, MONO), text("把两个数加在一起。", 150, 140, font=SONG)]
+    found = read(tmp_path, [page]).text
+    assert "```\nfor (;;) {\n    x += 1;\n}\n```" in found
+    assert "函数`atomicAdd`把两个数加在一起。" in found.replace(" ", "")
+
+
+def scan(words: str) -> tuple[int, int, bytes]:
+    """A page as a scanner sees it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.new("L", (1224, 1584), 255)
+    ImageDraw.Draw(picture).text((140, 200), words, fill=0, font=ImageFont.load_default(44))
+    return 1224, 1584, picture.tobytes()
+
+
+def test_scanned_pages_are_named_when_ocr_is_off(tmp_path):
+    pages = [prose("第一页有文字层所以能够读出来", 6, 72, 80), [], []]
+    pictures = {1: scan("scanned"), 2: scan("scanned")}
+    found = read(tmp_path, pages, pictures=pictures)
+    assert [(loss.kind, loss.place) for loss in found.losses] == [(PAGE, "p. 2"), (PAGE, "p. 3")]
+    assert "2 pages not read (p. 2–3; no text layer)" in spoken(found.losses)
+
+
+def test_scanned_pages_are_read_by_ocr_and_not_twice(tmp_path, monkeypatch):
+    pytest.importorskip("rapidocr")
+    from data.pdf import ocr
+
+    told: list[tuple[int, int]] = []
+    words = "A warp executes threads together"
+    book = make_pdf([prose("有文字层的一页", 6, 72, 80), []], pictures={1: scan(words)})
+    (tmp_path / "b.pdf").write_bytes(book)
+
+    def reader():
+        return ocr.OcrReader(tmp_path / "cache", lambda done, of: told.append((done, of)))
+
+    found = read_pdf(tmp_path / "b.pdf", "auto", reader)
+    assert words.replace(" ", "") in found.text.replace(" ", "")
+    assert (found.pages, found.ocr_pages, found.losses) == (2, 1, [])
+    assert told[-1] == (1, 1)
+    monkeypatch.setattr(ocr, "_engine", lambda: pytest.fail("read again"))
+    assert read_pdf(tmp_path / "b.pdf", "auto", reader).text == found.text
+
+
+def test_without_the_ocr_package_one_line_says_the_command(tmp_path):
+    def missing():
+        raise ModuleNotFoundError("No module named 'rapidocr'", name="rapidocr")
+
+    (tmp_path / "b.pdf").write_bytes(make_pdf([[]], pictures={0: scan("x")}))
+    with pytest.raises(ValueError, match="rapidocr is not installed: run `bash run.sh data"):
+        read_pdf(tmp_path / "b.pdf", "auto", missing)
+
+
+def chars(words: str, **changes) -> list[Char]:
+    whole = {"mono": False, "bold": False, "math": False, "broken": False, **changes}
+    return [Char(c, 0, 1, 0, 10, **whole) for c in words]
+
+
+@pytest.mark.parametrize(
+    ("words", "usable"),
+    [
+        ("进程是资源分配的单位，线程是处理器调度的单位。" * 20, True),
+        ("The warp is the unit of execution on this device. " * 20, True),
+        ("Ò»¸ö½ø³ÌÊÇ×ÊÔ´·ÖÅäµÄµ¥Î»" * 8, False),
+        ("Wkh zdus lv wkh xqlw ri hahfxwlrq rq wklv ghylfh " * 20, False),
+        ("\ue123\ue456" * 30, False),
+        ("锟斤拷烫烫屯" * 60, False),
+    ],
+)
+def test_garbage_is_told_from_text(words, usable):
+    assert (fault(chars(words)) == "") is usable
+
+
+def test_characters_that_the_font_does_not_name_are_no_text():
+    assert fault(chars("abc" * 20, broken=True))
+
+
+# --- the rules for a whole book, on lines
+
+
+def line(words: str, page: int, base: float, **changes) -> Line:
+    width = changes.pop("width", 12.0 * len(words))
     left = changes.pop("left", 72.0)
-    values = {"size": 12.0, "mono": False, "bold": False, "char_width": 6.6, **changes}
-    return Line(text, page, left, left + width, top, **values)
-
-
-def test_running_titles_and_page_numbers_go_and_the_text_stays():
-    lines = []
-    for page in range(6):
-        lines.append(line("并行计算导论", page, 30))
-        lines.append(line(f"{'甲乙丙丁戊己'[page]}页的第一句正文，各页不同。", page, 80))
-        lines.append(line("正文的第二句。", page, 100 + 40 * page))
-        lines.append(line(f"— {page + 11} —", page, 760))
-    kept = [item.text for item in _without_running_titles(lines, 6)]
-    assert len([text for text in kept if text == "正文的第二句。"]) == 6
-    assert not any("导论" in text or "—" in text for text in kept)
-    assert len([text for text in kept if "第一句正文" in text]) == 6
-
-
-def test_headings_come_from_the_outline_even_when_printed_on_two_lines():
-    lines = [
-        line("1.1 矩阵乘法", 0, 50, bold=True),
-        line("矩阵乘法的正文一句。", 0, 80),
-        line("1.2 一个很长很长的标题", 0, 120, bold=True),
-        line("它的后半截", 0, 136, bold=True),
-        line("正文。", 0, 170),
-    ]
-    outline = [(1, "1.1 矩阵乘法"), (2, "1.2 一个很长很长的标题它的后半截")]
-    text = "\n".join(_markdown(lines, outline))
-    assert "\n# 1.1 矩阵乘法\n" in text and "\n## 1.2 一个很长很长的标题它的后半截\n" in text
-
-
-def test_without_an_outline_larger_print_is_a_heading():
-    lines = [line("第一章 起步", 0, 40, size=20.0), line("1.1 小节", 0, 80, size=15.0)]
-    lines += [line("正文很长的一句话，说明一些事情。", 0, 110 + 16 * n) for n in range(8)]
-    assert _heading_levels(lines, []) == {0: 1, 1: 2}
+    return Line(words, page, left, left + width, base, **{"size": 12.0, **changes})
 
 
 def test_lines_of_a_paragraph_are_joined_and_gaps_part_paragraphs():
@@ -53,26 +195,38 @@ def test_lines_of_a_paragraph_are_joined_and_gaps_part_paragraphs():
         line("• 第一项", 0, 150),
         line("• 第二项", 0, 166),
     ]
-    text = "\n".join(_markdown(lines, []))
-    assert "并行计算把问题拆成若干部分，交给多个处理单元。" in text
-    assert "The hardware executes parallel code." in text
-    assert "- 第一项" in text and "- 第二项" in text
+    found = "\n".join(to_markdown(lines, Headings()))
+    assert "并行计算把问题拆成若干部分，交给多个处理单元。" in found
+    assert "The hardware executes parallel code." in found
+    assert "- 第一项" in found and "- 第二项" in found
 
 
-def test_code_keeps_its_indentation_and_broken_lines_are_put_together():
-    mono = {"mono": True, "size": 11.0}
+def test_broken_lines_of_code_are_put_together():
+    mono = {"mono": True, "size": 11.0, "char_width": 6.6}
     wide = "void add(const float *a, const float *b, float *c, int n, int"
     lines = [
-        line("代码如下：", 0, 40),
         line(wide, 0, 70, width=6.6 * len(wide), **mono),
         line("m) {", 0, 83, width=6.6 * 4, **mono),
         line("c[0] = a[0];", 0, 96, left=72 + 4 * 6.6, width=6.6 * 12, **mono),
         line("}", 0, 122, width=6.6, **mono),
     ]
-    text = "\n".join(_markdown(lines, []))
-    assert f"```\n{wide} m) {{\n    c[0] = a[0];\n\n}}\n```" in text
+    found = "\n".join(to_markdown(lines, Headings()))
+    assert f"```\n{wide} m) {{\n    c[0] = a[0];\n\n}}\n```" in found
 
 
 def test_markdown_signs_of_the_print_are_no_markup():
-    text = "\n".join(_markdown([line("#define 与 a*b*c 以及 <x>", 0, 40)], []))
-    assert "\\<x>" in text and "a\\*b\\*c" in text
+    found = "\n".join(to_markdown([line("#define 与 a*b*c 以及 <x>，价 $5", 0, 40)], Headings()))
+    assert "\\<x>" in found and "a\\*b\\*c" in found and "\\$5" in found
+
+
+def test_without_an_outline_larger_print_is_a_heading():
+    lines = [line("第一章 起步", 0, 40, size=20.0), line("1.1 小节", 0, 80, size=15.0)]
+    lines += [line("正文很长的一句话，说明一些事情。", 0, 110 + 16 * n) for n in range(8)]
+    assert find_headings(lines, []).levels == {0: 1, 1: 2}
+
+
+def test_losses_are_counted_and_named_in_one_line():
+    losses = [Loss(PAGE, f"p. {n}") for n in (3, 4, 5, 9)]
+    losses += [Loss(FIGURE, name) for name in ("甲", "乙", "丙", "丁")]
+    said = "4 pages not read (p. 3–5, 9); 4 figures kept as records only (甲, 乙, 丙 …)"
+    assert spoken(losses) == said

@@ -20,7 +20,10 @@ def to_markdown(lines: Sequence[Line], headings: Headings) -> Iterator[str]:
     levels = headings.levels
     body = [index for index, line in enumerate(lines) if not line.note]
     rights = _right_edges(lines)
+    # A line of code is broken where the page ends, not where the longest of a few short ones does.
+    page_right = max((line.right for line in lines if not line.mono), default=0.0)
     code_right = max((line.right for line in lines if line.mono), default=0.0)
+    code_right = max(code_right, page_right * 0.85)
     pitch = _line_pitch(lines)
     position = 0
     while position < len(body):

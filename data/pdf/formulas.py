@@ -79,7 +79,9 @@ def _kind(line: Line, left: float) -> int:
         return 2 if _OPERATOR.search(text) or _TWO_DIMENSIONS.search(text) else 1
     if centred and _OPERATOR.search(text) and re.search(r"[A-Za-zα-ωΑ-Ω]", text):
         strong = line.scripts or re.search(r"[=≤≥≈≠∈∑∏∫√]", text)
-        return 2 if strong and not re.match(r"[-–•◦▪*]\s", text) else 0
+        if re.match(r"[-–•◦▪*]\s", text):
+            return 0
+        return 2 if strong else 1
     return 1 if len(text) <= 4 and centred and not re.match(r"[-–•◦▪*●○■]", text) else 0
 
 
