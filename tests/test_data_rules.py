@@ -119,11 +119,11 @@ def test_a_list_is_asked_as_a_whole_and_its_terms_one_by_one():
 
 def test_functions_are_asked_whole_with_their_indentation():
     code = (
-        "__global__ void add(int *a, int n) {\n    int i = threadIdx.x; // 元素下标\n"
+        "__global__ void addOne(int *a, int n) {\n    int i = threadIdx.x; // 元素下标\n"
         "    if (i < n) {\n        a[i] += 1;\n    }\n}"
     )
     made = pairs_of(f"# 加法\n\n核函数如下：\n\n```c\n{code}\n\nint main() {{ return 0; }}\n```")
-    assert made["请写出核函数 add 的实现代码。"] == code
+    assert made["请写出核函数 addOne 的实现代码。"] == code
     assert (
         made["表达式 i = threadIdx.x 计算的是什么？"] == "表达式 i = threadIdx.x 计算的是元素下标。"
     )

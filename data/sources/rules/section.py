@@ -43,7 +43,14 @@ def _section(at: Place) -> Iterator[Candidate]:
         return
     found = clean_sentences(block.text)
     opening = found[0] if found else ""
-    if not 0 <= opening.lower().find(term.lower()) <= 6 or not is_standalone(opening):
+    place = opening.lower().find(term.lower())
+    if not 0 <= place <= 6 or not is_standalone(opening):
+        return
+    # "风格迁移的损失函数…" speaks of one; "损失函数不能…" does not introduce it.
+    after = opening[place + len(term) :]
+    if not re.fullmatch(r"[《“\"「`*]*|(?:一个|所谓的?|在.{1,3}中，?)", opening[:place]):
+        return
+    if re.match(r"\s*(?:不|没|无|也|又|的|只)", after):
         return
     first = tags(opening)[0][1] if opening else ""
     if (

@@ -84,6 +84,8 @@ def _ask(about: str, row: str, title: str, cell: str) -> Iterator[Candidate]:
         number = re.match(r"[约\d]", cell)
         if number and not re.fullmatch(r"约?\s*[\d,.]+\s*\S{0,8}", cell):
             return
+        if normalise(name) in normalise(cell) and not _adds_to(name, cell):
+            return  # "makepatch 的命令是 makepatch(1)"
         joiner = "是" if number or re.fullmatch(r"[^，；。：、\s]{2,12}", cell) else "："
         asked = f"{name}的{title}{'是多少' if number else '是什么'}"
         within = f"关于{gap(about)}{about}，" if about else ""
