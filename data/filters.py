@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from data.dropped import Dropped
 from data.records import CODE, VERBATIM, Pair
 from data.sources.sentence import points_elsewhere
 from data.text import ascii_terms, cjk_share, normalise, sentences
@@ -91,7 +92,8 @@ def _schema(pair: Pair, chunk: str) -> bool:
 def _language(pair: Pair, chunk: str) -> bool:
     if chunk and cjk_share(chunk) < 0.1 and pair.kind != CODE:
         return True
-    asked = cjk_share(pair.question) > 0.1
+    # "什么是 threadIdx/blockIdx/gridDim？" is asked in Chinese, however much of it is names.
+    asked = bool(re.search("[\u4e00-\u9fff]", pair.question))
     return asked and (pair.kind in VERBATIM or bool(re.search("[\u4e00-\u9fff]", pair.answer)))
 
 
@@ -226,7 +228,7 @@ class Filters:
     """The filters that are on; `dropped` counts pairs by the first filter that dropped them."""
 
     off: frozenset[str] = frozenset()
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Dropped = field(default_factory=Dropped)
 
     def __post_init__(self) -> None:
         """Raises ValueError for the name of a filter that does not exist."""
@@ -241,7 +243,7 @@ class Filters:
         for pair in pairs:
             name = self.dropped_by(pair, chunk)
             if name:
-                self.dropped[name] += 1
+                self.dropped.note(name, pair)
             else:
                 kept.append(pair)
         return kept

@@ -12,8 +12,9 @@ from typing import Any, Literal, get_args
 from common import pairs as common
 from common.prompting import SYSTEM_PROMPT, messages_for
 from common.read_pairs import read_pairs
-from data.records import Pair, digest
+from data.records import CODE, Pair, digest
 from data.split import SPLITS
+from data.text import is_code
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,10 @@ def merged_pairs(path: Path) -> list[Pair]:
         )
         raise common.refused(path, ((place, reason) for place in talks))
     for said, left in (
+        (
+            "a chapter heading glued to the answer, cut off",
+            [p.where for p in given if p.learn and _GLUED_HEADING.search(p.answer)],
+        ),
         ("weight 0, left out", [pair.where for pair in given if not pair.learn]),
         ("its system message is left out", [p.where for p in given if p.system and p.learn]),
     ):
@@ -114,18 +119,30 @@ def merged_pairs(path: Path) -> list[Pair]:
 
 def _merged(given: common.Pair, path: Path) -> Pair:
     row = given.extra
+    answer = _without_heading(given.answer)
+    kind = CODE if is_code(answer) else "merged"
     made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
     pair = Pair(
         given.question,
-        given.answer,
-        kind=str(row.get("kind", "merged")),
+        answer,
+        kind=str(row.get("kind", kind)),
         source=f"merged:{path.name}",
         book=row["book"] if made else path.name,
-        path=tuple(map(str, row["path"])) if made else (given.section or digest(given.answer),),
+        path=tuple(map(str, row["path"])) if made else (given.section or digest(answer),),
         wordings=given.rephrasings,
     )
     pair.group = digest(pair.book, *pair.path, pair.answer)
     return pair
+
+
+# A chapter's heading that a careless reading of a Word file left at an answer's end.
+_GLUED_HEADING = re.compile(
+    r"(?<=[。！？.!?;；}])\s*第\s*[\d一二三四五六七八九十]+\s*章[^。！？\n]{0,40}$"
+)
+
+
+def _without_heading(answer: str) -> str:
+    return _GLUED_HEADING.sub("", answer)
 
 
 def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:

@@ -1,10 +1,10 @@
 """The funnel of a build: how much is left after each step from books to pairs, for the report."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data.dropped import Dropped
 from data.records import Chunk
 
 
@@ -30,7 +30,8 @@ class Funnel:
     filtered: int = 0
     distinct: int = 0
     leaked: int = 0
-    duplicates: Counter[str] = field(default_factory=Counter)
+    duplicates: Dropped = field(default_factory=Dropped)
+    leaks: Dropped = field(default_factory=Dropped)
 
     def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
         """Counts a book's chunks and the sections that they hold."""

@@ -56,6 +56,12 @@ def make_report(
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
         "funnel": funnel.steps(context.filters.dropped),
+        "dropped": [
+            *context.filters.dropped.rows("cleaning"),
+            *funnel.duplicates.rows("near-duplicates"),
+            *funnel.leaks.rows("leaks"),
+        ],
+        "wordings": sum(len(pair.wordings) for pair in pairs),
         "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
         "kinds_max": max(kinds.values(), default=1),

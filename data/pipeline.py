@@ -15,9 +15,11 @@ from typing import Any
 
 import psutil
 
+from common.language import either
 from data import contamination as leak_check
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
+from data.dropped import Dropped
 from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.making import make_pairs
@@ -68,14 +70,14 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         context.progress.step("near-duplicates, leaks, split")
         pairs, funnel.duplicates = drop_duplicates(pairs)
         funnel.distinct = len(pairs)
-        pairs, found_leaks = _without_leaks(pairs, tests)
+        pairs, found_leaks = _without_leaks(pairs, tests, funnel.leaks)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            raise NothingLeftError(f"no pair is left: {json.dumps(funnel.steps(filters.dropped))}")
+            raise NothingLeftError(_what_took_all(funnel.steps(filters.dropped)))
         splits = split_pairs(pairs, settings.split)
         train = paraphrased(splits["train"], settings.wordings)
         train = without_near(train, [*splits["dev"], *splits["calibration"]])
-        splits["train"], paraphrase_leaks = _without_leaks(train, tests)
+        splits["train"], paraphrase_leaks = _without_leaks(train, tests, funnel.leaks)
         for before, after in zip(found_leaks, paraphrase_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
         report = make_report(context, splits, pairs, found_leaks, compared)
@@ -145,6 +147,26 @@ def _placed(pairs: list[Pair], funnel: Funnel) -> list[Pair]:
     return pairs
 
 
+def _what_took_all(steps: list[dict[str, Any]]) -> str:
+    """One sentence: at which step the last pairs went, for which reasons, and what to do."""
+    before: dict[str, Any] = {"name": "", "count": 0}
+    for step in steps:
+        if step["count"] == 0 and before["count"] and step["name"].startswith("after"):
+            break
+        if step["count"] or not before["count"]:
+            before = step
+    lost = ", ".join(f"{count} {reason}" for reason, count in step["lost"].items())
+    counts = ", ".join(f"{one['name']} {one['count']}" for one in steps)
+    made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
+    if not made:
+        zh = "一个问答对也没有造出来：书里没有能用的句子，或者文本没有读出来"
+        en = "no pair was made: the books hold no sentence that fits, or their text was not read"
+    else:
+        zh = f"没有剩下问答对：在“{step['name']}”这一步全部去掉了（{lost}）"
+        en = f"no pair is left: the last went at {step['name']!r} ({lost})"
+    return either(f"{zh}。各步：{counts}", f"{en}. Steps: {counts}")
+
+
 def _work_directory(out: Path) -> Path:
     """A fresh directory beside `out`, named by this process; those of killed builds go first."""
     for left in out.parent.glob(f".{glob.escape(out.name)}.*.*"):
@@ -155,13 +177,16 @@ def _work_directory(out: Path) -> Path:
 
 
 def _without_leaks(
-    pairs: list[Pair], tests: Sequence[tuple[Path, list[tuple[str, str]]]]
+    pairs: list[Pair], tests: Sequence[tuple[Path, list[tuple[str, str]]]], dropped: Dropped
 ) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """The pairs of which no wording is near a test pair: a fact goes with all its wordings."""
     found = []
     for path, wanted in tests:
-        rows = [[(pair.question, pair.answer)] for pair in pairs]
+        rows = [[(text, p.answer) for text in (p.question, *p.wordings)] for p in pairs]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
+        for match in outcome.leaks:
+            dropped.note("near a test pair", pairs[match.row], wanted[match.test][0])
         found.append(
             {
                 "testset": path.name,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from data.options import option
 from data.records import CODE, Chunk, Pair, digest, pair_at
 from data.sources import SourceSettings
+from data.text import is_code
 
 KINDS = ("definition", "why", "how", "comparison", "calculation", "code", "fact", "enumeration")
 
@@ -139,15 +140,11 @@ def read_reply(text: str, chunk: Chunk, source: str, count: int) -> list[Pair]:
         raise ReplyError(f"JSON of another shape ({place}: {first['msg']})") from error
     found = []
     for row in made.pairs[:count]:
-        kind = CODE if row.kind == "code" and _is_code(row.answer) else row.kind
+        kind = CODE if row.kind == "code" and is_code(row.answer) else row.kind
         pair = pair_at(chunk, row.question, row.answer, kind, source)
         pair.wordings = tuple(w.strip() for w in row.wordings if w.strip())
         found.append(pair)
     return found
-
-
-def _is_code(answer: str) -> bool:
-    return bool(re.search(r"[;{}]\s*$|^\s*(?:def|class|import|#include)\b", answer, re.M))
 
 
 def estimate_tokens(chunks: Sequence[Chunk], settings: ModelSettings) -> tuple[int, int]:

@@ -40,14 +40,17 @@ _PROMPT = re.compile(r"^[$#] ")
     patterns=(_FUNCTION, _PYTHON),
     good=[
         Good(
-            "```c\n__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n    a[i] += 1;\n}\n```",
+            "```c\n__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n"
+            "    a[i] += 1;\n}\n```",
             "请写出核函数 addOne 的实现代码。",
             "__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n    a[i] += 1;\n}",
         ),
         Good(
-            "```python\ndef circle_area(\n    r: float,\n) -> float:\n    square = r * r\n    return 3 * square\n\nf(1)\n```",
+            "```python\ndef circle_area(\n    r: float,\n) -> float:\n    square = r * r\n"
+            "    return 3 * square\n\nf(1)\n```",
             "请写出函数 circle_area 的实现代码。",
-            "def circle_area(\n    r: float,\n) -> float:\n    square = r * r\n    return 3 * square",
+            "def circle_area(\n    r: float,\n) -> float:\n    square = r * r\n"
+            "    return 3 * square",
         ),
     ],
     bad=[
