@@ -21,6 +21,9 @@ class Progress(Protocol):
     def advance(self, count: int = 1) -> None:
         """So many parts of the step are done."""
 
+    def tell(self, text: str) -> None:
+        """A short line beside the step, such as the tokens used so far."""
+
     def warn(self, text: str) -> None:
         """Something the user should know."""
 
@@ -32,6 +35,9 @@ class NoProgress:
         """Nothing is shown."""
 
     def advance(self, count: int = 1) -> None:
+        """Nothing is shown."""
+
+    def tell(self, text: str) -> None:
         """Nothing is shown."""
 
     def warn(self, text: str) -> None:

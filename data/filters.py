@@ -109,6 +109,7 @@ def _language(pair: Pair, chunk: str) -> bool:
 )
 def _length(pair: Pair, chunk: str) -> bool:
     low, high = QUESTION_CHARS
+    high *= 4 if pair.kind == "choice" else 1  # its options stand in the question
     least, most = ANSWER_CHARS
     return low <= len(pair.question) <= high and least <= len(pair.answer) <= most
 
@@ -201,7 +202,10 @@ def _grounded_terms(pair: Pair, chunk: str) -> bool:
     if not chunk:
         return True
     source = {term.lower() for term in ascii_terms(chunk + " " + " ".join(pair.path))}
-    said = ascii_terms(_LIST_NUMBER.sub(" ", pair.answer)) + ascii_terms(pair.question)
+    question, answer = pair.question, _LIST_NUMBER.sub(" ", pair.answer)
+    if pair.kind == "choice":  # wrong options may name anything
+        question, answer = question.split("\n")[0], re.sub(r"^\s*[A-D]\b", "", answer)
+    said = ascii_terms(answer) + ascii_terms(question)
     return all(term.lower() in source for term in said)
 
 

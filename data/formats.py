@@ -30,13 +30,24 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     """
     prompt = SYSTEM_PROMPT if system else ""
     if shape == "messages":
-        turns = messages_for(pair.question, prompt)
-        row: dict[str, Any] = {"messages": [*turns, {"role": "assistant", "content": pair.answer}]}
+        *system_turn, asked = messages_for(pair.question, prompt)
+        before = [
+            {"role": role, "content": text}
+            for turn in pair.history
+            for role, text in zip(("user", "assistant"), turn, strict=True)
+        ]
+        said = {"role": "assistant", "content": pair.answer}
+        row: dict[str, Any] = {"messages": [*system_turn, *before, asked, said]}
     elif shape == "alpaca":
         row = {"instruction": pair.question, "input": "", "output": pair.answer}
     elif shape == "sharegpt":
         row = {
             "conversations": [
+                *(
+                    {"from": who, "value": text}
+                    for turn in pair.history
+                    for who, text in zip(("human", "gpt"), turn, strict=True)
+                ),
                 {"from": "human", "value": pair.question},
                 {"from": "gpt", "value": pair.answer},
             ]
@@ -45,6 +56,8 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
         row = {"query": pair.question, "response": pair.answer}
     else:
         raise ValueError(f"no format {shape!r}; there are: {', '.join(get_args(Shape))}")
+    if pair.history and shape in ("alpaca", "query-response"):
+        row["history"] = [list(turn) for turn in pair.history]
     if prompt and shape != "messages":
         row["system"] = prompt
     return {**row, **pair.provenance()}
@@ -152,7 +165,7 @@ def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:
     character for character (an answer with a line like "问题：", say) is left out. The bytes
     depend on the pairs only.
     """
-    kept = list(pairs)
+    kept = [pair for pair in pairs if not pair.history]  # its layout has no turns
     for _ in range(len(pairs) + 1):
         _write_docx(path, kept)
         back = [(q.question, q.answer) for q in read_pairs(path).pairs] if kept else []

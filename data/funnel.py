@@ -14,7 +14,8 @@ class Funnel:
 
     `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections;
     `apparatus` counts contents and reference sections, `unanswered` chunks that the source made
-    nothing of, `filtered` the pairs that the filters let through, `leaked` those too near to a
+    nothing of, `usage` the calls, prompt and answer tokens of the others, in this run or an
+    earlier one, `filtered` the pairs that the filters let through, `leaked` those too near to a
     test pair.
     """
 
@@ -30,6 +31,7 @@ class Funnel:
     filtered: int = 0
     distinct: int = 0
     leaked: int = 0
+    usage: list[int] = field(default_factory=lambda: [0, 0, 0])
     duplicates: Dropped = field(default_factory=Dropped)
     leaks: Dropped = field(default_factory=Dropped)
 

@@ -56,6 +56,7 @@ def make_report(
         "splits": {split: len(rows) for split, rows in splits.items()},
         "facts": {split: len({p.group for p in rows}) for split, rows in splits.items()},
         "funnel": funnel.steps(context.filters.dropped),
+        "usage": _usage(context),
         "dropped": [
             *context.filters.dropped.rows("cleaning"),
             *funnel.duplicates.rows("near-duplicates"),
@@ -73,6 +74,16 @@ def make_report(
         "samples": reports.samples(pairs),
         "warnings": [f"{name}: skipped, it could not be read" for name in funnel.skipped],
     }
+
+
+def _usage(context: BuildContext) -> dict[str, Any] | None:
+    """Calls, tokens and cost of the pairs, whenever they were made; None where nothing was paid."""
+    usage = getattr(context.source, "usage", None)
+    calls, prompt, answer = context.funnel.usage
+    if usage is None or not calls:
+        return None
+    cost = round(usage.cost(prompt, answer), 6)
+    return {"calls": calls, "prompt_tokens": prompt, "answer_tokens": answer, "cost": cost}
 
 
 def write_files(

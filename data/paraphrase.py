@@ -76,6 +76,8 @@ def paraphrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None
     for original in pairs:
         pair = replace(original, group=original.group or original.id)
         found.append(pair)
+        if pair.history:
+            continue  # a wording would need the same turns before it
         filling = wordings(pair.question, count)[: max(0, count - len(pair.wordings))]
         for text in [*pair.wordings, *filling] if count else ():
             bare = normalise(text)

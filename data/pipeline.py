@@ -22,7 +22,7 @@ from data.dedupe import drop_duplicates
 from data.dropped import Dropped
 from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
-from data.making import make_pairs
+from data.making import make_pairs, usage_key
 from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import paraphrased
 from data.reading import chunk_batches
@@ -117,6 +117,8 @@ def _from_books(books: Sequence[Path], context: BuildContext, listing: Path) -> 
                     funnel.unanswered += 1
                     continue
                 funnel.made += len(made[chunk.id])
+                used = context.cache.get(usage_key(source, chunk)) or (0, 0, 0)
+                funnel.usage = [a + b for a, b in zip(funnel.usage, used, strict=True)]
                 pairs += context.filters.keep(made[chunk.id], chunk.text)
     return pairs
 
@@ -160,7 +162,7 @@ def _what_took_all(steps: list[dict[str, Any]]) -> str:
     made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
     if not made:
         zh = "一个问答对也没有造出来：书里没有能用的句子，或者文本没有读出来"
-        en = "no pair was made: the books hold no sentence that fits, or their text was not read"
+        en = "no pair is left, none was made: no sentence fits, or the text was not read"
     else:
         zh = f"没有剩下问答对：在“{step['name']}”这一步全部去掉了（{lost}）"
         en = f"no pair is left: the last went at {step['name']!r} ({lost})"
@@ -182,7 +184,9 @@ def _without_leaks(
     """The pairs of which no wording is near a test pair: a fact goes with all its wordings."""
     found = []
     for path, wanted in tests:
-        rows = [[(text, p.answer) for text in (p.question, *p.wordings)] for p in pairs]
+        rows = [
+            [*p.history, *((text, p.answer) for text in (p.question, *p.wordings))] for p in pairs
+        ]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
         for match in outcome.leaks:

@@ -99,7 +99,8 @@ class Pair:
     """One question with its answer and the place in the book where it comes from.
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
-    are other ways to ask it that its source gave.
+    are other ways to ask it that its source gave; `history` holds the turns before it, as
+    (user, assistant).
     """
 
     question: str
@@ -113,11 +114,12 @@ class Pair:
     chunk: str = ""
     group: str = ""
     wordings: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:
         """Digest of question and answer."""
-        return digest(self.question, self.answer)
+        return digest(*(text for turn in self.history for text in turn), self.question, self.answer)
 
     @property
     def section(self) -> str:

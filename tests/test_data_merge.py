@@ -61,12 +61,8 @@ def test_paraphrases_of_a_fact_are_its_wordings_and_code_is_an_answer(merged):
 
 def test_every_drop_stands_in_the_report_with_an_example(merged):
     report = json.loads((merged / "report.json").read_text(encoding="utf-8"))
-    lost = {
-        k: v
-        for step in report["funnel"]
-        for k, v in step["lost"].items()
-        if "pair" in step["name"] or "after" in step["name"]
-    }  # noqa: E501
+    steps = [step for step in report["funnel"] if step["name"].startswith("after")]
+    lost = {reason: count for step in steps for reason, count in step["lost"].items()}
     shown = {one["reason"]: one for one in report["dropped"]}
     assert shown.keys() == lost.keys() and {"conflict", "elsewhere", AS_WORDING} == lost.keys()
     for reason, count in lost.items():
@@ -82,7 +78,8 @@ def test_a_fact_goes_with_all_its_wordings_when_one_is_a_test_question(tmp_path)
         json.dumps({"question": "页表是用来做什么的？", "answer": "翻译地址。"}) + "\n"
     )
     run("build", SAMPLE, "--source", "none", "--merge", source, "--out", tmp_path / "out",
-        "--cache", tmp_path / "cache", "--dev", "0", "--calibration", "0", "--exclude", tests)  # fmt: skip
+        "--cache", tmp_path / "cache", "--dev", "0", "--calibration", "0",
+        "--exclude", tests)  # fmt: skip
     asked = [row["question"] for row in rows(tmp_path / "out", "train")]
     assert asked and not [q for q in asked if "页表" in q and not q.startswith("只给")]
 

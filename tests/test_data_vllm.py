@@ -122,7 +122,7 @@ def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monke
             lambda r, c: replies.append(r.choices[0].message.content) or read(r, c),
         )
         made_by(teacher, chunks, Cache(tmp_path / "cache"))
-        assert len(replies) >= len(chunks) and teacher.tokens > 0
+        assert len(replies) >= len(chunks) and teacher.usage.tokens > 0
         for reply in replies:
             assert set(json.loads(reply, strict=False)) == {"pairs"}
 

@@ -10,15 +10,14 @@ from pydantic import model_validator
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
-    PROMPT_VERSION,
     ModelSettings,
-    ReplyError,
     estimate_tokens,
     failure_notes,
+    load_prompts,
     messages,
-    read_reply,
     schema,
 )
+from data.sources.replies import ReplyError, read_reply
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
 
@@ -46,7 +45,8 @@ class VllmSettings(ModelSettings):
         )
         shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
         model = model_digest(Path(self.model))
-        return f"vllm/{PROMPT_VERSION}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
+        prompts = load_prompts(self.prompts, self.kinds).version
+        return f"vllm/{prompts}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
 
 
 def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
@@ -143,9 +143,8 @@ class VllmSource:
         failures: Counter[str] = Counter()
         for chunk, (text, finish) in zip(chunks, replies, strict=True):
             try:
-                if finish == "length":
-                    raise ReplyError("cut off at the token limit")
                 yield chunk, read_reply(text, chunk, self.name, self.settings.per_chunk)
             except ReplyError as error:
-                failures[error.reason] += 1
+                cut = finish == "length"  # whole pairs before the cut were kept
+                failures["cut off at the token limit" if cut else error.reason] += 1
         self.notes += failure_notes(self.name, failures)
