@@ -49,6 +49,8 @@ def _attribute(at: Place) -> Iterator[Candidate]:
         return
     if re.match(r"\s*[（(]\s*\$?\d|\s*\$", match["rest"]):
         return  # a shape or a formula of one example
+    if tags(match["x"])[0][1] == "v" or match["a"].endswith("之处"):
+        return
     flags = [flag[0] for _, flag in tags(match["a"])]
     if flags[-1] == "v" or "nvn" in "".join(flags):  # "政策要求软件包" is a clause
         return

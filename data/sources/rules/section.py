@@ -66,5 +66,9 @@ def _section(at: Place) -> Iterator[Candidate]:
         if answer and not is_standalone(re.sub(r"^(?:它|其|该|这|此)", "", sentence)):
             break
         answer += sentence
+    # What the last sentence announces would be missing: "它包含两个阶段。"
+    answer = re.sub(
+        r"[^。]*(?:[两三四五几多]|以下|如下)(?:个|种|类|点|方面)[^。，：]{0,6}。$", "", answer
+    )
     if len(answer) >= MIN_ANSWER and cjk_share(answer) > 0.3:
         yield Candidate("explain", f"请简要介绍{gap(term)}{term}", answer)

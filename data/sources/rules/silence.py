@@ -30,7 +30,7 @@ _VARIABLE = re.compile(
 )
 _ONE_EXAMPLE = re.compile(
     r"[（(]\d+[)）]|(?:节点|线程|进程|变量|数组|用户|任务|流|层|步骤|元素|类|函数|矩阵|位置)\s?"
-    r"(?:\d+|[A-Z])(?![\w.])|小明|小红|小王|张三|李四"
+    r"(?:\d+|[A-Z])(?![\w.])|小明|小红|习题|(?<![A-Za-z])(?:foo|bar|baz)(?![A-Za-z])|小王|张三|李四"
 )
 # Plain words, of which a question cannot say which one is meant.
 _PLAIN = frozenset(
@@ -38,7 +38,7 @@ _PLAIN = frozenset(
     变量 返回值 结果 代码 文件 命令 工具 对象 类 接口 服务 软件 硬件 语言 环境
     网络 项目 客户端 服务器 节点 训练集 测试集 样本 特征 矩阵 向量 数组 资源
     资料 模块 脚本 例程 组件 配置 选项 属性 字段 元素 任务 页面 信息 消息 目录
-    仓库 引擎 开发者 开发人员 程序员 管理员 维护者 作者 API api 机器 计算机
+    仓库 引擎 专家 第三方 开发者 开发人员 程序员 管理员 维护者 作者 API api 机器 计算机
     数据集 训练数据 学习算法 状态 输入 输出 目标 代价 误差 问题 软件包 源代码
     补丁
     """.split()  # noqa: SIM905 - reads better than a list
@@ -112,7 +112,7 @@ def _nameless(question: str, answer: str, kind: str) -> bool:
     subject = next(filter(None, match.groups())).strip()
     defined = match["d"] or match["e"]
     if subject in (_NO_TERM if defined else _PLAIN) or re.match(
-        r"具体|唯一|所有(?!权)|以下|各种|一些|这|该|整个", subject
+        r"具体|唯一|第\d|第[一二三四五]|所有(?!权)|以下|各种|一些|这|该|整个", subject
     ):
         return True
     # One or two letters name a parameter of one function, unless they are an abbreviation.
@@ -127,11 +127,24 @@ def _unfinished(question: str, answer: str, kind: str) -> bool:
     )
 
 
+def _garbled(question: str, answer: str, kind: str) -> bool:
+    """What a PDF's formulas and margins leave in a sentence, and two phrases run together."""
+    if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", question):
+        return True
+    letters = r"(?:(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])\s+){3,}"
+    return bool(
+        re.search(
+            letters + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]", answer
+        )
+    )
+
+
 CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "points": _points,
     "narrates": _narrates,
     "supposes": _supposes,
     "unfinished": _unfinished,
+    "garbled": _garbled,
     "formula": _formula,
     "example": _example,
     "nameless": _nameless,
