@@ -8,6 +8,7 @@ from data.cache import Cache
 from data.filters import Filters
 from data.funnel import Funnel
 from data.report import token_counter
+from data.review import Reviewer
 from data.settings import BuildSettings
 from data.sources import PairSource
 
@@ -56,6 +57,7 @@ class BuildContext:
     cache: Cache
     progress: Progress = field(default_factory=NoProgress)
     funnel: Funnel = field(default_factory=Funnel)
+    reviewer: Reviewer | None = None
     filters: Filters = field(init=False)
     count_tokens: Callable[[Sequence[str]], list[int]] | None = field(init=False)
 

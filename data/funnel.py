@@ -33,6 +33,8 @@ class Funnel:
     leaked: int = 0
     usage: list[int] = field(default_factory=lambda: [0, 0, 0])
     duplicates: Dropped = field(default_factory=Dropped)
+    reviewed: Dropped = field(default_factory=Dropped)
+    unrated: int = 0
     leaks: Dropped = field(default_factory=Dropped)
 
     def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
@@ -54,6 +56,11 @@ class Funnel:
             ("pairs made", self.made, {}),
             ("pairs merged in", self.merged, {}),
             ("after cleaning", self.filtered, dict(sorted(dropped.items()))),
+            *(
+                [("after review", self.filtered - self.reviewed.total(), dict(self.reviewed))]
+                if self.reviewed or self.unrated
+                else []
+            ),
             ("after near-duplicates", self.distinct, dict(sorted(self.duplicates.items()))),
             ("after leaks", self.distinct - self.leaked, {"near a test pair": self.leaked}),
         ]

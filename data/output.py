@@ -59,6 +59,7 @@ def make_report(
         "usage": _usage(context),
         "dropped": [
             *context.filters.dropped.rows("cleaning"),
+            *funnel.reviewed.rows("review"),
             *funnel.duplicates.rows("near-duplicates"),
             *funnel.leaks.rows("leaks"),
         ],

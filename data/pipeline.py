@@ -27,6 +27,7 @@ from data.output import make_manifest, make_report, publish, write_files
 from data.paraphrase import paraphrased
 from data.reading import chunk_batches
 from data.records import Pair
+from data.review import Rated
 from data.settings import BuildInputs
 from data.split import split_pairs, without_near
 
@@ -67,6 +68,7 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         # Merged pairs first: of two that say the same, the one that somebody chose stays.
         pairs = _merged(merges, context) + pairs
         funnel.filtered = len(pairs)
+        pairs = _reviewed(pairs, context, work / "chunks.jsonl")
         context.progress.step("near-duplicates, leaks, split")
         pairs, funnel.duplicates = drop_duplicates(pairs)
         funnel.distinct = len(pairs)
@@ -121,6 +123,33 @@ def _from_books(books: Sequence[Path], context: BuildContext, listing: Path) -> 
                 funnel.usage = [a + b for a, b in zip(funnel.usage, used, strict=True)]
                 pairs += context.filters.keep(made[chunk.id], chunk.text)
     return pairs
+
+
+def _reviewed(pairs: list[Pair], context: BuildContext, listing: Path) -> list[Pair]:
+    """The pairs that the reviewer denies nothing of; merged ones have no text to be held to."""
+    if context.reviewer is None:
+        return pairs
+    with listing.open(encoding="utf-8") as stream:
+        texts = {row["id"]: row["text"] for row in map(json.loads, stream)}
+    rows = [Rated(pair, texts[pair.chunk]) for pair in pairs if pair.chunk in texts]
+    context.progress.step(f"review: {context.reviewer.fingerprint}", len(rows))
+    denied = dict(
+        zip(
+            (id(row.pair) for row in rows),
+            context.reviewer.failed(rows, context.cache),
+            strict=True,
+        )
+    )
+    context.funnel.unrated = sum(reason is None for reason in denied.values())
+    kept = []
+    for pair in pairs:
+        if reason := denied.get(id(pair)):
+            context.funnel.reviewed.note(f"reviewer: not {reason}", pair)
+        else:
+            kept.append(pair)
+    if context.funnel.unrated:
+        context.progress.warn(f"review: {context.funnel.unrated} pairs could not be rated and stay")
+    return kept
 
 
 def _merged(merges: Sequence[list[Pair]], context: BuildContext) -> list[Pair]:

@@ -33,6 +33,7 @@ class BuildSettings(BaseModel):
     min_chars: int = option(MIN_CHARS, "of a chunk", ge=1)
     max_chars: int = option(MAX_CHARS, "of a chunk", ge=100)
     filters_off: list[str] = option([], "cleaning rule to switch off; repeatable", name="skip-rule")
+    review: str = option("", "teacher or vllm: a model rates each pair, what it denies is dropped")
     keep_going: bool = option(False, "name and skip books that fail")
     tokenizer: Path | None = option(None, "model directory: count tokens in the report")
     demo: bool = option(False, "mark the data as a demo in its manifest")

@@ -195,3 +195,16 @@ def test_the_readers_verdicts_still_hold():
     assert len(made & good) / len(good) >= 0.85
     last = [row for row in verdicts if "seed 2" in row["reading"]]
     assert len(last) == 100 and sum(row["verdict"] == "good" for row in last) >= 90
+
+
+SILENCE = [
+    json.loads(line)
+    for line in Path(__file__).with_name("data_rules_silence.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("row", SILENCE, ids=lambda row: row["text"][:20])
+def test_what_readers_called_bad_in_real_books_is_not_asked_in_its_shape(row: dict[str, str]):
+    """The sentences are written anew in the shapes of pairs that readers called bad."""
+    text = row["text"] if row["text"].startswith("#") else f"# 第1章\n\n{row['text']}"
+    assert pairs_of(text) == {}, row["shape"]

@@ -188,10 +188,8 @@ class TeacherSource:
         last: ReplyError | None = None
         for _ in range(self.settings.reply_attempts):
             try:
-                reply = self._call(messages(chunk, self.settings))
-                if reply.usage:
-                    used = reply.usage
-                    self.usage.add(chunk.id, used.prompt_tokens or 0, used.completion_tokens or 0)
+                asked = messages(chunk, self.settings)
+                reply = self._call(asked, "pairs", schema(self.settings), chunk.id)
                 return self._read(reply, chunk)
             except _RefusedError:
                 raise
@@ -199,7 +197,23 @@ class TeacherSource:
                 last = error
         raise last or ReplyError("no reply")
 
-    def _call(self, asked: list[dict[str, str]]) -> Any:
+    def complete(self, asked: list[dict[str, str]], name: str, form: dict[str, Any]) -> str:
+        """The text of one completion that is to fit the schema `form`, for other uses than pairs.
+
+        Raises ReplyError where it could not be had, SourceError when the endpoint is no use.
+        """
+        with self._lock:
+            if self._client is None:
+                self._connect()
+        try:
+            reply = self._call(asked, name, form, name)
+        except _EndpointError as error:
+            raise ReplyError(f"no reply ({error})") from error
+        return (reply.choices[0].message.content or "") if reply.choices else ""
+
+    def _call(
+        self, asked: list[dict[str, str]], name: str, form: dict[str, Any], chunk: str
+    ) -> Any:
         """One completion, in the strictest format that the endpoint takes."""
         import openai
 
@@ -207,9 +221,11 @@ class TeacherSource:
             number = self._format
             try:
                 reply = self._client.chat.completions.create(
-                    model=self.settings.model, messages=asked, **self._arguments(FORMATS[number])
+                    model=self.settings.model, messages=asked, **self._arguments(number, name, form)
                 )
                 self._served = True
+                if used := reply.usage:
+                    self.usage.add(chunk, used.prompt_tokens or 0, used.completion_tokens or 0)
                 return reply
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 said = str(error)
@@ -234,14 +250,14 @@ class TeacherSource:
             except openai.APIError as error:  # time-out or lost connection after retries
                 raise _EndpointError(f"{type(error).__name__}: {error}") from error
 
-    def _arguments(self, name: str) -> dict[str, Any]:
-        settings = self.settings
+    def _arguments(self, number: int, name: str, form: dict[str, Any]) -> dict[str, Any]:
+        settings, kind = self.settings, FORMATS[number]
         given: dict[str, Any] = {}
-        if name == "json_schema":
-            form = {"name": "pairs", "strict": True, "schema": schema(settings)}
-            given["response_format"] = {"type": name, "json_schema": form}
-        elif name == "json_object":
-            given["response_format"] = {"type": name}
+        if kind == "json_schema":
+            schema_of = {"name": name, "strict": True, "schema": form}
+            given["response_format"] = {"type": kind, "json_schema": schema_of}
+        elif kind == "json_object":
+            given["response_format"] = {"type": kind}
         if settings.reply_tokens:
             given["max_tokens"] = settings.reply_tokens
         return given
