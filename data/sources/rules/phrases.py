@@ -63,7 +63,8 @@ def says_something(clause: str) -> bool:
         return False
     if re.match(r"(?:根据|按照?|通过|使用|利用|称为|叫做|记作|表示为|对应)", rest):
         return False  # a step of one derivation
-    bare_noun = re.match(r"[^，]{0,4}的[^，]{1,8}$", rest) and tags(rest)[-1][1][0] == "n"
+    bare = re.match(r"[^，]{0,4}的[^，]{1,8}$", rest)
+    bare_noun = bare and tags(rest)[-1][1] in ("n", "vn", "nz")
     if bare_noun or re.search(r"(?:之?后|时|之?前)$", rest):
         return False  # "y2 读取完之后", "缓存友好的循环": no predicate
     return len(rest) >= 2 and any(flag[0] in "vadz" for _, flag in tags(rest))
