@@ -199,6 +199,30 @@ def show(
 
 
 @app.command()
+def agree(
+    verdicts: Annotated[
+        Path, typer.Argument(help="jsonl of question, answer, chunk, verdict (good, usable, bad)")
+    ],
+    review: Annotated[str, typer.Option(help="teacher or vllm")] = "teacher",
+    model: Annotated[str, typer.Option(help="teacher: model name; vllm: directory")] = "",
+    base_url: Annotated[str, typer.Option(help="teacher: endpoint")] = "",
+    key_env: Annotated[str, typer.Option(help="teacher: variable with the key")] = "OPENAI_API_KEY",
+    prompts: Annotated[Path | None, typer.Option(help="folder with an own review.md")] = None,
+    engine: Annotated[str, typer.Option(help="vllm: engine arguments as JSON")] = "{}",
+) -> None:
+    """How far a reviewer agrees with people's verdicts: Cohen's kappa, and its drops."""
+    from data.review import agreement, read_verdicts
+    from data.reviewers import make_reviewer
+
+    told = {"model": model, "prompts": prompts, "engine": json.loads(engine)}
+    with reported_errors():
+        rows = read_verdicts(verdicts)
+        told |= {"base_url": base_url, "key_env": key_env} if review == "teacher" else {}
+        failed = make_reviewer(review, told).failed([row for row, _ in rows])
+        console.print_json(json.dumps(agreement([said for _, said in rows], failed)))
+
+
+@app.command()
 def stats(
     file: Annotated[Path, typer.Argument(help="jsonl in any shape, or a test set docx")],
     tokenizer: Annotated[

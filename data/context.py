@@ -8,6 +8,7 @@ from data.cache import Cache
 from data.filters import Filters
 from data.funnel import Funnel
 from data.report import token_counter
+from data.review import Reviewer
 from data.settings import BuildSettings
 from data.sources import PairSource
 
@@ -21,6 +22,9 @@ class Progress(Protocol):
     def advance(self, count: int = 1) -> None:
         """So many parts of the step are done."""
 
+    def tell(self, text: str) -> None:
+        """A short line beside the step, such as the tokens used so far."""
+
     def warn(self, text: str) -> None:
         """Something the user should know."""
 
@@ -32,6 +36,9 @@ class NoProgress:
         """Nothing is shown."""
 
     def advance(self, count: int = 1) -> None:
+        """Nothing is shown."""
+
+    def tell(self, text: str) -> None:
         """Nothing is shown."""
 
     def warn(self, text: str) -> None:
@@ -50,6 +57,7 @@ class BuildContext:
     cache: Cache
     progress: Progress = field(default_factory=NoProgress)
     funnel: Funnel = field(default_factory=Funnel)
+    reviewer: Reviewer | None = None
     filters: Filters = field(init=False)
     count_tokens: Callable[[Sequence[str]], list[int]] | None = field(init=False)
 

@@ -6,10 +6,12 @@ candidates to compare with.
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rapidfuzz import fuzz, process
 
+from data.dropped import Dropped
 from data.records import CODE, Pair
 from data.text import ascii_terms, normalise
 
@@ -17,6 +19,8 @@ QUESTION_RATIO = 0.9
 ANSWER_RATIO = 0.9
 SAME_ANSWER = 80  # percent similarity above which two answers say the same
 ANSWERS_SHARED = 2  # so many questions may share (nearly) one answer
+AS_WORDING = "kept as a wording"
+SHORTEST_SHARED = 8  # characters; "正确" may answer many questions that are no wordings of one
 _PERMUTATIONS = 64
 COMPARE_ALL = 500  # texts; up to here MinHash would cost more than it saves
 
@@ -78,39 +82,62 @@ def _terms(text: str) -> tuple[str, ...]:
     return tuple(sorted(term.lower() for term in ascii_terms(text)))
 
 
-def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Counter[str]]:
+def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Dropped]:
     """Pairs in order without those whose question or answer came earlier.
 
     Also how many went for which reason: `same_question` (nearly the same question and answer),
     `conflict` (the very same question with another answer: a model cannot learn both),
-    `same_answer` (an answer that enough questions have already). Nearly the same question with
-    another answer asks for another fact (尾数位, 指数位) and stays.
+    `same_answer` (an answer that enough questions have already), `kept as a wording` (see below).
+    Nearly the same question with another answer asks for another fact (尾数位, 指数位) and stays.
+
+    Pairs that somebody chose (`--merge`) lose nothing but repeated questions: a question with
+    the answer of an earlier one becomes a wording of it, and one with nearly its answer stays, in
+    its group, so that both get into one split.
     """
     questions, answers = NearIndex(QUESTION_RATIO), NearIndex(ANSWER_RATIO)
     exact: dict[str, int] = {}
     uses: Counter[int] = Counter()
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
+    facts: dict[str, int] = {}
     kept: list[Pair] = []
     for pair in pairs:
         asked = normalise(pair.asked)
         if asked in exact:
-            alike = _alike(kept[exact[asked]], pair)
-            dropped["same_question" if alike else "conflict"] += 1
+            first_said = kept[exact[asked]]
+            reason = "same_question" if _alike(first_said, pair) else "conflict"
+            dropped.note(reason, pair, first_said.answer)
             continue
-        if any(_alike(kept[number], pair) for number in questions.near(pair.asked)):
-            dropped["same_question"] += 1
+        # A question within a talk is no wording of one that stands alone.
+        chosen = pair.source.startswith("merged:")
+        fact = facts.get(normalise(pair.answer)) if chosen and not pair.history else None
+        if fact is not None:
+            exact[asked] = fact
+            kept[fact].wordings += (pair.question, *pair.wordings)
+            dropped.note(AS_WORDING, pair, kept[fact].question)
+            continue
+        near = () if chosen else questions.near(pair.asked)
+        if twin := next((kept[n] for n in near if _alike(kept[n], pair)), None):
+            dropped.note("same_question", pair, twin.question)
             continue
         same = answers.near(pair.answer)
         first = same[0] if same else None
-        if first is not None and (uses[first] >= ANSWERS_SHARED or pair.kind == CODE):
-            dropped["same_answer"] += 1
+        shared = first is not None and (uses[first] >= ANSWERS_SHARED or pair.kind == CODE)
+        if shared and not chosen:
+            dropped.note("same_answer", pair, kept[first].question)
             continue
+        if first is not None and chosen:
+            pair.group = kept[first].group or kept[first].id
         number = len(kept)
         if first is None:
             answers.add(number, pair.answer)
             first = number
         uses[first] += 1
         exact[asked] = number
+        if chosen:
+            said = (replace(pair, question=wording).asked for wording in pair.wordings)
+            exact.update((normalise(wording), number) for wording in said)
+            if len(normalise(pair.answer)) >= SHORTEST_SHARED and not pair.history:
+                facts.setdefault(normalise(pair.answer), number)
         questions.add(number, pair.asked)
         kept.append(pair)
     return kept, dropped

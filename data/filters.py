@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from common.language import either
+from data.dropped import Dropped
 from data.labels import label
 from data.records import CODE, VERBATIM, Pair
 from data.sources.sentence import points_elsewhere
@@ -93,7 +94,8 @@ def _schema(pair: Pair, chunk: str) -> bool:
 def _language(pair: Pair, chunk: str) -> bool:
     if chunk and cjk_share(chunk) < 0.1 and pair.kind != CODE:
         return True
-    asked = cjk_share(pair.question) > 0.1
+    # "什么是 threadIdx/blockIdx/gridDim？" is asked in Chinese, however much of it is names.
+    asked = bool(re.search("[\u4e00-\u9fff]", pair.question))
     return asked and (pair.kind in VERBATIM or bool(re.search("[\u4e00-\u9fff]", pair.answer)))
 
 
@@ -109,6 +111,7 @@ def _language(pair: Pair, chunk: str) -> bool:
 )
 def _length(pair: Pair, chunk: str) -> bool:
     low, high = QUESTION_CHARS
+    high *= 4 if pair.kind == "choice" else 1  # its options stand in the question
     least, most = ANSWER_CHARS
     return low <= len(pair.question) <= high and least <= len(pair.answer) <= most
 
@@ -201,7 +204,10 @@ def _grounded_terms(pair: Pair, chunk: str) -> bool:
     if not chunk:
         return True
     source = {term.lower() for term in ascii_terms(chunk + " " + " ".join(pair.path))}
-    said = ascii_terms(_LIST_NUMBER.sub(" ", pair.answer)) + ascii_terms(pair.question)
+    question, answer = pair.question, _LIST_NUMBER.sub(" ", pair.answer)
+    if pair.kind == "choice":  # wrong options may name anything
+        question, answer = question.split("\n")[0], re.sub(r"^\s*[A-D]\b", "", answer)
+    said = ascii_terms(answer) + ascii_terms(question)
     return all(term.lower() in source for term in said)
 
 
@@ -228,7 +234,7 @@ class Filters:
     """The filters that are on; `dropped` counts pairs by the first filter that dropped them."""
 
     off: frozenset[str] = frozenset()
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: Dropped = field(default_factory=Dropped)
 
     def __post_init__(self) -> None:
         """Raises ValueError for the name of a filter that does not exist."""
@@ -251,7 +257,7 @@ class Filters:
         for pair in pairs:
             name = self.dropped_by(pair, chunk)
             if name:
-                self.dropped[name] += 1
+                self.dropped.note(name, pair)
             else:
                 kept.append(pair)
         return kept

@@ -13,8 +13,9 @@ from common import pairs as common
 from common.language import either
 from common.prompting import SYSTEM_PROMPT, messages_for
 from common.read_pairs import read_pairs
-from data.records import Pair, digest
+from data.records import CODE, Pair, digest
 from data.split import SPLITS
+from data.text import is_code
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +33,20 @@ def row_of(pair: Pair, shape: str = "messages", system: bool = False) -> dict[st
     question = pair.prompt or pair.question
     if shape == "messages":
         turns: list[dict[str, Any]] = [*messages_for(question, prompt, pair.history)]
-        # Earlier answers are context: each is learned in a row of its own, if it was kept.
-        turns = [turn | {"weight": 0} if turn["role"] == "assistant" else turn for turn in turns]
+        if _learned_elsewhere(pair):
+            turns = [
+                each | {"weight": 0} if each["role"] == "assistant" else each for each in turns
+            ]
         row: dict[str, Any] = {"messages": [*turns, {"role": "assistant", "content": pair.answer}]}
     elif shape == "alpaca":
         row = {"instruction": question, "input": "", "output": pair.answer}
     elif shape == "sharegpt":
+        context = {"weight": 0} if _learned_elsewhere(pair) else {}
         row = {"conversations": []}
         for user, assistant in pair.history:
             row["conversations"] += [
                 {"from": "human", "value": user},
-                {"from": "gpt", "value": assistant, "weight": 0},
+                {"from": "gpt", "value": assistant, **context},
             ]
         row["conversations"] += [
             {"from": "human", "value": question},
@@ -106,21 +110,34 @@ def merged_pairs(path: Path) -> list[Pair]:
     kept. Raises PairsError.
     """
     given = read_told(path)
-    if left := [pair.where for pair in given if not pair.learn]:
-        told = either("权重为 0，不并入", "weight 0, left out")
-        log.warning("%s: %s: %s", path, common.spots(left), told)
+    for said, left in (
+        (
+            either(
+                "粘在答案末尾的章标题，已去掉", "a chapter heading glued to the answer, cut off"
+            ),
+            [p.where for p in given if p.learn and _GLUED_HEADING.search(p.answer)],
+        ),
+        (
+            either("权重为 0，不并入", "weight 0, left out"),
+            [pair.where for pair in given if not pair.learn],
+        ),
+    ):
+        if left:
+            log.warning("%s: %s: %s", path, common.spots(left), said)
     return [_merged(pair, path) for pair in given if pair.learn]
 
 
 def _merged(given: common.Pair, path: Path) -> Pair:
     given, row = given.alone, given.extra
+    answer = _without_heading(given.answer)
+    kind = CODE if is_code(answer) else "merged"
     made = isinstance(row.get("path"), list) and isinstance(row.get("book"), str)
     # All turns of a talk begin with the same one, whose answer names the place that they share.
-    first = given.history[0][1] if given.history else given.answer
+    first = given.history[0][1] if given.history else answer
     pair = Pair(
         given.question,
-        given.answer,
-        kind=str(row.get("kind", "merged")),
+        answer,
+        kind=str(row.get("kind", kind)),
         source=f"merged:{path.name}",
         book=row["book"] if made else path.name,
         path=tuple(map(str, row["path"])) if made else (given.section or digest(first),),
@@ -131,6 +148,22 @@ def _merged(given: common.Pair, path: Path) -> Pair:
     said = [text for turn in pair.history for text in turn]
     pair.group = digest(pair.book, *pair.path, *said, pair.answer)
     return pair
+
+
+# A chapter's heading that a careless reading of a Word file left at an answer's end.
+def _learned_elsewhere(pair: Pair) -> bool:
+    """Whether the answers before the last are learned in rows of their own: those of a merged talk
+    are, each turn being a pair; a talk that a model wrote is one pair."""
+    return pair.source.startswith("merged:")
+
+
+_GLUED_HEADING = re.compile(
+    r"(?<=[。！？.!?;；}])\s*第\s*[\d一二三四五六七八九十]+\s*章[^。！？\n]{0,40}$"
+)
+
+
+def _without_heading(answer: str) -> str:
+    return _GLUED_HEADING.sub("", answer)
 
 
 def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:

@@ -1,10 +1,10 @@
 """The funnel of a build: how much is left after each step from books to pairs, for the report."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data.dropped import Dropped
 from data.figures import Figure
 from data.losses import Loss, by_kind, spoken
 from data.records import Chunk
@@ -16,7 +16,8 @@ class Funnel:
 
     `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections;
     `apparatus` counts contents and reference sections, `unanswered` chunks that the source made
-    nothing of, `filtered` the pairs that the filters let through, `leaked` those too near to a
+    nothing of, `usage` the calls, prompt and answer tokens of the others, in this run or an
+    earlier one, `filtered` the pairs that the filters let through, `leaked` those too near to a
     test pair, `unlike` those left out by --like.
     """
 
@@ -36,7 +37,11 @@ class Funnel:
     losses: dict[str, list[Loss]] = field(default_factory=dict)
     figures: list[dict[str, Any]] = field(default_factory=list)
     pages: dict[str, tuple[int, int]] = field(default_factory=dict)
-    duplicates: Counter[str] = field(default_factory=Counter)
+    usage: list[int] = field(default_factory=lambda: [0, 0, 0])
+    duplicates: Dropped = field(default_factory=Dropped)
+    reviewed: Dropped = field(default_factory=Dropped)
+    unrated: int = 0
+    leaks: Dropped = field(default_factory=Dropped)
 
     def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
         """Counts a book's chunks and the sections that they hold."""
@@ -90,6 +95,11 @@ class Funnel:
             ("pairs made", self.made, {}),
             ("pairs merged in", self.merged, {}),
             ("after cleaning", self.filtered, dict(sorted(dropped.items()))),
+            *(
+                [("after review", self.filtered - self.reviewed.total(), dict(self.reviewed))]
+                if self.reviewed or self.unrated
+                else []
+            ),
             ("after near-duplicates", self.distinct, dict(sorted(self.duplicates.items()))),
             ("after leaks", self.distinct - self.leaked, {"near a test pair": self.leaked}),
         ]

@@ -14,6 +14,11 @@ def cache_key(source: PairSource, chunk: Chunk) -> str:
     return f"pairs-1/{source.fingerprint}/{chunk.content_key}"
 
 
+def usage_key(source: PairSource, chunk: Chunk) -> str:
+    """Where the calls and tokens of a chunk's pairs are kept: calls, prompt, answer."""
+    return f"usage-1/{source.fingerprint}/{chunk.content_key}"
+
+
 def make_pairs(
     chunks: Sequence[Chunk],
     source: PairSource,
@@ -35,6 +40,9 @@ def make_pairs(
     for chunk, pairs in source.pairs(new):
         rows = [_row(chunk, pair) for pair in pairs]
         cache.put(cache_key(source, chunk), rows)
+        if usage := getattr(source, "usage", None):
+            cache.put(usage_key(source, chunk), usage.of_chunk.get(chunk.id, [0, 0, 0]))
+            progress.tell(usage.line())
         yield chunk.id, [_pair(chunk, row, source.name) for row in rows]
         progress.advance()
 
@@ -44,12 +52,18 @@ def _row(chunk: Chunk, pair: Pair) -> list[Any]:
     spans = [(block.start, block.end) for block in chunk.blocks]
     place = (pair.start, pair.end)
     number = spans.index(place) if place in spans else -1
-    return [pair.question, pair.answer, pair.kind, list(pair.wordings), number]
+    return [
+        *(pair.question, pair.answer, pair.kind, list(pair.wordings), number),
+        *([list(map(list, pair.history))] if pair.history else []),
+    ]
 
 
 def _pair(chunk: Chunk, row: list[Any], source: str) -> Pair:
-    question, answer, kind, wordings, number = row
+    question, answer, kind, wordings, number, *history = row
     block = chunk.blocks[number] if number >= 0 else None
     pair = pair_at(chunk, question, answer, kind, source, block)
     pair.wordings = tuple(wordings)
+    if history:
+        pair.history = tuple(map(tuple, history[0]))
+        pair.group = pair.id
     return pair

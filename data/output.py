@@ -71,6 +71,14 @@ def make_report(
             "testsets": [{"name": name, **wanted.to_dict()} for name, wanted in profiles],
         },
         "funnel": funnel.steps(context.filters.dropped),
+        "usage": _usage(context),
+        "dropped": [
+            *context.filters.dropped.rows("cleaning"),
+            *funnel.reviewed.rows("review"),
+            *funnel.duplicates.rows("near-duplicates"),
+            *funnel.leaks.rows("leaks"),
+        ],
+        "wordings": sum(len(pair.wordings) for pair in pairs),
         "coverage": reports.coverage(funnel.sections, funnel.parts, pairs),
         "kinds": dict(kinds.most_common()),
         "kinds_max": max(kinds.values(), default=1),
@@ -92,6 +100,16 @@ def make_report(
             *gaps,
         ],
     }
+
+
+def _usage(context: BuildContext) -> dict[str, Any] | None:
+    """Calls, tokens and cost of the pairs, whenever they were made; None where nothing was paid."""
+    usage = getattr(context.source, "usage", None)
+    calls, prompt, answer = context.funnel.usage
+    if usage is None or not calls:
+        return None
+    cost = round(usage.cost(prompt, answer), 6)
+    return {"calls": calls, "prompt_tokens": prompt, "answer_tokens": answer, "cost": cost}
 
 
 def write_files(

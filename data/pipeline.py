@@ -20,15 +20,17 @@ from data import contamination as leak_check
 from data import like
 from data.context import BuildContext
 from data.dedupe import drop_duplicates
+from data.dropped import Dropped
 from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.labels import label
-from data.making import make_pairs
+from data.making import make_pairs, usage_key
 from data.output import make_manifest, make_report, publish, write_figures, write_files
 from data.paraphrase import paraphrased
 from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
 from data.records import Pair
+from data.review import Rated
 from data.row_counts import row_counts
 from data.settings import BuildInputs
 from data.split import split_pairs, without_near
@@ -74,18 +76,14 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         # Merged pairs first: of two that say the same, the one that somebody chose stays.
         pairs = _merged(merges, context) + pairs
         funnel.filtered = len(pairs)
+        pairs = _reviewed(pairs, context, work / "chunks.jsonl")
         context.progress.step(either("去重、查泄题、划分", "near-duplicates, leaks, split"))
         pairs, funnel.duplicates = drop_duplicates(pairs)
         funnel.distinct = len(pairs)
-        pairs, found_leaks = _without_leaks(pairs, tests)
+        pairs, found_leaks = _without_leaks(pairs, tests, funnel.leaks)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            steps = " → ".join(
-                f"{label(step['name'])} {step['count']}" for step in funnel.steps(filters.dropped)
-            )
-            raise NothingLeftError(
-                either(f"一个问答也没有剩下：{steps}", f"no pair is left: {steps}")
-            )
+            raise NothingLeftError(_what_took_all(funnel.steps(filters.dropped)))
         made, liked = [(pair.question, pair.answer) for pair in pairs], None
         if target:  # before the split: dev chooses the checkpoint, and must be like it as well
             liked = like.compared(made, target, context.count_tokens)
@@ -95,7 +93,7 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         facts = splits["train"]
         asked = paraphrased(facts, settings.wordings)
         train = without_near(asked, [*splits["dev"], *splits["calibration"]])
-        splits["train"], paraphrase_leaks = _without_leaks(train, tests)
+        splits["train"], paraphrase_leaks = _without_leaks(train, tests, funnel.leaks)
         for before, after in zip(found_leaks, paraphrase_leaks, strict=True):
             before["removed_wordings"] = after["removed"]
         counts = row_counts(facts, len(asked), splits["train"])
@@ -161,8 +159,43 @@ def _from_books(books: Sequence[Path], context: BuildContext, listing: Path) -> 
                     funnel.unanswered += 1
                     continue
                 funnel.made += len(made[chunk.id])
+                used = context.cache.get(usage_key(source, chunk)) or (0, 0, 0)
+                funnel.usage = [a + b for a, b in zip(funnel.usage, used, strict=True)]
                 pairs += context.filters.keep(made[chunk.id], chunk.text)
     return pairs
+
+
+def _reviewed(pairs: list[Pair], context: BuildContext, listing: Path) -> list[Pair]:
+    """The pairs that the reviewer denies nothing of; merged ones have no text to be held to."""
+    if context.reviewer is None:
+        return pairs
+    with listing.open(encoding="utf-8") as stream:
+        texts = {row["id"]: row["text"] for row in map(json.loads, stream)}
+    rows = [Rated(pair, texts[pair.chunk]) for pair in pairs if pair.chunk in texts]
+    context.progress.step(f"review: {context.reviewer.fingerprint}", len(rows))
+    denied = dict(
+        zip(
+            (id(row.pair) for row in rows),
+            context.reviewer.failed(rows, context.cache),
+            strict=True,
+        )
+    )
+    context.funnel.unrated = sum(reason is None for reason in denied.values())
+    kept = []
+    for pair in pairs:
+        if reason := denied.get(id(pair)):
+            context.funnel.reviewed.note(f"reviewer: not {reason}", pair)
+        else:
+            kept.append(pair)
+    if context.funnel.unrated:
+        count = context.funnel.unrated
+        context.progress.warn(
+            either(
+                f"评审：{count} 个问答没有评成，留下了",
+                f"review: {count} pairs could not be rated and stay",
+            )
+        )
+    return kept
 
 
 def _merged(merges: Sequence[list[Pair]], context: BuildContext) -> list[Pair]:
@@ -191,6 +224,28 @@ def _placed(pairs: list[Pair], funnel: Funnel) -> list[Pair]:
     return pairs
 
 
+def _what_took_all(steps: list[dict[str, Any]]) -> str:
+    """One sentence: at which step the last pairs went, for which reasons, and what to do."""
+    before: dict[str, Any] = {"name": "", "count": 0}
+    for step in steps:
+        if step["count"] == 0 and before["count"] and step["name"].startswith("after"):
+            break
+        if step["count"] or not before["count"]:
+            before = step
+    lost = ", ".join(f"{count} {reason}" for reason, count in step["lost"].items())
+    counts = ", ".join(f"{one['name']} {one['count']}" for one in steps)
+    made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
+    if not made:
+        zh = "一个问答对也没有造出来：书里没有能用的句子，或者文本没有读出来"
+        en = "no pair is left, none was made: no sentence fits, or the text was not read"
+    else:
+        told = ", ".join(f"{count} {label(reason)}" for reason, count in step["lost"].items())
+        zh = f"没有剩下问答对：在“{label(step['name'])}”这一步全部去掉了（{told}）"
+        en = f"no pair is left: the last went at {step['name']!r} ({lost})"
+    steps_told = "，".join(f"{label(one['name'])} {one['count']}" for one in steps)
+    return either(f"{zh}。各步：{steps_told}", f"{en}. Steps: {counts}")
+
+
 def _work_directory(out: Path) -> Path:
     """A fresh directory beside `out`, named by this process; those of killed builds go first."""
     for left in out.parent.glob(f".{glob.escape(out.name)}.*.*"):
@@ -201,13 +256,19 @@ def _work_directory(out: Path) -> Path:
 
 
 def _without_leaks(
-    pairs: list[Pair], tests: Sequence[tuple[Path, list[tuple[str, str]]]]
+    pairs: list[Pair], tests: Sequence[tuple[Path, list[tuple[str, str]]]], dropped: Dropped
 ) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """The pairs of which no wording is near a test pair: a fact goes with all its wordings."""
     found = []
     for path, wanted in tests:
-        rows = [leak_check.shown(pair) for pair in pairs]
+        rows = [
+            [*leak_check.shown(pair), *((text, pair.answer) for text in pair.wordings)]
+            for pair in pairs
+        ]
         outcome = leak_check.check(rows, wanted)
         gone = {match.row for match in outcome.leaks}
+        for match in outcome.leaks:
+            dropped.note("near a test pair", pairs[match.row], wanted[match.test][0])
         found.append(
             {
                 "testset": path.name,

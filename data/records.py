@@ -100,9 +100,8 @@ class Pair:
 
     `group` is shared by all wordings of one fact; `kind` names the sort of question; `wordings`
     are other ways to ask it that its source gave. `history` holds the turns (user, assistant)
-    before the question and `system` the row's own system message, both of merged talks. `prompt` is
-    what the model is asked where passages of the book stand before the question, `passages` are
-    their ids.
+    before the question, `system` a merged row's own system message. `prompt` is what the model is
+    asked where passages of the book stand before the question, `passages` are their ids.
     """
 
     question: str

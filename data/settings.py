@@ -62,6 +62,7 @@ class BuildSettings(BaseModel):
     max_chars: int = option(MAX_CHARS, "of a chunk", ge=100)
     filters_off: list[str] = option([], "cleaning rule to switch off; repeatable", name="skip-rule")
     ocr: Ocr = option(Ocr.auto, "read pictures of pages: without usable text, all, none")
+    review: str = option("", "teacher or vllm: a model rates each pair, what it denies is dropped")
     keep_going: bool = option(False, "name and skip books that fail")
     tokenizer: Path | None = option(None, "model directory: count tokens in the report")
     demo: bool = option(False, "mark the data as a demo in its manifest")

@@ -68,6 +68,14 @@ def ascii_terms(text: str) -> list[str]:
     return ASCII_TERM.findall(unicodedata.normalize("NFKC", text))
 
 
+def is_code(text: str) -> bool:
+    """Is a text a piece of code by itself, not prose with some code in it?"""
+    bare = re.sub(r"```\w*\n?|(?://|#).*|/\*.*?\*/", "", text)
+    if cjk_share(bare) > 0.1:
+        return False
+    return bool(re.search(r"[;{}]\s*$|^\s*(?:def|class|import|#include)\b|^\s*\w+\(", bare, re.M))
+
+
 def cjk_share(text: str) -> float:
     """Chinese characters among all letters and digits, 0 to 1 (0 for none)."""
     letters = [c for c in text if c.isalnum()]

@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 # A script maps (number of the call from 0, request) to what happens: a reply's text, an HTTP
-# status, or one of the words below.
+# status, or one of these words; a (status, text) pair is an error with that text.
 STALL, HANG_UP, REFUSE, CUT_OFF, NOT_JSON = "stall", "hang up", "refuse", "cut off", "not json"
+FILTERED = "filtered"
 Script = Callable[[int, dict[str, Any]], Any]
 
 
@@ -36,7 +37,9 @@ class TeacherServer:
                 if what == HANG_UP:
                     self.connection.close()
                     return
-                if isinstance(what, int):
+                if isinstance(what, tuple):
+                    self._send(what[0], json.dumps({"error": {"message": what[1]}}))
+                elif isinstance(what, int):
                     self._send(what, json.dumps({"error": {"message": f"scripted {what}"}}))
                 elif what == NOT_JSON:
                     self._send(200, "<html>busy</html>")
@@ -74,6 +77,8 @@ def _completion(what: Any) -> dict[str, Any]:
     finish = "stop"
     if what == REFUSE:
         message = {"role": "assistant", "content": None, "refusal": "I will not."}
+    if what == FILTERED:
+        message["content"], finish = "", "content_filter"
     if what == CUT_OFF:
         message["content"], finish = '{"pairs": [{"question": "什么', "length"
     return {

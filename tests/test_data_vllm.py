@@ -122,7 +122,7 @@ def test_the_teacher_asks_a_real_vllm_server(tiny_model, chunks, tmp_path, monke
             lambda r, c: replies.append(r.choices[0].message.content) or read(r, c),
         )
         made_by(teacher, chunks, Cache(tmp_path / "cache"))
-        assert len(replies) >= len(chunks) and teacher.tokens > 0
+        assert len(replies) >= len(chunks) and teacher.usage.tokens > 0
         for reply in replies:
             assert set(json.loads(reply, strict=False)) == {"pairs"}
 
@@ -196,3 +196,18 @@ def test_a_worker_on_ray_is_told_the_same_and_shares_the_cache(tmp_path):
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="--model DIR"):
         VllmSettings(model=str(tmp_path / "none"))
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_local_model_rates_every_pair(tiny_model, monkeypatch):
+    """A random model's ratings mean nothing, but each can be read: the schema holds it."""
+    from data.records import Pair
+    from data.review import ASPECTS, Rated
+    from data.reviewers import make_reviewer
+
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    reviewer = make_reviewer("vllm", {"model": str(tiny_model), "engine": ENGINE})
+    rows = [Rated(Pair(f"主题{n}是什么？", "主题是名称。"), "主题是名称。") for n in range(3)]
+    assert set(reviewer.failed(rows)) <= {*ASPECTS, "", None}

@@ -17,7 +17,7 @@ from common.pairs import spots
 from data.__main__ import app as data
 from data.filters import FILTERS
 from data.labels import CHINESE as LABELS
-from data.sources.prompts import KINDS
+from data.sources.prompts import load_prompts
 from data.sources.rules.registry import RULES
 from preflight import submissions
 from preflight.__main__ import app as preflight
@@ -113,7 +113,7 @@ def test_what_is_printed_goes_through_either(room: str) -> None:
 
 
 def test_all_that_a_report_counts_has_a_chinese_name() -> None:
-    kinds = {kind for rule in RULES.values() for kind in rule.kinds} | set(KINDS)
+    kinds = {kind for rule in RULES.values() for kind in rule.kinds} | set([name for name, _ in load_prompts().kinds])
     assert not (kinds | FILTERS.keys()) - LABELS.keys()
 
 

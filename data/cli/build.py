@@ -20,6 +20,7 @@ from data.making import cache_key
 from data.needs import require_packages
 from data.options import settings_from
 from data.reading import read_chunks
+from data.reviewers import make_reviewer
 from data.row_counts import explained
 from data.settings import BuildInputs, BuildSettings
 from data.sources.prompts import ModelSettings, Style
@@ -56,13 +57,16 @@ def build(
         entry = SOURCES[source.value]
         told = settings_from(entry.settings, options)
         for message in unused_options(_given(context), source.value, told):
-            warn(message)
+            if not options["review"]:  # the reviewer takes options of the other sources
+                warn(message)
         settings = settings_from(BuildSettings, options)
         inputs = settings_from(BuildInputs, {**options, "books": find_books(books)})
         if inputs.like and isinstance(told, ModelSettings):
             told = told.model_copy(update={"style": _style_of(inputs.like)})
         with ProgressBars() as bars:
             work = BuildContext(entry.make(told), settings, Cache(cache), bars)
+            if settings.review:
+                work.reviewer = make_reviewer(settings.review, options)
             table = _estimate(inputs.books, work) if dry_run else None
             result = None if dry_run else run(inputs, out, work)
     if table:

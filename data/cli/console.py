@@ -36,6 +36,7 @@ class ProgressBars:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[told]}"),
             console=errors,
             transient=True,
         )
@@ -45,11 +46,15 @@ class ProgressBars:
         """A new bar in place of the last."""
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(name, total=total)
+        self._task = self._progress.add_task(name, total=total, told="")
 
     def advance(self, count: int = 1) -> None:
         """The bar moves on."""
         self._progress.advance(self._task, count)
+
+    def tell(self, text: str) -> None:
+        """A line at the end of the bar."""
+        self._progress.update(self._task, told=text)
 
     def warn(self, text: str) -> None:
         """A warning above the bar."""

@@ -1,44 +1,32 @@
-"""What a model is asked, by teacher and vllm alike, and how its reply is read."""
+"""What a model is asked, by teacher and vllm alike: files that can be replaced (`data/prompts`)."""
 
 import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from common.language import either
 from data.options import option
-from data.records import CODE, Chunk, Pair, digest, pair_at
+from data.records import Chunk, digest
 from data.sources import SourceSettings
 
-KINDS = ("definition", "why", "how", "comparison", "calculation", "code", "fact", "enumeration")
-
-SYSTEM = """你是严谨的教材出题专家。根据给出的教材片段编写问答对，用于训练一个答疑模型。
-
-要求：
-1. 只用片段里的内容作答：不补充片段之外的知识，不改动数字、代码、标识符和术语。
-2. 问题必须独立成立：写全主语，例如写“CUDA 中的共享内存”，而不写“它”“该方法”“上述代码”。
-3. {length}
-4. 使用教材自己的术语，并保留英文名称、标识符、函数名、数字和单位，
-   例如“线程束（warp）”“32 个线程”“cudaMemcpy”。
-5. {code}
-6. 不写“根据文中”“本章”“如上图所示”“作者认为”这类话，不提图、表、章节编号。
-7. 题型和难度要多样：定义（definition）、原因（why）、做法（how）、比较（comparison）、
-   计算（calculation）、代码（code）、事实（fact）、列举（enumeration）；
-   片段里没有依据的题型不要硬出。{kinds}
-8. 每个问题另给 {wordings} 种问法（wordings），意思相同，说法不同。
-9. 片段信息太少时少出题，可以一个也不出。不同的问题不要问同一个事实。"""
-
-USER = """书中位置：{path}
-
-教材片段：
-<<<
-{text}
->>>
-
-请编写最多 {count} 个问答对，只输出 JSON。"""
+DEFAULTS = Path(__file__).parents[1] / "prompts"
+PLACEHOLDERS = {
+    "system.md": ("wordings", "kinds", "angles", "examples", "length", "code"),
+    "user.md": ("path", "text", "count"),
+    "review.md": ("text", "question", "answer"),
+    "kinds.md": (),
+    "angles.md": (),
+    "examples.jsonl": (),
+}
+_NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
+TALK, CHOICE = "talk", "choice"
 
 
 class Style(BaseModel):
@@ -49,18 +37,6 @@ class Style(BaseModel):
     length: str = "答案第一句完整复述问题的主语，直接给出结论，一段话说完，一般 60 到 200 字。"
     code: str = "只有问题要求写代码时，答案才给代码：给出片段中的核心代码，保持缩进。"
     kinds: str = ""
-
-
-def prompt_version(style: Style) -> str:
-    """Names the prompt: pairs in the cache were made by it."""
-    return digest(_filled(SYSTEM, style), USER)[:8]
-
-
-def _filled(text: str, style: Style) -> str:
-    """Not str.format: the number of wordings is filled in later."""
-    for name, words in style.model_dump().items():
-        text = text.replace(f"{{{name}}}", words)
-    return text
 
 
 class ModelSettings(SourceSettings):
@@ -74,37 +50,117 @@ class ModelSettings(SourceSettings):
     model: str = option("", "teacher: model name; vllm: model directory")
     per_chunk: int = option(6, "pairs to ask for per chunk", ge=1)
     wordings: int = option(2, "more wordings per question", ge=0, le=6)
+    prompts: Path | None = option(None, "folder of prompt files that replace data/prompts")
+    kinds: str = option("", "question kinds, by comma; also choice, true_false, talk")
     style: Style = Style()
     longest: tuple[int, int] | None = None
     reply_tokens: int = 0
 
 
-class MadePair(BaseModel):
-    """One pair as a model gives it."""
+@dataclass(frozen=True)
+class Prompts:
+    """The texts of one folder over the defaults. Raises ValueError that names the file at fault."""
 
-    kind: str = "other"
-    question: str = Field(min_length=2)
-    answer: str = Field(min_length=2)
-    wordings: list[str] = []
-
-
-class Made(BaseModel):
-    """A model's whole reply for one chunk."""
-
-    pairs: list[MadePair]
-
-
-class ReplyError(ValueError):
-    """A reply that is not the JSON that was asked for."""
+    texts: tuple[tuple[str, str], ...]
+    kinds: tuple[tuple[str, str], ...]
 
     @property
-    def reason(self) -> str:
-        """The message without its details, to count by."""
-        return str(self).split(" (")[0]
+    def version(self) -> str:
+        """Changes with every character of what a model is asked when pairs are made."""
+        used = [text for name, text in self.texts if name != "review.md"]
+        return digest(*used, *map(":".join, self.kinds))[:8]
+
+    def text(self, name: str) -> str:
+        """One file's text."""
+        return dict(self.texts)[name]
+
+
+@lru_cache(maxsize=8)
+def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
+    """The prompts of `folder`, the default ones where it has none, and the `wanted` kinds.
+
+    Raises ValueError: no such folder, a placeholder missing, an unknown kind or a broken example.
+    """
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"--prompts {folder}: no such folder; copy {DEFAULTS} and change the copy")
+    texts = {}
+    for name in PLACEHOLDERS:
+        own = folder / name if folder else None
+        file = own if own is not None and own.is_file() else DEFAULTS / name
+        texts[name] = file.read_text(encoding="utf-8-sig").strip()
+        for needed in _NEEDED.get(name, ()):
+            if f"{{{needed}}}" not in texts[name]:
+                raise ValueError(f"{file}: {{{needed}}} is missing: the model would not see it")
+    _examples(texts["examples.jsonl"], folder or DEFAULTS)
+    return Prompts(tuple(texts.items()), _kinds(texts["kinds.md"], wanted))
+
+
+def _kinds(text: str, wanted: str) -> tuple[tuple[str, str], ...]:
+    known: dict[str, str] = {}
+    usual = []
+    for line in filter(None, map(str.strip, text.split("\n"))):
+        name, _, said = line.lstrip("+ ").partition(":")
+        known[name.strip()] = said.strip()
+        if not line.startswith("+"):
+            usual.append(name.strip())
+    chosen = [name.strip() for name in wanted.split(",") if name.strip()] or usual
+    if unknown := [name for name in chosen if name not in known]:
+        raise ValueError(f"--kinds: no kind {', '.join(unknown)}; there are: {', '.join(known)}")
+    return tuple((name, known[name]) for name in chosen)
+
+
+def _examples(text: str, folder: Path) -> str:
+    shown = []
+    for number, line in enumerate(filter(str.strip, text.split("\n")), 1):
+        try:
+            row = json.loads(line)
+            made = json.dumps({"pairs": row["pairs"]}, ensure_ascii=False)
+            shown.append(f"示例：\n<<<\n{row['text']}\n>>>\n{made}")
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder / 'examples.jsonl'}, line {number}: {error}") from error
+    return "\n\n".join(shown)
+
+
+def fill(template: str, **values: object) -> str:
+    """`{name}` by its value, all in one pass; other braces, such as those of JSON, stay."""
+    names = "|".join(values)
+    return re.sub(rf"\{{({names})\}}", lambda match: str(values[match[1]]), template)
+
+
+def messages(chunk: Chunk, settings: ModelSettings) -> list[dict[str, str]]:
+    """Chat messages that ask for the pairs of one chunk."""
+    prompts = load_prompts(settings.prompts, settings.kinds)
+    template = prompts.text("system.md")
+    if settings.style != Style() and not all(
+        f"{{{name}}}" in template for name in ("length", "code")
+    ):
+        raise ValueError(
+            either(
+                "--like 要把目标的长度写进 system.md：里面需要 {length} 和 {code}",
+                "--like tells the model the target's length by system.md: put {length} and {code} "
+                "into it",
+            )
+        )
+    kinds = [f"   - {name}：{said}" for name, said in prompts.kinds]
+    system = fill(
+        template,
+        wordings=settings.wordings,
+        kinds="\n".join(
+            [*kinds, *([f"   {settings.style.kinds}"] if settings.style.kinds else [])]
+        ),
+        length=settings.style.length,
+        code=settings.style.code,
+        angles="；".join(filter(None, map(str.strip, prompts.text("angles.md").split("\n")))),
+        examples=_examples(prompts.text("examples.jsonl"), DEFAULTS),
+    )
+    path = " › ".join(chunk.path) or chunk.book
+    user = fill(prompts.text("user.md"), path=path, text=chunk.text, count=settings.per_chunk)
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 def schema(settings: ModelSettings) -> dict[str, Any]:
     """JSON schema of a reply; with `longest` set, of at most `per_chunk` pairs."""
+    kinds = [name for name, _ in load_prompts(settings.prompts, settings.kinds).kinds]
     text: dict[str, Any] = {"type": "string"}
     question, answer = dict(text), dict(text)
     pairs: dict[str, Any] = {"type": "array"}
@@ -112,67 +168,33 @@ def schema(settings: ModelSettings) -> dict[str, Any]:
     if settings.longest:
         question["maxLength"], answer["maxLength"] = settings.longest
         pairs["maxItems"], others["maxItems"] = settings.per_chunk, settings.wordings
-    fields = {
-        "kind": {"type": "string", "enum": list(KINDS)},
+    fields: dict[str, Any] = {
+        "kind": {"type": "string", "enum": kinds},
         "question": question,
         "answer": answer,
         "wordings": others,
     }
-    pairs["items"] = {
+    if TALK in kinds:
+        turn = {"question": question, "answer": answer}
+        fields["turns"] = {"type": "array", "items": _object(turn)}
+    pairs["items"] = _object(fields)
+    return _object({"pairs": pairs})
+
+
+def _object(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
         "type": "object",
         "properties": fields,
         "required": list(fields),
         "additionalProperties": False,
     }
-    return {
-        "type": "object",
-        "properties": {"pairs": pairs},
-        "required": ["pairs"],
-        "additionalProperties": False,
-    }
 
 
-def messages(chunk: Chunk, settings: ModelSettings) -> list[dict[str, str]]:
-    """Chat messages that ask for the pairs of one chunk."""
-    path = " › ".join(chunk.path) or chunk.book
-    asked = USER.format(path=path, text=chunk.text, count=settings.per_chunk)
-    return [
-        {
-            "role": "system",
-            "content": _filled(SYSTEM, settings.style).format(wordings=settings.wordings),
-        },
-        {"role": "user", "content": asked},
-    ]
-
-
-def read_reply(text: str, chunk: Chunk, source: str, count: int) -> list[Pair]:
-    """The pairs of a reply, at most `count`. Raises ReplyError saying what is wrong.
-
-    Servers without schema support put thoughts and code fences around the JSON: both are removed.
-    """
-    text = re.sub(r"<think>.*?</think>", "", text, flags=re.S).strip()
-    if fenced := re.search(r"```(?:json)?\s*(\{.*\})\s*```", text, re.S):
-        text = fenced.group(1)
-    try:
-        # Not strict: code in a string often holds raw line ends.
-        made = Made.model_validate(json.loads(text, strict=False))
-    except json.JSONDecodeError as error:
-        raise ReplyError(f"broken JSON ({error.msg} at character {error.pos})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ReplyError(f"JSON of another shape ({place}: {first['msg']})") from error
-    found = []
-    for row in made.pairs[:count]:
-        kind = CODE if row.kind == "code" and _is_code(row.answer) else row.kind
-        pair = pair_at(chunk, row.question, row.answer, kind, source)
-        pair.wordings = tuple(w.strip() for w in row.wordings if w.strip())
-        found.append(pair)
-    return found
-
-
-def _is_code(answer: str) -> bool:
-    return bool(re.search(r"[;{}]\s*$|^\s*(?:def|class|import|#include)\b", answer, re.M))
+def prompt_version(settings: ModelSettings) -> str:
+    """Names what is asked: pairs in the cache were made by it."""
+    version = load_prompts(settings.prompts, settings.kinds).version
+    style = settings.style
+    return version if style == Style() else digest(version, *style.model_dump().values())[:8]
 
 
 def estimate_tokens(chunks: Sequence[Chunk], settings: ModelSettings) -> tuple[int, int]:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import Lock
 from typing import Any
 
 from pydantic import model_validator
@@ -16,16 +18,23 @@ from data.records import Chunk, Pair
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
     ModelSettings,
-    ReplyError,
     estimate_tokens,
     failure_notes,
     messages,
     prompt_version,
-    read_reply,
     schema,
 )
+from data.sources.replies import ReplyError, read_reply
+from data.sources.usage import Usage
 
 ASSUMED_TOKENS_PER_SECOND = 50  # of one call; only for the estimate
+# What an endpoint is asked to hold its reply to, in this order as it refuses.
+FORMATS = ("json_schema", "json_object", "none")
+_ABOUT_FORMAT = re.compile(r"response_?format|json|schema|structured|guided|grammar", re.I)
+_ABOUT_CONTENT = re.compile(
+    r"content|risk|filter|policy|sensitive|moderation|inspection|敏感|违规|安全|context length",
+    re.I,
+)
 ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: then the source stops
 
 
@@ -42,6 +51,8 @@ class TeacherSettings(ModelSettings):
     timeout: float = option(120, "teacher: seconds a call may take", name="call-timeout")
     max_pairs: int = option(0, "stop asking after so many pairs; 0: no limit")
     max_tokens: int = option(0, "teacher: budget of this run; 0: no limit")
+    price_in: float = option(0, "teacher: price of a million prompt tokens", ge=0)
+    price_out: float = option(0, "teacher: price of a million answer tokens", ge=0)
     retries: int = 4
     reply_attempts: int = 3
 
@@ -58,6 +69,10 @@ class _EndpointError(Exception):
     """The endpoint did not serve a call, even after retries."""
 
 
+class _RefusedError(ReplyError):
+    """The endpoint will not speak of this chunk; asking again would only cost."""
+
+
 class TeacherSource:
     """Asks a model behind HTTP about each chunk; every answered chunk is kept."""
 
@@ -66,12 +81,13 @@ class TeacherSource:
 
     def __init__(self, settings: TeacherSettings) -> None:
         self.settings = settings
-        version = prompt_version(settings.style)
-        self.fingerprint = (
-            f"teacher/{version}/{settings.model}/{settings.per_chunk}/{settings.wordings}"
-        )
+        asked = f"{settings.per_chunk}/{settings.wordings}"
+        self.fingerprint = f"teacher/{prompt_version(settings)}/{settings.model}/{asked}"
         self.notes: list[str] = []
-        self.tokens = 0
+        self.usage = Usage(settings.price_in, settings.price_out)
+        self._format = 0  # number in FORMATS; calls at once may step it on together
+        self._served = False
+        self._lock = Lock()
         self._client: Any = None
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
@@ -127,7 +143,11 @@ class TeacherSource:
                     try:
                         pairs = future.result()
                     except ReplyError as error:
-                        failures[error.reason] += 1
+                        failures[f"{error.reason}: {' › '.join(chunk.path)[:60]}"] += 1
+                        refused = isinstance(error, _RefusedError) and not self._served
+                        in_a_row += refused
+                        if refused and in_a_row >= ENDPOINT_FAILURES:
+                            fatal = SourceError(f"teacher: the endpoint refuses: {error}")
                     except _EndpointError as error:
                         failures["no reply"] += 1
                         in_a_row += 1
@@ -156,7 +176,7 @@ class TeacherSource:
     def _within_budget(self, made: int) -> bool:
         settings = self.settings
         pairs_left = not settings.max_pairs or made < settings.max_pairs
-        return pairs_left and (not settings.max_tokens or self.tokens < settings.max_tokens)
+        return pairs_left and (not settings.max_tokens or self.usage.tokens < settings.max_tokens)
 
     def _connect(self) -> None:
         from openai import OpenAI
@@ -180,31 +200,59 @@ class TeacherSource:
 
     def _ask(self, chunk: Chunk) -> list[Pair]:
         """One chunk's pairs. Raises ReplyError, _EndpointError or SourceError."""
+        last: ReplyError | None = None
+        for _ in range(self.settings.reply_attempts):
+            try:
+                asked = messages(chunk, self.settings)
+                reply = self._call(asked, "pairs", schema(self.settings), chunk.id)
+                return self._read(reply, chunk)
+            except _RefusedError:
+                raise
+            except ReplyError as error:
+                last = error
+        raise last or ReplyError("no reply")
+
+    def complete(self, asked: list[dict[str, str]], name: str, form: dict[str, Any]) -> str:
+        """The text of one completion that is to fit the schema `form`, for other uses than pairs.
+
+        Raises ReplyError where it could not be had, SourceError when the endpoint is no use.
+        """
+        with self._lock:
+            if self._client is None:
+                self._connect()
+        try:
+            reply = self._call(asked, name, form, name)
+        except _EndpointError as error:
+            raise ReplyError(f"no reply ({error})") from error
+        return (reply.choices[0].message.content or "") if reply.choices else ""
+
+    def _call(
+        self, asked: list[dict[str, str]], name: str, form: dict[str, Any], chunk: str
+    ) -> Any:
+        """One completion, in the strictest format that the endpoint takes."""
         import openai
 
-        settings = self.settings
-        last: ReplyError | None = None
-        for _ in range(settings.reply_attempts):
+        while True:
+            number = self._format
             try:
                 reply = self._client.chat.completions.create(
-                    model=settings.model,
-                    messages=messages(chunk, settings),
-                    response_format={
-                        "type": "json_schema",
-                        "json_schema": {
-                            "name": "pairs",
-                            "strict": True,
-                            "schema": schema(settings),
-                        },
-                    },
-                    **({"max_tokens": settings.reply_tokens} if settings.reply_tokens else {}),
+                    model=self.settings.model, messages=asked, **self._arguments(number, name, form)
                 )
+                self._served = True
+                if used := reply.usage:
+                    self.usage.add(chunk, used.prompt_tokens or 0, used.completion_tokens or 0)
+                return reply
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                said = str(error)
+                about_content = _ABOUT_CONTENT.search(said) and not _ABOUT_FORMAT.search(said)
+                unknown = self._served and not _ABOUT_FORMAT.search(said)
+                if number + 1 == len(FORMATS) or about_content or unknown:
+                    raise _RefusedError(f"refused by the endpoint ({said[:120]})") from error
+                self._step_down(number, said)
             except (
                 openai.AuthenticationError,
                 openai.PermissionDeniedError,
                 openai.NotFoundError,
-                openai.BadRequestError,
-                openai.UnprocessableEntityError,
             ) as error:
                 raise SourceError(
                     either(
@@ -212,24 +260,50 @@ class TeacherSource:
                     )
                 ) from error
             except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
-                last = ReplyError(f"broken JSON ({error})")  # the body of a 200 is no JSON at all
-                continue
-            except openai.APIError as error:  # time-out, lost connection, 429 or 5xx after retries
+                # The body of a 200 is no JSON at all.
+                raise ReplyError(f"broken JSON ({error})") from error
+            except openai.APIStatusError as error:
+                if error.status_code == 402:
+                    raise SourceError(f"teacher: the endpoint wants to be paid: {error}") from error
                 raise _EndpointError(f"{type(error).__name__}: {error}") from error
-            if reply.usage:
-                self.tokens += reply.usage.total_tokens
-            try:
-                return self._read(reply, chunk)
-            except ReplyError as error:
-                last = error
-        raise last or ReplyError("no reply")
+            except openai.APIError as error:  # time-out or lost connection after retries
+                raise _EndpointError(f"{type(error).__name__}: {error}") from error
+
+    def _arguments(self, number: int, name: str, form: dict[str, Any]) -> dict[str, Any]:
+        settings, kind = self.settings, FORMATS[number]
+        given: dict[str, Any] = {}
+        if kind == "json_schema":
+            schema_of = {"name": name, "strict": True, "schema": form}
+            given["response_format"] = {"type": kind, "json_schema": schema_of}
+        elif kind == "json_object":
+            given["response_format"] = {"type": kind}
+        if settings.reply_tokens:
+            given["max_tokens"] = settings.reply_tokens
+        return given
+
+    def _step_down(self, number: int, said: str) -> None:
+        with self._lock:
+            if self._format != number:
+                return  # another call was first
+            self._format = number + 1
+            self.notes.append(
+                f"teacher: the endpoint refuses {FORMATS[number]} ({said[:80]}); "
+                f"asked with {FORMATS[number + 1]} from here on"
+            )
 
     def _read(self, reply: Any, chunk: Chunk) -> list[Pair]:
         if not getattr(reply, "choices", None):
             raise ReplyError("a reply without choices")
         choice = reply.choices[0]
         if getattr(choice.message, "refusal", None):
-            raise ReplyError(f"refused ({choice.message.refusal[:80]})")
-        if choice.finish_reason == "length":
-            raise ReplyError("cut off at the endpoint's token limit (ask for fewer: --per-chunk)")
-        return read_reply(choice.message.content or "", chunk, self.name, self.settings.per_chunk)
+            raise _RefusedError(f"refused ({choice.message.refusal[:80]})")
+        if choice.finish_reason == "content_filter":
+            raise _RefusedError("refused by the endpoint's content filter")
+        try:
+            text = choice.message.content or ""
+            return read_reply(text, chunk, self.name, self.settings.per_chunk)
+        except ReplyError as error:
+            if choice.finish_reason != "length":
+                raise
+            said = "cut off at the endpoint's token limit (ask for fewer: --per-chunk)"
+            raise ReplyError(said) from error

@@ -11,14 +11,13 @@ from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
     ModelSettings,
-    ReplyError,
     estimate_tokens,
     failure_notes,
     messages,
     prompt_version,
-    read_reply,
     schema,
 )
+from data.sources.replies import ReplyError, read_reply
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
 
@@ -45,7 +44,7 @@ class VllmSettings(ModelSettings):
             include={"longest", "reply_tokens", "engine"}, exclude_defaults=True
         )
         shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
-        model, version = model_digest(Path(self.model)), prompt_version(self.style)
+        model, version = model_digest(Path(self.model)), prompt_version(self)
         return f"vllm/{version}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
 
 
@@ -143,9 +142,8 @@ class VllmSource:
         failures: Counter[str] = Counter()
         for chunk, (text, finish) in zip(chunks, replies, strict=True):
             try:
-                if finish == "length":
-                    raise ReplyError("cut off at the token limit")
                 yield chunk, read_reply(text, chunk, self.name, self.settings.per_chunk)
             except ReplyError as error:
-                failures[error.reason] += 1
+                cut = finish == "length"  # whole pairs before the cut were kept
+                failures["cut off at the token limit" if cut else error.reason] += 1
         self.notes += failure_notes(self.name, failures)

@@ -45,6 +45,12 @@ def _attribute(at: Place) -> Iterator[Candidate]:
         return
     if [flag for _, flag in tags(match["x"])][:2] == ["v", "eng"]:
         return  # "输入 E1 的公式": an order
+    if re.match(r"定义|令|记|称|设|唯一|具体|其", match["x"]):
+        return
+    if re.match(r"\s*[（(]\s*\$?\d|\s*\$", match["rest"]):
+        return  # a shape or a formula of one example
+    if tags(match["x"])[0][1] == "v" or match["a"].endswith("之处"):
+        return
     flags = [flag[0] for _, flag in tags(match["a"])]
     if flags[-1] == "v" or "nvn" in "".join(flags):  # "政策要求软件包" is a clause
         return
@@ -119,6 +125,8 @@ def _limit(at: Place) -> Iterator[Candidate]:
     match = _LIMIT.match(at.sentence)
     if not match or re.search(r"(?:大小|长度|数量|个数)$", match["x"]):
         return
+    if re.fullmatch(r"[a-z]\w*", core(match["x"])):
+        return  # a parameter: of which function?
     if is_specific(match["x"]) and is_owner(match["x"]) and not refers_to_unseen(at.sentence):
         ask = "需要满足什么要求" if match["verb"] == "必须" else "有什么限制"
         yield Candidate("limit", f"{core(match['x'])}{ask}", at.sentence)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from data.sources.rules.nouns import core, is_definable, is_owner, is_term, leading_term
-from data.sources.rules.phrases import is_claim, refers_to_unseen, spaced
+from data.sources.rules.phrases import is_claim, refers_to_unseen, says_something, spaced
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone
 
@@ -50,16 +50,19 @@ def _cause(at: Place) -> Iterator[Candidate]:
     sentence = at.sentence
     if match := _BECAUSE.match(sentence):
         effect = match["effect"].strip()
-        if is_claim(effect):
+        # "由于 A，B，因此 C": B is no effect, it is part of the cause.
+        chained = re.match(r"[，；,]\s*(?:因此|所以|因而|故|从而|于是)", match["rest"] or "")
+        if is_claim(effect) and says_something(effect) and not chained:
             yield Candidate("cause", f"为什么{spaced(effect)}", sentence)
     elif match := _REASON_AFTER.match(sentence):
-        effect = match["effect"].split("，")[-1]
-        if is_claim(effect) and not sentence.startswith("之所以"):
+        effect = match["effect"]
+        fits = is_claim(effect) and says_something(effect) and "，" not in effect
+        if fits and not sentence.startswith("之所以"):
             yield Candidate("cause", f"为什么{spaced(effect)}", sentence)
     following = at.following[0] if at.following else ""
     if _REASON_NEXT.match(following) and len(sentence) <= 70:
         effect = sentence.rstrip("。；;").strip()
-        if is_claim(effect) and "，" not in effect:
+        if is_claim(effect) and says_something(effect) and "，" not in effect:
             yield Candidate("cause", f"为什么{spaced(effect)}", sentence + following)
 
 
@@ -77,12 +80,15 @@ def _cause(at: Place) -> Iterator[Candidate]:
 )
 def _therefore(at: Place) -> Iterator[Candidate]:
     match = _THEREFORE.match(at.sentence)
-    if not match or re.match(r"由于|因为|为了|如果|当", at.sentence):
+    if not match or re.search(r"由于|因为|为了|如果|当|假设|^请|^相反", at.sentence):
         return
     effect = re.sub(r"^(?:就|才|也|都)", "", match["effect"]).strip()
     if (
         is_owner(leading_term(effect, 20))
+        and says_something(effect)
         and is_standalone(effect)
+        and match["cause"].count("，") <= 2
+        and not re.search(r"\d", effect)
         and not refers_to_unseen(at.sentence)
     ):
         yield Candidate("cause", f"为什么{spaced(effect)}", at.sentence)

@@ -40,29 +40,41 @@ _PROMPT = re.compile(r"^[$#] ")
     patterns=(_FUNCTION, _PYTHON),
     good=[
         Good(
-            "```c\n__global__ void inc(int *a) {\n    int i = threadIdx.x;\n    a[i] += 1;\n}\n```",
-            "请写出核函数 inc 的实现代码。",
-            "__global__ void inc(int *a) {\n    int i = threadIdx.x;\n    a[i] += 1;\n}",
+            "```c\n__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n"
+            "    a[i] += 1;\n}\n```",
+            "请写出核函数 addOne 的实现代码。",
+            "__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n    a[i] += 1;\n}",
         ),
         Good(
-            "```python\ndef area(r):\n    square = r * r\n    return 3 * square\n\nf(1)\n```",
-            "请写出函数 area 的实现代码。",
-            "def area(r):\n    square = r * r\n    return 3 * square",
+            "```python\ndef circle_area(\n    r: float,\n) -> float:\n    square = r * r\n"
+            "    return 3 * square\n\nf(1)\n```",
+            "请写出函数 circle_area 的实现代码。",
+            "def circle_area(\n    r: float,\n) -> float:\n    square = r * r\n"
+            "    return 3 * square",
         ),
     ],
     bad=[
         Bad("```c\nint main() {\n    run();\n    return 0;\n}\n```", "every program has a main"),
+        Bad(
+            "```c\nvoid foo(int *a) {\n    a[0] = 1;\n    a[1] = 2;\n}\n```", "a name for anything"
+        ),
+        Bad(
+            "```python\ndef begin_state(self, n):\n    size = n + 1\n    return size\n```",
+            "a method without its class",
+        ),
         Bad("```c\nvoid half(int *a) {\n    if (a) {\n        a[0] = 1;\n```", "not whole"),
     ],
 )
 def _functions(at: Place) -> Iterator[Candidate]:
     names: set[str] = set()
     for name, kind, source in functions(at.block.text):
-        if name in ("main", "setup", "loop") or name in names or name.startswith("test"):
+        if name in names or not _stands_alone(name, source):
             continue
         names.add(name)
         if len(source) <= MAX_CODE and 3 <= source.count("\n") + 1 <= MAX_LINES:
-            yield Candidate(CODE, f"请写出{kind} {name} 的实现代码", source)
+            said = _describes(source)
+            shown = f"{name}（{said}）" if said and is_standalone(said) else f"{name} "
+            yield Candidate(CODE, f"请写出{kind} {shown}的实现代码", source)
 
 
 @rule(
@@ -103,14 +115,62 @@ def functions(code: str) -> Iterator[tuple[str, str, str]]:
         kind = "核函数" if "__global__" in head else "设备函数" if "__device__" in head else "函数"
         yield match["name"], kind, code[match.start("head") : end + 1]
     for match in _PYTHON.finditer(code):
-        lines = code[match.start() :].split("\n")
+        signature = _signature_end(code, match.end() - 1)
+        if signature < 0:
+            continue
+        body = [code[match.start() : signature]]
+        first, *lines = code[signature:].split("\n")
+        body[0] += first
         indent = len(match["indent"])
-        body = [lines[0]]
-        for line in lines[1:]:
-            if line.strip() and len(line) - len(line.lstrip()) <= indent and len(body) > 1:
+        for line in lines:
+            if line.strip() and len(line) - len(line.lstrip()) <= indent:
                 break
             body.append(line)
         yield match["name"], "函数", "\n".join(body).rstrip()
+
+
+def _signature_end(code: str, start: int) -> int:
+    """Where the ":" of a def stands, past its brackets, which may span lines; -1 for none."""
+    depth = 0
+    for position in range(start, len(code)):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(code[position], 0)
+        if depth == 0 and code[position] == ":":
+            return position + 1
+    return -1
+
+
+# Names that are the same in every program, or stand for "any function".
+_ANY_NAME = re.compile(
+    r"main|setup|loop|run|init|test\w*|\w*_test|foo\w*|\w*foo|bar|baz|fn\w*|func\w*|\w*_fn\d*"
+    r"|[a-z]*[Kk]ernel\d?|fun|fct|f|g|h|[a-z]\d+|hello\w*|say\w*|my\w{0,6}|\w*[Ee]xample\w*|demo\w*"
+    r"|device_\w+|host\w*|read|write|get|set|call|callback|handler|parent\w*|child\w*|outer|inner"
+    r"|do\w?|\w{1,2}|__\w+__|forward|wrapper|[Ss]omething|work|worker|computation|process|update"
+    r"|start|stop|next|add|sum\d?"
+)
+_SHOWS_A_RULE = re.compile(
+    r"(?://|#)\s*(?i:error|ok|wrong|bad|错误|报错|正确|不会执行|未定义|undefined|invalid)\b"
+)
+
+
+def _stands_alone(name: str, source: str) -> bool:
+    """No placeholder's name, no method without its class, no snippet that shows an error."""
+    if re.match(r"\s*(?:@\w.*\n\s*)*def \w+\(\s*(?:self|cls)\b", source):
+        return False
+    if re.search(r"^\s*(?://|#)?\s*(?:\.\.\.|…+)\s*$", source, re.M):
+        return False  # parts are left out
+    telling = _describes(source) or re.search(r"_|[a-z][A-Z]|^[A-Za-z]{5,}$", name)
+    if _SHOWS_A_RULE.search(source) or not telling:
+        return False
+    if _ANY_NAME.fullmatch(name) or "My" in name or "NotImplementedError" in source:
+        return False
+    return len([line for line in source.split("\n") if line.strip()]) >= 3
+
+
+def _describes(source: str) -> str:
+    """The first line of a docstring in Chinese, which says what the function does."""
+    found = re.search(r"\"\"\"\s*([^\n\"]{4,40}?)[。.]?\s*(?:\"\"\"|\n)", source[:400])
+    chinese = found and re.search("[\u4e00-\u9fff]{3}", found[1])
+    return found[1].strip() if chinese and not found[1].startswith("在") else ""
 
 
 def _closing_brace(code: str, start: int) -> int:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from data.sources.rules.nouns import core, is_term, leading_term, tags
+from data.sources.rules.nouns import core, is_definable, is_term, leading_term, tags
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
 _DIFFERENCE = re.compile(
@@ -49,7 +49,11 @@ def _comparison(at: Place) -> Iterator[Candidate]:
     match = _COMPARED.match(sentence)
     if match and is_term(match["y"]):
         subject = leading_term(match["rest"], 20)
-        if subject and core(subject) != core(match["y"]):
+        verb = re.match(
+            r"\s*(?:的|是|更|有|可以|能|会|不|没|需|要|在|具|拥|通常|往往|明显|只)",
+            match["rest"][len(subject) :],
+        )
+        if subject and verb and core(subject) != core(match["y"]):
             asked = f"与{core(match['y'])}相比，{core(subject)}有什么特点"
             yield Candidate("comparison", asked, sentence)
             return
@@ -60,6 +64,9 @@ def _comparison(at: Place) -> Iterator[Candidate]:
             {w for w, _ in tags(match[side]) if len(w) > 1 and w not in first + second}
             for side in ("first", "second")
         ]
+        numbers = re.search(r"\d", match["first"] + match["second"])  # of one data set
         if first and second and core(first) != core(second) and len(rest[0] & rest[1]) >= 2:
+            if numbers or not (is_definable(first, 16) and is_definable(second, 16)):
+                return
             asked = f"{core(first)}和{core(second)}有什么不同"
             yield Candidate("comparison", asked, sentence)

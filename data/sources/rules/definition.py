@@ -22,7 +22,7 @@ _MEANS = re.compile(
     r"(?P<rest>.{6,})$"
 )
 _IS = re.compile(
-    rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{ENGLISH})\s*(?:就是|是(?!否|不|什么|因为|由于"
+    rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{ENGLISH})\s*(?:是(?!否|不|什么|因为|由于"
     rf"|如何|为了|可以|必须|非常|很|最|更|较|比较|用|使用|让|在|从|的|通过|将|把|对|如|相同|一样))"
     r"(?P<rest>[^，；。]{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
 )
@@ -33,7 +33,8 @@ _CALLED = re.compile(
 )
 # "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
 _JUDGES = re.compile(
-    r"(?:一[个种])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键)"
+    r"(?:一?[个种件项类])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
+    r"|强大|典型|独立|可选|两[种个]|几[种个]|不同|另一?|新的?|目前|迄今|到目前|热门|流行|有争议|挑战|难题|例外)"
     r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
 )
 
@@ -72,6 +73,22 @@ def _definition(at: Place) -> Iterator[Candidate]:
         match = None
     if match and match["verb"] in ("又称", "也称") and len(match["rest"]) < 20:
         return
+    rest = match["rest"] if match else ""
+    name = core(match["x"]).lower() if match else ""
+    if match and (match["verb"] in ("即", "即为") and name in rest.lower()):
+        return
+    if match and match["verb"].startswith("就是一"):
+        return  # "打印变量就是一个阻塞器": an example, no definition
+    if match and match["verb"] in ("又称", "也称") and not re.search("是|指", rest):
+        return
+    if match and ("，而" in rest or re.match(r"[^，。]*的(?:关键|核心|基础|重点)", rest)):
+        return
+    if match and (
+        (match["verb"].startswith("也是") and not name.isascii()) or _is_short(match["x"], sentence)
+    ):
+        return
+    if match and name in rest[:12].lower():
+        return  # "采样是指更新时通过采样…"
     strong = match and not match["verb"].lstrip("就也").startswith(("是一", "即"))
     if match and not strong and (_JUDGES.match(match["rest"]) or _is_quoted(match["x"])):
         return
@@ -81,16 +98,28 @@ def _definition(at: Place) -> Iterator[Candidate]:
     match = _IS.match(sentence)
     if match and (_JUDGES.match(match["rest"]) or _is_quoted(match["x"])):
         return
+    if match and (re.search(r"[与及、]", match["x"]) or re.search("，而|我们", match["rest"])):
+        return  # of two things, or one half of a contrast
+    if match and re.match(
+        r"[^，。]*的(?:关键|核心|基础|重点|主题|前提)(?=[，。]|$)", match["rest"]
+    ):
+        return
     if match and cuts_a_word(sentence, match.end("x")):
         return
     if match and is_definable(match["x"], 16) and is_term(match["noun"], 16):
         yield Candidate("definition", _asks_for(match), at.continued)
         return
     for match in _CALLED.finditer(sentence):
-        if core(match["x"]).lower() in match["what"].lower():
+        if core(match["x"]).lower() in match["what"].lower() or _is_short(match["x"], sentence):
             continue
         if is_definable(match["x"], 20) and _says_what(match["what"]):
             yield Candidate("definition", _asks_for(match), at.continued)
+
+
+def _is_short(term: str, sentence: str) -> bool:
+    """Two characters that no English name follows: 强化 or 专家 mean one thing at this place."""
+    named = re.search(r"[（(][^（）()]*[A-Za-z]", term + sentence[len(term) : len(term) + 3])
+    return len(core(term)) <= 2 and not core(term).isascii() and not named
 
 
 def _asks_for(match: re.Match[str]) -> str:
@@ -104,7 +133,9 @@ def _is_quoted(text: str) -> bool:
 
 def _says_what(what: str) -> bool:
     """Does the left side of 称为 say what it is, by a term in front or at its end?"""
-    if re.search(r"这|那|它|该|此|我们|上述", what):
+    if re.search(r"这|那|它|该|此|我们|上述|人们|有一|有个|可能|一些人|有时", what):
         return False
+    if is_term(re.sub(r"(?:也|又|通常|常|一般|被|有时)+$", "", what), 40) and "的" not in what:
+        return False  # another name says nothing about the thing
     _, of, last = what.rpartition("的")
     return bool(leading_term(what)) or bool(of and is_term(last))

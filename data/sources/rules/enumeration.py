@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data.records import ITEM, Block
-from data.sources.rules.nouns import core, is_definable, is_term, leading_term
+from data.sources.rules.nouns import core, is_definable, is_term, leading_term, tags
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, polish, strip_lead
 from data.text import sentences
@@ -112,7 +112,9 @@ def _question(text: str) -> str:
 
 def _is_topic(text: str) -> bool:
     """What an enumeration may be about: a noun phrase, possibly with 的 in it."""
-    if re.search(r"我们|这|那|它|该|此|其(?!他)|上述|如下|以下|可以看|通过|如果|例子|代码里", text):
+    if re.search(
+        r"^具体|我们|这|那|它|该|此|其(?!他)|上述|如下|以下|可以看|通过|如果|例子|代码里", text
+    ):
         return False
     if is_term(text, 30):
         return True
@@ -130,6 +132,12 @@ def _answer(text: str, items: Sequence[Block]) -> str:
         body = polish("".join(said)).rstrip("。；;，,")
         parts.append(f"（{number}）{body}")
     return intro.rstrip("：:") + "：" + "；".join(parts) + "。"
+
+
+def verb_first(text: str) -> bool:
+    """Does a list begin with a verb? Then it tells what is done, not what there is."""
+    found = tags(text)
+    return bool(found) and found[0][1] == "v"
 
 
 @rule(
@@ -152,6 +160,8 @@ def _parts(at: Place) -> Iterator[Candidate]:
     several = named.count("、") >= 1 or re.match(r"[两二三四五六\d]\s*[个种类级层]", match["rest"])
     if not listed or not several:
         return
+    if verb_first(named) or re.search(r"\d、\d", named):
+        return  # "支持读写 1、2、4 字节的字": one thing, with several values
     subject, verb = core(match["x"]), match["verb"]
     if verb == "由":
         if match["by"]:

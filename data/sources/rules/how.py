@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from data.sources.rules.nouns import core, is_owner
-from data.sources.rules.phrases import is_action, spaced
+from data.sources.rules.phrases import is_action, is_telling, spaced
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
 _IN_ORDER_TO = re.compile(
@@ -43,7 +43,8 @@ def _how(at: Place) -> Iterator[Candidate]:
         does = re.search(
             r"可以|需要|应|通过|采用|使用|利用|将|把|必须|要|引入|添加|划分", match["how"]
         )
-        if does and is_action(goal):
+        vague = re.search(r"需要(?:一些|某些|几个)", match["how"])
+        if does and not vague and is_action(goal) and is_telling(goal):
             yield Candidate("how", f"为了{spaced(goal)}，可以怎么做", sentence)
     match = _VIA.match(sentence)
     if match and is_owner(match["x"]) and is_action(match["verb"] + "参数"):
@@ -51,5 +52,5 @@ def _how(at: Place) -> Iterator[Candidate]:
     elif match := _BY.match(sentence):
         who, goal = match["who"].strip(), match["goal"].strip()
         after = bool(re.fullmatch(r"[^，我你这那它]{2,8}[后时]", who))
-        if is_action(goal) and (not who or after or is_owner(who)):
+        if is_action(goal) and is_telling(goal) and (not who or after or is_owner(who)):
             yield Candidate("how", f"{core(who)}如何{spaced(goal)}", sentence)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from data.records import Block
-from data.sources.rules.nouns import core, is_definable
+from data.sources.rules.nouns import core, is_definable, is_term
+from data.sources.rules.phrases import gap, title_term
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, strip_lead
 from data.text import cjk_share
@@ -75,6 +76,8 @@ def _item(at: Place) -> Iterator[Candidate]:
         r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若", body
     ):
         return  # advice about the term
+    if re.match(r"习题|练习|foo|bar", term):
+        return
     if re.search(r" [*=+] |[=+]\s*\d", body):  # a formula explains nothing by itself
         return
     joiner = "" if _VERB.match(body) else "："
@@ -86,7 +89,16 @@ def _item(at: Place) -> Iterator[Candidate]:
     elif _DEFINES.match(body):
         yield Candidate("definition", f"什么是{' ' if term[0].isascii() else ''}{term}", answer)
     else:
-        yield Candidate("explain", f"请简要说明{' ' if term[0].isascii() else ''}{term}", answer)
+        # "load", "Elements": a plain word needs the heading that it stands under.
+        about = ""
+        if len(body) < 10:
+            return
+        if re.fullmatch(r"[a-z]+", term):
+            about = title_term(block.path)
+            if not is_term(about, 20):
+                return
+        within = f"{gap(about)}{about}中的" if about else ""
+        yield Candidate("explain", f"请简要说明{within}{gap(term)}{term}", answer)
 
 
 def _is_name(term: str, block: Block) -> bool:

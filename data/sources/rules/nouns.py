@@ -115,7 +115,7 @@ def _nominal(word: str, flag: str) -> bool:
 def is_definable(text: str, longest: int = 24) -> bool:
     """A term that names a thing, not an attribute of one ("共享内存的大小")."""
     bare = core(text)
-    if "的" in bare or _VAGUE_START.match(bare) or not is_term(bare, longest):
+    if "的" in bare or "表示" in bare or _VAGUE_START.match(bare) or not is_term(bare, longest):
         return False
     generic = _GENERIC.search(bare)
     return not generic or len(bare) - len(generic.group()) >= 2

@@ -55,6 +55,10 @@ def _number(at: Place) -> Iterator[Candidate]:
     )
     if not is_owner(subject) or not is_standalone(clause):
         return
+    if re.match(r"\s*不同", tail) or re.search(
+        r"简化为|扩展到|实质|很容易|一类是|跨度为|仍|依然|还(?:是|有)", head
+    ):
+        return  # "是两种不同的算法"
     small = re.fullmatch("[两三四五六七八九十]", match["n"])
     unit = match["unit"]
     if unit.isascii() and unit.isalpha() and not small:

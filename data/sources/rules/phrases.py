@@ -47,6 +47,29 @@ def is_claim(text: str) -> bool:
     return is_owner(leading_term(text, 20)) and is_standalone(text)
 
 
+_ANYBODY = re.compile("应用程序|程序|用户|系统|代码|算法|模型|内核|结果|函数|网络|数据|它们")
+
+
+def says_something(clause: str) -> bool:
+    """Does a clause say something of its subject? "为什么线性回归模型" asks for nothing."""
+    head = leading_term(clause, 20)
+    rest = clause[len(head) :]
+    if _ANYBODY.fullmatch(core(head)) or re.search(
+        r"也(?:被|是|会|可|能|要|就)|略有|有所|之所以|四个|[两三]者", clause
+    ):
+        return False
+    # "CPU 代码将无法访问": what? The object stands in the sentence's other half.
+    if re.search(r"(?:访问|使用|执行|读取|写入|调用|获得|得到|看到|支持|需要)$", rest):
+        return False
+    if re.match(r"(?:根据|按照?|通过|使用|利用|称为|叫做|记作|表示为|对应)", rest):
+        return False  # a step of one derivation
+    bare = re.match(r"[^，]{0,4}的[^，]{1,8}$", rest)
+    bare_noun = bare and tags(rest)[-1][1] in ("n", "vn", "nz")
+    if bare_noun or re.search(r"(?:之?后|时|之?前)$", rest):
+        return False  # "y2 读取完之后", "缓存友好的循环": no predicate
+    return len(rest) >= 2 and any(flag[0] in "vadz" for _, flag in tags(rest))
+
+
 def is_action(text: str) -> bool:
     """A verb phrase without pronouns, fit to stand after 如何."""
     words = tags(text)
@@ -57,6 +80,13 @@ def is_action(text: str) -> bool:
         and not re.search(r"这|它|我们|该|其(?!他)|此", text)
         and names_something(text)
     )
+
+
+def is_telling(goal: str) -> bool:
+    """A goal that is the same everywhere: "打印图像" or "简化代码" are steps of one example."""
+    if re.search(r"[A-Za-z]{3,}", goal):
+        return True
+    return len(re.sub("[^\u4e00-\u9fff]", "", goal)) >= 6
 
 
 def names_something(question: str) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from data.sources.rules.nouns import core, cuts_a_word, is_definable, is_owner, is_specific
+from data.sources.rules.nouns import core, cuts_a_word, is_definable, is_owner, is_specific, tags
 from data.sources.rules.phrases import ENGLISH, gap, refers_to_unseen
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
@@ -15,8 +15,8 @@ _USED_FOR = re.compile(
 _API = re.compile(
     r"^(?P<x>[A-Za-z_][\w.:]*(?:<<<.{0,12}>>>)?(?:\([^()]{0,30}\))?)\s*(?:这个)?(?:函数"
     r"|关键字|限定符|修饰符|变量|命令|接口|指令|宏|对象)?\s*"
-    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回|等待|负责|表示|指定|提供|允许|阻塞|分配"
-    r"|释放|同步|控制|接受|接收|获取|声明|定义|申请|标识|告诉|查询|复制|拷贝|传输"
+    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回(?!值|类型|码|的)|等待|负责|表示|指定|提供|允许|阻塞|分配"
+    r"|释放|同步|控制|接受|接收|获取|声明|定义|申请|标识|告诉|查询(?!适用)|复制|拷贝|传输"
     r"|是一?个?(?=.{2,30}(?:函数|变量|关键字|接口|指令|命令|类型|结构体|限定符)))(?!的)",
     re.ASCII,
 )
@@ -45,6 +45,10 @@ _ABLE = re.compile(
 def _purpose(at: Place) -> Iterator[Candidate]:
     match = _USED_FOR.match(at.sentence)
     if match and cuts_a_word(at.sentence, match.end("x")):
+        return
+    if match and re.match(r"__\w+__\s*函数(?!限定|修饰)", at.sentence):
+        return  # "__device__ 函数用于…": functions of one program
+    if match and re.search("(?:示例|例子|样例)$", core(match["x"])):
         return
     if match and is_specific(match["x"]) and is_definable(match["x"], 30):
         yield Candidate("purpose", f"{core(match['x'])}的作用是什么", at.continued)
@@ -75,16 +79,38 @@ def _api(at: Place) -> Iterator[Candidate]:
 )
 def _means(at: Place) -> Iterator[Candidate]:
     match = _MEANS.match(at.sentence)
-    if match and not cuts_a_word(at.sentence, match.end("x")) and is_definable(match["x"]):
+    verb_first = match and tags(match["x"])[0][1][0] in "vd"  # "通过实现 f 函数": an activity
+    if not match or verb_first or cuts_a_word(at.sentence, match.end("x")):
+        return
+    if is_definable(match["x"]):
         asked = f"使用{gap(match['x'])}{core(match['x'])}有什么作用"
         yield Candidate("purpose", asked, at.sentence)
+
+
+# What follows 可以 without being an ability: "可以为 NULL", "可以根据…计算", "可以回溯到 50 年代".
+_NO_ABILITY = re.compile(
+    r"为|根据|映射|发送|简单地|从|开始|在[^，。]{1,12}(?:创建|中)|回溯|追溯|也|分别|保存为|被|重用|像|写成|看成|看作|视为|表示为|简化为|得|拥有|不"
+    r"|成为|具有|包含|包括|采用|选择|没有|省略|忽略|放在|位于|直接"
+)
+
+
+def _is_named(text: str) -> bool:
+    """An identifier, or a term of four characters and more: "程序可以…" says too little."""
+    name = core(text)
+    if re.search("的|希望|要求|添加|[中上下里](?=.)", name):
+        return False
+    return not re.match(r"现在|利用|使用|通过|\W", name) and (
+        len(name) >= 4 or bool(re.search(r"[A-Za-z]{2}", name))
+    )
 
 
 @rule(
     "ability",
     kinds=("ability",),
     patterns=(_ABLE,),
-    good=[Good("编译器能够把常量表达式提前算好，减少运行时的开销。", "编译器可以做什么？")],
+    good=[
+        Good("nvcc 编译器能够把常量表达式提前算好，减少运行时的开销。", "nvcc 编译器可以做什么？")
+    ],
     bad=[
         Bad("当然，我们也可以换一种写法来完成任务。", "我们 is no thing of the book"),
         Bad("配置文件能够被命令行工具处理和检查。", "what is done to it is no ability"),
@@ -100,5 +126,10 @@ def _ability(at: Place) -> Iterator[Candidate]:
         and is_specific(match["x"])
         and is_owner(match["x"])
         and not refers_to_unseen(at.sentence)
+        and _is_named(match["x"])
+        and not re.search(
+            r"[还也又]$", at.sentence[: match.start("rest")].rstrip("可以能够在将把对")
+        )
+        and not _NO_ABILITY.match(match["rest"])
     ):
         yield Candidate("ability", f"{core(match['x'])}可以做什么", at.sentence)

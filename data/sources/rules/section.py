@@ -43,7 +43,14 @@ def _section(at: Place) -> Iterator[Candidate]:
         return
     found = clean_sentences(block.text)
     opening = found[0] if found else ""
-    if not 0 <= opening.lower().find(term.lower()) <= 6 or not is_standalone(opening):
+    place = opening.lower().find(term.lower())
+    if not 0 <= place <= 6 or not is_standalone(opening):
+        return
+    # "风格迁移的损失函数…" speaks of one; "损失函数不能…" does not introduce it.
+    after = opening[place + len(term) :]
+    if not re.fullmatch(r"[《“\"「`*]*|(?:一个|所谓的?|在.{1,3}中，?)", opening[:place]):
+        return
+    if re.match(r"\s*(?:不|没|无|也|又|的|只)", after):
         return
     first = tags(opening)[0][1] if opening else ""
     if (
@@ -59,5 +66,9 @@ def _section(at: Place) -> Iterator[Candidate]:
         if answer and not is_standalone(re.sub(r"^(?:它|其|该|这|此)", "", sentence)):
             break
         answer += sentence
+    # What the last sentence announces would be missing: "它包含两个阶段。"
+    answer = re.sub(
+        r"[^。]*(?:[两三四五几多]|以下|如下)(?:个|种|类|点|方面)[^。，：]{0,6}。$", "", answer
+    )
     if len(answer) >= MIN_ANSWER and cjk_share(answer) > 0.3:
         yield Candidate("explain", f"请简要介绍{gap(term)}{term}", answer)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
 from data.sources import Estimate, SourceSettings
 from data.sources.rules.registry import RULES, Candidate, Place
+from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "3"
+VERSION = "5"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -92,7 +93,7 @@ class RulesSource:
 
 
 _NAMELESS = re.compile(
-    r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例|语法|参数|参数说明|返回值|用法)"
+    r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例|语法|参数|参数说明|返回值|用法|练习|习题|思考题?|作业|课后.*)"
 )
 
 
@@ -109,13 +110,15 @@ def chunk_pairs(chunk: Chunk, only: Collection[str] = RULES.keys()) -> Iterator[
                 continue
             if kind not in VERBATIM and not is_standalone(answer):
                 continue
+            if why_silent(question, answer, kind):
+                continue
             seen.add(question)
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
 
 
 def _is_balanced(question: str) -> bool:
     """Quotes and brackets that open also close; one alone is a leftover of its sentence."""
-    pairs = ("“”", "‘’", "「」", "『』", "（）", "《》")
+    pairs = ("“”", "‘’", "「」", "『』", "（）", "《》", "[]")
     question = question.translate(str.maketrans("()", "（）"))  # a sentence may mix them
     closed = all(question.count(left) == question.count(right) for left, right in pairs)
     return closed and not (question.count('"') % 2 or question.count("`") % 2)

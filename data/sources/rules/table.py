@@ -10,6 +10,13 @@ from data.text import normalise, tidy
 
 # A column that describes its row as a whole, instead of naming one attribute.
 _DESCRIBES = re.compile(r".{0,6}(?:描述|说明|解释|介绍|简介)|操作|动作")
+# A column that names one attribute. In a table of "哈希表 | 数组" by "查找元素" the columns are
+# things and the rows are their attributes: nothing is asked of it.
+_ATTRIBUTE = re.compile(
+    r"[\u4e00-\u9fff]{0,6}(?:类型|位数|数位|用途|范围|命令|含义|意义|默认值|单位|格式|名称|名字|全称|缩写"
+    r"|别名|端口|版本|扩展名|后缀|路径|符号|位置|作用域|生命周期|复杂度|标准|语言|工具|指令|选项|许可证|内容"
+    r"|注释|关键词|定位|返回值|服务名|组件|表达式|效果|属性|函数|后端|结构|作用|特点|特征|特性)"
+)
 _TABLE = "# 9.4 浮点格式\n\n| 类型 | 位数 | 说明 |\n|---|---|---|\n| FP16 | 16 | {} |\n"
 
 
@@ -80,10 +87,12 @@ def _ask(about: str, row: str, title: str, cell: str) -> Iterator[Candidate]:
             within = f"{about}中的" if about else ""
             asked = f"请简要说明{gap(within or name)}{within}{gap(name)}{name}"
             yield Candidate("explain", asked, f"{row}：{cell}。")
-    elif re.fullmatch(r"[\u4e00-\u9fff]{2,8}", title) and is_term(title, 8):
+    elif _ATTRIBUTE.fullmatch(title) and is_term(title, 8):
         number = re.match(r"[约\d]", cell)
         if number and not re.fullmatch(r"约?\s*[\d,.]+\s*\S{0,8}", cell):
             return
+        if normalise(name) in normalise(cell) and not _adds_to(name, cell):
+            return  # "makepatch 的命令是 makepatch(1)"
         joiner = "是" if number or re.fullmatch(r"[^，；。：、\s]{2,12}", cell) else "："
         asked = f"{name}的{title}{'是多少' if number else '是什么'}"
         within = f"关于{gap(about)}{about}，" if about else ""

@@ -1,0 +1,139 @@
+"""A second opinion: a model rates each pair, and how far it agrees with people."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.cache import Cache
+from data.records import Pair, digest
+from data.sources.prompts import fill, load_prompts
+from data.sources.replies import ReplyError, reply_json
+
+ASPECTS = ("stands_alone", "answered", "right", "useful")
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        **{name: {"type": "integer", "enum": [0, 1]} for name in ASPECTS},
+        "reason": {"type": "string"},
+    },
+    "required": [*ASPECTS, "reason"],
+    "additionalProperties": False,
+}
+# Chat messages of each pair → the model's reply to each, "" where there was none.
+Ask = Callable[[Sequence[list[dict[str, str]]]], list[str]]
+
+
+class Rated(NamedTuple):
+    """A pair with the text that it was made from."""
+
+    pair: Pair
+    chunk: str
+
+
+@dataclass
+class Reviewer:
+    """Rates pairs with one model; ratings are cached, so that a pair is rated once.
+
+    `fingerprint` names the model; the prompt is `review.md` of `prompts`, the default without it.
+    """
+
+    ask: Ask
+    fingerprint: str
+    prompts: Path | None = None
+
+    def failed(self, rows: Sequence[Rated], cache: Cache | None = None) -> list[str | None]:
+        """Of each pair the first aspect that the model denies, "" for none.
+
+        None where the reply could not be read: such a pair is not judged.
+        """
+        prompt = load_prompts(self.prompts).text("review.md")
+        texts = [
+            fill(prompt, text=row.chunk, question=row.pair.question, answer=row.pair.answer)
+            for row in rows
+        ]
+        keys = [f"review-1/{self.fingerprint}/{digest(text)}" for text in texts]
+        known = {key: cache.get(key) for key in keys} if cache else {}
+        new = [n for n, key in enumerate(keys) if known.get(key) is None]
+        if new:
+            replies = self.ask([[{"role": "user", "content": texts[n]}] for n in new])
+            for number, reply in zip(new, replies, strict=True):
+                rating = read_rating(reply)
+                known[keys[number]] = rating
+                if cache and rating is not None:
+                    cache.put(keys[number], rating)
+        return [_denied(known[key]) for key in keys]
+
+
+def read_rating(reply: str) -> dict[str, bool] | None:
+    """What the reply says of each aspect; None where it does not say it of all."""
+    try:
+        values = reply_json(reply)
+    except ReplyError:
+        return None
+    for value in values:
+        if isinstance(value, dict) and all(value.get(name) in (0, 1, "0", "1") for name in ASPECTS):
+            return {name: value[name] in (1, "1", True) for name in ASPECTS}
+    return None
+
+
+def _denied(rating: dict[str, bool] | None) -> str | None:
+    if rating is None:
+        return None
+    return next((name for name in ASPECTS if not rating[name]), "")
+
+
+def kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Cohen's kappa of two raters: agreement beyond chance, 1 for full, 0 for none.
+
+    (p_o - p_e) / (1 - p_e), J. Cohen, "A coefficient of agreement for nominal scales", 1960. 0
+    where both raters say the same of everything, which shows no agreement beyond chance.
+    """
+    count = len(first)
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / count
+    yes, other = sum(first) / count, sum(second) / count
+    expected = yes * other + (1 - yes) * (1 - other)
+    return (observed - expected) / (1 - expected) if expected < 1 else 0.0
+
+
+def agreement(people: Sequence[str], failed: Sequence[str | None]) -> dict[str, Any]:
+    """How a reviewer agrees with people's verdicts (good, usable, bad) of the same pairs.
+
+    A pair is bad to people where they say bad, to the reviewer where it denies an aspect.
+    `right_drops` of the `dropped` pairs were bad to people too.
+    """
+    rated = [
+        (said == "bad", bool(f)) for said, f in zip(people, failed, strict=True) if f is not None
+    ]
+    if not rated:
+        return {"pairs": len(people), "rated": 0}
+    human, model = [a for a, _ in rated], [b for _, b in rated]
+    return {
+        "pairs": len(people),
+        "rated": len(rated),
+        "kappa": round(kappa(human, model), 3),
+        "agreement": round(sum(a == b for a, b in rated) / len(rated), 3),
+        "bad_to_people": sum(human),
+        "dropped": sum(model),
+        "right_drops": sum(a and b for a, b in rated),
+    }
+
+
+def read_verdicts(path: Path) -> list[tuple[Rated, str]]:
+    """Rows of question, answer, chunk and verdict. Raises ValueError that names the line."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if row["verdict"] not in ("good", "usable", "bad"):
+                raise ValueError(f"verdict {row['verdict']!r}: expected good, usable or bad")
+            pair = Pair(row["question"], row["answer"])
+            found.append((Rated(pair, row["chunk"]), row["verdict"]))
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+    if not found:
+        raise ValueError(f"{path}: no verdict in it")
+    return found

@@ -1,0 +1,57 @@
+"""The models that can review: a teacher behind HTTP, or a local one through vLLM."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from data.options import settings_from
+from data.review import SCHEMA, Reviewer
+from data.sources.replies import ReplyError
+from data.sources.teacher import TeacherSettings, TeacherSource
+from data.sources.vllm_source import VllmSettings, compact, model_digest, structured
+
+REPLY_TOKENS = 160
+
+
+def make_reviewer(name: str, options: Mapping[str, Any]) -> Reviewer:
+    """The reviewer `teacher` or `vllm` as the options say. Raises ValueError for missing ones."""
+    known: dict[str, Callable[[Mapping[str, Any]], Reviewer]] = {"teacher": _teacher, "vllm": _vllm}
+    if name not in known:
+        raise ValueError(f"--review {name}: expected {' or '.join(known)}")
+    return known[name](options)
+
+
+def _teacher(options: Mapping[str, Any]) -> Reviewer:
+    settings = settings_from(TeacherSettings, options)
+    source = TeacherSource(settings)
+
+    def one(asked: list[dict[str, str]]) -> str:
+        try:
+            return source.complete(asked, "review", SCHEMA)
+        except ReplyError:
+            return ""  # not judged: the pair stays, and is counted as unrated
+
+    def ask(chats: Sequence[list[dict[str, str]]]) -> list[str]:
+        with ThreadPoolExecutor(settings.concurrency) as pool:
+            return list(pool.map(one, chats))
+
+    return Reviewer(ask, f"teacher/{settings.model}", settings.prompts)
+
+
+def _vllm(options: Mapping[str, Any]) -> Reviewer:
+    settings = settings_from(VllmSettings, options)
+    loaded: list[Any] = []
+
+    def ask(chats: Sequence[list[dict[str, str]]]) -> list[str]:
+        from vllm import LLM, SamplingParams
+
+        if not loaded:
+            loaded.append(LLM(model=settings.model, **{**compact(), **settings.engine}))
+        params = SamplingParams(temperature=0.0, max_tokens=REPLY_TOKENS, **structured(SCHEMA))
+        outputs = loaded[0].chat(
+            list(chats), params, chat_template_kwargs={"enable_thinking": False}
+        )
+        return [output.outputs[0].text for output in outputs]
+
+    return Reviewer(ask, f"vllm/{model_digest(Path(settings.model))}", settings.prompts)

@@ -1,0 +1,158 @@
+"""When a rule's proposal is dropped after all: the pair would not stand alone.
+
+Each check has a name and sees the question, the answer and the kind; `why_silent` names the first
+that objects. They were found by reading pairs of books that nobody here wrote; sentences of the
+same shapes, written anew, are in `tests/data_rules_silence.jsonl`.
+"""
+
+import re
+from collections.abc import Callable
+
+from data.records import VERBATIM
+from data.sources.rules.nouns import tags
+from data.text import sentences
+
+# A demonstrative and what it points at: "此标志", "这种情况", "上述两种".
+_DEMONSTRATIVE = re.compile(
+    r"(?:这|那)(?:个|种|样(?!的)|些|类|里|点|次|段|一|两|几|三)|(?<![如因由从彼在])此(?![外时后前类刻])"
+    r"|(?<!应)该(?!死)|上述|前述|同样的|其中[一之](?!一)"
+)
+_NARRATES = re.compile(
+    r"(?:我们|咱们|你)(?:先|再|就|也|还|都|又|只|刚|正|现|已|将|会|在|想|希望|看|试|从|的|把|考虑|今后|通常把|用|使用"
+    r"|定义|选|发现|知道|得到|讨论|介绍|实现|不|现在|今天|这|做|接着|需要(?:收集|调整))"
+)
+_SUPPOSES = re.compile(
+    r"^(?:假设|假定|假如|设想|想象|不妨|[令设](?=\s*[A-Za-z$])|给定一)|，(?:假设|假定|不妨|比方说)"
+)
+_FORMULA = re.compile(r"\$|\\[a-z]+|\^\{|_\{")
+_VARIABLE = re.compile(
+    r"(?<![A-Za-z0-9_+#.\-（(])[A-Zabd-z](?![A-Za-z0-9_+#.\-'/）)]|\s?(?:语言|类|级|型|盘|网|端|轮|树))"
+)
+_ONE_EXAMPLE = re.compile(
+    r"[（(]\d+[)）]|(?:节点|线程|进程|变量|数组|用户|任务|流|层|步骤|元素|类|函数|矩阵|位置)\s?"
+    r"(?:\d+|[A-Z])(?![\w.])|小明|小红|习题|(?<![A-Za-z])(?:foo|bar|baz)(?![A-Za-z])|小王|张三|李四"
+)
+# Plain words, of which a question cannot say which one is meant.
+_PLAIN = frozenset(
+    """算法 模型 程序 应用 应用程序 用户 系统 函数 数据 方法 驱动程序 内核 参数
+    变量 返回值 结果 代码 文件 命令 工具 对象 类 接口 服务 软件 硬件 语言 环境
+    网络 项目 客户端 服务器 节点 训练集 测试集 样本 特征 矩阵 向量 数组 资源
+    资料 模块 脚本 例程 组件 配置 选项 属性 字段 元素 任务 页面 信息 消息 目录
+    仓库 引擎 专家 第三方 开发者 开发人员 程序员 管理员 维护者 作者 API api 机器 计算机
+    数据集 训练数据 学习算法 状态 输入 输出 目标 代价 误差 问题 软件包 源代码
+    补丁
+    """.split()  # noqa: SIM905 - reads better than a list
+)
+_NO_TERM = frozenset(
+    """思想 基本思想 主要思想 核心思想 实现方法 计算方法 处理方法 运行时 最优解 目标
+    结果 输出 输入 参数 返回值 变量 打印变量 方向向量 语法 格式 形式
+    """.split()  # noqa: SIM905 - reads better than a list
+)
+# Kinds whose answers are about one derivation as soon as they name a variable.
+_OF_ONE_PLACE = ("condition", "cause", "how", "limit", "ability", "consequence")
+_SUBJECT = re.compile(
+    r"^(?P<x>.+?)(?:可以做什么|有什么限制|需要满足什么要求|的作用是什么|会导致什么|适合用在什么情况下"
+    r"|擅长什么|(?:包括|包含|支持|提供|具有|有|由)哪些.*|(?:可以)?分为哪?几.*|取决于什么|依赖于什么"
+    r"|由什么决定)？$|^什么是\s*(?P<d>.+)？$|^请简要(?:介绍|说明)\s*(?P<e>.+)。$"
+)
+
+
+def _points(question: str, answer: str, kind: str) -> bool:
+    """A demonstrative whose noun was not named before it: "应指定此标志" without any flag."""
+    if _DEMONSTRATIVE.search(question) or re.search(r":(?:eqref|numref|ref):", answer):
+        return True
+    if re.search(r":\w+:|以前|之前|先前|刚才", question):
+        return True
+    first = (sentences(answer, semicolons=False) or [""])[0]
+    for match in _DEMONSTRATIVE.finditer(first):
+        if match.start() == 0:
+            return True
+        words = [w for w, flag in tags(first[match.end() : match.end() + 12]) if len(w) > 1]
+        before = first[: match.start()]
+        if not words or not ("，" in before or "；" in before or "：" in before):
+            return True
+        if words[0] not in before and words[0][-1] not in before:
+            return True
+    return False
+
+
+def _narrates(question: str, answer: str, kind: str) -> bool:
+    """我们 and 你 who do something at this place of the book."""
+    if re.search(r"我们|咱们|你|大家", question):
+        return True
+    return kind != "asked" and bool(_NARRATES.search(answer))
+
+
+def _supposes(question: str, answer: str, kind: str) -> bool:
+    """假设 …: a supposition of one example, taken for a fact."""
+    return bool(_SUPPOSES.search(answer))
+
+
+def _formula(question: str, answer: str, kind: str) -> bool:
+    """A formula or a lone letter in the question: its owner stands somewhere else."""
+    if kind == "expression":
+        return False
+    if kind in _OF_ONE_PLACE and (_FORMULA.search(answer) or _VARIABLE.search(answer)):
+        return True
+    return bool(_FORMULA.search(question) or _VARIABLE.search(question))
+
+
+def _example(question: str, answer: str, kind: str) -> bool:
+    """节点 3, 用户 A, 小明: people and things of one example."""
+    if kind == "expression":
+        return False
+    return bool(_ONE_EXAMPLE.search(question))
+
+
+def _nameless(question: str, answer: str, kind: str) -> bool:
+    """A plain word as the subject: 算法, 应用程序, Ns: which one?"""
+    match = _SUBJECT.match(question)
+    if not match:
+        return False
+    subject = next(filter(None, match.groups())).strip()
+    defined = match["d"] or match["e"]
+    if subject in (_NO_TERM if defined else _PLAIN) or re.match(
+        r"具体|唯一|第\d|第[一二三四五]|所有(?!权)|以下|各种|一些|这|该|整个", subject
+    ):
+        return True
+    # One or two letters name a parameter of one function, unless they are an abbreviation.
+    letters = 1 if defined else 2
+    return bool(re.fullmatch(rf"[a-z]\w{{0,{letters}}}|[A-Z][a-z]", subject))
+
+
+def _unfinished(question: str, answer: str, kind: str) -> bool:
+    """What was a formula or a figure of its own is missing: "…的梯度为。"."""
+    return bool(
+        re.search(r"(?:为|是|如|即|得|有|：|记作|等于|表示为|定义为)[。.]$", answer.strip())
+    )
+
+
+def _garbled(question: str, answer: str, kind: str) -> bool:
+    """What a PDF's formulas and margins leave in a sentence, and two phrases run together."""
+    if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", question):
+        return True
+    letters = r"(?:(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])\s+){3,}"
+    return bool(
+        re.search(
+            letters + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]", answer
+        )
+    )
+
+
+CHECKS: dict[str, Callable[[str, str, str], bool]] = {
+    "points": _points,
+    "narrates": _narrates,
+    "supposes": _supposes,
+    "unfinished": _unfinished,
+    "garbled": _garbled,
+    "formula": _formula,
+    "example": _example,
+    "nameless": _nameless,
+}
+
+
+def why_silent(question: str, answer: str, kind: str) -> str:
+    """Name of the first check that objects to a polished pair, or ""."""
+    if kind in VERBATIM:
+        return ""
+    return next((name for name, objects in CHECKS.items() if objects(question, answer, kind)), "")

@@ -1,0 +1,115 @@
+"""The second opinion: what it drops, what it costs, and how its agreement is measured."""
+
+import json
+import random
+
+import pytest
+from typer.testing import CliRunner
+
+from data.__main__ import app
+from data.cache import Cache
+from data.records import Pair
+from data.review import ASPECTS, Rated, Reviewer, agreement, kappa, read_rating
+from tests.data_teacher_server import FILTERED, TeacherServer
+from tests.test_data_build import SAMPLE, rows, run
+
+FINE = {name: 1 for name in ASPECTS}
+
+
+def rating(**denied: int) -> str:
+    return json.dumps({**FINE, **denied, "reason": "因为"}, ensure_ascii=False)
+
+
+def test_a_build_drops_what_the_reviewer_denies_and_shows_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHER_KEY", "any")
+
+    def script(n, body):
+        asked = body["messages"][-1]["content"]
+        if "问题：GPU擅长什么" in asked:
+            return rating(useful=0)
+        return FILTERED if "问题：CUDA源文件的扩展名" in asked else "好的：" + rating()
+
+    command = ["build", SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache"]
+    with TeacherServer(script) as server:
+        command += ["--review", "teacher", "--base-url", server.url, "--model", "t"]
+        command += ["--key-env", "TEACHER_KEY"]
+        done = run(*command)
+        calls = len(server.requests)
+        run(*command)
+        assert len(server.requests) == calls + 1, "only the pair without a rating is asked again"
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    (shown,) = [one for one in report["dropped"] if one["step"] == "review"]
+    assert shown["reason"] == "reviewer: not useful" and shown["count"] == 1
+    assert shown["examples"][0]["question"] == "GPU擅长什么？"
+    steps = {step["name"]: step["count"] for step in report["funnel"]}
+    assert steps["after review"] == steps["after cleaning"] - 1 == calls - 1
+    asked = {
+        row["question"]
+        for name in ("train", "dev", "calibration")
+        for row in rows(tmp_path / "out", name)
+    }
+    assert "GPU擅长什么？" not in asked and "CUDA源文件的扩展名是什么？" in asked
+    assert "1 pairs could not be rated" in " ".join(done.stderr.split())
+
+
+def test_ratings_are_read_strictly():
+    assert read_rating("<think>{1}</think>```json\n" + rating(right=0) + "\n```") == {
+        **FINE,
+        "right": False,
+    }
+    assert read_rating('{"stands_alone": 1, "answered": 1}') is None
+    assert read_rating("都很好") is None and read_rating("") is None
+
+
+def test_kappa_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    dice = random.Random(1)
+    for _ in range(20):
+        first = [True, False, *(dice.random() < 0.4 for _ in range(30))]
+        second = [a if dice.random() < 0.7 else not a for a in first]
+        assert kappa(first, second) == pytest.approx(metrics.cohen_kappa_score(first, second))
+    assert kappa([True] * 4, [True] * 4) == 0.0
+
+
+def test_agreement_counts_right_drops_and_leaves_out_what_was_not_rated():
+    found = agreement(["bad", "bad", "good", "usable", "bad"], ["right", "", "", "useful", None])
+    assert found["rated"] == 4 and found["dropped"] == 2 and found["right_drops"] == 1
+    assert found["kappa"] == 0.0 and found["bad_to_people"] == 2
+
+
+def test_the_command_reads_a_verdict_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHER_KEY", "any")
+    path = tmp_path / "v.jsonl"
+    said = ["good", "bad"] * 3
+    made = [
+        {"question": f"问题{n}？", "answer": "答", "chunk": "文", "verdict": verdict}
+        for n, verdict in enumerate(said)
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in made), encoding="utf-8")
+
+    def script(n, body):
+        asked = body["messages"][-1]["content"]
+        return rating(answered=0) if any(f"问题{k}？" in asked for k in (1, 3, 5)) else rating()
+
+    with TeacherServer(script) as server:
+        options = ["--model", "t", "--base-url", server.url, "--key-env", "TEACHER_KEY"]
+        done = CliRunner().invoke(app, ["agree", str(path), *options])
+    assert json.loads(done.stdout)["kappa"] == 1.0, done.output
+    path.write_text('{"question": "q", "answer": "a", "chunk": "c", "verdict": "fine"}')
+    done = CliRunner().invoke(app, ["agree", str(path), *options])
+    assert done.exit_code == 1 and "line 1" in done.stderr
+
+
+def test_a_reviewer_asks_for_each_pair_once(tmp_path):
+    asked: list[int] = []
+
+    def ask(chats):
+        asked.append(len(chats))
+        return [rating() for _ in chats]
+
+    reviewer = Reviewer(ask, "m")
+    pairs = [Rated(Pair(f"问题{n}？", "答案。"), "文") for n in range(3)]
+    cache = Cache(tmp_path)
+    assert reviewer.failed(pairs[:2], cache) == ["", ""]
+    assert reviewer.failed(pairs, cache) == [""] * 3
+    assert asked == [2, 1]
