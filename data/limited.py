@@ -49,8 +49,10 @@ def run_limited(
     if late:
         raise ValueError(f"reading it takes over {seconds:.0f} s: given up")
     error = outcome.get("error", "") if outcome else f"it cannot be read: {said}"
-    if process.returncode in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT):
-        raise ValueError("it is broken: the library that reads it crashed")
+    # pdfium does not raise when memory ends: it stops the process, as it does at some damage.
+    if process.returncode in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGTRAP):
+        reason = f"it is broken, or takes over {memory >> 20} MB of memory"
+        raise ValueError(f"the library that reads it crashed: {reason}")
     # Out of memory: a library may wrap the MemoryError, or the system kill the process.
     if process.returncode < 0 or "MemoryError" in error:
         raise ValueError(f"reading it takes over {memory >> 20} MB of memory: given up")

@@ -144,7 +144,8 @@ LETTERS = b"BT /F 12 Tf 50 700 Td (A book about warps) Tj ET\n"
 
 
 def read_pdf(path: Path, **bounds: float) -> str:
-    return run_limited("data.pdf:pdf_to_markdown", path, **bounds)
+    options = {"ocr": "never"}
+    return run_limited("data.pdf.ocr:read_with_ocr", path, options=options, **bounds)["text"]
 
 
 def test_a_pdf_within_the_bounds_is_read(tmp_path: Path) -> None:

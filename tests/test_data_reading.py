@@ -1,0 +1,135 @@
+"""Formulas, roles, tabs and figures of docx, HTML, epub and Markdown; what is lost is reported."""
+
+import json
+
+import pytest
+
+from data import needs
+from data.books import BookError, read_book
+from data.dialects import plain_markdown
+from data.losses import FORMULA
+from data.sections import read_sections
+from data.web import prepared
+
+M = "http://schemas.openxmlformats.org/officeDocument/2006/math"
+
+
+def formula(inside: str):
+    from lxml import etree
+
+    return etree.fromstring(f'<m:oMath xmlns:m="{M}">{inside}</m:oMath>')
+
+
+def run(text: str) -> str:
+    return f"<m:r><m:t>{text}</m:t></m:r>"
+
+
+def test_an_odd_formula_costs_itself_only():
+    from data.omml import to_latex
+
+    limit = f"<m:limLow><m:e>{run('∪')}</m:e><m:lim>{run('i')}</m:lim></m:limLow>"
+    assert to_latex(formula(limit)) == (r"\underset{i}{∪}", True)
+    fence = f"<m:d><m:dPr/><m:e>{run('a')}</m:e><m:e>{run('b')}</m:e></m:d>"
+    assert to_latex(formula(fence)) == (r"\left(a | b\right)", True)
+    assert to_latex(formula(f"<m:acc><m:e>{run('x')}</m:e></m:acc>")) == ("x", False)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        '<script type="math/tex">a_1</script>',
+        '<span class="katex"><math><annotation encoding="application/x-tex">a_1</annotation></math>'
+        '<span class="katex-html">a1</span></span>',
+        '<math alttext="a_1"><mi>a</mi></math>',
+        '<img class="tex" alt="a_1">',
+        '<span data-tex="a_1">a1</span>',
+    ],
+)
+def test_formulas_of_pages_stay_as_latex(shown):
+    html, losses = prepared(f"<p>代价记为 {shown}，它很小。</p>")
+    assert "代价记为 $a_1$，它很小。" in html and not losses
+
+
+def test_a_formula_without_source_is_counted():
+    html, losses = prepared("<p>记为 <math><maction><mi>x</mi></maction></math> 的量</p>")
+    assert "[公式]" in html and [loss.kind for loss in losses] == [FORMULA]
+
+
+def test_roles_go_and_tabs_are_sections_of_their_own(tmp_path):
+    text = """# 卷积
+:label:`sec_conv`
+
+卷积如 :numref:`fig_c`所示 :cite:`A.2012`，见 :numref:`sec_conv`。
+![卷积的示意](img/c.svg)
+:label:`fig_c`
+
+[**步幅是移动的距离**]，记作 \\(s\\)。
+
+:begin_tab:`pytorch`
+用 nn.Conv2d。
+:end_tab:
+
+```{.python .input}
+#@tab pytorch
+def f(
+    x: int,
+) -> int:
+    return x
+```
+"""
+    (tmp_path / "b.md").write_text(text, encoding="utf-8")
+    sections = list(read_sections(read_book(tmp_path / "b.md").text))
+    said = "\n".join(block.text for section in sections for block in section.blocks)
+    assert "卷积如图“卷积的示意”所示，见“卷积”一节。" in said
+    assert "步幅是移动的距离，记作 $s$。" in said
+    assert not [mark for mark in (":label:", ":cite:", "[**", "tab:") if mark in said]
+    assert ("卷积", "PyTorch") in [section.path for section in sections]
+    assert "# PyTorch\ndef f(\n    x: int,\n) -> int:\n    return x" in said
+    figures = [figure for section in sections for figure in section.figures]
+    assert [(f.image, f.caption, f.path) for f in figures] == [
+        ("img/c.svg", "卷积的示意", ("卷积",))
+    ]
+
+
+def test_latex_in_markdown_keeps_its_backslashes():
+    text = "# A\n\n集合 $\\{a_1, b_2\\}$ 与 $a<b, c>d$ 不同。\n\n$$\nx = \\\\ y\n$$\n"
+    blocks = next(iter(read_sections(plain_markdown(text)))).blocks
+    assert blocks[0].text == "集合 $\\{a_1, b_2\\}$ 与 $a<b, c>d$ 不同。"
+    assert blocks[1].text == "$$x = \\\\ y$$"
+
+
+def test_code_is_left_alone():
+    text = "# A\n\n```python\n:label:`x`\nprint('[**a**]')\n```\n"
+    assert ":label:`x`\nprint('[**a**]')" in plain_markdown(text)
+
+
+def test_a_missing_package_is_one_line_with_the_command(tmp_path, monkeypatch):
+    (tmp_path / "b.html").write_text("<p>文字</p>", encoding="utf-8")
+
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'markitdown'", name="markitdown")
+
+    monkeypatch.setattr("data.books._convert", missing)
+    with pytest.raises(BookError, match="markitdown is not installed: run `bash run.sh data"):
+        read_book(tmp_path / "b.html")
+    monkeypatch.setattr(needs, "find_spec", lambda name: None if name == "datasketch" else 1)
+    with pytest.raises(ValueError, match="^datasketch is not installed: run"):
+        needs.require_packages()
+
+
+def test_the_report_names_what_is_not_in_the_text(tmp_path):
+    from typer.testing import CliRunner
+
+    from data.__main__ import app
+
+    body = "线程束是指一起执行的三十二个线程。它的作用是让指令一次发给多个线程。" * 3
+    (tmp_path / "b.md").write_text(f"# 线程束\n\n{body}\n\n![图 1.1 线程束](w.png)\n", "utf-8")
+    out, cache = str(tmp_path / "out"), str(tmp_path / "cache")
+    done = CliRunner().invoke(
+        app, ["build", str(tmp_path / "b.md"), "--out", out, "--cache", cache]
+    )
+    assert "b.md: 1 figures kept as records only (图 1.1 线程束)" in done.output
+    report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert report["reading"][0]["lost"] == {"figure": ["图 1.1 线程束"]}
+    row = json.loads((tmp_path / "out" / "figures.jsonl").read_text("utf-8"))
+    assert (row["number"], row["image"], row["path"]) == ("1.1", "w.png", ["线程束"])
