@@ -120,7 +120,7 @@ def test_talk(page, server: ServiceProcess) -> None:
     page.get_by_text("book › 桥").wait_for()  # the source beside the answer
     until(box.is_enabled)
     assert "kernel<<<grid>>>" in page.locator("[data-testid=user]").inner_text()
-    assert "token/s" in _values(page)
+    until(lambda: "token/s" in _values(page))
     # Stopped in mid-answer: the engine is free again, and the next question is answered.
     box.fill("白鹭")
     box.press("Enter")
