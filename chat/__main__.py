@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 import uvicorn
+import uvloop
 from pydantic import ValidationError
 
 from chat.engine import LoadError
@@ -80,7 +81,7 @@ def main(
         _fail(f"--engine-python {engine_python}: no such file; `bash run.sh chat` makes it")
     # uvicorn ends cleanly by TERM and INT, and engines with it; a closed terminal sends HUP.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    asyncio.run(_serve(settings, model or []))
+    uvloop.run(_serve(settings, model or []))
 
 
 async def _serve(settings: ChatSettings, wanted: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import secrets
 import threading
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ from chat.catalogue import Adapter, Model
 from chat.memory import Gpu, Memory, gpus, measure
 from chat.settings import ChatSettings
 from common.model_shape import ShapeError, read_shape
+from common.ports import PortTakenError, check_port
 from common.service_process import ServiceError, ServiceProcess, running
 from serving.engine import devices
 
 State = Literal["loading", "ready", "unloading", "failed", "stopped"]
 SERVER = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs, in every version we know
 STOP_GRACE_S = 20.0
+PORTS = (20000, 32000)
 TALKS = 64  # whose whole context the KV cache on a GPU is made for
 ACTIVATIONS = 3 << 30  # bytes on a GPU beside weights and KV cache: activations, CUDA graphs
 GPU_SHARE = 0.9  # at most, of one card
@@ -78,7 +81,11 @@ class Engine:
             with self._lock:
                 self._service = self._stack.enter_context(
                     running(
-                        command, log=log, environment=self._environment(cards), grace=STOP_GRACE_S
+                        command,
+                        port=_port(),
+                        log=log,
+                        environment=self._environment(cards),
+                        grace=STOP_GRACE_S,
                     )
                 )
             self.load_seconds = self._service.wait_until_ready(
@@ -163,6 +170,16 @@ class Engine:
             "VLLM_NO_USAGE_STATS": "1",
             "HF_HUB_OFFLINE": "1",
         }
+
+
+def _port() -> int:
+    """A free port below those that the kernel lends to outgoing connections: vLLM opens its port
+    only after half a minute, when such a one may have been lent to somebody."""
+    while True:
+        port = random.randrange(*PORTS)
+        with contextlib.suppress(PortTakenError):
+            check_port(port)
+            return port
 
 
 def server_command(

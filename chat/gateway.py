@@ -1,11 +1,11 @@
 """The API: OpenAI's paths passed on to the engine of the model named, and models in and out."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
+import aiohttp
 import anyio
-import httpx
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
@@ -117,18 +117,17 @@ async def _passed(registry: Registry, request: Request, path: str) -> Response:
         return _error(503, str(error), "model_load_failed")
     passed = prepared(body, target) if path == "chat/completions" else body | {"model": target.name}
     engine = target.engine
-    sent = registry.client.build_request(
-        "POST", f"{engine.url}/v1/{path}", json=passed, headers=engine.headers
-    )
+    url = f"{engine.url}/v1/{path}"
     busy = engine.busy()
     busy.__enter__()  # until the last byte is out, or the client has gone
     handed_over = False
     try:
-        answer = await _unless_hung_up(registry.client, sent, request)
+        sending = registry.stream.post(url, json=passed, headers=engine.headers)
+        answer = await _unless_hung_up(sending, request)
         if answer is None:
             return Response(status_code=499)  # nobody is there to read it
         handed_over = True
-    except httpx.HTTPError as error:
+    except aiohttp.ClientError as error:
         engine.check()
         why = engine.problem or f"{type(error).__name__} {error}"
         return _error(502, f"{target.name}: its engine did not answer: {why}", "engine_failed")
@@ -137,34 +136,35 @@ async def _passed(registry: Registry, request: Request, path: str) -> Response:
             busy.__exit__(None, None, None)
     return StreamingResponse(
         _chunks(answer, engine, busy),
-        answer.status_code,
+        answer.status,
         media_type=answer.headers.get("content-type", "application/json"),
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
 
 
-async def _chunks(answer: httpx.Response, engine: Engine, busy: Any) -> AsyncIterator[bytes]:
+async def _chunks(
+    answer: aiohttp.ClientResponse, engine: Engine, busy: Any
+) -> AsyncIterator[bytes]:
     # Closing the answer, as Starlette does when the client has gone, makes vLLM abort the request.
     try:
-        async for chunk in answer.aiter_raw():
+        async for chunk in answer.content.iter_any():
             yield chunk
-    except httpx.HTTPError as error:
+    except aiohttp.ClientError as error:
         engine.check()
         why = engine.problem or type(error).__name__
         told = {"message": f"the engine ended in mid-answer: {why}", "type": "engine_failed"}
         yield f"data: {json.dumps({'error': told})}\n\n".encode()
     finally:
         busy.__exit__(None, None, None)
-        with anyio.CancelScope(shield=True):
-            await answer.aclose()
+        answer.close()  # nothing to do once it is read to its end
 
 
 async def _unless_hung_up(
-    client: httpx.AsyncClient, sent: httpx.Request, request: Request
-) -> httpx.Response | None:
+    sending: Awaitable[aiohttp.ClientResponse], request: Request
+) -> aiohttp.ClientResponse | None:
     """The engine's answer; None when the client went away before it began."""
-    answer: httpx.Response | None = None
-    failed: httpx.HTTPError | None = None
+    answer: aiohttp.ClientResponse | None = None
+    failed: aiohttp.ClientError | None = None
     async with anyio.create_task_group() as group:
 
         async def watch() -> None:
@@ -174,8 +174,8 @@ async def _unless_hung_up(
 
         group.start_soon(watch)
         try:
-            answer = await client.send(sent, stream=True)
-        except httpx.HTTPError as error:  # raised below: a task group would wrap it
+            answer = await sending
+        except aiohttp.ClientError as error:  # raised below: a task group would wrap it
             failed = error
         group.cancel_scope.cancel()
     if failed:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import aiohttp
 import anyio.to_thread
 import httpx
 
@@ -83,6 +84,7 @@ class Registry:
         self.client = httpx.AsyncClient(
             timeout=None, trust_env=False, limits=httpx.Limits(max_connections=None)
         )
+        self.stream: aiohttp.ClientSession
         self._loading: dict[str, asyncio.Task[Engine]] = {}
         self._changing = asyncio.Lock()  # of adapters
         self._totals: dict[str, tuple[float, float]] = {}
@@ -90,6 +92,12 @@ class Registry:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Registry"]:
         """Watch the engines meanwhile; stop them all at the end."""
+        # For streams that are passed on: at 50 of them httpx was the bottleneck (measured).
+        self.stream = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None),
+            connector=aiohttp.TCPConnector(limit=0),
+            auto_decompress=False,
+        )
         watching = asyncio.create_task(self._watch())
         try:
             yield self
@@ -100,6 +108,7 @@ class Registry:
             engines = list(self.engines.values())
             await asyncio.gather(*(anyio.to_thread.run_sync(e.stop) for e in engines))
             await self.client.aclose()
+            await self.stream.close()
 
     def found(self) -> Catalogue:
         """What could be loaded, as the folders are now."""

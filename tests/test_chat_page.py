@@ -120,7 +120,7 @@ def test_talk(page, server: ServiceProcess) -> None:
     page.get_by_text("book › 桥").wait_for()  # the source beside the answer
     until(box.is_enabled)
     assert "kernel<<<grid>>>" in page.locator("[data-testid=user]").inner_text()
-    page.get_by_text("token/s").wait_for()
+    until(lambda: "token/s" in _values(page))
     # Stopped in mid-answer: the engine is free again, and the next question is answered.
     box.fill("白鹭")
     box.press("Enter")
@@ -183,9 +183,9 @@ def test_data_is_saved_as_a_new_file(page, server: ServiceProcess) -> None:
 
 def test_status_and_english(page, server: ServiceProcess) -> None:
     opened(page, server, "状态")
-    page.get_by_text("已加载").first.wait_for()
-    page.get_by_text("GiB").first.wait_for()
-    page.get_by_text("English").click()
+    page.get_by_text("已加载").locator("visible=true").first.wait_for()
+    page.get_by_text("GiB").locator("visible=true").first.wait_for()
+    page.get_by_role("link", name="English").click()
     page.get_by_role("tab", name="compare").wait_for()
 
 

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from chat.access import Access
 from chat.asking import fitting_turns
 from chat.catalogue import catalogue
+from chat.engine import LoadError, gpu_share, server_command
+from chat.memory import Gpu
 from chat.pairs_review import ReviewError, open_review, save_review
 from chat.ratings import (
     Answer,
@@ -217,3 +219,17 @@ def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path)
     asked, shown = book.asked(follow_up, [found], len)
     assert "printf" in asked and asked.endswith(follow_up) and shown == [found]
     assert book.place(passages[1]).startswith("book › 章 · 40%")
+
+
+def test_an_engine_takes_a_share_of_a_gpu_and_leaves_room_for_a_second(tmp_path: Path) -> None:
+    write_model(tmp_path / "model/base")
+    model = catalogue(tmp_path).models["model/base"]
+    card = Gpu("H100", used=1 << 30, total=80 << 30, percent=0)
+    command = server_command(model, ChatSettings(max_loras=2), rank=20, cards=[card])
+    share = float(command[command.index("--gpu-memory-utilization") + 1])
+    assert 0 < share < 0.45
+    assert command[command.index("--max-lora-rank") + 1] == "32"
+    assert command[command.index("--served-model-name") + 1] == "model/base"
+    full = Gpu("H100", used=79 << 30, total=80 << 30, percent=0)
+    with pytest.raises(LoadError, match="1.0 GiB are free.*unload another model first"):
+        gpu_share(model, 2048, [full])
