@@ -48,8 +48,7 @@ class Request:
 
     batch: Batch
     index: int
-    # Of the attempt that runs; None: it may repeat itself.
-    watch: RepetitionWatch | None = None
+    watch: RepetitionWatch | None = None  # of the running attempt; None: it may repeat itself
 
     def finish(self, answer: Answer) -> None:
         """Record its answer."""
@@ -366,24 +365,22 @@ class Scheduler:
 
     def _end_loops(self) -> None:
         """End the answers that have come to run in a loop (repetition.py)."""
-        watched = {rid: r.watch for rid, r in self._running.items() if r.watch is not None}
-        tokens = partial_tokens(self.engine, watched.keys())
-        looks = {rid: watched[rid].look(written) for rid, written in tokens.items()}
+        watches = {rid: r.watch for rid, r in self._running.items() if r.watch is not None}
+        tokens = partial_tokens(self.engine, watches)
+        looks = {rid: watches[rid].look(written) for rid, written in tokens.items()}
         looped = {rid: kept for rid, kept in looks.items() if kept is not None}
         if looped:
             self.engine.abort_request(list(looped))
+            log.info("%d answers repeat themselves: ended", len(looped))
         for request_id, kept in looped.items():
-            written = tokens[request_id]
-            log.info("an answer repeats itself: %d of %d tokens are kept", kept, len(written))
-            self._running.pop(request_id).finish(self._answer(written[:kept], "repeat"))
+            answer = self._answer(tokens[request_id][:kept], "repeat")
+            self._running.pop(request_id).finish(answer)
 
     def _ended(self, request: Request, tokens: Sequence[int], reason: FinishReason) -> Answer:
         """The answer of ended tokens; a loop at their end is cut."""
-        if request.watch is not None and reason in ("length", "deadline"):
-            kept = request.watch.look(tokens, at_once=True)
-            if kept is not None:
-                return self._answer(tokens[:kept], "repeat")
-        return self._answer(tokens, reason)
+        watch = request.watch if reason in ("length", "deadline") else None
+        kept = watch.look(tokens, at_once=True) if watch is not None else None
+        return self._answer(tokens[:kept], reason if kept is None else "repeat")
 
     def _answer(self, tokens: Sequence[int], reason: FinishReason) -> Answer:
         return Answer(self.decode(list(tokens)), len(tokens), reason)
