@@ -23,6 +23,12 @@ CHINESE = {
     "figure": "图",
     "table": "表格",
     "text": "文字",
+    # what stands before the questions of --with-passages
+    "the right passage": "正确的片段",
+    "what was found, the right one not known": "找到的片段，不知哪个正确",
+    "wrong passages only": "只有错误的片段",
+    "no passage": "没有片段",
+    "passages too long, left out": "片段太长，不放",
     # the figures of --like
     "latin_words_median": "英文词和数字，中位数",
     "tokens": "答案词元，平均",

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from data.__main__ import app
 from data.like import compared, distance, kind_of, restated, select, style_of, target_of
 from data.records import Chunk, Pair
-from data.sources.prompts import ModelSettings, Style, messages, prompt_version
+from data.sources.prompts import ModelSettings, messages, prompt_version
 
 LONG = "，".join(f"第{n}个存储体写作 bank{n}" for n in range(14)) + "。"
 WANTED = [
@@ -89,7 +89,7 @@ def test_the_prompt_takes_the_targets_length_and_no_word_of_it():
     low = round(target_of("t.docx", WANTED).chars_low, -1)
     assert f"一般 {low} 到" in asked and "100% 的答案" in asked and "definition 100%" in asked
     assert "60 到 200 字" in messages(chunk, ModelSettings())[0]["content"]
-    assert prompt_version(style) != prompt_version(Style())
+    assert prompt_version(ModelSettings(style=style)) != prompt_version(ModelSettings())
 
 
 def test_a_build_like_a_test_set_excludes_it_and_shows_the_distance(tmp_path: Path):

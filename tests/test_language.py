@@ -113,7 +113,9 @@ def test_what_is_printed_goes_through_either(room: str) -> None:
 
 
 def test_all_that_a_report_counts_has_a_chinese_name() -> None:
-    kinds = {kind for rule in RULES.values() for kind in rule.kinds} | set([name for name, _ in load_prompts().kinds])
+    kinds = {kind for rule in RULES.values() for kind in rule.kinds} | set(
+        [name for name, _ in load_prompts().kinds]
+    )
     assert not (kinds | FILTERS.keys()) - LABELS.keys()
 
 

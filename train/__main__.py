@@ -378,7 +378,7 @@ def _base_is_as_good(recipe: Recipe) -> bool:
             f"{found.word}: {merged} is the untuned base. The contest asks for a tuned model: "
             "read its rules first",
         ),
-        "bold yellow",
+        style="bold yellow",
     )
     return True
 

@@ -142,8 +142,8 @@ def _print_result(result: Any) -> None:
     if result.report["profiles"]:
         console.print(_profiles(result.report["profiles"]))
     if shown := result.report["passages"]:
-        stands = "; ".join(f"{count} {name}" for name, count in shown.items())
-        console.print(f"before the questions: {stands}", soft_wrap=True)
+        stands = "; ".join(f"{count} {label(name)}" for name, count in shown.items())
+        _say(either(f"题目前：{stands}", f"before the questions: {stands}"))
     if liked := result.report["like"]:
         before, after = liked["distance_before"], liked["distance"]
         own, wanted = liked["figures"]["chars_mean"]
