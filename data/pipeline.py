@@ -120,7 +120,12 @@ def _passage_rows(inputs: BuildInputs, context: BuildContext) -> PassageRows | N
     settings = context.settings
     if inputs.with_passages is None:
         if settings.passages != PassageSettings():
-            context.progress.warn("options for passages do nothing without --with-passages")
+            context.progress.warn(
+                either(
+                    "没有 --with-passages，片段的选项不起作用",
+                    "options for passages do nothing without --with-passages",
+                )
+            )
         return None
     books = [path for path in inputs.books if path.is_file()]
     return PassageRows(

@@ -188,10 +188,8 @@ def prefer(
         _say(told)
         first = settings.output_dir / "adapter"
         both = "".join(f" --adapter {each}" for each in (first, adapter) if each.is_dir())
-        _say(
-            either("有提升才合并", "merge it only where it helped")
-            + f": bash run.sh train merge {recipe}{both}"
-        )
+        told = either("有提升才合并：", "merge it only where it helped: ")
+        _say(f"{told}bash run.sh train merge {recipe}{both}")
 
 
 @app.command()
