@@ -187,9 +187,11 @@ def prefer(
         told, _ = sentences(found, adapter.parent)
         _say(told)
         first = settings.output_dir / "adapter"
-        both = "".join(f" --adapter {each}" for each in (first, adapter) if each.is_dir())
+        command = ["bash", "run.sh", "train", "merge", str(recipe)]
+        for each in (first, adapter):
+            command += ["--adapter", str(each)] if each.is_dir() else []
         told = either("有提升才合并：", "merge it only where it helped: ")
-        _say(f"{told}bash run.sh train merge {recipe}{both}")
+        _say(told + shlex.join(command))
 
 
 @app.command()
