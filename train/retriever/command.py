@@ -49,8 +49,11 @@ def _need_sentence_transformers() -> None:
 
     if missing := [n for n in ("sentence_transformers", "faiss") if find_spec(n) is None]:
         raise RecipeError(
-            f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` installs "
-            "it into .venv-train"
+            either(
+                f"没有 {'、'.join(missing)}：`bash train/setup.sh retrieval` 会装进 .venv-train",
+                f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` "
+                "installs it into .venv-train",
+            )
         )
 
 
@@ -58,8 +61,12 @@ def _show(result: Any) -> None:
     from retrieval.evaluate import MEASURES, in_words
 
     counts = result.counts
-    console.print(f"{counts['train']} train and {counts['dev']} dev questions; ", end="")
-    console.print(f"{counts['lost']} rows lead to no passage of the index", highlight=False)
+    train, dev, lost = (counts[name] for name in ("train", "dev", "lost"))
+    told = either(
+        f"训练 {train} 题，dev {dev} 题；{lost} 行在索引里找不到片段",
+        f"{train} train and {dev} dev questions; {lost} rows lead to no passage of the index",
+    )
+    console.print(told, highlight=False, soft_wrap=True)
     if len(result.points) > 1:
         table = Table("sweep", "dev nDCG@10", title=f"base {result.base:.3f}")
         for point, value in result.points:
@@ -77,4 +84,9 @@ def _show(result: Any) -> None:
         console.print(said, highlight=False)
     chosen = either("按它选出检查点，偏乐观", "the checkpoint was chosen by them: optimistic")
     console.print(f"{result.compared[0].questions}: {chosen}", style="dim", highlight=False)
-    console.print(f"model: {result.model}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{either('模型：', 'model: ')}{result.model}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
