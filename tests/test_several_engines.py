@@ -217,7 +217,8 @@ def test_how_many_engines(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.setattr(shares.os, "cpu_count", lambda: 24)
     monkeypatch.setattr(shares, "takes_cache_bytes", lambda: True)
     monkeypatch.setattr(shares, "nvidia_memory", lambda: 80 * GIB)
-    auto = Settings(model_dir=tmp_path)
+    assert engine_count(Settings(model_dir=tmp_path)) == 1
+    auto = Settings(model_dir=tmp_path, engines_per_gpu="auto")
     assert engine_count(auto) == 2
     assert engine_count(auto.model_copy(update={"startup": "eager"})) == 1
     assert engine_count(auto.model_copy(update={"tensor_parallel_size": 2})) == 1
