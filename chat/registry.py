@@ -92,7 +92,7 @@ class Registry:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Registry"]:
         """Watch the engines meanwhile; stop them all at the end."""
-        # For streams that are passed on: of the three ways tried it lost least at 50 of them (docs/chat.md).
+        # For streams that are passed on: of three clients tried it lost least at 50 of them.
         self.stream = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None),
             connector=aiohttp.TCPConnector(limit=0),

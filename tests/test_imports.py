@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.scoring",
         "judging.protocol",
         "judging.judge",
-        "retrieval.terms",
+        "judging.intervals",
+        "judging.read_report",
     },
     "chat": {
         "common",

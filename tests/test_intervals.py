@@ -51,3 +51,12 @@ def test_a_prediction_covers_another_sample_19_times_of_20() -> None:
     assert 0.92 <= covered / 400 <= 0.98
     with pytest.raises(ValueError, match="two questions"):
         predicted([0.5], 292)
+
+
+def test_the_interval_holds_the_mean_and_shrinks_with_more_questions() -> None:
+    few, many = interval([0.0, 1.0] * 5), interval([0.0, 1.0] * 200)
+    assert few.low <= 0.5 <= few.high and many.low <= 0.5 <= many.high
+    assert many.high - many.low < few.high - few.low
+    same = interval([0.3] * 9)
+    assert (same.low, same.high) == pytest.approx((0.3, 0.3))
+    assert few == interval([0.0, 1.0] * 5)

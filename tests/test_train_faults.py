@@ -180,7 +180,7 @@ def test_two_processes_train_one_adapter_and_agree(base, data, tmp_path):
     assert len(losses(tmp_path)) == 6  # 12 rows in batches of 4 over 2 processes: 2 steps an epoch
     log = json.loads((tmp_path / "trainer_log.json").read_text(encoding="utf-8"))
     judged = [row["eval_judge"] for row in log if "eval_judge" in row]
-    assert len(judged) == 3  # once an epoch, over both processes' answers
+    assert len(judged) == 4  # the base and once an epoch, over both processes' answers
     samples = (tmp_path / "samples" / "step-6.jsonl").read_text(encoding="utf-8").splitlines()
     asked = [json.loads(line)["question"] for line in samples]
     assert asked == ["请问" + question for question, _ in FACTS[:2]]

@@ -4,7 +4,6 @@ A model that `eval_local.py` has just judged need not be served again: its repor
 """
 
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 from common.language import either
 from common.manifest import read_manifest
 from common.pairs import PairFile
+from judging.intervals import difference, interval
+from judging.read_report import Report, ReportError, read_report
 from judging.scoring import score_answers, speed
 from judging.testset import read_testset
 from train.base import ModelError, weight_bytes
 from train.served import serve
 
-RESAMPLES = 2000
 TIE = 1e-9
 
 
@@ -74,14 +74,6 @@ class Asked:
     info: dict[str, Any]
 
 
-def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a mean by resampling questions (Efron 1979, percentile method)."""
-    rng = random.Random(seed)
-    size = len(values)
-    means = sorted(sum(rng.choices(values, k=size)) / size for _ in range(RESAMPLES))
-    return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
-
-
 def compare_models(
     models: list[Path],
     testsets: list[Path],
@@ -103,7 +95,7 @@ def compare_models(
     if not testsets:
         raise ModelError(either("至少给一个 --testset", "give at least one --testset"))
     sets = [read_testset(path) for path in testsets]
-    reports = [_read_report(folder) for folder in judged]
+    reports = [_read(folder) for folder in judged]
     known = {_model_of(report): report for report in reports}
     if strange := set(known) - {model.resolve() for model in models}:
         one = sorted(strange)[0]
@@ -134,60 +126,50 @@ def _ask(model: Path, sets: list[PairFile], python: Path, max_tokens: int | None
         )
 
 
-def _read_report(folder: Path) -> dict[str, Any]:
-    """summary.json of an eval_local report, with the rows of answers.jsonl under `rows`."""
+def _read(folder: Path) -> Report:
     try:
-        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-        lines = (folder / "answers.jsonl").read_text("utf-8").rstrip("\n").split("\n")
-    except OSError as error:
-        raise ModelError(
-            either(
-                f"--judged {folder}：不是 eval_local.py 的报告（{error}）",
-                f"--judged {folder}: no report of eval_local.py ({error})",
-            )
-        ) from error
-    if failures := summary["failures"]:
+        report = read_report(folder)
+    except ReportError as error:
+        raise ModelError(f"--judged {error}") from error
+    if failures := report.summary.get("failures"):
         raise ModelError(
             either(
                 f"--judged {folder}：那次评测没有通过：{failures[0]}",
                 f"--judged {folder}: that judgement failed: {failures[0]}",
             )
         )
-    return summary | {"folder": folder, "rows": [json.loads(line) for line in lines]}
+    return report
 
 
-def _model_of(report: dict[str, Any]) -> Path:
-    try:
-        return Path(report["info"]["settings"]["model_dir"]).resolve()
-    except (KeyError, TypeError):
-        folder = report["folder"]
+def _model_of(report: Report) -> Path:
+    if report.model_dir is None:
         raise ModelError(
             either(
-                f"--judged {folder}：没有写明是哪个模型",
-                f"--judged {folder}: it does not say which model",
+                f"--judged {report.folder}：没有写明是哪个模型",
+                f"--judged {report.folder}: it does not say which model",
             )
-        ) from None
+        )
+    return report.model_dir.resolve()
 
 
-def _from_report(report: dict[str, Any], sets: list[PairFile]) -> Asked:
+def _from_report(report: Report, sets: list[PairFile]) -> Asked:
     answers, seconds = [], []
     for testset in sets:
         asked = [(q.question, q.answer) for q in testset.pairs]
-        for told in report["testsets"]:
-            rows = [row for row in report["rows"] if row["testset"] == told["name"]]
+        for told in report.summary["testsets"]:
+            rows = [row for row in report.rows if row["testset"] == told["name"]]
             if [(row["question"], row["reference"]) for row in rows] == asked:
                 answers.append([row["answer"] for row in rows])
                 seconds.append(told["seconds"])
                 break
         else:
-            folder = report["folder"]
             raise ModelError(
                 either(
-                    f"--judged {folder}：那里没有评 {testset.name}",
-                    f"--judged {folder}: {testset.name} was not judged there",
+                    f"--judged {report.folder}：那里没有评 {testset.name}",
+                    f"--judged {report.folder}: {testset.name} was not judged there",
                 )
             )
-    info = report["info"]
+    info = report.summary["info"]
     return Asked(answers, seconds, info.get("startup", {}).get("ready_seconds"), info)
 
 
@@ -212,17 +194,15 @@ def _compared(models: list[Path], sets: list[PairFile], asked: list[Asked]) -> C
             for answer, value in zip(answers, values, strict=True):
                 row = next(rows)
                 row["answers"][str(model)], row["scores"][str(model)] = answer, value
-            gains = [b - a for a, b in zip(first[index], values, strict=True)]
-            low, high = bootstrap(values)
-            difference_low, difference_high = bootstrap(gains)
+            own, gap = interval(values), difference(first[index], values)
             results.append(
                 Judged(
                     model=str(model),
                     testset=testset.name,
                     demo=bool(manifest and manifest.demo),
                     score=scores.accuracy,
-                    low=low,
-                    high=high,
+                    low=own.low,
+                    high=own.high,
                     ceiling=scores.ceiling,
                     echo=scores.echo,
                     chinese=scores.chinese,
@@ -232,11 +212,11 @@ def _compared(models: list[Path], sets: list[PairFile], asked: list[Asked]) -> C
                     device_bytes=memory.get("device_used_bytes"),
                     weight_bytes=weight_bytes(model),
                     max_tokens=given.info.get("settings", {}).get("max_tokens"),
-                    wins=sum(g > TIE for g in gains),
-                    losses=sum(g < -TIE for g in gains),
-                    difference=sum(gains) / len(gains),
-                    difference_low=difference_low,
-                    difference_high=difference_high,
+                    wins=gap.wins,
+                    losses=gap.losses,
+                    difference=gap.mean,
+                    difference_low=gap.low,
+                    difference_high=gap.high,
                 )
             )
     return Comparison([str(model) for model in models], results, questions)

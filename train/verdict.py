@@ -13,10 +13,10 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from common.language import either
+from judging.intervals import interval
 from judging.scoring import rouge_l
 from train.asking import uses_book
 from train.base import ModelError
-from train.compare import bootstrap
 from train.recipe import Recipe
 from train.samples import read_rows, remove_samples
 
@@ -101,7 +101,8 @@ def decide(
         for i in own:
             fitted[i] = tuned[step][i]
     gains = [b - a for a, b in zip(base, fitted, strict=True)]
-    low, high = bootstrap(gains)
+    found = interval(gains)
+    low, high = found.low, found.high
     verdict: Literal["better", "same", "worse"] = "same"
     if size >= FEWEST and low > 0:
         verdict = "better"
@@ -188,5 +189,5 @@ def _best(scores: Mapping[int, Sequence[float]], places: Sequence[int]) -> int:
 
 
 def _point(step: int, epoch: float, values: Sequence[float]) -> Point:
-    low, high = bootstrap(values)
-    return Point(step=step, epoch=epoch, score=fmean(values), low=low, high=high)
+    found = interval(values)
+    return Point(step=step, epoch=epoch, score=found.mean, low=found.low, high=found.high)
