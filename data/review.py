@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.json_reply import ReplyError, reply_json
 from data.cache import Cache
 from data.records import Pair, digest
 from data.sources.prompts import fill, load_prompts
-from data.sources.replies import ReplyError, reply_json
 
 ASPECTS = ("stands_alone", "answered", "right", "useful")
 SCHEMA = {

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from common.json_reply import ReplyError
 from data.options import settings_from
 from data.review import SCHEMA, Reviewer
-from data.sources.replies import ReplyError
 from data.sources.teacher import TeacherSettings, TeacherSource
 from data.sources.vllm_source import VllmSettings, compact, model_digest, structured
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from judging import compare, experiment, forecast, runs
+from judging import compare, experiment, forecast, rate, runs
 
 app = typer.Typer(
     help="Reports of the local judge: compared, listed, written up, and what they let expect.",
@@ -10,7 +10,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (compare, runs, forecast, experiment):
+for module in (compare, runs, forecast, experiment, rate):
     app.command(module.__name__.rpartition(".")[2])(module.main)
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
+from common.json_reply import ReplyError
 from data.cache import Cache
 from data.filters import Filters
 from data.formats import row_of
 from data.sources import SourceError
 from data.sources.prompts import DEFAULTS, ModelSettings, load_prompts, messages, schema
-from data.sources.replies import ReplyError, read_reply
+from data.sources.replies import read_reply
 from tests.data_teacher_server import FILTERED, TeacherServer, good_reply
 from tests.test_data_teacher import ROOT, ask, book_text, build_command, chunks, key, source
 

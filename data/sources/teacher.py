@@ -1,8 +1,6 @@
 """Pairs from any OpenAI-compatible endpoint, through the official client."""
 
-import json
 import os
-import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,6 +9,14 @@ from typing import Any
 
 from pydantic import model_validator
 
+from common.chat_client import (
+    ChatClient,
+    EndpointError,
+    EndpointRefusesError,
+    RefusedError,
+    reply_text,
+)
+from common.json_reply import ReplyError
 from common.language import either
 from data.interrupt import noted_interrupts
 from data.options import option
@@ -24,17 +30,10 @@ from data.sources.prompts import (
     prompt_version,
     schema,
 )
-from data.sources.replies import ReplyError, read_reply
+from data.sources.replies import read_reply
 from data.sources.usage import Usage
 
 ASSUMED_TOKENS_PER_SECOND = 50  # of one call; only for the estimate
-# What an endpoint is asked to hold its reply to, in this order as it refuses.
-FORMATS = ("json_schema", "json_object", "none")
-_ABOUT_FORMAT = re.compile(r"response_?format|json|schema|structured|guided|grammar", re.I)
-_ABOUT_CONTENT = re.compile(
-    r"content|risk|filter|policy|sensitive|moderation|inspection|敏感|违规|安全|context length",
-    re.I,
-)
 ENDPOINT_FAILURES = 5  # in a row, each after the client's own retries: then the source stops
 
 
@@ -65,14 +64,6 @@ class TeacherSettings(ModelSettings):
         return self
 
 
-class _EndpointError(Exception):
-    """The endpoint did not serve a call, even after retries."""
-
-
-class _RefusedError(ReplyError):
-    """The endpoint will not speak of this chunk; asking again would only cost."""
-
-
 class TeacherSource:
     """Asks a model behind HTTP about each chunk; every answered chunk is kept."""
 
@@ -85,10 +76,8 @@ class TeacherSource:
         self.fingerprint = f"teacher/{prompt_version(settings)}/{settings.model}/{asked}"
         self.notes: list[str] = []
         self.usage = Usage(settings.price_in, settings.price_out)
-        self._format = 0  # number in FORMATS; calls at once may step it on together
-        self._served = False
         self._lock = Lock()
-        self._client: Any = None
+        self._client: ChatClient | None = None
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """One call a chunk; tokens and time are rough."""
@@ -106,7 +95,7 @@ class TeacherSource:
         """
         if not chunks:
             return
-        self._connect()
+        client = self._connected()
         waiting = deque(chunks)
         running: dict[Future[list[Pair]], Chunk] = {}
         failures: Counter[str] = Counter()
@@ -144,11 +133,11 @@ class TeacherSource:
                         pairs = future.result()
                     except ReplyError as error:
                         failures[f"{error.reason}: {' › '.join(chunk.path)[:60]}"] += 1
-                        refused = isinstance(error, _RefusedError) and not self._served
+                        refused = isinstance(error, RefusedError) and not client.served
                         in_a_row += refused
                         if refused and in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(f"teacher: the endpoint refuses: {error}")
-                    except _EndpointError as error:
+                    except EndpointError as error:
                         failures["no reply"] += 1
                         in_a_row += 1
                         if in_a_row >= ENDPOINT_FAILURES:
@@ -178,35 +167,43 @@ class TeacherSource:
         pairs_left = not settings.max_pairs or made < settings.max_pairs
         return pairs_left and (not settings.max_tokens or self.usage.tokens < settings.max_tokens)
 
-    def _connect(self) -> None:
-        from openai import OpenAI
+    def _connected(self) -> ChatClient:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
 
-        key = os.environ.get(self.settings.key_env, "")
+    def _connect(self) -> ChatClient:
+        settings = self.settings
+        key = os.environ.get(settings.key_env, "")
         if not key:
             raise SourceError(
                 either(
-                    f"teacher：环境变量 {self.settings.key_env} 是空的；把接口的密钥放在那里"
+                    f"teacher：环境变量 {settings.key_env} 是空的；把接口的密钥放在那里"
                     "（不要密钥的服务，随便写一个词）",
-                    f"teacher: the environment variable {self.settings.key_env} is empty; put the "
+                    f"teacher: the environment variable {settings.key_env} is empty; put the "
                     "endpoint's key there (any word, for a server without keys)",
                 )
             )
-        self._client = OpenAI(
-            base_url=self.settings.base_url,
-            api_key=key,
-            timeout=self.settings.timeout,
-            max_retries=self.settings.retries,
+        return ChatClient(
+            settings.base_url,
+            settings.model,
+            key,
+            settings.timeout,
+            settings.retries,
+            settings.reply_tokens,
+            noted=lambda text: self.notes.append(f"teacher: {text}"),
         )
 
     def _ask(self, chunk: Chunk) -> list[Pair]:
-        """One chunk's pairs. Raises ReplyError, _EndpointError or SourceError."""
+        """One chunk's pairs. Raises ReplyError, EndpointError or SourceError."""
         last: ReplyError | None = None
         for _ in range(self.settings.reply_attempts):
             try:
                 asked = messages(chunk, self.settings)
                 reply = self._call(asked, "pairs", schema(self.settings), chunk.id)
                 return self._read(reply, chunk)
-            except _RefusedError:
+            except RefusedError:
                 raise
             except ReplyError as error:
                 last = error
@@ -217,93 +214,28 @@ class TeacherSource:
 
         Raises ReplyError where it could not be had, SourceError when the endpoint is no use.
         """
-        with self._lock:
-            if self._client is None:
-                self._connect()
         try:
-            reply = self._call(asked, name, form, name)
-        except _EndpointError as error:
+            return reply_text(self._call(asked, name, form, name))
+        except EndpointError as error:
             raise ReplyError(f"no reply ({error})") from error
-        return (reply.choices[0].message.content or "") if reply.choices else ""
 
     def _call(
         self, asked: list[dict[str, str]], name: str, form: dict[str, Any], chunk: str
     ) -> Any:
-        """One completion, in the strictest format that the endpoint takes."""
-        import openai
+        def used(prompt: int, answer: int) -> None:
+            self.usage.add(chunk, prompt, answer)
 
-        while True:
-            number = self._format
-            try:
-                reply = self._client.chat.completions.create(
-                    model=self.settings.model, messages=asked, **self._arguments(number, name, form)
-                )
-                self._served = True
-                if used := reply.usage:
-                    self.usage.add(chunk, used.prompt_tokens or 0, used.completion_tokens or 0)
-                return reply
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                said = str(error)
-                about_content = _ABOUT_CONTENT.search(said) and not _ABOUT_FORMAT.search(said)
-                unknown = self._served and not _ABOUT_FORMAT.search(said)
-                if number + 1 == len(FORMATS) or about_content or unknown:
-                    raise _RefusedError(f"refused by the endpoint ({said[:120]})") from error
-                self._step_down(number, said)
-            except (
-                openai.AuthenticationError,
-                openai.PermissionDeniedError,
-                openai.NotFoundError,
-            ) as error:
-                raise SourceError(
-                    either(
-                        f"teacher：接口拒绝了：{error}", f"teacher: the endpoint refuses: {error}"
-                    )
-                ) from error
-            except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
-                # The body of a 200 is no JSON at all.
-                raise ReplyError(f"broken JSON ({error})") from error
-            except openai.APIStatusError as error:
-                if error.status_code == 402:
-                    raise SourceError(f"teacher: the endpoint wants to be paid: {error}") from error
-                raise _EndpointError(f"{type(error).__name__}: {error}") from error
-            except openai.APIError as error:  # time-out or lost connection after retries
-                raise _EndpointError(f"{type(error).__name__}: {error}") from error
-
-    def _arguments(self, number: int, name: str, form: dict[str, Any]) -> dict[str, Any]:
-        settings, kind = self.settings, FORMATS[number]
-        given: dict[str, Any] = {}
-        if kind == "json_schema":
-            schema_of = {"name": name, "strict": True, "schema": form}
-            given["response_format"] = {"type": kind, "json_schema": schema_of}
-        elif kind == "json_object":
-            given["response_format"] = {"type": kind}
-        if settings.reply_tokens:
-            given["max_tokens"] = settings.reply_tokens
-        return given
-
-    def _step_down(self, number: int, said: str) -> None:
-        with self._lock:
-            if self._format != number:
-                return  # another call was first
-            self._format = number + 1
-            self.notes.append(
-                f"teacher: the endpoint refuses {FORMATS[number]} ({said[:80]}); "
-                f"asked with {FORMATS[number + 1]} from here on"
-            )
+        try:
+            return self._connected().call(asked, name, form, used)
+        except EndpointRefusesError as error:
+            raise SourceError(f"teacher: {error}") from error
 
     def _read(self, reply: Any, chunk: Chunk) -> list[Pair]:
-        if not getattr(reply, "choices", None):
-            raise ReplyError("a reply without choices")
-        choice = reply.choices[0]
-        if getattr(choice.message, "refusal", None):
-            raise _RefusedError(f"refused ({choice.message.refusal[:80]})")
-        if choice.finish_reason == "content_filter":
-            raise _RefusedError("refused by the endpoint's content filter")
+        text = reply_text(reply)
         try:
-            text = choice.message.content or ""
             return read_reply(text, chunk, self.name, self.settings.per_chunk)
         except ReplyError as error:
-            if choice.finish_reason != "length":
+            if reply.choices[0].finish_reason != "length":
                 raise
             said = "cut off at the endpoint's token limit (ask for fewer: --per-chunk)"
             raise ReplyError(said) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import model_validator
 
+from common.json_reply import ReplyError
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
@@ -17,7 +18,7 @@ from data.sources.prompts import (
     prompt_version,
     schema,
 )
-from data.sources.replies import ReplyError, read_reply
+from data.sources.replies import read_reply
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
 

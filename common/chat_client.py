@@ -1,0 +1,145 @@
+"""JSON from any OpenAI-compatible endpoint, through the official client.
+
+An endpoint is asked in the strictest format that it takes: json_schema, else json_object (some
+answer 400 to the first), else none, from the first refusal on.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from common.json_reply import ReplyError
+from common.language import either
+
+FORMATS = ("json_schema", "json_object", "none")
+_ABOUT_FORMAT = re.compile(r"response_?format|json|schema|structured|guided|grammar", re.I)
+_ABOUT_CONTENT = re.compile(
+    r"content|risk|filter|policy|sensitive|moderation|inspection|敏感|违规|安全|context length",
+    re.I,
+)
+
+
+class RefusedError(ReplyError):
+    """The endpoint will not speak of this; asking again would only cost."""
+
+
+class EndpointError(Exception):
+    """The endpoint did not serve a call, even after the client's retries."""
+
+
+class EndpointRefusesError(Exception):
+    """The endpoint refuses the key or the model, or wants to be paid: no call will succeed."""
+
+
+class ChatClient:
+    """One endpoint and one model; calls may come from several threads.
+
+    used: called with prompt and answer tokens after each call. noted: told in words when the
+    endpoint refuses a format. reply_tokens: bound of a reply, 0 for none. timeout: seconds a call;
+    retries: the client's own, with exponential backoff.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        key: str,
+        timeout: float = 120,
+        retries: int = 4,
+        reply_tokens: int = 0,
+        noted: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        from openai import OpenAI
+
+        self.model = model
+        self.served = False
+        self._reply_tokens = reply_tokens
+        self._noted = noted
+        self._format = 0  # number in FORMATS; calls at once may step it on together
+        self._lock = Lock()
+        self._client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
+
+    def call(
+        self,
+        messages: list[dict[str, str]],
+        name: str,
+        schema: dict[str, Any],
+        used: Callable[[int, int], None] = lambda prompt, answer: None,
+    ) -> Any:
+        """One completion that is to fit a JSON schema called `name`, as the client gives it.
+
+        Raises ReplyError (RefusedError where asking again is of no use), EndpointError and
+        EndpointRefusesError.
+        """
+        import openai
+
+        while True:
+            number = self._format
+            try:
+                reply = self._client.chat.completions.create(
+                    model=self.model, messages=messages, **self._arguments(number, name, schema)
+                )
+                self.served = True
+                if told := reply.usage:
+                    used(told.prompt_tokens or 0, told.completion_tokens or 0)
+                return reply
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                said = str(error)
+                about_content = _ABOUT_CONTENT.search(said) and not _ABOUT_FORMAT.search(said)
+                unknown = self.served and not _ABOUT_FORMAT.search(said)
+                if number + 1 == len(FORMATS) or about_content or unknown:
+                    raise RefusedError(f"refused by the endpoint ({said[:120]})") from error
+                self._step_down(number, said)
+            except (
+                openai.AuthenticationError,
+                openai.PermissionDeniedError,
+                openai.NotFoundError,
+            ) as error:
+                raise EndpointRefusesError(
+                    either(f"接口拒绝了：{error}", f"the endpoint refuses: {error}")
+                ) from error
+            except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
+                # The body of a 200 is no JSON at all.
+                raise ReplyError(f"broken JSON ({error})") from error
+            except openai.APIStatusError as error:
+                if error.status_code == 402:
+                    raise EndpointRefusesError(
+                        either(f"接口要付费：{error}", f"the endpoint wants to be paid: {error}")
+                    ) from error
+                raise EndpointError(f"{type(error).__name__}: {error}") from error
+            except openai.APIError as error:  # time-out or lost connection after retries
+                raise EndpointError(f"{type(error).__name__}: {error}") from error
+
+    def _arguments(self, number: int, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+        kind = FORMATS[number]
+        given: dict[str, Any] = {}
+        if kind == "json_schema":
+            schema_of = {"name": name, "strict": True, "schema": schema}
+            given["response_format"] = {"type": kind, "json_schema": schema_of}
+        elif kind == "json_object":
+            given["response_format"] = {"type": kind}
+        if self._reply_tokens:
+            given["max_tokens"] = self._reply_tokens
+        return given
+
+    def _step_down(self, number: int, said: str) -> None:
+        with self._lock:
+            if self._format != number:
+                return  # another call was first
+            self._format = number + 1
+        told = f"the endpoint refuses {FORMATS[number]} ({said[:80]}); asked with "
+        self._noted(f"{told}{FORMATS[number + 1]} from here on")
+
+
+def reply_text(reply: Any) -> str:
+    """The text of a completion. Raises ReplyError, RefusedError for a refusal or a filter."""
+    if not getattr(reply, "choices", None):
+        raise ReplyError("a reply without choices")
+    choice = reply.choices[0]
+    if getattr(choice.message, "refusal", None):
+        raise RefusedError(f"refused ({choice.message.refusal[:80]})")
+    if choice.finish_reason == "content_filter":
+        raise RefusedError("refused by the endpoint's content filter")
+    return choice.message.content or ""

@@ -1,0 +1,236 @@
+"""bash run.sh judging rate: a model's marks for answers, and how far to trust them.
+
+    bash run.sh judging rate report/A --base-url http://127.0.0.1:8001/v1 --model NAME
+    bash run.sh judging rate report/BASE report/TUNED --base-url … --model … --people report/chat/ratings.csv
+
+Two reports are also compared answer against answer, in both orders.
+"""  # noqa: E501
+
+import csv
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from common.chat_client import ChatClient, EndpointRefusesError
+from common.language import either
+from judging.compare import verdict
+from judging.intervals import difference, interval
+from judging.model_judge import (
+    CRITERIA,
+    ModelJudge,
+    agreement,
+    length_bias,
+    position_bias,
+    winner,
+)
+from judging.read_report import Report, ReportError, read_report, same_questions
+
+out_to = Console()
+
+
+def main(
+    reports: Annotated[list[Path], typer.Argument(help="One or two folders of the local judge")],
+    base_url: Annotated[str, typer.Option(help="An OpenAI-compatible endpoint, to its /v1")],
+    model: Annotated[str, typer.Option(help="The judging model's name there")],
+    key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the key")
+    ] = "OPENAI_API_KEY",
+    people: Annotated[
+        Path | None, typer.Option(help="Ratings by people (the chat page's ratings.csv)")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once")] = 8,
+    cache: Annotated[Path, typer.Option(help="Replies are kept here, and not asked for again")] = (
+        Path("report/model_judge.jsonl")
+    ),
+    price_in: Annotated[float, typer.Option(min=0, help="Of a million prompt tokens")] = 0,
+    price_out: Annotated[float, typer.Option(min=0, help="Of a million answer tokens")] = 0,
+) -> None:
+    """Let a model rate the answers of one report, or of two and compare them."""
+    if len(reports) > 2:
+        _stop(either("最多两份报告", "two reports at most"))
+    try:
+        found = [read_report(folder) for folder in reports]
+        rows = [each[:limit] for each in same_questions(found)]
+        rated = read_people(people) if people else {}
+    except (ReportError, OSError) as error:
+        _stop(str(error))
+    key = os.environ.get(key_env, "")
+    if not key:
+        _stop(
+            either(
+                f"环境变量 {key_env} 是空的；把接口的密钥放在那里（不要密钥的服务，随便写一个词）",
+                f"the environment variable {key_env} is empty; put the endpoint's key there (any "
+                "word, for a server without keys)",
+            )
+        )
+    judge = ModelJudge(ChatClient(base_url, model, key), cache, concurrency)
+    try:
+        marks = [judge.marks(each) for each in rows]
+        verdicts = judge.better(rows[0], rows[1]) if len(rows) == 2 else []
+    except EndpointRefusesError as error:
+        _stop(str(error))
+    if not any(mark for each in marks for mark in each):
+        _told_spent(judge, price_in, price_out)
+        _stop(either("没有一个能用的评分", "not one usable rating"))
+    out_to.print(_marks_table(found, marks))
+    for line in [*_habits(found, rows, marks), *_pairwise(found, verdicts)]:
+        out_to.print(Text(line))
+    for line in _agreements(rows, marks, rated) if people else []:
+        out_to.print(Text(line))
+    _told_spent(judge, price_in, price_out)
+
+
+def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Marks by people of each (question, answer): the mean over raters, by criterion.
+
+    The columns are those of chat/ratings.py; a later row of the same rater and answer replaces an
+    earlier one. Raises ReportError naming the line at fault.
+    """
+    latest: dict[tuple[str, str, str], dict[str, int]] = {}
+    names: list[str] = []
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        columns = reader.fieldnames or []
+        names = [name for name in CRITERIA if name in columns]
+        if missing := {"rater", "question", "answer"} - set(columns):
+            raise ReportError(f"{path}: no column {', '.join(sorted(missing))}")
+        for row in reader:
+            try:
+                given = {name: int(row[name]) for name in names}
+            except (TypeError, ValueError) as error:
+                raise ReportError(f"{path}, line {reader.line_num}: {error}") from error
+            latest[row["rater"], row["question"], row["answer"]] = given
+    together: dict[tuple[str, str], list[dict[str, int]]] = {}
+    for (_, question, answer), given in latest.items():
+        together.setdefault((question, answer), []).append(given)
+    return {
+        place: {name: statistics.fmean(each[name] for each in given) for name in names}
+        for place, given in together.items()
+    }
+
+
+def _marks_table(reports: Sequence[Report], marks: Sequence[Sequence[Any]]) -> Table:
+    """Mean marks with their intervals, over the answers that were rated in every report."""
+    whole = [i for i in range(len(marks[0])) if all(each[i] for each in marks)]
+    grid = Table(
+        title=either(f"{len(whole)} 题，1 到 5 分", f"{len(whole)} questions, marks 1 to 5")
+    )
+    grid.add_column(either("项", "criterion"))
+    for index, report in enumerate(reports):
+        grid.add_column(Text(report.name), justify="right", overflow="fold")
+        if index:
+            grid.add_column(either("差", "difference"), justify="right")
+    for name in CRITERIA:
+        values = [[each[i][name] for i in whole] for each in marks]
+        cells = []
+        for index, given in enumerate(values):
+            around = interval(given)
+            cells.append(f"{around.mean:.2f} [{around.low:.2f}, {around.high:.2f}]")
+            if index:
+                gap = difference(values[0], given)
+                cells.append(f"{gap.mean:+.2f} (p {gap.p:.3f})")
+        grid.add_row(name, *cells)
+    return grid
+
+
+def _habits(
+    reports: Sequence[Report], rows: Sequence[Sequence[Any]], marks: Sequence[Sequence[Any]]
+) -> list[str]:
+    said = []
+    for report, answers, given in zip(reports, rows, marks, strict=True):
+        rated = [(row["answer"], mark) for row, mark in zip(answers, given, strict=True) if mark]
+        means = [statistics.fmean(mark.values()) for _, mark in rated]
+        rho = length_bias([answer for answer, _ in rated], means)
+        judged = [row["score"] for row, mark in zip(answers, given, strict=True) if mark]
+        with_judge = length_bias(["x" * round(1000 * score) for score in judged], means)
+        said.append(
+            either(
+                f"{report.name}：分数与回答长度的秩相关 {rho:+.2f}，与评测机得分的秩相关 "
+                f"{with_judge:+.2f}",
+                f"{report.name}: rank correlation of mark and length {rho:+.2f}, of mark and the "
+                f"contest's score {with_judge:+.2f}",
+            )
+        )
+    return said
+
+
+def _pairwise(reports: Sequence[Report], verdicts: Sequence[Any]) -> list[str]:
+    told = [each for each in verdicts if each]
+    if not told:
+        return []
+    won = [winner(each) for each in told]
+    first, turned = position_bias(told)
+    gap = difference([0.0] * len(won), won)
+    return [
+        either(
+            f"两两比较（先后各一次，随先后改变的算平局）：{reports[1].name} 胜 {won.count(1)}，"
+            f"负 {won.count(-1)}，平 {won.count(0)}；{verdict(gap)}",
+            f"answer against answer, in both orders (one that turns with the order is a tie): "
+            f"{reports[1].name} won {won.count(1)}, lost {won.count(-1)}, tied {won.count(0)}; "
+            f"{verdict(gap)}",
+        ),
+        either(
+            f"习惯：先看到的回答胜出 {first:.0%}（没有偏好是 50 %），{turned:.0%} 的题随先后改变",
+            f"habit: the answer shown first wins {first:.0%} (50 % without a habit); {turned:.0%} "
+            "of the questions turn with the order",
+        ),
+    ]
+
+
+def _agreements(
+    rows: Sequence[Sequence[Any]],
+    marks: Sequence[Sequence[Any]],
+    people: dict[tuple[str, str], dict[str, float]],
+) -> list[str]:
+    """One line a criterion: kappa with people over the answers that both have rated."""
+    shared = [
+        (mark, people[row["question"], row["answer"]])
+        for answers, given in zip(rows, marks, strict=True)
+        for row, mark in zip(answers, given, strict=True)
+        if mark and (row["question"], row["answer"]) in people
+    ]
+    if not shared:
+        return [either("没有一个回答是人也评过的", "no answer here was rated by people, too")]
+    said = []
+    for name in [each for each in CRITERIA if each in shared[0][1]]:
+        kappa = agreement([m[name] for m, _ in shared], [round(p[name]) for _, p in shared])
+        said.append(
+            either(
+                f"与人一致的程度，{name}：kappa {kappa:.2f}（{len(shared)} 个回答，平方加权）",
+                f"agreement with people, {name}: kappa {kappa:.2f} ({len(shared)} answers, "
+                "quadratic weights)",
+            )
+        )
+    return said
+
+
+def _told_spent(judge: ModelJudge, price_in: float, price_out: float) -> None:
+    spent = judge.spent
+    cost = spent.cost(price_in, price_out)
+    line = either(
+        f"{spent.calls} 次调用，{spent.prompt_tokens:,} + {spent.answer_tokens:,} 词元，"
+        f"{spent.from_cache} 次来自缓存",
+        f"{spent.calls} calls, {spent.prompt_tokens:,} + {spent.answer_tokens:,} tokens, "
+        f"{spent.from_cache} from the cache",
+    )
+    out_to.print(Text(line + (either(f"，费用 {cost:.4f}", f", cost {cost:.4f}") if cost else "")))
+    for reason, count in spent.failed.items():
+        out_to.print(
+            Text(
+                either(f"{count} 次没有评成：{reason}", f"{count} not rated: {reason}"),
+                style="yellow",
+            )
+        )
+
+
+def _stop(message: str) -> Any:
+    typer.secho(message, err=True, fg="red")
+    raise typer.Exit(2)

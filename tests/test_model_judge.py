@@ -1,0 +1,128 @@
+"""A model as judge, asked over HTTP: marks, both orders, the cache, its habits and agreement."""
+
+import json
+import math
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("openai")
+pytest.importorskip("sklearn")
+from judging.__main__ import app
+from judging.model_judge import agreement, length_bias, position_bias, winner
+from tests.reports_made import QUESTIONS, write_report
+
+GOOD = [reference for _, reference in QUESTIONS]
+
+
+class Opinion(BaseHTTPRequestHandler):
+    """Marks an answer equal to its reference 5, else 2; prefers it, else whatever comes first."""
+
+    asked = 0
+    wrong: str | None = None
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).asked += 1
+        if body.get("response_format", {}).get("type") == "json_schema":
+            self.reply(400, {"error": {"message": "response_format is not supported"}})
+            return
+        text = body["messages"][0]["content"]
+        reference = re.search(r"参考答案：\n(.*?)\n\n", text, re.S)[1]
+        if "第一个回答" in text:
+            first = re.search(r"第一个回答：\n(.*?)\n\n", text, re.S)[1]
+            second = re.search(r"第二个回答：\n(.*?)\n\n", text, re.S)[1]
+            better = "second" if second == reference != first else "first"
+            said = {"reason": "…", "better": better}
+        else:
+            answer = re.search(r"\n回答：\n(.*?)\n\n", text, re.S)[1]
+            mark = 5 if answer == reference else 2
+            names = ("helpful", "relevant", "concise", "coherent", "correct")
+            said = {"reason": "…", **dict.fromkeys(names, mark)}
+        content = self.wrong or f"<think>…</think>好的：```json\n{json.dumps(said)}\n```"
+        self.reply(
+            200,
+            {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+            | {"choices": [{"index": 0, "finish_reason": "stop"}
+                           | {"message": {"role": "assistant", "content": content}}]}
+            | {"usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}},
+        )  # fmt: skip
+
+    def reply(self, status: int, body: dict) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    monkeypatch.setattr(Opinion, "asked", 0)
+    monkeypatch.setattr(Opinion, "wrong", None)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Opinion)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+
+
+def rate(url: str, folder: Path, *arguments: object, code: int = 0) -> str:
+    options = ["--base-url", url, "--model", "m", "--cache", folder / "cache.jsonl"]
+    options += ["--concurrency", 2]
+    result = CliRunner().invoke(app, ["rate", *map(str, [*arguments, *options])])
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def test_two_reports_are_rated_compared_and_paid_for_once(url: str, tmp_path: Path) -> None:
+    base = write_report(tmp_path / "base", ["不知道"] * 3 + GOOD[3:])
+    tuned = write_report(tmp_path / "tuned", GOOD)
+    rows = [
+        f"甲,{question},{answer},5,5,5,{mark}"
+        for (question, _), answer, mark in zip(QUESTIONS, GOOD, (5, 5, 5, 4, 5, 5), strict=True)
+    ]
+    people = tmp_path / "ratings.csv"
+    header = "rater,question,answer,helpful,relevant,concise,coherent"
+    people.write_text("\n".join([header, *rows]) + "\n", "utf-8")
+    shown = rate(url, tmp_path, base, tuned, "--people", people, "--price-in", 10)
+    assert "6 questions, marks 1 to 5" in shown and "+1.50" in shown
+    # The three that are alike go to whichever is shown first: ties.
+    assert "won 3, lost 0, tied 3" in shown and "50% of the questions turn" in shown
+    assert "agreement with people, coherent: kappa" in shown and "(9 answers" in shown
+    # Where both answers are good the reply to "rate" is one: 6 + 3 marks, 6 + 3 verdicts.
+    assert "cost 0." in shown
+    asked = Opinion.asked
+    again = rate(url, tmp_path, base, tuned)
+    assert Opinion.asked == asked and "0 calls" in again and "won 3" in again
+
+
+def test_replies_without_marks_are_counted_and_a_dead_key_stops(url: str, tmp_path: Path) -> None:
+    report = write_report(tmp_path / "a", GOOD)
+    Opinion.wrong = '{"helpful": 9}'
+    shown = rate(url, tmp_path, report, "--limit", 2, code=2)
+    assert "2 not rated: JSON of another shape" in shown and "not one usable rating" in shown
+    assert "is empty" in rate(url, tmp_path, report, "--key-env", "NO_SUCH_KEY", code=2)
+    people = tmp_path / "p.csv"
+    people.write_text("rater,question,answer,helpful\n甲,问,答,good\n", "utf-8")
+    assert "p.csv, line 2" in rate(url, tmp_path, report, "--people", people, code=2)
+
+
+def test_habits_and_agreement() -> None:
+    assert [winner(("first", "second")), winner(("second", "first"))] == [-1, 1]
+    assert winner(("first", "first")) == winner(("tie", "first")) == 0
+    first, turned = position_bias([("first", "first"), ("first", "second"), ("tie", "tie")])
+    assert (first, turned) == (0.75, pytest.approx(1 / 3))
+    assert length_bias(["a", "aa", "aaa"], [1, 2, 5]) == pytest.approx(1)
+    assert math.isnan(length_bias(["a", "b"], [1, 2]))
+    assert agreement([1, 2, 3, 5], [1, 2, 3, 5]) == 1
+    assert agreement([1, 5, 1, 5], [5, 1, 5, 1]) < 0
