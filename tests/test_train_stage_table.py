@@ -72,10 +72,10 @@ def recipe_file(tmp_path: Path) -> Path:
 
 def test_a_run_goes_through_its_stages_and_names_the_next_command(recipe_file, monkeypatch):
     seen = []
-    for stage in ("_lora", "_merge", "_quantize", "_check"):
-        monkeypatch.setattr(command, stage, lambda *_, stage=stage: seen.append(stage))
+    for stage in ("train", "merge", "quantize", "check"):
+        monkeypatch.setattr(command.steps, stage, lambda *_, stage=stage: seen.append(stage))
     told = CliRunner().invoke(command.app, ["run", str(recipe_file)])
-    assert told.exit_code == 0 and seen == ["_lora", "_merge", "_quantize", "_check"]
+    assert told.exit_code == 0 and seen == ["train", "merge", "quantize", "check"]
     assert "MODEL_DIR=out/x/awq-gemm bash run.sh TESTSET.docx" in told.output
     told = CliRunner().invoke(command.app, ["run", str(recipe_file), "export_formats=[]"])
     assert "MODEL_DIR=out/x/merged bash run.sh" in told.output
@@ -85,7 +85,7 @@ def test_ctrl_c_names_resume(recipe_file, monkeypatch):
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_lora", stop)
+    monkeypatch.setattr(command.steps, "train", stop)
     told = CliRunner().invoke(command.app, ["run", str(recipe_file)])
     assert told.exit_code == 130 and "--resume" in told.output
 

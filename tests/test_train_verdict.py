@@ -96,11 +96,11 @@ def test_what_is_worse_is_not_exported_unless_asked(tmp_path, monkeypatch, flag)
     path.write_text(yaml.safe_dump(made.model_dump(mode="json")), encoding="utf-8")
     done = []
     monkeypatch.setattr("train.finetune.finetune", lambda *given: Path("adapter"))
-    for step in ("_merge", "_quantize", "_check"):
-        monkeypatch.setattr(command, step, lambda *given, step=step: done.append(step))
+    for step in ("merge", "quantize", "check"):
+        monkeypatch.setattr(command.steps, step, lambda *given, step=step: done.append(step))
     told = CliRunner().invoke(command.app, ["run", str(path), *flag])
     if flag:
-        assert told.exit_code == 0 and done == ["_merge", "_quantize", "_check"]
+        assert told.exit_code == 0 and done == ["merge", "quantize", "check"]
     else:
         assert told.exit_code == EXIT_WORSE and done == [] and "--even-if-worse" in told.output
 

@@ -13,28 +13,26 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either
-from common.manifest import ManifestError, read_manifest
+from common.manifest import ManifestError
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from retrieval.search import IndexFileError
-from train.base import ModelError, fetch_base
-from train.dataset import DataError, load_rows
-from train.recipe import Recipe, RecipeError, load_recipe
+from train import steps
+from train.base import ModelError
+from train.dataset import DataError
+from train.recipe import RecipeError, load_recipe
 from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
-from train.run_report import NAME as RUN_REPORT
-from train.verdict import EXIT_WORSE, Verdict, read_verdict, sentences
+from train.verdict import EXIT_WORSE, read_verdict, sentences
 from train.verdict import NAME as VERDICT_NAME
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune, merge, quantize.")
-console = Console()
+console = steps.console
 DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 
 
@@ -90,21 +88,21 @@ def run(
     with _told("" if dry_run else _resume_hint()):
         settings = load_recipe(recipe, overrides or [])
         if dry_run:
-            _show_plan(settings)
+            steps.show_plan(settings)
             return
-        found = _lora(settings, resume)
+        found = steps.train(settings, resume)
         if found and found.verdict == "worse" and not even_if_worse:
-            _say(
+            steps.say(
                 either(
                     "没有导出；仍要导出：加 --even-if-worse",
                     "not exported; --even-if-worse exports it all the same",
                 )
             )
             raise typer.Exit(EXIT_WORSE)
-        _merge(settings)
-        _quantize(settings)
-        _check(settings)
-        _show_next(settings)
+        steps.merge(settings)
+        steps.quantize(settings)
+        steps.check(settings)
+        steps.show_next(settings)
 
 
 @app.command()
@@ -116,11 +114,11 @@ def lora(
     """Train only: an adapter, or all weights with finetuning_type=full."""
     with _told(_resume_hint()):
         settings = load_recipe(recipe, overrides or [])
-        _lora(settings, resume)
+        steps.train(settings, resume)
         if settings.finetuning_type == "lora":
-            _say_next("train merge", recipe, overrides)
+            steps.say_next("train merge", recipe, overrides)
         else:
-            _show_score(settings.output_dir / "merged")
+            steps.show_score(settings.output_dir / "merged")
 
 
 @app.command()
@@ -136,17 +134,17 @@ def merge(
     with _told():
         settings = load_recipe(recipe, overrides or [])
         merged = settings.output_dir / "merged"
-        if not (by_verdict and _base_is_as_good(settings)):
-            _merge(settings, adapter)
-        _show_score(merged)
+        if not (by_verdict and steps.take_base_unless_better(settings)):
+            steps.merge(settings, adapter)
+        steps.show_score(merged)
 
 
 @app.command()
 def quantize(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Export the merged model in the recipe's formats."""
     with _told():
-        _quantize(load_recipe(recipe, overrides or []))
-        _say_next("train check", recipe, overrides)
+        steps.quantize(load_recipe(recipe, overrides or []))
+        steps.say_next("train check", recipe, overrides)
 
 
 @app.command()
@@ -154,10 +152,10 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Serve each export in vLLM and compare it with the merged model on the dev questions."""
     with _told():
         settings = load_recipe(recipe, overrides or [])
-        _check(settings)
+        steps.check(settings)
         testset = either("测试集.docx", "TESTSET.docx")
-        directory = settings.output_dir / _best_export(settings)
-        _say(
+        directory = settings.output_dir / steps.best_export(settings)
+        steps.say(
             either("接下来，提交前检查：", "next, before the push: ")
             + f"bash run.sh preflight --model-dir {directory} {testset}"
         )
@@ -183,15 +181,15 @@ def prefer(
         asked = PreferenceSettings(
             questions, draws, gap=gap, beta=beta, learning_rate=learning_rate, epochs=epochs
         )
-        adapter, found = train_preferences(settings, asked, _say)
+        adapter, found = train_preferences(settings, asked, steps.say)
         told, _ = sentences(found, adapter.parent)
-        _say(told)
+        steps.say(told)
         first = settings.output_dir / "adapter"
         command = ["bash", "run.sh", "train", "merge", str(recipe)]
         for each in (first, adapter):
             command += ["--adapter", str(each)] if each.is_dir() else []
         told = either("有提升才合并：", "merge it only where it helped: ")
-        _say(told + shlex.join(command))
+        steps.say(told + shlex.join(command))
 
 
 @app.command()
@@ -203,7 +201,7 @@ def verdict(
         found = read_verdict(out)
         if found is None:
             raise ModelError(f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it")
-        _show_verdict(found, out)
+        steps.show_verdict(found, out)
         raise typer.Exit({"better": 0, "same": 4, "worse": EXIT_WORSE}[found.verdict])
 
 
@@ -217,7 +215,7 @@ def advise(
     from train.advise import tell
 
     with _told():
-        tell(advised(out, judged), _say)
+        tell(advised(out, judged), steps.say)
 
 
 @app.command()
@@ -233,7 +231,7 @@ def sweep(
         wanted = load_sweep(file, overrides or [])
         if at_once:
             wanted = wanted.model_copy(update={"at_once": at_once})
-        console.print(sweep_table(run_sweep(wanted, _say)))
+        console.print(sweep_table(run_sweep(wanted, steps.say)))
 
 
 @app.command()
@@ -315,159 +313,6 @@ def reranker(
     """Train a cross-encoder to order what BM25 finds; says whether its order is better."""
     with _told():
         train_finder("reranker", recipe, overrides or [], sweep or [], testset)
-
-
-def _lora(recipe: Recipe, resume: bool) -> Verdict | None:
-    """Train; what the run brought, where dev questions were asked."""
-    from train.finetune import finetune
-
-    console.rule(either("训练", "train"))
-    _say(f"{either('训练完成：', 'trained: ')}{finetune(recipe, resume)}")
-    found = read_verdict(recipe.output_dir)
-    if found:
-        console.rule(either("有没有用", "verdict"))
-        _show_verdict(found, recipe.output_dir)
-    return found
-
-
-def _show_verdict(found: Verdict, out: Path) -> None:
-    style = {"better": "bold green", "same": "bold yellow", "worse": "bold red"}[found.verdict]
-    told, then = sentences(found, out)
-    _say(told, style)
-    _say(then)
-    if (out / RUN_REPORT).is_file():
-        _say(f"{either('报告：', 'report: ')}{out / RUN_REPORT}")
-
-
-def _merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
-    from train.merge import merge as merge_adapters
-
-    if recipe.finetuning_type == "full":
-        return
-    console.rule(either("合并", "merge"))
-    chosen = adapters or [recipe.output_dir / "adapter"]
-    merged = recipe.output_dir / "merged"
-    merge_adapters(fetch_base(recipe), chosen, merged, recipe.export_size)
-    _say(f"{either('合并完成：', 'merged: ')}{merged}")
-
-
-def _base_is_as_good(recipe: Recipe) -> bool:
-    """Put the base in the merged model's place, where the verdict is not better."""
-    from common.manifest import Manifest, directory_records, write_manifest
-    from train.base import take_base, weight_bytes
-
-    found, merged = read_verdict(recipe.output_dir), recipe.output_dir / "merged"
-    if found is None or found.verdict == "better" or recipe.finetuning_type == "full":
-        return False
-    base = fetch_base(recipe)
-    take_base(base, merged, recipe.system_prompt(base))
-    parent = read_manifest(base)
-    made = Manifest(
-        stage="base",
-        name=base.name,
-        demo=bool(parent and parent.demo),
-        outputs=directory_records(merged),
-        settings={"base": str(base), "verdict": found.model_dump()},
-        counts={"bytes": weight_bytes(merged)},
-        parents=[parent] if parent else [],
-    )
-    write_manifest(merged, made)
-    _say(
-        either(
-            f"{found.word}：{merged} 是未微调的基座。比赛要求微调过的模型：先看规则",
-            f"{found.word}: {merged} is the untuned base. The contest asks for a tuned model: "
-            "read its rules first",
-        ),
-        style="bold yellow",
-    )
-    return True
-
-
-def _quantize(recipe: Recipe) -> None:
-    from train.quantize import quantize as export
-
-    rows = load_rows(recipe).calibration
-    for form in recipe.export_formats:
-        console.rule(f"{either('量化：', 'quantize: ')}{form}")
-        out = recipe.output_dir / form
-        export(
-            recipe.output_dir / "merged", out, form, rows, recipe.calibration_samples, recipe.seed
-        )
-        _say(f"{either('已导出：', 'exported: ')}{out}")
-
-
-def _check(recipe: Recipe) -> None:
-    from train.check import check as check_exports
-    from train.stage_table import stage_table
-
-    console.rule(either("检查", "check"))
-    # The service is asked one text a question: a turn with a talk before it cannot be.
-    rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
-    if not rows:
-        raise DataError(
-            either(
-                f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
-                f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
-            )
-        )
-    exports = [recipe.output_dir / form for form in recipe.export_formats]
-    merged = recipe.output_dir / "merged"
-    base = fetch_base(recipe) if recipe.check_base else None
-    drop = recipe.max_score_drop
-    results = check_exports(merged, exports, rows, recipe.serve_python, drop, base)
-    console.print(stage_table(recipe, results, len(rows)))
-    failed = [row.name for row in results if not row.passed]
-    if failed:
-        names, most = ", ".join(failed), recipe.max_score_drop
-        raise ModelError(
-            either(
-                f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
-                f"{names}: more than max_score_drop={most} below merged, "
-                "or empty answers; do not upload",
-            )
-        )
-
-
-def _show_next(recipe: Recipe) -> None:
-    """The command that follows; of the exports the one that the judge's vLLM reads."""
-    _show_score(recipe.output_dir / _best_export(recipe))
-
-
-def _best_export(recipe: Recipe) -> str:
-    formats = recipe.export_formats
-    return "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
-
-
-def _show_score(directory: Path) -> None:
-    testset = either("测试集.docx", "TESTSET.docx")
-    command = f"MODEL_DIR={directory} bash run.sh {testset}"
-    _say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
-
-
-def _say_next(step: str, recipe: Path, overrides: list[str] | None) -> None:
-    command = shlex.join(["bash", "run.sh", *step.split(), str(recipe), *(overrides or [])])
-    _say(f"{either('接下来：', 'next: ')}{command}")
-
-
-def _say(text: str, style: str = "") -> None:
-    """A line as it is: paths are not cut and brackets are no markup."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _show_plan(recipe: Recipe) -> None:
-    from train.estimate import print_recipe_plan
-
-    if (
-        recipe.demo_base_steps is None
-        or (Path(recipe.model_name_or_path) / "config.json").is_file()
-    ):
-        print_recipe_plan(recipe, console)
-        return
-    with TemporaryDirectory() as folder:  # a plan leaves nothing behind
-        fields = {"model_name_or_path": f"{folder}/base", "output_dir": Path(folder) / "out"}
-        untrained = recipe.model_copy(update={**fields, "demo_base_steps": 0})
-        fetch_base(untrained, quiet=True)
-        print_recipe_plan(untrained, console)
 
 
 if __name__ == "__main__":
