@@ -1,9 +1,12 @@
-"""report.html: one file for any browser or phone, nothing loaded from elsewhere, no script.
+"""report.html: one file for any browser or phone, nothing loaded from elsewhere. Its only script is
+report_filter.js, which the page allows by its hash.
 
 Built from what summary.json and answers.jsonl hold, so that it can be built again from them.
 """
 
 import base64
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +17,10 @@ import jinja2
 from common.language import either, language
 from judging import charts
 from judging.differences import LONGEST_TEXT, differences
+from judging.kinds import kind_of
 
+FILTER = Path(__file__).with_name("report_filter.js")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)*", re.ASCII)
 WORST_SHOWN = 20  # open at once; the others fold away
 _COMMON_TOKENS = 15
 
@@ -43,18 +49,60 @@ def render(told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
             }
         )
     template = environment.get_template("report.html.j2")
+    script = FILTER.read_text(encoding="utf-8")
     return template.render(
-        told=told, sets=sets, longest=LONGEST_TEXT, either=either, language=language()
+        told=told,
+        sets=sets,
+        longest=LONGEST_TEXT,
+        either=either,
+        language=language(),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        kinds=list(dict.fromkeys(row["kind"] for each in sets for row in _items(each))),
+        sections=list(dict.fromkeys(row["section"] for each in sets for row in _items(each))),
     )
+
+
+def whole_words(text: str, tokens: Sequence[str]) -> list[str]:
+    """The judge's tokens as the words of a text that they come from: it cuts `threadIdx.x` into
+    two tokens, of which a reader would not know the second. Tokens of one word in a row show it
+    once."""
+    homes: dict[str, str] = {}
+    for word in _IDENTIFIER.findall(text):
+        for token in re.findall("[a-z0-9]+", word.lower()):
+            homes.setdefault(token, word)
+    # A token that is a word of its own as well is that word.
+    words = re.findall(r"(?<![\w.>:])[A-Za-z0-9]+(?![\w.:])", text)
+    homes |= {word.lower(): word for word in reversed(words)}
+    found: list[str] = []
+    for token in tokens:
+        word = homes.get(token, token)
+        if not found or word != found[-1] or word.lower() == token:
+            found.append(word)
+    return found
+
+
+def _items(each: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*each["worst"], *each["others"]]
 
 
 def _compared(row: dict[str, Any]) -> dict[str, Any]:
     reference, answer = differences(row["reference"], row["answer"])
-    return row | {"reference_pieces": reference, "answer_pieces": answer}
+    kind = kind_of(row["question"])
+    return row | {
+        "reference_pieces": reference,
+        "answer_pieces": answer,
+        "missed": whole_words(row["reference"], row["missed"]),
+        "stray": whole_words(row["answer"], row["stray"]),
+        "kind": either(kind.zh, kind.en),
+    }
 
 
 def _common(rows: Sequence[dict[str, Any]], field: str) -> list[tuple[str, int]]:
-    return Counter(token for row in rows for token in row[field]).most_common(_COMMON_TOKENS)
+    """The words of most questions, and of how many."""
+    source = "reference" if field == "missed" else "answer"
+    words = Counter(word for row in rows for word in whole_words(row[source], row[field]))
+    return words.most_common(_COMMON_TOKENS)
 
 
 def _charts(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

@@ -1,5 +1,7 @@
 """The report: complete, truthful, one file, and safe whatever a model says."""
 
+import base64
+import hashlib
 import json
 import re
 from datetime import datetime, timezone
@@ -15,7 +17,7 @@ from rich.console import Console
 from common.pairs import Pair, PairFile, Place
 from judging import charts
 from judging.differences import LONGEST_TEXT, differences
-from judging.html_report import WORST_SHOWN, render
+from judging.html_report import FILTER, WORST_SHOWN, render, whole_words
 from judging.judge import Conditions, Judgement, Result, score
 from judging.protocol import Health, Replies
 from judging.report import answer_rows, demo_note, manifest_chain, summary, table, write_report
@@ -273,9 +275,9 @@ def test_nothing_in_the_page_comes_from_elsewhere_or_runs():
     result = result_of([(HOSTILE, HOSTILE + " warp")], name="<b>set", sections=[HOSTILE])
     summed, rows = told(judgement_of(result, info=info))
     page = Page(render(summed, rows))
-    assert {tag for tag, _ in page.elements}.isdisjoint(
-        {"script", "link", "iframe", "object", "base"}
-    )
+    tags = [tag for tag, _ in page.elements]
+    assert set(tags).isdisjoint({"link", "iframe", "object", "base"})
+    assert tags.count("script") == 1 and FILTER.read_text("utf-8") in page.pieces
     for tag, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         if tag == "img":
@@ -283,6 +285,21 @@ def test_nothing_in_the_page_comes_from_elsewhere_or_runs():
     policy = [values["content"] for tag, values in page.elements if "http-equiv" in values]
     assert policy and policy[0].startswith("default-src 'none'")
     assert HOSTILE in page.text  # shown as it was said
+
+
+def test_the_page_allows_its_own_script_alone():
+    page = Page(render(*told(judgement_of(result_of([("CUDA", "CUDA")])))))
+    policy = next(values["content"] for tag, values in page.elements if "http-equiv" in values)
+    digest = hashlib.sha256(FILTER.read_bytes()).digest()
+    assert f"script-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
+
+
+def test_missed_words_are_whole_words():
+    reference = "用 threadIdx.x 和 blockDim.x 算下标，cudaMalloc 分配 N 个，x 是结果。"
+    assert whole_words("int i = threadIdx.x;", ["threadidx", "x"]) == ["threadIdx.x"]
+    assert whole_words(reference, ["threadidx", "x"]) == ["threadIdx.x", "x"]
+    assert whole_words(reference, ["cudamalloc", "n"]) == ["cudaMalloc", "N"]
+    assert whole_words("", ["a", "a"]) == ["a", "a"]
 
 
 def test_worst_questions_come_first_and_all_are_there():
