@@ -53,6 +53,7 @@ def test_a_layout_that_is_not_known_is_named() -> None:
 
 @pytest.mark.vllm
 @pytest.mark.timeout(200)
+@pytest.mark.slow
 def test_the_benchs_service_computes_with_them_or_does_not_measure(
     tiny_model: Path, tmp_path: Path
 ) -> None:
