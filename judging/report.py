@@ -65,8 +65,6 @@ IN_CHINESE = {
     "over_long": f"超过参考答案 {scoring.OVER_LONG_RATIO:g} 倍再加 "
     f"{scoring.OVER_LONG_EXTRA} 个字符的回答",
 }
-LARGE_GAP = 1.5  # mean lengths, or counts of words, that differ by this factor are told
-
 DEFINITIONS = {
     "accuracy": "mean ROUGE-L F1 over jieba words joined by spaces, as the judge computes it; only "
     "Latin words and numbers count, Chinese characters do not; 0 when the submission fails",
@@ -139,7 +137,6 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "note": demo_note() if model.get("demo") else "",
         "model": str(model.get("name") or _unknown_model()),
         "book": book_at_hand(judgement.info),
-        "gap": answer_gap(judgement),
         "manifest_chain": manifest_chain(model.get("manifest")),
         "testsets": sets,
         "total": _numbers(results, together, tokenizer),
@@ -172,30 +169,6 @@ def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
                 "seconds": seconds,
                 "passages": None if shown is None else [passage_name(each) for each in shown],
             }
-
-
-def answer_gap(judgement: Judgement) -> str:
-    """How the answers differ from the references in length and in words that count, where either
-    is LARGE_GAP times the other; "" else, and where nothing was answered."""
-    answers = [a for result in judgement.results for a in result.replies.answers if a.strip()]
-    references = [q.answer for result in judgement.results for q in result.questions]
-    if not answers:
-        return ""
-    own, wanted = (
-        (
-            statistics.fmean(map(len, texts)),
-            statistics.fmean(len(scoring.judge_tokens(text)) for text in texts),
-        )
-        for texts in (answers, references)
-    )
-    if all(max(a, b) < LARGE_GAP * max(1.0, min(a, b)) for a, b in zip(own, wanted, strict=True)):
-        return ""
-    return either(
-        f"回答的样子不同：平均 {own[0]:.0f} 字符、{own[1]:.0f} 个计分的词；"
-        f"参考答案 {wanted[0]:.0f} 字符、{wanted[1]:.0f} 个",
-        f"your answers: {own[0]:.0f} characters, {own[1]:.0f} words that count; "
-        f"references: {wanted[0]:.0f}, {wanted[1]:.0f}",
-    )
 
 
 def book_at_hand(info: dict[str, Any] | None) -> str:
@@ -257,7 +230,6 @@ def table(told: dict[str, Any]) -> Group:
     row("over-long", "over_long", "dim", "{:,}")
     note = [Text(told["note"], style="bold yellow")] if told["note"] else []
     note += [Text(told["book"], style="bold")] if told["book"] else []
-    note += [Text(told["gap"])] if told["gap"] else []
     said = told["conclusion"]
     style = "bold red" if told["failures"] else "bold"
     conclusion = Text(said[language()], style=style)

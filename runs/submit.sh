@@ -190,7 +190,7 @@ tell "
 cat <<NEXT
 MODELSCOPE_API_TOKEN=… bash run.sh train upload $tuned/$FORMAT 用户名/模型名 --public
 sed -i 's|^ARG MODEL_ID=.*|ARG MODEL_ID=用户名/模型名|' Dockerfile && git commit -am "Model"
-bash run.sh submissions add --accuracy 0.38 --speed 7000      # 你的预测 / your prediction
+bash run.sh submissions add --report report/TIME      # 最近一次评测的报告 / the last judgement
 git push
 NEXT
 exit $verdict
