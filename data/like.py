@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
+from common.question_kinds import kind_of
 from data.answer_profile import AnswerProfile, has_code, measure
 from data.records import digest
 from data.sources.prompts import Style
@@ -23,16 +24,6 @@ from judging.scoring import judge_tokens
 CHAR_EDGES = (20, 40, 80, 120, 180, 260, 400, 700)
 WORD_EDGES = (1, 3, 6, 12, 20, 32, 50, 80)
 RESTATED_CHARS = 60  # where an answer restates its question, if it does
-# The first that matches; what a question asks for shows in few words.
-_KINDS = {
-    "code": r"代码|写出|编写|程序",
-    "comparison": r"区别|不同|差异|相比|比较|对比|异同",
-    "why": r"为什么|为何|原因",
-    "calculation": r"多少|几个|计算",
-    "enumeration": r"哪些|哪几|列举|分别",
-    "how": r"如何|怎样|怎么|步骤",
-    "definition": r"什么是|是什么|是指|含义|定义",
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ def target_of(name: str, rows: Rows, tokens: Tokens = None) -> Target:
         chars_high=_quantile(chars, 0.75),
         char_shares=_bins(chars, CHAR_EDGES),
         word_shares=_bins(words, WORD_EDGES),
-        kinds=_shares(Counter(kind_of(question) for question, _ in rows)),
+        kinds=_shares(Counter(kind_of(question).key for question, _ in rows)),
         restated=round(mean(restated(*row) for row in rows), 3),
     )
 
@@ -151,11 +142,6 @@ def compared(rows: Rows, target: Target, tokens: Tokens = None) -> dict[str, Any
     }
 
 
-def kind_of(question: str) -> str:
-    """What a question asks for, by its words; "fact" where none of them tells."""
-    return next((kind for kind, words in _KINDS.items() if re.search(words, question)), "fact")
-
-
 def restated(question: str, answer: str) -> float:
     """Share of a question's Chinese character pairs and words that stand in its answer's opening,
     0 to 1."""
@@ -176,7 +162,7 @@ def _cell(question: str, answer: str) -> tuple[Any, ...]:
         _bin(len(answer), CHAR_EDGES),
         _bin(len(judge_tokens(answer)), WORD_EDGES),
         has_code(answer),
-        kind_of(question),
+        kind_of(question).key,
     )
 
 

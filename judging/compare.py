@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from common.language import either
+from common.question_kinds import kind_of
 from judging.intervals import Difference, Interval, difference, interval
-from judging.kinds import kind_of
 from judging.metrics import METRICS, Metric, scores, similarity
 from judging.read_report import Report, read_report, same_questions
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from common.question_kinds import kind_of
 from data.__main__ import app
-from data.like import compared, distance, kind_of, restated, select, style_of, target_of
+from data.like import compared, distance, restated, select, style_of, target_of
 from data.records import Chunk, Pair
 from data.sources.prompts import ModelSettings, messages, prompt_version
 
@@ -72,7 +73,7 @@ def test_the_numbers_say_length_words_code_kinds_and_restating():
     ],
 )
 def test_kinds_of_questions(question, kind):
-    assert kind_of(question) == kind
+    assert kind_of(question).key == kind
 
 
 def test_restating_is_told_from_a_bare_answer():

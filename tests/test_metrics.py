@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("sacrebleu")
-from judging.kinds import kind_of
 from judging.metrics import (
     METRICS,
     bleu,
@@ -48,21 +47,3 @@ def test_known_values() -> None:
 def test_similarity_needs_a_model_directory(tmp_path) -> None:
     with pytest.raises(ValueError, match="--encoder .*no model"):
         similarity(tmp_path / "none")
-
-
-@pytest.mark.parametrize(
-    ("question", "kind"),
-    [
-        ("写一个向量加法的 CUDA 代码", "code"),
-        ("shared memory 与 global memory 有什么区别？", "compare"),
-        ("为什么要对齐访问？", "why"),
-        ("如何分配显存？", "how"),
-        ("CUDA 有哪些内存类型？", "list"),
-        ("一个 warp 有多少个线程？", "number"),
-        ("block 之间能否同步？", "yes-no"),
-        ("什么是 occupancy？", "what"),
-        ("请介绍 NVLink。", "other"),
-    ],
-)
-def test_kinds_of_questions(question: str, kind: str) -> None:
-    assert kind_of(question).key == kind
