@@ -43,6 +43,36 @@ def test_two_reports_are_compared_question_by_question(folder: Path) -> None:
     assert "no report" in call(compare.app, folder / "none", code=2)
 
 
+def test_a_comparison_is_written_with_its_chart(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    from judging import compare
+
+    call(compare.app, folder / "a", folder / "b", "--out", folder / "page")
+    text = (folder / "page/compare.md").read_text("utf-8")
+    assert "better: +1.000" in text and "(compare-1.png)" in text
+    assert (folder / "page/compare-1.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/png;base64," in (folder / "page/compare.html").read_text("utf-8")
+    call(compare.app, folder / "a", "--out", folder / "alone")
+    assert not list((folder / "alone").glob("*.png"))
+
+
+@pytest.mark.parametrize(("gains", "shown"), [((0.5, 0.25), "blue"), ((-0.5, -0.25), "orange")])
+def test_the_chart_shows_which_way_it_went(gains: tuple[float, ...], shown: str) -> None:
+    import io
+
+    from PIL import Image
+
+    from judging.compare_chart import difference_chart
+    from judging.intervals import difference
+
+    gains = gains * 10
+    whole = difference([0.0] * 20, gains)
+    picture = Image.open(io.BytesIO(difference_chart(whole, {"比较": (20, whole)}, gains)))
+    colors = {tuple(each[1][:3]) for each in picture.convert("RGB").getcolors(1 << 20)}
+    found = {"blue": (0x2A, 0x6F, 0xBB) in colors, "orange": (0xD9, 0x82, 0x2B) in colors}
+    assert found == {"blue": shown == "blue", "orange": shown == "orange"}
+
+
 def test_only_shared_questions_are_compared(folder: Path) -> None:
     lines = (folder / "b" / "answers.jsonl").read_text("utf-8").splitlines(keepends=True)
     (folder / "b" / "answers.jsonl").write_text("".join(lines[2:]), "utf-8")
