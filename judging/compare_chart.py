@@ -2,33 +2,33 @@
 
 import io
 import logging
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from common.language import language
 from common.question_kinds import FACT, KINDS
 from judging.charts import BLUE, GREY, ORANGE, STYLE
 from judging.intervals import Difference
 
-# What the usual systems have for Chinese. matplotlib draws boxes for what a font lacks.
-CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "Source Han Sans CN",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "SimHei",
+# Files of fonts that have Chinese, on the usual systems. matplotlib draws boxes for what a font
+# lacks, and of a collection (.ttc) it knows the first face only, whose glyphs do.
+_CHINESE_FONTS = re.compile(
+    "NotoSansCJK|NotoSansSC|SourceHanSans|wqy-|PingFang|STHeiti|msyh|simhei|DroidSansFallback", re.I
 )
 
 
 def chinese_font() -> str | None:
-    """A font of this machine that has Chinese, or None."""
+    """The name of a font of this machine that has Chinese, ready for matplotlib; or None."""
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     from matplotlib import font_manager
 
-    there = {each.name for each in font_manager.fontManager.ttflist}
-    return next((name for name in CHINESE_FONTS if name in there), None)
+    # Not fontManager's own list: it is kept in a file, and does not see what was installed since.
+    for path in sorted(font_manager.findSystemFonts()):
+        if _CHINESE_FONTS.search(Path(path).name) and "bold" not in path.lower():
+            font_manager.fontManager.addfont(path)
+            return font_manager.FontProperties(fname=path).get_name()
+    return None
 
 
 def difference_chart(
@@ -70,7 +70,7 @@ def difference_chart(
         lower.set_xticks([])
         lower.set_xlabel(said["each"].format(
             sum(g > 1e-9 for g in gains), sum(g < -1e-9 for g in gains)))  # fmt: skip
-        lower.set_ylabel(said["gain"])
+        lower.set_ylabel(said["gain"], rotation=0, ha="right", va="center")
         out = io.BytesIO()
         figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()

@@ -156,6 +156,31 @@ def test_a_report_without_a_judgement_says_so(tmp_path: Path) -> None:
     assert "no training run" in call(experiment.app, tmp_path / "none", code=2)
 
 
+def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
+    from docx import Document as Word
+    from docx.oxml.ns import qn
+
+    from judging.document import Document, Grid, Heading
+    from judging.word import to_word, widths
+
+    table = Grid(["", "得分", "回答"], [["参考", "0.5", "很长的回答。" * 40], ["b", "1", "短"]])
+    label, score, answer = widths(table)
+    assert answer > 10 and label + score + answer == pytest.approx(16.6) and label == score == 1.7
+    assert widths(Grid(["a", "b"], [["x" * 500, "y" * 90]])) == [8.3, 8.3]
+    assert len(set(widths(Grid(["x"] * 12, [["1"] * 12])))) == 1
+    to_word(Document([Heading(1, "题"), table]), tmp_path / "w.docx")
+    word = Word(str(tmp_path / "w.docx"))
+    section = word.sections[0]
+    assert (round(section.page_width.cm), round(section.page_height.cm)) == (21, 30)
+    first, *others = word.tables[0].rows
+    assert first._tr.trPr.find(qn("w:tblHeader")) is not None
+    assert all(row._tr.trPr.find(qn("w:tblHeader")) is None for row in others)
+    fonts = word.styles["Normal"].element.rPr.rFonts
+    assert fonts.get(qn("w:eastAsia")) == "宋体"
+    languages = {each.get(qn("w:eastAsia")) for each in word.styles.element.iter(qn("w:lang"))}
+    assert languages == {"zh-CN"}
+
+
 def test_cases_are_never_only_wins() -> None:
     chosen = chosen_cases([0.5, -0.5, 0.1, 0.0, -0.2, 0.9, 0.0])
     assert list(chosen.values())[:2] == [[5, 0], [1, 4]]
