@@ -90,7 +90,7 @@ def main(
     try:
         found = measure(base, tuned, task, harness, out or beside(tuned), told=_note)
     except (TaskError, HarnessError, OSError) as error:
-        notes_to.print(Text(str(error), style="bold red"))
+        notes_to.print(Text(str(error), style="bold red"), soft_wrap=True)
         raise typer.Exit(2) from None
     for line in sentences(found):
         out_to.print(Text(line), soft_wrap=True)
@@ -136,7 +136,8 @@ def _prepared(
     tasks: Sequence[str], harness: Harness, folder: Path, told: Callable[[str], None]
 ) -> tuple[list[str], Harness]:
     """Names that the harness knows, and a harness that knows them: files become tasks."""
-    names, files = [], 0
+    names: list[str] = []
+    include = None
     for task in tasks:
         if not is_file(task):
             names.append(task)
@@ -150,11 +151,12 @@ def _prepared(
                     f"{path}: {found.left_out} rows with several right letters or parts left out",
                 )
             )
-        files += 1
-        name = f"file{files}_" + "".join(c if c.isalnum() else "_" for c in path.stem)
+        name = "file_" + "".join(c if c.isalnum() else "_" for c in path.stem)
+        while name in names:
+            name += "_"
         write_task(folder, name, drawn(found.rows, harness.limit))
         names.append(name)
-    include = folder if files else None
+        include = folder
     return names, Harness(harness.python, include, harness.limit, harness.shots, harness.batch_size)
 
 

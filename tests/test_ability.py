@@ -140,14 +140,16 @@ def taught(folder: Path) -> Path:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     texts = [f"{row['text']}\n答案： {row['answer']}" for row in rows]
-    for _ in range(60):
+    for _ in range(200):
+        losses = []
         for text in texts:
             ids = torch.tensor([tokenizer.encode(text).ids])
             loss = torch.nn.functional.cross_entropy(model(ids).logits[0, -2:-1], ids[0, -1:])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        if loss < 0.01:
+            losses.append(loss.item())
+        if max(losses) < 0.05:
             break
     model.save_pretrained(folder)
     return folder
@@ -171,7 +173,7 @@ def test_the_real_harness_tells_a_model_that_knows_from_one_that_does_not(tmp_pa
     kept = read_ability(tmp_path / "run" / "ability.json")
     assert kept.difference.losses >= 6 and kept.guess == 0.25 and kept.lm_eval
     log = tmp_path / "run/ability/base/log.txt"
-    assert "file1_q" in log.read_text("utf-8")
+    assert "file_q" in log.read_text("utf-8")
 
 
 @pytest.mark.slow
