@@ -115,7 +115,7 @@ def run(
             )
             raise typer.Exit(EXIT_WORSE)
         steps.merge(settings)
-        if not guarded(settings) and not even_if_worse:
+        if not guarded(settings, even_if_worse):
             raise typer.Exit(EXIT_FORGOT)
         steps.quantize(settings)
         steps.check(settings)

@@ -30,8 +30,8 @@ def check_guard(recipe: Recipe) -> None:
         read_choices(Path(recipe.guard))
 
 
-def guard(recipe: Recipe) -> bool:
-    """Whether the merged model may be exported; says what was found. Raises HarnessError."""
+def guard(recipe: Recipe, even_if_worse: bool) -> bool:
+    """Whether the merged model is to be exported; says what was found. Raises HarnessError."""
     if recipe.guard is None:
         return True
     steps.console.rule(either("通用能力", "general ability"))
@@ -44,6 +44,8 @@ def guard(recipe: Recipe) -> bool:
     if not found.lost(recipe.max_ability_drop):
         return True
     steps.say(fell(found, recipe.max_ability_drop), "bold red")
+    if even_if_worse:
+        return True
     steps.say(
         either(
             "没有导出。少训练一些（num_train_epochs、learning_rate），或混入通用数据（mix_file）；"
