@@ -369,6 +369,7 @@ TEST = [("什么是线程束（warp）？", "线程束是 32 个线程的一组�
         {"query": "甲？", "response": "乙", "system": f"题目：{TEST[0][0]}"},
         {"conversations": [
             {"from": "human", "value": "甲？"}, {"from": "gpt", "value": TEST[0][1]}]},
+        {"question": "常见问题？", "answer": f"1. {TEST[0][0]} 一组线程。2. 别的？ 别的。"},
     ],
 )  # fmt: skip
 def test_a_test_question_anywhere_in_a_row_is_a_leak(tmp_path: Path, row: dict) -> None:
