@@ -57,9 +57,9 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
     """For each row: its closest test question and answer, and the test questions that it asks.
 
     Similarity of questions: InDel ratio on normalised text, or how much of the whole test
-    question stands inside the row's question (prompts like "简答：…" hide nothing). One spelled as a
-    sentence of its own counts in an answer, too: there it is learned with what follows. Streams in
-    blocks: memory does not grow with the training set.
+    question stands inside the row's question (prompts like "简答：…" hide nothing). One that is
+    spelled as a sentence of its own counts in an answer, too: there it is learned with what
+    follows. Streams in blocks: memory does not grow with the training set.
     """
     if not tests:
         return
@@ -104,7 +104,7 @@ def _best(row: int, numbers: list[int], scores: np.ndarray, part: str, block: Te
 def _spelled(block: Texts, tests: Texts) -> np.ndarray:
     """Whether a text (question and answer) spells a test question as a sentence of its own.
 
-    What stands directly before and after it is no letter: 什么是 warp 调度器？ does not ask 什么是 warp？
+    No letter stands directly before or after it: 什么是 warp 调度器？ does not ask 什么是 warp？.
     """
     wanted = [_squashed(question).strip(_END_MARKS) for question, _ in tests]
     found = np.zeros((len(block), len(tests)), dtype=bool)
