@@ -89,6 +89,7 @@ case ${1:-} in
     exec .venv/bin/python eval_local.py --url "${@:2}" ;;
   judging)
     prepare_environment judging
+    [ "${2:-}" != ability ] || bash train/setup.sh ability
     exec .venv/bin/python -m judging "${@:2}" ;;
   data)
     prepare_environment data
@@ -100,7 +101,11 @@ case ${1:-} in
     exec .venv/bin/python -m retrieval "${@:2}" ;;
   train)
     prepare_environment  # train's checks serve the model with .venv
-    case ${2:-} in retriever | reranker) bash train/setup.sh retrieval ;; *) bash train/setup.sh ;; esac
+    case " $* " in
+      *" retriever "* | *" reranker "*) bash train/setup.sh retrieval ;;
+      *" --guard"* | *" guard="*) bash train/setup.sh ability ;;
+      *) bash train/setup.sh ;;
+    esac
     exec .venv-train/bin/python -m train "${@:2}" ;;
   chat)
     prepare_environment; prepare_chat; choose_model

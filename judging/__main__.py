@@ -2,7 +2,7 @@
 
 import typer
 
-from judging import compare, experiment, forecast, rate, runs
+from judging import ability, compare, experiment, forecast, rate, runs
 
 app = typer.Typer(
     help="Reports of the local judge: compared, listed, written up, and what they let expect.",
@@ -10,7 +10,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (compare, runs, forecast, experiment, rate):
+for module in (compare, runs, forecast, experiment, rate, ability):
     app.command(module.__name__.rpartition(".")[2])(module.main)
 
 if __name__ == "__main__":

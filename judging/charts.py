@@ -5,8 +5,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-_BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9822b", "#9aa5b1"
-_STYLE = {
+BLUE, ORANGE, GREY = "#2a6fbb", "#d9822b", "#9aa5b1"
+STYLE = {
     "svg.fonttype": "none",  # text stays text: small, sharp, set in the reader's own font
     "svg.hashsalt": "judging",  # the same data gives the same file
     "font.size": 11,
@@ -25,13 +25,13 @@ def score_distribution(rows: Sequence[dict[str, Any]]) -> str:
 
     def draw(axes: Any) -> None:
         bins = [number / 20 for number in range(21)]
-        data, colors, labels = [scorable], [_BLUE], ["questions that can score"]
+        data, colors, labels = [scorable], [BLUE], ["questions that can score"]
         if hopeless:
-            data, colors = [*data, hopeless], [*colors, _GREY]
+            data, colors = [*data, hopeless], [*colors, GREY]
             labels.append("no counted token in the reference: always 0")
         axes.hist(data, bins=bins, stacked=True, color=colors, label=labels, rwidth=0.92)
         mean = sum(row["score"] for row in rows) / len(rows)
-        axes.axvline(mean, color=_ORANGE, linewidth=2, label=f"mean {mean:.3f}")
+        axes.axvline(mean, color=ORANGE, linewidth=2, label=f"mean {mean:.3f}")
         axes.set_xlim(0, 1)
         axes.set_xlabel("score of an answer")
         axes.set_ylabel("questions")
@@ -42,9 +42,9 @@ def score_distribution(rows: Sequence[dict[str, Any]]) -> str:
 def score_against_length(rows: Sequence[dict[str, Any]]) -> str:
     """Scatter of score over the answer's characters; over-long and cut answers stand out."""
     groups: dict[str, tuple[str, list[dict[str, Any]]]] = {
-        "answers": (_BLUE, [row for row in rows if not (row["over_long"] or row["looks_cut"])]),
+        "answers": (BLUE, [row for row in rows if not (row["over_long"] or row["looks_cut"])]),
         "over-long or looks cut": (
-            _ORANGE,
+            ORANGE,
             [row for row in rows if row["over_long"] or row["looks_cut"]],
         ),
     }
@@ -56,7 +56,7 @@ def score_against_length(rows: Sequence[dict[str, Any]]) -> str:
                 scores = [row["score"] for row in members]
                 axes.scatter(lengths, scores, s=26, color=color, alpha=0.6, lw=0, label=label)
         mean = sum(len(row["reference"]) for row in rows) / len(rows)
-        axes.axvline(mean, color=_GREY, linewidth=2, label=f"mean reference: {mean:.0f} characters")
+        axes.axvline(mean, color=GREY, linewidth=2, label=f"mean reference: {mean:.0f} characters")
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(left=0)
         axes.set_xlabel("characters of the answer")
@@ -70,7 +70,7 @@ def _figure(draw: Any) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.9), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)

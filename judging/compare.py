@@ -3,6 +3,7 @@
     bash run.sh judging compare report/A                       one: all metrics, by kind and section
     bash run.sh judging compare report/BASE report/TUNED       paired, on the questions both have
     bash run.sh judging compare report/A report/B --encoder model/bge-small-zh
+    bash run.sh judging compare report/A report/B --out report/compared    pages with a chart
 
 Exit code: 0; 2 for wrong usage or a folder without a report.
 """
@@ -20,11 +21,11 @@ from rich.text import Text
 
 from common.language import either
 from common.question_kinds import kind_of
-from judging.intervals import Difference, Interval, difference, interval
+from judging.compare_page import FEW, gap_text, mean_text, page, verdicts
+from judging.document import write
+from judging.intervals import Difference, difference, interval
 from judging.metrics import METRICS, Metric, scores, similarity
 from judging.read_report import Report, read_report, same_questions
-
-FEW = 5  # questions; fewer make no group of their own
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out_to = Console()
@@ -41,6 +42,9 @@ def main(
     by: Annotated[
         Literal["kind", "section", "none"], typer.Option(help="Groups under the table")
     ] = "kind",
+    out: Annotated[
+        Path | None, typer.Option(help="Write compare.html, .md and .docx here, with a chart")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here")] = None,
 ) -> None:
     """All metrics of one judgement, or of several, paired with the first."""
@@ -62,6 +66,9 @@ def main(
         )
     for line in tables(told, found, by):
         out_to.print(line)
+    if out:
+        for path in write(page(told, found), out, "compare"):
+            out_to.print(Text(str(path)))
     if json_file:
         text = json.dumps(told, ensure_ascii=False, indent=1, default=asdict)
         json_file.write_text(text + "\n", encoding="utf-8")
@@ -72,6 +79,7 @@ def compared(
 ) -> dict[str, Any]:
     """`questions`, and of every metric `what` it measures, `means` (one Interval a report),
     `differences` (one Difference for each further report), and the means by `kind` and `section`.
+    `gains`: for each further report the judge's score minus the first's, a question.
     """
     references = [row["reference"] for row in rows[0]]
     asked = [row["question"] for row in rows[0]]
@@ -90,9 +98,9 @@ def compared(
         }
         for each in metrics
     }
-    found["by"] = {
-        name: _grouped(members, [v["judge"] for v in values]) for name, members in groups.items()
-    }
+    judged = [v["judge"] for v in values]
+    found["gains"] = [[b - a for a, b in zip(judged[0], each, strict=True)] for each in judged[1:]]
+    found["by"] = {name: _grouped(members, judged) for name, members in groups.items()}
     return found
 
 
@@ -115,11 +123,11 @@ def tables(told: dict[str, Any], reports: list[Report], by: str) -> list[Table |
     """The numbers for the terminal, and what they mean in a sentence."""
     grid = _grid(reports, either("指标", "metric"))
     for name, each in told["metrics"].items():
-        cells = [_mean(each["means"][0])]
+        cells = [mean_text(each["means"][0])]
         for mean, gap in zip(each["means"][1:], each["differences"], strict=True):
-            cells += [_mean(mean), _gap(gap, each["better"])]
+            cells += [mean_text(mean), _styled(gap, each["better"])]
         grid.add_row(name, *cells)
-    parts: list[Table | Text] = [Text(line) for line in _verdicts(told, reports)]
+    parts: list[Table | Text] = [Text(line) for line in verdicts(told, reports)]
     parts.append(grid)
     parts += [
         Text(f"  {name}: {each['what']}", style="dim") for name, each in told["metrics"].items()
@@ -130,9 +138,9 @@ def tables(told: dict[str, Any], reports: list[Report], by: str) -> list[Table |
         for name, each in groups.items():
             if each["questions"] < FEW:
                 continue
-            cells = [_mean(each["means"][0])]
+            cells = [mean_text(each["means"][0])]
             for mean, gap in zip(each["means"][1:], each["differences"], strict=True):
-                cells += [_mean(mean), _gap(gap, 1)]
+                cells += [mean_text(mean), _styled(gap, 1)]
             grid.add_row(f"{name} ({each['questions']})", *cells)
         few = sum(each["questions"] for each in groups.values() if each["questions"] < FEW)
         if grid.row_count:
@@ -150,22 +158,6 @@ def tables(told: dict[str, Any], reports: list[Report], by: str) -> list[Table |
     return parts
 
 
-def verdict(gap: Difference) -> str:
-    """A difference of the judge's score in words."""
-    words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
-             -1: either("变差", "worse")}[gap.side]  # fmt: skip
-    return f"{words}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], p = {gap.p:.4f}"
-
-
-def _verdicts(told: dict[str, Any], reports: list[Report]) -> list[str]:
-    gaps = told["metrics"]["judge"]["differences"]
-    return [
-        f"{report.name}: {verdict(gap)}; "
-        + either(f"{gap.wins} 题变好，{gap.losses} 题变差", f"{gap.wins} won, {gap.losses} lost")
-        for report, gap in zip(reports[1:], gaps, strict=True)
-    ]
-
-
 def _grid(reports: list[Report], first: str) -> Table:
     grid = Table()
     grid.add_column(first)
@@ -176,13 +168,7 @@ def _grid(reports: list[Report], first: str) -> Table:
     return grid
 
 
-def _mean(found: Interval) -> str:
-    form = "{:.0f} [{:.0f}, {:.0f}]" if abs(found.mean) >= 20 else "{:.3f} [{:.3f}, {:.3f}]"
-    return form.format(found.mean, found.low, found.high)
-
-
-def _gap(gap: Difference, better: int) -> Text:
-    form = "{:+.0f}" if abs(gap.mean) >= 20 else "{:+.3f}"
+def _styled(gap: Difference, better: int) -> Text:
     good = gap.side * better
     style = "green" if good > 0 else "red" if good < 0 else "dim"
-    return Text(f"{form.format(gap.mean)} (p {gap.p:.3f})", style=style)
+    return Text(gap_text(gap), style=style)

@@ -87,6 +87,8 @@ class Document:
 
 def write(document: Document, folder: Path, name: str) -> list[Path]:
     """Write NAME.md, NAME.html and NAME.docx into a folder. Raises OSError."""
+    from judging.word import to_word
+
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}{suffix}" for suffix in (".md", ".html", ".docx")]
     pictures = []
@@ -96,7 +98,7 @@ def write(document: Document, folder: Path, name: str) -> list[Path]:
         pictures.append(picture.name)
     paths[0].write_text(to_markdown(document, pictures), encoding="utf-8")
     paths[1].write_text(to_html(document), encoding="utf-8")
-    _to_word(document, paths[2])
+    to_word(document, paths[2])
     return paths
 
 
@@ -143,49 +145,6 @@ def to_html(document: Document) -> str:
         html.escape(_LINE_BREAK), _LINE_BREAK
     )  # a line break typed in a text becomes one: harmless
     return _PAGE.format(title=html.escape(document.title), body=body)
-
-
-def _to_word(document: Document, path: Path) -> None:
-    import io
-
-    from docx import Document as Word
-    from docx.oxml.ns import qn
-    from docx.shared import Cm, Pt, RGBColor
-
-    word = Word()
-    normal = word.styles["Normal"]
-    normal.font.size = Pt(10.5)
-    # Word takes Chinese from the East Asian font of a style; unset, it may pick a Japanese one.
-    for style in ("Normal", "Title", "Heading 1", "Heading 2"):
-        fonts = word.styles[style].element.get_or_add_rPr().get_or_add_rFonts()
-        fonts.set(qn("w:eastAsia"), "宋体")
-    for block in document.blocks:
-        match block:
-            case Heading(level, text):
-                word.add_heading(_word_text(text), level - 1)
-            case Paragraph(text, note):
-                run = word.add_paragraph().add_run(_word_text(text))
-                if note:
-                    run.font.color.rgb = RGBColor(0x5A, 0x68, 0x78)
-            case Code(text):
-                run = word.add_paragraph().add_run(_word_text(text))
-                run.font.name, run.font.size = "Consolas", Pt(9)
-            case Grid(header, rows):
-                table = word.add_table(rows=0, cols=len(header), style="Table Grid")
-                for number, cells in enumerate([header, *rows]):
-                    for cell, text in zip(table.add_row().cells, cells, strict=True):
-                        run = cell.paragraphs[0].add_run(_word_text(text))
-                        run.font.size, run.bold = Pt(9), number == 0
-                word.add_paragraph()
-            case Picture(png, caption):
-                word.add_picture(io.BytesIO(png), width=Cm(15))
-                word.add_paragraph(_word_text(caption))
-    word.save(str(path))
-
-
-def _word_text(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
-    return "".join(c for c in text if c >= " " or c in "\n\t")
 
 
 def _inline(text: str) -> str:

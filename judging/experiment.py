@@ -17,7 +17,9 @@ import typer
 
 from common.language import either
 from common.manifest import Manifest
-from judging.compare import compared, verdict
+from judging.ability import sentences
+from judging.compare import compared
+from judging.compare_page import score_blocks, verdict
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
 from judging.metrics import METRICS
 from judging.read_report import Report, ReportError, read_report, read_reports, same_questions
@@ -89,6 +91,7 @@ def experiment(runs: Sequence[RunFiles], judged: Sequence[Report]) -> Document:
     _add_data(document, runs)
     _add_training(document, runs)
     _add_scores(document, judged, told)
+    _add_ability(document, runs)
     _add_cases(document, judged, rows)
     document.add(Heading(2, either("怎样重做", "How to repeat it")))
     for run in runs:
@@ -136,6 +139,10 @@ def conclusion(
                     f"On the test sets, {report.name} against {judged[0].name}: {verdict(gap)}.",
                 )
             )
+    for run in runs:
+        for each in run.abilities.values():
+            told = sentences(each)[0]
+            said.append(either(f"{run.folder.name}：{told}。", f"{run.folder.name}: {told}."))
     if judged:
         last = judged[-1].summary.get("conclusion", {})
         said.append(either(last.get("zh", ""), last.get("en", "")).rsplit("。", 1)[0])
@@ -224,45 +231,39 @@ def _add_scores(document: Document, judged: Sequence[Report], told: dict[str, An
     if not judged:
         return
     document.add(Heading(2, either("得分", "Scores")))
-    shared = told["questions"]
-    document.add(
-        Paragraph(
-            either(
-                f"{shared} 道共同的题，95 % 区间由对题目重抽样得到；差是逐题配对的，"
-                "p 由置换检验得到。",
-                f"{shared} questions in common; 95 % intervals by resampling them, differences "
-                "paired, p by a permutation test.",
-            ),
-            note=True,
-        )
-    )
+    document.add(*score_blocks(told, judged))
+
+
+def _add_ability(document: Document, runs: Sequence[RunFiles]) -> None:
+    found = {
+        run.folder.name if name == "merged" else f"{run.folder.name}/{name}": each
+        for run in runs
+        for name, each in run.abilities.items()
+    }
+    if not found:
+        return
+    document.add(Heading(2, either("通用能力", "General ability")))
     rows = []
-    for name, each in told["metrics"].items():
-        cells = [f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in each["means"]]
-        for index, gap in enumerate(each["differences"], 1):
-            cells[index] += f"\n{gap.mean:+.3f}, p {gap.p:.4f}"
-        rows.append([f"{name}\n{each['what']}", *cells])
-    totals = [report.summary.get("total", {}) for report in judged]
-    for key, zh, en, form in (
-        ("ceiling", "上限", "ceiling", ".3f"),
-        ("echo", "复述问题", "echo of the question", ".3f"),
-        ("speed", "字符/秒（评测机）", "characters/s (judge)", ",.0f"),
-    ):
-        values = [total.get(key) for total in totals]
-        rows.append([either(zh, en), *("–" if v is None else format(v, form) for v in values)])
-    memory = [_memory(report) for report in judged]
-    if any(memory):
-        label = either("服务占用显存 GB", "GPU memory of the service, GB")
-        rows.append([label, *(each or "–" for each in memory)])
-    document.add(Grid(["", *(report.name for report in judged)], rows))
-    groups = told["by"]["kind"]
-    if len(groups) > 1:
-        header = [either("题型（题数）", "kind (questions)"), *(r.name for r in judged)]
-        lines = [
-            [f"{kind} ({each['questions']})", *(f"{mean.mean:.3f}" for mean in each["means"])]
-            for kind, each in groups.items()
-        ]
-        document.add(Grid(header, lines))
+    for name, each in found.items():
+        gap = each.difference
+        rows.append(
+            [
+                f"{name}\n{'、'.join(each.tasks)}",
+                str(each.questions),
+                f"{each.base.mean:.1%} [{each.base.low:.1%}, {each.base.high:.1%}]",
+                f"{each.tuned.mean:.1%} [{each.tuned.low:.1%}, {each.tuned.high:.1%}]",
+                f"{gap.mean:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}]\np {gap.p:.3f}",
+                "–" if each.guess is None else f"{each.guess:.0%}",
+            ]
+        )
+    names = either(
+        ("题集", "题数", "基座答对", "微调后答对", "差（逐题配对）", "瞎猜"),
+        ("task", "questions", "base", "tuned", "difference (paired)", "by chance"),
+    )
+    document.add(Grid(names, rows))
+    for name, each in found.items():
+        limits = sentences(each)[1:]
+        document.add(*(Paragraph(f"{name}: {line}", note=True) for line in limits))
 
 
 def _add_cases(
@@ -315,10 +316,3 @@ def _loss(manifest: Manifest) -> str:
 def _dev(run: RunFiles) -> str:
     v = run.verdict
     return f"{v['base']:.3f} → {v['tuned']:.3f}" if v else "–"
-
-
-def _memory(report: Report) -> str:
-    info = report.summary.get("info")
-    memory = info.get("memory") if isinstance(info, dict) else None
-    used = memory.get("device_used_bytes") if isinstance(memory, dict) else None
-    return _gigabytes(used) if isinstance(used, int | float) else ""

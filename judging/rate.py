@@ -20,7 +20,7 @@ from rich.text import Text
 
 from common.chat_client import ChatClient, EndpointRefusesError
 from common.language import either
-from judging.compare import verdict
+from judging.compare_page import verdict
 from judging.intervals import difference, interval
 from judging.model_judge import (
     CRITERIA,

@@ -4,11 +4,13 @@ Only files are read, so that a report needs neither the training environment nor
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from common.manifest import Manifest, read_manifest
+from judging.ability import NAME as ABILITY
+from judging.ability import Ability, read_ability
 
 
 class RunError(ValueError):
@@ -18,7 +20,8 @@ class RunError(ValueError):
 @dataclass(frozen=True)
 class RunFiles:
     """One run. `training`: the manifest of the stage that trained; `stages`: those of all results
-    found, by folder name; `data`: the manifest of its data. None and {}: not there."""
+    found, by folder name; `data`: the manifest of its data; `abilities`: what `judging ability`
+    found of the merged model and its exports, by name. None and {}: not there."""
 
     folder: Path
     training: Manifest
@@ -26,6 +29,7 @@ class RunFiles:
     data: Manifest | None
     verdict: dict[str, Any]
     curve: bytes | None
+    abilities: dict[str, Ability] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -85,7 +89,18 @@ def read_run(folder: Path) -> RunFiles:
         data,
         _json(folder / "verdict.json"),
         curve.read_bytes() if curve.is_file() else None,
+        _abilities(folder),
     )
+
+
+def _abilities(folder: Path) -> dict[str, Ability]:
+    try:
+        return {
+            path.stem.removeprefix(f"{ABILITY}-").replace(ABILITY, "merged"): read_ability(path)
+            for path in sorted(folder.glob(f"{ABILITY}*.json"))
+        }
+    except ValueError as error:
+        raise RunError(str(error)) from error
 
 
 def _with_parents(manifest: Manifest) -> list[Manifest]:

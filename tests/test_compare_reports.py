@@ -43,6 +43,36 @@ def test_two_reports_are_compared_question_by_question(folder: Path) -> None:
     assert "no report" in call(compare.app, folder / "none", code=2)
 
 
+def test_a_comparison_is_written_with_its_chart(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    from judging import compare
+
+    call(compare.app, folder / "a", folder / "b", "--out", folder / "page")
+    text = (folder / "page/compare.md").read_text("utf-8")
+    assert "better: +1.000" in text and "(compare-1.png)" in text
+    assert (folder / "page/compare-1.png").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/png;base64," in (folder / "page/compare.html").read_text("utf-8")
+    call(compare.app, folder / "a", "--out", folder / "alone")
+    assert not list((folder / "alone").glob("*.png"))
+
+
+@pytest.mark.parametrize(("gains", "shown"), [((0.5, 0.25), "blue"), ((-0.5, -0.25), "orange")])
+def test_the_chart_shows_which_way_it_went(gains: tuple[float, ...], shown: str) -> None:
+    import io
+
+    from PIL import Image
+
+    from judging.compare_chart import difference_chart
+    from judging.intervals import difference
+
+    gains = gains * 10
+    whole = difference([0.0] * 20, gains)
+    picture = Image.open(io.BytesIO(difference_chart(whole, {"比较": (20, whole)}, gains)))
+    colors = {tuple(each[1][:3]) for each in picture.convert("RGB").getcolors(1 << 20)}
+    found = {"blue": (0x2A, 0x6F, 0xBB) in colors, "orange": (0xD9, 0x82, 0x2B) in colors}
+    assert found == {"blue": shown == "blue", "orange": shown == "orange"}
+
+
 def test_only_shared_questions_are_compared(folder: Path) -> None:
     lines = (folder / "b" / "answers.jsonl").read_text("utf-8").splitlines(keepends=True)
     (folder / "b" / "answers.jsonl").write_text("".join(lines[2:]), "utf-8")
@@ -124,6 +154,31 @@ def test_a_report_without_a_judgement_says_so(tmp_path: Path) -> None:
     call(experiment.app, out, "--reports", tmp_path / "none")
     assert "No judgement on a test set" in (out / "experiment.md").read_text("utf-8")
     assert "no training run" in call(experiment.app, tmp_path / "none", code=2)
+
+
+def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
+    from docx import Document as Word
+    from docx.oxml.ns import qn
+
+    from judging.document import Document, Grid, Heading
+    from judging.word import to_word, widths
+
+    table = Grid(["", "得分", "回答"], [["参考", "0.5", "很长的回答。" * 40], ["b", "1", "短"]])
+    label, score, answer = widths(table)
+    assert answer > 10 and label + score + answer == pytest.approx(16.6) and label == score == 1.7
+    assert widths(Grid(["a", "b"], [["x" * 500, "y" * 90]])) == [8.3, 8.3]
+    assert len(set(widths(Grid(["x"] * 12, [["1"] * 12])))) == 1
+    to_word(Document([Heading(1, "题"), table]), tmp_path / "w.docx")
+    word = Word(str(tmp_path / "w.docx"))
+    section = word.sections[0]
+    assert (round(section.page_width.cm), round(section.page_height.cm)) == (21, 30)
+    first, *others = word.tables[0].rows
+    assert first._tr.trPr.find(qn("w:tblHeader")) is not None
+    assert all(row._tr.trPr.find(qn("w:tblHeader")) is None for row in others)
+    fonts = word.styles["Normal"].element.rPr.rFonts
+    assert fonts.get(qn("w:eastAsia")) == "宋体"
+    languages = {each.get(qn("w:eastAsia")) for each in word.styles.element.iter(qn("w:lang"))}
+    assert languages == {"zh-CN"}
 
 
 def test_cases_are_never_only_wins() -> None:

@@ -77,7 +77,7 @@ def as_python(words: list[str]) -> tuple[str, list[str]] | None:
     """What a command runs in the end: a module or script, and its arguments; None: no Python."""
     if words[:2] == ["bash", "run.sh"]:
         name, rest = (words[2], words[3:]) if len(words) > 2 else ("", [])
-        if name in ("data", "train", "tune", "chat", "preflight"):
+        if name in ("data", "train", "tune", "chat", "preflight", "judging"):
             return name, rest
         if name == "submissions":
             return "preflight.submissions", rest

@@ -48,6 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.judge",
         "judging.intervals",
         "judging.read_report",
+        "judging.ability",
+        "judging.ability_task",
+        "judging.harness",
     },
     "chat": {
         "common",

@@ -22,6 +22,8 @@ from common.language import either
 from common.manifest import ManifestError
 from common.model_shape import ShapeError
 from common.pairs import PairsError
+from judging.ability_task import TaskError
+from judging.harness import HarnessError
 from retrieval.search import IndexFileError
 from train import steps
 from train.base import ModelError
@@ -63,6 +65,8 @@ def _told(hint: str = "") -> Iterator[None]:
         ShapeError,
         ManifestError,
         IndexFileError,
+        TaskError,
+        HarnessError,
     ) as error:
         told = either(f"错误：{error}", f"error: {error}")
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
@@ -80,15 +84,26 @@ def run(
     resume: Annotated[bool, typer.Option(help="go on from the last checkpoint")] = False,
     dry_run: Annotated[bool, typer.Option(help="only show the plan")] = False,
     even_if_worse: Annotated[
-        bool, typer.Option(help="export also what answers worse than its base")
+        bool, typer.Option(help="export also what answers worse than its base, or has forgotten")
     ] = False,
+    guard: Annotated[
+        str | None,
+        typer.Option(help="general questions that it must still answer: the recipe's guard"),
+    ] = None,
 ) -> None:
     """Train, judge against the base, merge, quantize and check by one recipe.
 
-    Exit code 3: the tuned model is worse than its base, so nothing was exported.
+    Exit code 3: the tuned model is worse than its base; 5: general ability fell by more than
+    max_ability_drop. Nothing was exported then.
     """
+    from train.guard import EXIT_FORGOT, check_guard
+    from train.guard import guard as guarded
+
     with _told("" if dry_run else _resume_hint()):
         settings = load_recipe(recipe, overrides or [])
+        if guard:
+            settings = settings.model_copy(update={"guard": guard})
+        check_guard(settings)
         if dry_run:
             steps.show_plan(settings)
             return
@@ -102,6 +117,8 @@ def run(
             )
             raise typer.Exit(EXIT_WORSE)
         steps.merge(settings)
+        if not guarded(settings) and not even_if_worse:
+            raise typer.Exit(EXIT_FORGOT)
         steps.quantize(settings)
         steps.check(settings)
         steps.show_next(settings)

@@ -127,6 +127,19 @@ class Recipe(BaseModel):
     retrieval_passages: int = Field(SERVED_PASSAGES, ge=0, le=20)
     retrieval_tokens: int = Field(SERVED_PASSAGE_TOKENS, ge=0)
 
+    # general ability, before the export (train/guard.py)
+    guard: str | None = Field(
+        None,
+        description="multiple-choice questions that base and tuned model are asked: a jsonl or "
+        "GAOKAO-Bench json file, or a task of lm-evaluation-harness (cmmlu, ceval-valid)",
+    )
+    guard_samples: int = Field(
+        200, ge=1, description="of a file drawn by seed; of the harness' tasks the first of each"
+    )
+    max_ability_drop: float = Field(
+        0.05, ge=0, le=1, description="a larger and certain fall stops before the export"
+    )
+
     # several devices
     num_processes: int = Field(1, ge=1, description="more than 1: accelerate launch")
     accelerate_config: Path | None = Field(None, description="accelerate's YAML: FSDP, DeepSpeed")

@@ -3,6 +3,7 @@
 #
 #   bash train/setup.sh
 #   bash train/setup.sh retrieval   also what `train retriever` and `train reranker` need
+#   bash train/setup.sh ability     also what `judging ability` and `train run --guard` need
 #
 # Variables: PYTHON (3.11 or 3.12), TORCH_INDEX_URL (where pip finds torch's CPU build),
 # VENV (default .venv-train).
@@ -21,18 +22,22 @@ say() { [ "${KIT_LANGUAGE:-zh}" != en ] || shift; printf '\033[1m==> %s\033[0m\n
 }
 stamp="$("$python" -V) $(sha256sum <requirements/train.txt | cut -c1-16)"
 
-# One list of pins for both environments: requirements/retrieval.txt.
-install_retrieval() {
+# What only some commands need, each set once: requirements/retrieval.txt, requirements/ability.txt.
+install_extra() {
   local wanted
-  wanted=$(sha256sum <requirements/retrieval.txt | cut -c1-16)
-  if [ "$(cat "$VENV/stamp-retrieval" 2>/dev/null)" = "$wanted" ]; then return; fi
-  say "训练环境：sentence-transformers 和 FAISS" "training environment: sentence-transformers and FAISS"
-  "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r requirements/retrieval.txt
-  echo "$wanted" >"$VENV/stamp-retrieval"
+  case $1 in
+    retrieval) say "训练环境：sentence-transformers 和 FAISS" "training environment: sentence-transformers and FAISS" ;;
+    ability) say "训练环境：lm-evaluation-harness" "training environment: lm-evaluation-harness" ;;
+    *) return ;;
+  esac
+  wanted=$(sha256sum <"requirements/$1.txt" | cut -c1-16)
+  if [ "$(cat "$VENV/stamp-$1" 2>/dev/null)" = "$wanted" ]; then return; fi
+  "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps -r "requirements/$1.txt"
+  echo "$wanted" >"$VENV/stamp-$1"
 }
 
 if [ "$(cat "$VENV/stamp" 2>/dev/null)" = "$stamp" ]; then
-  if [ "${1:-}" = retrieval ]; then install_retrieval; fi
+  install_extra "${1:-}"
   say "训练环境：$VENV 已就绪" "training environment: $VENV is ready"
   exit 0
 fi
@@ -59,5 +64,5 @@ if $gpu; then
 fi
 "$VENV/bin/python" -c 'import torch, trl, peft, llmcompressor; print("torch", torch.__version__, "GPU" if torch.cuda.is_available() else "CPU")'
 echo "$stamp" >"$VENV/stamp"
-if [ "${1:-}" = retrieval ]; then install_retrieval; fi
+install_extra "${1:-}"
 say "就绪：$VENV/bin/python -m train run train/recipes/demo.yaml" "ready: $VENV/bin/python -m train run train/recipes/demo.yaml"

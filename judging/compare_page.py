@@ -1,0 +1,113 @@
+"""A comparison's numbers as text, as blocks of a report, and as a page of their own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from common.language import either
+from judging.compare_chart import difference_chart
+from judging.document import Block, Document, Grid, Heading, Paragraph, Picture
+from judging.intervals import Difference, Interval
+from judging.read_report import Report
+
+FEW = 5  # questions; fewer make no group of their own
+
+
+def page(told: dict[str, Any], reports: Sequence[Report]) -> Document:
+    """The comparison to read and to hand in: verdicts, charts, table."""
+    document = Document()
+    document.add(Heading(1, either("几份评测的比较", "Judgements compared")))
+    document.add(*map(Paragraph, verdicts(told, reports)))
+    document.add(*score_blocks(told, reports))
+    return document
+
+
+def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]:
+    """What `compared` found: all metrics, a chart of each difference, the score by kind."""
+    blocks: list[Block] = [
+        Paragraph(
+            either(
+                f"{told['questions']} 道共同的题，95 % 区间由对题目重抽样得到；差是逐题配对的，"
+                "p 由置换检验得到。",
+                f"{told['questions']} questions in common; 95 % intervals by resampling them, "
+                "differences paired, p by a permutation test.",
+            ),
+            note=True,
+        )
+    ]
+    names = [report.name for report in reports]
+    rows = []
+    for name, each in told["metrics"].items():
+        cells = [mean_text(mean) for mean in each["means"]]
+        for index, gap in enumerate(each["differences"], 1):
+            cells[index] += f"\n{gap_text(gap)}"
+        rows.append([f"{name}\n{each['what']}", *cells])
+    totals = [report.summary.get("total", {}) for report in reports]
+    for key, zh, en, form in (
+        ("ceiling", "上限", "ceiling", ".3f"),
+        ("echo", "复述问题", "echo of the question", ".3f"),
+        ("speed", "字符/秒（评测机）", "characters/s (judge)", ",.0f"),
+    ):
+        values = [total.get(key) for total in totals]
+        rows.append([either(zh, en), *("–" if v is None else format(v, form) for v in values)])
+    memory = [_memory(report) for report in reports]
+    if any(memory):
+        label = either("服务占用显存 GB", "GPU memory of the service, GB")
+        rows.append([label, *(each or "–" for each in memory)])
+    blocks.append(Grid(["", *names], rows))
+    groups = told["by"]["kind"]
+    for index, gains in enumerate(told["gains"]):
+        whole = told["metrics"]["judge"]["differences"][index]
+        shown = {
+            name: (each["questions"], each["differences"][index])
+            for name, each in groups.items()
+            if each["questions"] >= FEW
+        }
+        caption = either(
+            f"评测机的得分：{names[index + 1]} 减 {names[0]}",
+            f"the judge's score: {names[index + 1]} minus {names[0]}",
+        )
+        blocks.append(Picture(difference_chart(whole, shown, gains), caption))
+    if len(groups) > 1:
+        header = [either("题型（题数）", "kind (questions)"), *names]
+        lines = [
+            [f"{kind} ({each['questions']})", *(f"{mean.mean:.3f}" for mean in each["means"])]
+            for kind, each in groups.items()
+        ]
+        blocks.append(Grid(header, lines))
+    return blocks
+
+
+def _memory(report: Report) -> str:
+    info = report.summary.get("info")
+    memory = info.get("memory") if isinstance(info, dict) else None
+    used = memory.get("device_used_bytes") if isinstance(memory, dict) else None
+    return f"{used / 1e9:.2f}" if isinstance(used, int | float) and used else ""
+
+
+def verdict(gap: Difference) -> str:
+    """A difference of the judge's score in words."""
+    words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
+             -1: either("变差", "worse")}[gap.side]  # fmt: skip
+    return f"{words}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], p = {gap.p:.4f}"
+
+
+def verdicts(told: dict[str, Any], reports: Sequence[Report]) -> list[str]:
+    """A sentence for each report but the first."""
+    gaps = told["metrics"]["judge"]["differences"]
+    return [
+        f"{report.name}: {verdict(gap)}; "
+        + either(f"{gap.wins} 题变好，{gap.losses} 题变差", f"{gap.wins} won, {gap.losses} lost")
+        for report, gap in zip(reports[1:], gaps, strict=True)
+    ]
+
+
+def mean_text(found: Interval) -> str:
+    """A mean with its interval."""
+    form = "{:.0f} [{:.0f}, {:.0f}]" if abs(found.mean) >= 20 else "{:.3f} [{:.3f}, {:.3f}]"
+    return form.format(found.mean, found.low, found.high)
+
+
+def gap_text(gap: Difference) -> str:
+    """A difference with its p."""
+    form = "{:+.0f}" if abs(gap.mean) >= 20 else "{:+.3f}"
+    return f"{form.format(gap.mean)} (p {gap.p:.3f})"
