@@ -18,7 +18,8 @@ ARG MODEL_REVISION=master
 ARG MODELSCOPE_ENDPOINT
 ARG HF_ENDPOINT
 COPY download_model.py ./
-COPY common/__init__.py common/hubs.py common/model_files.py common/
+COPY common/__init__.py common/hubs.py common/
+COPY common/model_files.py common/model_content.py common/safetensors_header.py common/
 RUN python3 -B download_model.py "${MODEL_ID}" --hub "${MODEL_HUB}" --revision "${MODEL_REVISION}" \
     --out model/served
 

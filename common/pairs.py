@@ -94,7 +94,7 @@ class PairFile:
 def refused(path: Path, problems: Iterable[tuple[str, str]]) -> PairsError:
     """One error for the problems of a file, each (place, reason); the first ten are named."""
     lines = [
-        either(f"{path}，{_placed(spot)}：{reason}", f"{path}, {spot}: {reason}")
+        either(f"{path}，{placed(spot)}：{reason}", f"{path}, {spot}: {reason}")
         for spot, reason in problems
     ]
     left = len(lines) - SHOWN
@@ -106,7 +106,7 @@ def spots(places: Iterable[str]) -> str:
     """Places as one short list: "line 3, 7, 9 … (12 in all)"; their common word stands once."""
     found = list(dict.fromkeys(places))
     if language() == "zh":
-        listed = "、".join(map(_placed, found[:SHOWN]))
+        listed = "、".join(map(placed, found[:SHOWN]))
         return f"{listed} 等（共 {len(found)} 处）" if len(found) > SHOWN else listed
     first, *rest = found[:SHOWN]
     word = first.partition(" ")[0] + " "
@@ -114,12 +114,15 @@ def spots(places: Iterable[str]) -> str:
     return f"{listed} … ({len(found)} in all)" if len(found) > SHOWN else listed
 
 
-def _placed(spot: str) -> str:
-    """A place in Chinese: "line 3, turn 2" as 第 3 行第 2 轮."""
+def placed(spot: str) -> str:
+    """A place in the reader's language: "line 3, turn 2", or 第 3 行第 2 轮."""
+    if language() == "en":
+        return spot
     units = {"line": "行", "row": "行", "paragraph": "段", "turn": "轮", "item": "项"}
     named = re.sub(
         r"\b(line|row|paragraph|turn|item) (\d+)", lambda m: f"第 {m[2]} {units[m[1]]}", spot
     )
+    named = named.replace("the table on top", "最前面的表格").replace(", table", "下的表格")
     return named.replace(", 第", "第")
 
 

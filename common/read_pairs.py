@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from common.language import either
-from common.pairs import PairFile, PairsError, refused
-from common.row_formats import RowError, pairs_of
-from common.text_files import decode, rows_of
+from common.pairs import Pair, PairFile, PairsError, refused, spots
+from common.row_formats import pairs_of
+from common.row_talks import RowError
+from common.text_doubts import doubts_about
+from common.text_encodings import decode
+from common.text_files import rows_of
 
 WORD_SUFFIXES = (".docx", ".docm")
 TEXT_SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
@@ -14,7 +17,7 @@ TEXT_SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
 def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
     """The pairs of a Word document, jsonl, JSON array or CSV in file order, with warnings.
 
-    Rows may be in any layout of row_formats.LAYOUTS, each file in any of text_files' encodings.
+    Rows may be in any layout of row_formats.LAYOUTS, each file in any of text_encodings'.
     Raises PairsError: no such file, an unknown format or encoding, rows that cannot be used (all
     are looked at, the first ten named), and no pair at all unless `allow_empty`.
     """
@@ -57,19 +60,23 @@ def _read_text(path: Path, suffix: str) -> PairFile:
     except OSError as error:
         raise PairsError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise PairsError(f"{path}: {error}") from error
-    found = PairFile(path, [])
+        raise PairsError(either(f"{path}：{error}", f"{path}: {error}")) from error
+    pairs: list[Pair] = []
     problems: list[tuple[str, str]] = []
+    notes: dict[str, list[str]] = {}  # what is to be said, of which rows
     for spot, row in rows_of(text, suffix):
         try:
             if isinstance(row, RowError):
                 raise row
-            pairs, warnings = pairs_of(row, path.name, spot)
+            of_row, said = pairs_of(row, path.name, spot)
         except RowError as error:
             problems.append((spot, str(error)))
             continue
-        found.pairs.extend(pairs)
-        found.warnings.extend(warnings)
+        pairs += of_row
+        said += [doubt for pair in of_row[-1:] for doubt in doubts_about(pair)]  # it holds the talk
+        for note in said:
+            notes.setdefault(note, []).append(spot)
     if problems:
         raise refused(path, problems)
-    return found
+    mark = either("：", ": ")
+    return PairFile(path, pairs, [f"{spots(rows)}{mark}{note}" for note, rows in notes.items()])

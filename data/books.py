@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common.archives import OLD_OFFICE, check_archive
 from common.language import either
-from common.text_files import decode
+from common.text_encodings import decode
 from common.word.package import plain_docx
 from data.cache import Cache
 from data.dialects import plain_markdown

@@ -1,5 +1,7 @@
 """Does a training set hold test questions? The check that most public training sets fail."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,13 +10,15 @@ from rapidfuzz import fuzz, process
 
 from common.pairs import Pair
 from data import records
-from data.text import normalise
+from data.text import normalise, tidy
 
 QUESTION_SIMILARITY = 0.85
 ANSWER_SIMILARITY = 0.80
 MIN_ANSWER_CHARS = 15  # shorter answers are alike by accident
 SHORTEST_CONTAINED = 8  # a test question this long inside another question counts as asked
+SHORTEST_SPELLED = 4  # this long, and a sentence of its own, it counts anywhere in a row
 _BLOCK = 4096
+_END_MARKS = "?!.。;:…"
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
     """For each row: its closest test question and answer, and the test questions that it asks.
 
     Similarity of questions: InDel ratio on normalised text, or how much of the whole test
-    question stands inside the row's question (prompts like "简答：…" hide nothing). Streams in
-    blocks: memory does not grow with the training set.
+    question stands inside the row's question (prompts like "简答：…" hide nothing). One that is
+    spelled as a sentence of its own counts in an answer, too: there it is learned with what
+    follows. Streams in blocks: memory does not grow with the training set.
     """
     if not tests:
         return
@@ -72,7 +77,8 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
         part = _table(questions, asked, fuzz.partial_ratio, cutoff=85) * long_enough
         # Only the test question inside a longer row counts, not a short row inside the test's.
         longer = np.array([len(q) for q in questions])[:, None] >= np.array([len(q) for q in asked])
-        question_scores = np.maximum(whole, part * longer)
+        spelled = _spelled(block, tests)
+        question_scores = np.maximum(np.maximum(whole, part * longer), 100 * spelled)
         answer_scores = _table(answers, answered, fuzz.ratio) * answer_counts
         answer_scores *= np.array([len(a) >= MIN_ANSWER_CHARS for a in answers])[:, None]
         number_of = {text: number for number, text in enumerate(block)}
@@ -84,7 +90,8 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
             answer = _best(row, numbers, answer_scores, "answer", block)
             nearest = [(number, int(question_scores[number].argmax())) for number in numbers]
             least = 100 * QUESTION_SIMILARITY
-            yield question, answer, {t for n, t in nearest if question_scores[n][t] >= least}
+            asked_here = {t for n, t in nearest if question_scores[n][t] >= least}
+            yield question, answer, asked_here | set(np.flatnonzero(spelled[numbers].any(axis=0)))
 
 
 def _best(row: int, numbers: list[int], scores: np.ndarray, part: str, block: Texts) -> Match:
@@ -92,6 +99,30 @@ def _best(row: int, numbers: list[int], scores: np.ndarray, part: str, block: Te
     text, test = divmod(int(scores[numbers].argmax()), scores.shape[1])
     number = numbers[text]
     return Match(row, test, float(scores[number][test]) / 100, part, block[number][0])
+
+
+def _spelled(block: Texts, tests: Texts) -> np.ndarray:
+    """Whether a text (question and answer) spells a test question as a sentence of its own.
+
+    No letter stands directly before or after it: 什么是 warp 调度器？ does not ask 什么是 warp？.
+    """
+    wanted = [_squashed(question).strip(_END_MARKS) for question, _ in tests]
+    found = np.zeros((len(block), len(tests)), dtype=bool)
+    for row, text in enumerate(map(_squashed, map("\n".join, block))):
+        for test, question in enumerate(wanted):
+            if len(question) < SHORTEST_SPELLED:
+                continue
+            start = text.find(question)
+            while start >= 0 and not found[row, test]:
+                around = text[max(0, start - 1) : start] + text[start + len(question) :][:1]
+                found[row, test] = not any(map(str.isalnum, around))
+                start = text.find(question, start + 1)
+    return found
+
+
+def _squashed(text: str) -> str:
+    """As it reads without spaces and what is not seen; lines stay apart."""
+    return re.sub(r"[^\S\n]+", "", unicodedata.normalize("NFKC", tidy(text))).casefold()
 
 
 def _table(left: list[str], right: list[str], scorer, cutoff: int = 0) -> np.ndarray:  # noqa: ANN001

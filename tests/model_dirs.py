@@ -21,6 +21,11 @@ CONFIG: dict[str, Any] = {
     "tie_word_embeddings": True,
     "torch_dtype": "bfloat16",
 }
+FAMILIES = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+}
 
 
 def shapes_of(config: Mapping[str, Any]) -> dict[str, list[int]]:
@@ -66,6 +71,8 @@ def write_model(directory: Path, shards: int = 1, **changes: Any) -> Path:
     """A directory that could be served, but for the sense of its weights and tokenizer."""
     directory.mkdir(parents=True, exist_ok=True)
     config = {**CONFIG, **changes}
+    if changes.get("model_type") in FAMILIES and "architectures" not in changes:
+        config["architectures"] = [FAMILIES[config["model_type"]]]
     (directory / "config.json").write_text(json.dumps(config))
     (directory / "tokenizer.json").write_text("{}")
     (directory / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')

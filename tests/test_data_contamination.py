@@ -34,6 +34,24 @@ def test_near_duplicates_of_test_pairs_are_leaks(question, answer, leaks):
     assert len(outcome.leaks) + len(outcome.survivors) == 1
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "leaks"),
+    [
+        ("简答题：什么是 warp？", "", True),
+        ("请用一句话回答。什么是  WARP ?", "", True),
+        ("回答问题\n什么是 warp？", "", True),
+        ("列出常见问题。", "1. 什么是ｗａｒｐ？一组线程。2. 别的？别的。", True),
+        ("系统：示例“什么是 warp”", "", True),
+        ("说说什么是 warp 调度器？", "什么是 warp 调度器，见第 2 章。", False),
+        ("别的？", "它说明什么是 warps。", False),
+    ],
+)
+def test_a_short_test_question_spelled_anywhere_in_a_row_is_a_leak(question, answer, leaks):
+    outcome = check([[(question, answer)]], [("什么是 warp？", "32 个。"), ("丙？", "丁。")])
+    assert bool(outcome.leaks) is leaks
+    assert outcome.found == ({0} if leaks else set())
+
+
 def test_closest_survivors_come_first():
     rows = [("什么是网格？", "x"), ("CUDA 中的流式多处理器是什么？", "y"), ("页表？", "z")]
     outcome = check([[row] for row in rows], TESTS, keep_survivors=2)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from common.model_files import ModelFileError, layout_problems, model_files_problems, read_header
+from common.model_files import layout_problems, model_files_problems
+from common.safetensors_header import ModelFileError, read_header
 from tests.model_dirs import CONFIG, lfs_pointer, shapes_of, write_model, write_safetensors
 
 PARTS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
@@ -159,6 +160,52 @@ ONE_FILE = {
         writing("config.json", b'{"model_type": "qwen3"}'),
         "not the dimensions of a qwen3 model",
     ),
+    "an adapter's tensors among them": (
+        lambda m: write_safetensors(
+            m / "model.safetensors",
+            {**shapes_of(CONFIG), "model.layers.0.self_attn.q_proj.lora_A.weight": [8, 64]},
+        ),
+        "an adapter's tensors",
+    ),
+    "more layers than told": (
+        lambda m: change(m / "config.json", num_hidden_layers=1),
+        "says 1 layers, the weights hold",
+    ),
+    "no model type": (lambda m: change(m / "config.json", model_type=None), "has no model_type"),
+    "no architecture": (
+        lambda m: change(m / "config.json", architectures=None),
+        "has no architectures",
+    ),
+    "two models' config": (
+        lambda m: change(m / "config.json", architectures=["Qwen2ForCausalLM"]),
+        "are two models",
+    ),
+    "a classifier": (
+        lambda m: change(m / "config.json", architectures=["Qwen3ForSequenceClassification"]),
+        "Qwen3ForSequenceClassification does not write text",
+    ),
+    "config quantized, weights not": (
+        lambda m: change(m / "config.json", quantization_config={"quant_method": "awq"}),
+        "says quant_method awq, and the weights are not quantized",
+    ),
+    "another tokenizer": (
+        writing(
+            "tokenizer.json",
+            b'{"model": {"vocab": {"a": 0, "b": 299}}, "added_tokens": '
+            b'[{"id": 300, "content": "<new>"}]}',
+        ),
+        "the tokenizer has ids up to 300, the model 300 of them",
+    ),
+    "an end that is no token": (
+        writing("generation_config.json", b'{"eos_token_id": [151645, 151643]}'),
+        "eos_token_id 151645 is none of the 300 tokens",
+    ),
+    "empty template": (writing("chat_template.jinja", b" \n"), "chat_template.jinja is empty"),
+    "template in GBK": (
+        writing("chat_template.jinja", "{{ messages }}中".encode("gbk")),
+        "is not UTF-8",
+    ),
+    "unfinished download": (writing("model.safetensors.aria2", b"x"), "a download that has not"),
     "quantized, config is not": (quantized_without_config, "no quantization_config in config.json"),
 }
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from common.pairs import Pair, PairsError, by_fact
 from common.read_pairs import read_pairs
+from common.row_talks import bare
+from common.text_doubts import doubts_about
 from data.contamination import check, texts_of
 from data.formats import merged_pairs, read_told
 from judging.testset import read_testset
@@ -31,7 +33,7 @@ TEXTS = st.text(
     ),
     min_size=1,
     max_size=30,
-).map(str.strip).filter(lambda text: text and not text.startswith("<think>"))  # fmt: skip
+).map(bare).filter(lambda text: text and not text.startswith("<think>"))  # fmt: skip
 TURNS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3)
 TALKS = st.lists(st.tuples(TURNS, st.one_of(st.just(""), TEXTS)), min_size=1, max_size=4)
 
@@ -127,7 +129,8 @@ def test_every_room_sees_the_same_pairs_in_every_layout_and_encoding(
     except PairsError as error:  # a few characters that are common Chinese in GBK
         assert encoding == "utf-8" and "both as UTF-8 and as GBK" in str(error)
         return
-    assert found.pairs == wanted and found.warnings == []
+    assert found.pairs == wanted
+    assert bool(found.warnings) == any(doubts_about(pair) for pair in wanted)
     assert read_told(path) == wanted
     learned = learned_by_train(path, tmp_path)
     assert set(learned) == set(wanted) and len(learned) == len(set(wanted))
@@ -260,7 +263,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert found.warnings == [
         "line 1: the last user turn has no answer, left out",
         "line 2: the question is empty, left out",
-        "line 3: images cannot be read here",
+        "line 3: neither asked nor learned: images",
     ]
 
 
@@ -369,6 +372,7 @@ TEST = [("什么是线程束（warp）？", "线程束是 32 个线程的一组�
         {"query": "甲？", "response": "乙", "system": f"题目：{TEST[0][0]}"},
         {"conversations": [
             {"from": "human", "value": "甲？"}, {"from": "gpt", "value": TEST[0][1]}]},
+        {"question": "常见问题？", "answer": f"1. {TEST[0][0]} 一组线程。2. 别的？ 别的。"},
     ],
 )  # fmt: skip
 def test_a_test_question_anywhere_in_a_row_is_a_leak(tmp_path: Path, row: dict) -> None:

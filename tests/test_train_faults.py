@@ -25,7 +25,7 @@ from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa
 from train import base as base_module  # noqa: E402
 from train.base import ModelError, save_full  # noqa: E402
 from train.demo.model import SYSTEM_PROMPT  # noqa: E402
-from train.finetune import finetune, last_complete  # noqa: E402
+from train.finetune import finetune, last_complete, leave_the_group  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -195,6 +195,22 @@ def test_two_processes_write_a_full_model_that_serves(base, data, tmp_path):
     trained = AutoModelForCausalLM.from_pretrained(out).state_dict()
     before = AutoModelForCausalLM.from_pretrained(base).state_dict()
     assert any(not torch.equal(trained[name], before[name]) for name in before)
+
+
+def test_no_thread_of_the_group_outlives_a_process_that_ended_well(tmp_path):
+    """One that asked for Python while it ended killed a rank whose model was written (SIGABRT)."""
+
+    def threads():
+        names = Path("/proc/self/task").glob("*/comm")
+        return [name for name in (path.read_text() for path in names) if "gloo" in name]
+
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+    )
+    torch.distributed.barrier()
+    assert threads()
+    leave_the_group()
+    assert not threads() and not torch.distributed.is_initialized()
 
 
 def test_on_a_gpu_training_leaves_this_process_as_it_was(base, data, tmp_path, monkeypatch):

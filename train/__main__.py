@@ -41,6 +41,8 @@ DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
 # a step several times slower. Read when torch loads; a GPU does not mind.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# TRL tells its makers of each training run, where there is a network; a course's machine need not.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def _resume_hint() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.language import either
-from common.model_files import ModelFileError, read_header
+from common.safetensors_header import ModelFileError, read_header
 from train.base import ModelError
 
 WEIGHTS, PICKLE, CONFIG = "adapter_model.safetensors", "adapter_model.bin", "adapter_config.json"

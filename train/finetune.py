@@ -8,6 +8,7 @@ once in each: accelerate launch -m train.finetune RESOLVED.yaml [--resume]
 """
 
 import errno
+import gc
 import json
 import os
 import shutil
@@ -300,6 +301,18 @@ def _mean_loss(history: list[dict[str, Any]]) -> float:
     return total / max(before, 1)
 
 
+def leave_the_group() -> None:
+    """End the threads of torch.distributed; one that asks for Python at exit aborts the process.
+
+    Called when all is written; a rank that ended well would else now and then count as failed.
+    """
+    import torch.distributed
+
+    gc.collect()  # the trainer's own references keep the group's threads alive
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _result_directory(recipe: Recipe) -> Path:
     return recipe.output_dir / ("adapter" if recipe.finetuning_type == "lora" else "merged")
 
@@ -351,5 +364,6 @@ if __name__ == "__main__":
     _recipe = load_recipe(Path(sys.argv[1]))
     try:
         run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])
+        leave_the_group()
     except (ModelError, DataError, ManifestError) as _error:
         sys.exit(either(f"错误：{_error}", f"error: {_error}"))

@@ -21,6 +21,7 @@ from common.word.xml import (
 )
 
 _WRAPPERS = {"w:ins", "w:moveTo", "w:customXml", "w:smartTag", "w:fldSimple", "w:dir", "w:bdo"}
+_UNFILLED = "{urn:kit}placeholder"
 _PROPERTIES = {"w:rPr", "w:pPr", "w:trPr", "w:tcPr", "w:tblPr", "w:sectPr"}
 
 
@@ -72,9 +73,17 @@ def _open_wrappers(body: Any) -> None:
         if name(each.getparent()) in _PROPERTIES:
             continue
         inside = child(each, "w:sdtContent") if name(each) == "w:sdt" else each
+        if inside is not None and is_on(each, "w:sdtPr", "w:showingPlcHdr"):
+            _unfill(inside)
         kept = [] if inside is None else list(inside)
         unwanted = ("w:customXmlPr", "w:smartTagPr", "w:fldData")
         replace(each, [one for one in kept if name(one) not in unwanted])
+
+
+def _unfill(content: Any) -> None:
+    """单击此处输入文字 is no text: nobody has typed there yet. A mark stays, to be told of."""
+    for number, text in enumerate(list(content.iter(content.tag.rpartition("}")[0] + "}t"))):
+        replace(text, [] if number else [etree.Element(_UNFILLED)])
 
 
 def _drop_hidden(document: WordDocument) -> None:
@@ -102,8 +111,8 @@ def _drop_field_codes(body: Any) -> None:
     for paragraph in all_of(body, "w:p"):
         marks = [each for each in paragraph.iter() if name(each) in ("w:fldChar", "w:t")]
         kinds = [attribute(each, "fldCharType") for each in marks if name(each) == "w:fldChar"]
-        if not kinds or not kinds.count("begin") == kinds.count("end") == kinds.count("separate"):
-            continue
+        if not kinds or kinds.count("begin") != kinds.count("end"):
+            continue  # it ends in another paragraph: a table of contents, whose text is its result
         shown: list[bool] = []
         for each in marks:
             kind = attribute(each, "fldCharType") if name(each) == "w:fldChar" else None
@@ -147,6 +156,7 @@ def _number(body: Any) -> None:
                 each.set(PLACE, str(number))
 
 
+# What Word shows and no text holds; reader.py has its Chinese names.
 _UNREAD = {
     "m:oMath": "formula",
     "a:blip": "picture",
@@ -157,6 +167,7 @@ _UNREAD = {
     "a:t": "drawing",
     "v:textpath": "drawing",
     "w:ddList": "drop-down field",
+    "w:checkBox": "check box",
     "w:footnoteReference": "footnote",
     "w:endnoteReference": "endnote",
     "w:ruby": "phonetic guide",
@@ -169,13 +180,14 @@ def _note_unread(document: WordDocument) -> None:
         if name(block) == "w:p":
             number = paragraph_number(block)
         for each in block.iter():
-            what = _UNREAD.get(name(each))
+            what = "placeholder" if each.tag == _UNFILLED else _UNREAD.get(name(each))
             if name(each) in ("w:altChunk", "w:subDoc"):
                 what = "inserted file"
             elif name(each) == "w:instrText" and _is_drawn(each):
                 what = "field that draws its text"
             if what:
                 document.note(what, number)
+    etree.strip_elements(document.body, _UNFILLED)
 
 
 def _is_drawn(code: Any) -> bool:

@@ -62,12 +62,24 @@ _LATIN_ANSWER = re.compile(rf"\s*{_BEFORE}{_label('a', _N)}", _FLAGS)
 _BARE_ANSWER = re.compile(rf"\s*{_BEFORE}{_DAAN}{_N}\s+", _FLAGS)
 _OPTION = re.compile(r"\s*b\s*[.、):∶]", _FLAGS)
 # Whatever else begins like a label: not read, but told of.
-_LIKE_QUESTION = re.compile(rf"[\W_\d]*(?:{_WENTI}|问\b|q(?:uestion)?\b)", _FLAGS)
-_LIKE_ANSWER = re.compile(rf"[\W_\d]*(?:{_DAAN}|答\b|a(?:nswer)?\b)", _FLAGS)
+_ASKERS = (
+    r"(?:思考|简答|问答|练习|例|习|选择|填空)?题|题目|提问|试题|练习|用户|学生"
+    r"|user|human|prompt|query"
+)
+_ANSWERERS = r"参考回答|回答|解答|解析|解|助手|老师|教师|assistant|response|reply|output|ans"
+_SIGN = rf"{_N}\s*(?:{_COLON}|[.、)\]】]|\s)"
+_LIKE_QUESTION = re.compile(
+    rf"[\W_\d]*(?:{_WENTI}|问\b|q(?:uestion)?(?:\b|\d)|(?:{_ASKERS}){_SIGN})", _FLAGS
+)
+_LIKE_ANSWER = re.compile(
+    rf"[\W_\d]*(?:{_DAAN}|答\b|a(?:nswer)?(?:\b|\d)|(?:{_ANSWERERS}){_SIGN})", _FLAGS
+)
 _BARE = re.compile(rf"[\W_\d]*(?:(?P<question>{_ANY_QUESTION})|{_ANY_ANSWER}|a){_N}[\W_]*", _FLAGS)
 _INLINE_ANSWER = re.compile(
-    rf"(?<=[\s。.!?;,])(?:[\[【])?{_DAAN}{_N}(?:\s*{_COLON}|\s*[\]】]{_COLON}?)"
+    rf"(?<=[\s。.!?;,])(?:[\[【])?(?:{_DAAN}|回\s*答|解\s*答|答)"
+    rf"{_N}(?:\s*{_COLON}|\s*[\]】]{_COLON}?)"
 )
+_INLINE_LATIN = re.compile(rf"(?<=[.!?。]\s)(?:answer|a){_N}\s*{_COLON}(?!.*\bb\s*[.、):])", _FLAGS)
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,12 @@ def after_first_answer(line: str, form: int, following: str = "") -> str | None:
     return found
 
 
+def begins_pair(line: str) -> bool:
+    """Whether a line begins with a label of questions or answers (问题：, 答案：)."""
+    form = question_form(line)
+    return (form is not None and form < LOOSEST) or after_answer(line) is not None
+
+
 def looks_like_question(line: str) -> bool:
     """Whether a line begins as a question of some other form would."""
     return bool(_LIKE_QUESTION.match(seen(line).text))
@@ -154,10 +172,12 @@ def bare_label(text: str) -> str:
     return "" if found is None else ("question" if found["question"] else "answer")
 
 
-def split_inline(text: str) -> tuple[str, str] | None:
+def split_inline(text: str, form: int = 0) -> tuple[str, str] | None:
     """Question and answer of a text that holds both, 什么是甲？ 答案：乙; None if it does not."""
     plain = seen(text, len(text))
     found = _INLINE_ANSWER.search(plain.text)
+    if found is None and form >= 2:
+        found = _INLINE_LATIN.search(plain.text)
     if found is None or found.start() == 0:
         return None
     return text[: plain.ends[found.start() - 1]].rstrip(), plain.rest(text, found.end()).lstrip()

@@ -22,21 +22,28 @@ class Numbering:
         self._lists: dict[str, dict[str, Any]] = {}  # list id → level → its w:lvl
         self._counts: dict[str, dict[int, int]] = defaultdict(dict)
         self._abstract: dict[str, str] = {}
+        self._starts: dict[str, dict[int, int]] = {}  # list id → level → where its own count begins
         root = document.numbering
-        abstracts = {}
-        for each in root if root is not None else ():
-            if name(each) == "w:abstractNum":
-                abstracts[attribute(each, "abstractNumId")] = each
-        for each in root if root is not None else ():
-            if name(each) == "w:num":
-                chosen = value(each, "w:abstractNumId") or ""
-                levels = abstracts.get(chosen)
-                self._lists[attribute(each, "numId") or ""] = {
-                    attribute(level, "ilvl") or "0": level
-                    for level in (levels if levels is not None else ())
-                    if name(level) == "w:lvl"
-                }
-                self._abstract[attribute(each, "numId") or ""] = chosen
+        parts = list(root) if root is not None else []
+        abstracts = {attribute(e, "abstractNumId"): e for e in parts if name(e) == "w:abstractNum"}
+        by_style = {value(e, "w:styleLink"): e for e in abstracts.values()}
+        for each in parts:
+            if name(each) != "w:num":
+                continue
+            number, chosen = attribute(each, "numId") or "", value(each, "w:abstractNumId") or ""
+            levels = abstracts.get(chosen)
+            if (style := value(levels, "w:numStyleLink")) in by_style:  # a list style defines it
+                levels = by_style[style]
+                chosen = attribute(levels, "abstractNumId") or ""
+            self._lists[number] = _levels(levels)
+            self._abstract[number] = chosen
+            self._starts[number] = {}
+            for change in (e for e in each if name(e) == "w:lvlOverride"):
+                self._lists[number] |= _levels(change)
+                level = attribute(change, "ilvl") or "0"
+                start = value(change, "w:startOverride")
+                if start and start.isascii() and start.isdigit() and level.isdigit():
+                    self._starts[number][int(level)] = int(start[:5])
 
     def label(self, paragraph: Any) -> str:
         """What Word draws before the paragraph; "" for no list, or a bullet."""
@@ -52,6 +59,8 @@ class Numbering:
             return ""
         depth = int(level)
         counts = self._counts[self._abstract[number]]
+        if (again := self._starts[number].pop(depth, None)) is not None:
+            counts[depth] = again - 1
         counts[depth] = counts.get(depth, _start(levels[level]) - 1) + 1
         for deeper in [each for each in counts if each > depth]:
             del counts[deeper]
@@ -65,6 +74,12 @@ class Numbering:
             return _written(reached, "" if own is None else value(own, "w:numFmt") or "")
 
         return re.sub(r"%([1-9])", count, value(levels[level], "w:lvlText") or "").strip()
+
+
+def _levels(holder: Any) -> dict[str, Any]:
+    """The w:lvl of a list's definition, or of a change to it, by their numbers."""
+    found = [each for each in (holder if holder is not None else ()) if name(each) == "w:lvl"]
+    return {attribute(level, "ilvl") or "0": level for level in found}
 
 
 def _start(level: Any) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from common.pairs import Pair, PairFile, PairsError, Place, spots
+from common.language import either
+from common.pairs import Pair, PairFile, PairsError, Place, placed, spots
 from common.word import labels
 from common.word.package import DocxError, open_docx
 from common.word.tables import lines_of
@@ -29,11 +30,34 @@ _HEADINGS = {
 _LIST_KINDS = {"一、", "（一）", "1.1.1", "1.1"}  # answers number their points like this, too
 _LONGEST_HEADING = 60  # characters
 _SENTENCE_ENDS = "。；;，,！!：:"
+# What of a document is not in the text that is read, by the names that clean.py gives it.
+_CHINESE_NAMES = {
+    **{"picture": "图片", "chart": "图表", "diagram": "SmartArt 图", "drawing": "图形里的文字"},
+    **{"embedded object": "嵌入的对象", "drop-down field": "下拉列表", "check box": "复选框"},
+    **{"footnote": "脚注", "endnote": "尾注", "inserted file": "插入的文件", "symbol": "符号"},
+    "field that draws its text": "画出来的域",
+}
 _NOT_READ = {
-    "formula": "a formula is not in the text that is read; type it as text if it is to count",
-    "list number": "a list number is not in the text that is read; type it if it is to count",
-    "raised or lowered text": "raised or lowered text is read as if it stood on the line",
-    "phonetic guide": "of a phonetic guide only the text below it is read",
+    "formula": (
+        "读到的文字里没有公式；要计分就改成文字",
+        "a formula is not in the text that is read; type it as text if it is to count",
+    ),
+    "list number": (
+        "读到的文字里没有列表编号；要计分就把编号打出来",
+        "a list number is not in the text that is read; type it if it is to count",
+    ),
+    "raised or lowered text": (
+        "上标或下标当作普通文字读了",
+        "raised or lowered text is read as if it stood on the line",
+    ),
+    "phonetic guide": (
+        "拼音指南只读了下面的文字",
+        "of a phonetic guide only the text below it is read",
+    ),
+    "placeholder": (
+        "内容控件还没有填，提示文字不算",
+        "a control that nobody has filled; its placeholder is not read",
+    ),
 }
 
 
@@ -44,24 +68,42 @@ def read_docx(path: Path) -> PairFile:
         blocks = list(read_blocks(document))
     except DocxError as error:
         raise PairsError(
-            f"{path}: not a readable Word document ({error}); "
-            "open it in Word or LibreOffice and save it as .docx"
+            either(
+                f"{path}：不是能读的 Word 文档（{error}）；请用 Word、WPS 或 LibreOffice 打开，"
+                "另存为 .docx",
+                f"{path}: not a readable Word document ({error}); "
+                "open it in Word or LibreOffice and save it as .docx",
+            )
         ) from error
     lines, warnings = lines_of(blocks)
     pairs, doubts = parse_lines(lines, path.name)
     warnings += doubts
     unread = dict(document.unread)
     for what, numbers in unread.items():
-        said = _NOT_READ.get(what, f"a {what} is not in the text that is read")
-        warnings.append(f"{spots(f'paragraph {n}' for n in sorted(numbers))}: {said}")
+        places = [f"paragraph {n}" if n else "the table on top" for n in sorted(numbers)]
+        warnings.append(_said(spots(places), *not_read(what)))
     return PairFile(path, pairs, warnings)
+
+
+def not_read(what: str) -> tuple[str, str]:
+    """What is to be said of something visible that no text holds, in Chinese and in English."""
+    usual = (
+        f"读到的文字里没有{_CHINESE_NAMES.get(what, what)}",
+        f"a {what} is not in the text that is read",
+    )
+    return _NOT_READ.get(what, usual)
+
+
+def _said(spot: str, zh: str, en: str) -> str:
+    """A warning: the place, and what is to be said about it."""
+    return either(f"{placed(spot)}：{zh}", f"{spot}: {en}")
 
 
 def parse_lines(lines: Sequence[Line], file: str = "") -> tuple[list[Pair], list[str]]:
     """Pairs and warnings from a document's lines, in order."""
     lines = [_with_label(line) for line in lines]
     form = _file_form(lines)
-    found = _Parser(file)
+    found = _Parser(file, form or 0)
     headings = _headings(lines, form)
     for index, line in enumerate(lines):
         following = lines[index + 1].text if index + 1 < len(lines) else ""
@@ -76,7 +118,8 @@ def parse_lines(lines: Sequence[Line], file: str = "") -> tuple[list[Pair], list
         ):
             found.answer_begins(line, rest)
         elif form is not None and _starts_another_pair(lines, index):
-            found.warnings.append(f"{line.spot}: a question written otherwise than the first one")
+            zh, en = "与第一题写法不同的问题", "a question written otherwise than the first one"
+            found.warnings.append(_said(line.spot, zh, en))
             found.question_begins(line, labels.after_question(line.text, labels.LOOSEST) or "")
         elif labels.after_answer(line.text) is not None:
             found.answer_alone(line)
@@ -84,18 +127,18 @@ def parse_lines(lines: Sequence[Line], file: str = "") -> tuple[list[Pair], list
             found.text(line)
     found.close()
     if found.numbered:
-        found.warnings.append(f"{spots(found.numbered)}: {_NOT_READ['list number']}")
+        found.warnings.append(_said(spots(found.numbered), *_NOT_READ["list number"]))
     return found.pairs, found.warnings
 
 
 class _Parser:
     """The pair at hand, and what came of those before it."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, form: int) -> None:
         self.pairs: list[Pair] = []
         self.warnings: list[str] = []
         self.numbered: list[str] = []
-        self._file = file
+        self._file, self._form = file, form
         self._section = ""
         self._question: list[Line] = []  # empty: outside any pair
         self._answer: list[Line] = []  # empty: the answer has not begun
@@ -116,8 +159,13 @@ class _Parser:
         self._section = line.text.strip()
 
     def answer_alone(self, line: Line) -> None:
+        perhaps = len([each for each in self._answer if each.text.strip()]) > 1
         self.close()
-        self.warnings.append(f"{line.spot}: an answer without a question, left out")
+        zh, en = "没有问题的答案，不用", "an answer without a question, left out"
+        if perhaps:
+            zh += "；上一行是它的问题吗？那一行留在了前一个答案里"
+            en += "; is the line above, kept in the answer before it, its question?"
+        self.warnings.append(_said(line.spot, zh, en))
 
     def text(self, line: Line) -> None:
         if self._answer:
@@ -147,12 +195,13 @@ class _Parser:
     def _keep(self) -> None:
         spot = self._question[0].spot
         question, answer = _joined(self._question), _joined(self._answer)
-        if not self._answer and (both := labels.split_inline(question)):
+        if not self._answer and (both := labels.split_inline(question, self._form)):
             question, answer = both
         if not question:
-            self.warnings.append(f"{spot}: an empty question, left out")
+            self.warnings.append(_said(spot, "空的问题，不用", "an empty question, left out"))
         elif not answer:
-            self.warnings.append(f"{spot}: a question without an answer, left out")
+            zh, en = "没有答案的问题，不用", "a question without an answer, left out"
+            self.warnings.append(_said(spot, zh, en))
         else:
             place = Place(self._file, spot)
             self.pairs.append(Pair(question, answer, self._section, place=place))
@@ -273,17 +322,21 @@ def _doubts(answer: Sequence[Line]) -> Iterator[str]:
         sure = form is not None and form < labels.LOOSEST
         answered = any(labels.looks_like_answer(each.text) for each in below)
         if sure or (answered and labels.looks_like_question(line.text)):
-            yield (
-                f"{line.spot}: looks like a question, "
-                "but the file's first one is written otherwise; kept in the answer above it"
+            yield _said(
+                line.spot,
+                "像是问题，但写法与第一题不同；留在前一个答案里",
+                "looks like a question, "
+                "but the file's first one is written otherwise; kept in the answer above it",
             )
         elif _heading_kind(line) == "chapter":
-            yield (
-                f"{line.spot}: looks like a heading, "
-                "but no question follows; kept in the answer above it"
+            yield _said(
+                line.spot,
+                "像是标题，但后面没有问题；留在前一个答案里",
+                "looks like a heading, but no question follows; kept in the answer above it",
             )
     if more and more[-1].bold and not answer[0].bold and _heading_kind(more[-1]) is None:
-        yield (
-            f"{more[-1].spot}: a bold last line, kept in the answer; "
-            "number it (第2章, 一、) if it is a heading"
+        yield _said(
+            more[-1].spot,
+            "加粗的最后一行留在答案里；是标题就给它编号（第2章、一、）",
+            "a bold last line, kept in the answer; number it (第2章, 一、) if it is a heading",
         )

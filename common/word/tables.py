@@ -5,18 +5,28 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from common.language import either
+from common.pairs import placed
 from common.word import labels
 from common.word.text import Cell, Line, Table
 
 _QUESTION = re.compile(
-    r"(?:问题|題目|问|題|问句|題干|问答题|题目|题干|试题|提问|question|q|query|prompt|instruction)"
+    r"(?:用户|学生|测试|评测|考试|常见|示例|test|user)?(?:问题|題目|问|題|问句|題干|问答题|题目|题干|试题|提问|question|q|query|prompt|instruction)"
     r"(?:内容|描述|正文|文本|s)?"
 )
 _ANSWER = re.compile(
-    r"(?:参考|标准|正确|示例)?(?:答案|回答|答复|解答|答)(?:内容|正文|文本|要点)?"
-    r"|(?:reference|correct|standard)?(?:answer|a|response|output)s?|reference"
+    r"(?:参考|标准|正确|示例|期望|预期|目标)?(?:答案|回答|答复|回复|解答|输出|答)"
+    r"(?:内容|正文|文本|要点)?"
+    r"|(?:reference|correct|standard|expected|target|gold|ideal)?(?:answer|a|response|output)s?"
+    r"|reference|groundtruth"
 )
-_BEST_ANSWER = re.compile(r"(?:参考|标准|正确)|reference|correct|standard")
+_BEST_ANSWER = re.compile(
+    r"(?:参考|标准|正确|期望|预期|目标)"
+    r"|reference|correct|standard|expected|target|gold|ideal|groundtruth"
+)
+# Names that are none of those above and may mean the same.
+_LIKE_QUESTION = re.compile(r"[问題题]|question|query|prompt|input|指令|输入")
+_LIKE_ANSWER = re.compile(r"答|回复|输出|answer|response|output|reply|completion")
 _SECTION = re.compile(r"(?:所属)?(?:章节|章|节|单元)(?:名称?)?|chapter|section")
 _COUNT = re.compile(r"序号|编号|题号|号|序|no|num|number|index|id|")
 _ONLY_NUMBER = re.compile(r"[\s(（第#№]*\d+[\s)）题.．、:：]*")
@@ -25,30 +35,64 @@ _HEADER_ROWS = 3  # a title may stand above the names of the columns
 
 @dataclass(frozen=True)
 class _Columns:
-    """The grid columns of a table of questions; `other` are names of columns that are not read."""
+    """The grid columns of a table of questions; `other` are names of columns that are not read.
+
+    `pairs` holds (question, answer), more than one where pairs stand side by side.
+    """
 
     header: int
-    question: range
-    answer: range
+    pairs: list[tuple[range, range]]
     section: range | None
     other: list[str]
+    names: list[str]
+    width: int
 
 
 def lines_of(blocks: Iterable[Line | Table]) -> tuple[list[Line], list[str]]:
     """All lines in order, those of tables with the role that their column gives; warnings."""
     lines: list[Line] = []
     warnings: list[str] = []
+    above: _Columns | None = None  # the table of questions above, where nothing stands between
     for block in blocks:
         if isinstance(block, Line):
             lines.append(block)
-        elif columns := _columns(block):
+            above = None if block.text.strip() else above
+            continue
+        columns = _columns(block) or _continued(block, above)
+        if columns:
             lines += _question_rows(block, columns)
-            if columns.other:
-                names = ", ".join(columns.other)
-                warnings.append(f"paragraph {block.number}, table: not read: column {names}")
+            said = _not_read(columns)
         else:
             lines += _other_rows(block)
+            said = _perhaps_questions(block)
+        place = f"paragraph {block.number}, table" if block.number else "the table on top"
+        mark = either("：", ": ")
+        warnings += [f"{placed(place)}{mark}{each}" for each in said]
+        above = columns
     return lines, warnings
+
+
+def _not_read(columns: _Columns) -> Iterator[str]:
+    if columns.header >= 0 and columns.other:
+        names = ", ".join(columns.other)
+        yield either(f"没有读的列：{names}", f"not read: column {names}")
+
+
+def _perhaps_questions(table: Table) -> Iterator[str]:
+    names = [_plain(cell.text) for cell in table.rows[0]] if len(table.rows) > 1 else []
+    asks = [n for n in names if len(n) < 12 and _LIKE_QUESTION.search(n)]
+    answers = [n for n in names if len(n) < 12 and n not in asks and _LIKE_ANSWER.search(n)]
+    marked = labels.bare_label(table.rows[0][0].text) if names else ""
+    if asks and answers and not marked and not any(map(labels.begins_pair, _texts(table))):
+        yield either(
+            f"它的列（{asks[0]}、{answers[0]}）像是问题和答案，却按正文读了；请改名为 问题 和 答案",
+            f"its columns ({asks[0]}, {answers[0]}) may be questions and answers, but are read as "
+            "text; name them 问题 and 答案",
+        )
+
+
+def _texts(table: Table) -> Iterator[str]:
+    return (line.text for row in table.rows for cell in row for line in cell.lines)
 
 
 def _columns(table: Table) -> _Columns | None:
@@ -59,13 +103,42 @@ def _columns(table: Table) -> _Columns | None:
         answers = [(name, cell) for name, cell in names if _ANSWER.fullmatch(name)]
         if not questions or not answers or number + 1 == len(table.rows):
             continue
-        answers.sort(key=lambda each: not _BEST_ANSWER.search(each[0]))  # stable: else the first
-        sections = [cell for name, cell in names if _SECTION.fullmatch(name)]
-        used = [questions[0], answers[0][1], *sections[:1]]
-        other = [c.text for n, c in names if c not in used and not _COUNT.fullmatch(n)]
-        section = sections[0].columns if sections else None
-        return _Columns(number, questions[0].columns, answers[0][1].columns, section, other)
+        pairs = _side_by_side(questions, [cell for _, cell in answers])
+        if not pairs:
+            answers.sort(key=lambda each: not _BEST_ANSWER.search(each[0]))  # stable: else first
+            pairs = [(questions[0], answers[0][1])]
+        sections = [cell for name, cell in names if _SECTION.fullmatch(name)][:1]
+        used = [*(cell for pair in pairs for cell in pair), *sections]
+        return _Columns(
+            number,
+            [(question.columns, answer.columns) for question, answer in pairs],
+            sections[0].columns if sections else None,
+            [c.text for n, c in names if c not in used and not _COUNT.fullmatch(n)],
+            [cell.text for cell in row],
+            _width(table),
+        )
     return None
+
+
+def _side_by_side(questions: list[Cell], answers: list[Cell]) -> list[tuple[Cell, Cell]]:
+    """问题 | 答案 | 问题 | 答案: the pairs of columns; none for other orders."""
+    if len(questions) != len(answers) or len(questions) < 2:
+        return []
+    pairs = list(zip(questions, answers, strict=True))
+    order = [cell.columns.start for pair in pairs for cell in pair]
+    return pairs if order == sorted(order) else []
+
+
+def _continued(table: Table, above: _Columns | None) -> _Columns | None:
+    """The columns of the table above, of which this one is the next part (on a new page)."""
+    own_labels = any(map(labels.begins_pair, _texts(table)))
+    if above is None or own_labels or _width(table) != above.width:
+        return None
+    return replace(above, header=-1)
+
+
+def _width(table: Table) -> int:
+    return max((cell.columns.stop for row in table.rows for cell in row), default=0)
 
 
 def _plain(text: str) -> str:
@@ -77,31 +150,39 @@ def _plain(text: str) -> str:
 
 
 def _question_rows(table: Table, columns: _Columns) -> Iterator[Line]:
-    header = [cell.text for cell in table.rows[columns.header]]
     for number, row in enumerate(table.rows, 1):
-        if number <= columns.header + 1 or [cell.text for cell in row] == header:
+        if number <= columns.header + 1 or [cell.text for cell in row] == columns.names:
             continue  # a header is repeated where a table was put together from several
         if not any(cell.text for cell in row):
             continue
         place = Line(table.number, "", row=number)
-        question, answer = _at(row, columns.question), _at(row, columns.answer)
-        if question is answer:  # one cell over all columns, or none at all
-            if question and question.text:
-                yield replace(place, text=question.text, role="section")
-            continue
-        section = _at(row, columns.section) if columns.section else None
-        if section and section.text and not section.continued:
-            yield replace(place, text=section.text, role="section")
-        if not (question and question.continued):
-            yield from _column(question, place, "question", labels.after_question)
-            yield from _column(answer, place, "answer", labels.after_first_answer)
-        elif answer:  # another row of the answer to the question above
-            yield from (replace(line, number=table.number, row=number) for line in answer.lines)
+        for asked, answered in columns.pairs:
+            question, answer = _at(row, asked), _at(row, answered)
+            if question is answer:  # one cell over all columns, or none at all
+                if question and question.text:
+                    yield replace(place, text=question.text, role="section")
+                continue
+            if not (question or answer) or not any(c.text for c in (question, answer) if c):
+                continue
+            section = _at(row, columns.section) if columns.section else None
+            if section and section.text and not section.continued:
+                yield replace(place, text=section.text, role="section")
+            if not (question and question.continued):
+                yield from _column(question, place, "question", labels.after_question)
+                yield from _column(answer, place, "answer", labels.after_first_answer)
+            elif answer:  # another row of the answer to the question above
+                yield from (replace(line, number=table.number, row=number) for line in answer.lines)
     yield Line(table.number, "", role="end")
 
 
 def _at(row: Sequence[Cell], columns: range) -> Cell | None:
-    return next((cell for cell in row if columns.start in cell.columns), None)
+    """What stands under these grid columns; where a name spans several, without a bare number."""
+    found = [cell for cell in row if set(cell.columns) & set(columns)]
+    if len(found) > 1:
+        found = [cell for cell in found if not _ONLY_NUMBER.fullmatch(cell.text)] or found
+    if len(found) < 2:
+        return next(iter(found), None)
+    return replace(found[0], lines=[line for cell in found for line in cell.lines])
 
 
 def _column(cell: Cell | None, place: Line, role: str, after) -> Iterator[Line]:  # noqa: ANN001
@@ -120,12 +201,39 @@ def _other_rows(table: Table) -> Iterator[Line]:
     beside a question is the row's, not the answer's above it.
     """
     firsts = {labels.bare_label(row[0].text) for row in table.rows if len(row) > 1}
-    for number, row in enumerate(table.rows, 1):
-        role = labels.bare_label(row[0].text) if len(row) > 1 else ""
-        if role and {"question", "answer"} <= firsts:
+    labelled = {"question", "answer"} <= firsts
+    rows = iter(enumerate(table.rows, 1))
+    for number, row in rows:
+        role = labels.bare_label(row[0].text) if len(row) > 1 and labelled else ""
+        below = table.rows[number] if number < len(table.rows) else []
+        if role == "question" and _turned(row, below):
+            yield from _turned_rows(table.number, number, row, below)
+            next(rows)
+            continue
+        if role:
             yield Line(table.number, "", role=role, row=number)
             row = row[1:]
         asks = any(labels.question_form(line.text) is not None for c in row for line in c.lines)
         for cell in row:
             if not (asks and _ONLY_NUMBER.fullmatch(cell.text)):
                 yield from (replace(line, number=table.number, row=0) for line in cell.lines)
+
+
+def _turned(row: Sequence[Cell], below: Sequence[Cell]) -> bool:
+    """Whether two rows are 问题 | 甲？ | 丙？ over 答案 | 乙。 | 丁。: a pair in each column."""
+    answers = bool(below) and labels.bare_label(below[0].text) == "answer"
+    return answers and len(row) == len(below) > 2
+
+
+def _turned_rows(
+    paragraph: int, number: int, row: Sequence[Cell], below: Sequence[Cell]
+) -> Iterator[Line]:
+    for question, answer in zip(row[1:], below[1:], strict=True):
+        if question.text or answer.text:
+            yield from _column(question, Line(paragraph, "", row=number), "question", _as_it_is)
+            yield from _column(answer, Line(paragraph, "", row=number + 1), "answer", _as_it_is)
+    yield Line(paragraph, "", role="end")
+
+
+def _as_it_is(text: str, form: int) -> None:
+    """No label to take off: the row has named it."""

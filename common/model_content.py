@@ -1,0 +1,168 @@
+"""Are the weights of a model directory those that its config.json describes?
+
+Ships in the image beside model_files.py, which asks. Python's standard library alone.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common.safetensors_header import WRONG_SHAPE, Tensor, some_of
+
+MOST_LAYERS = 10_000
+GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+# Decoders whose tensors are known by name. Where config.json says nothing, their head is untied.
+NORMS = ("input_layernorm", "post_attention_layernorm")
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "llama": NORMS,
+    "mistral": NORMS,
+    "qwen2": NORMS,
+    "qwen3": (*NORMS, "self_attn.q_norm", "self_attn.k_norm"),
+}
+
+
+def content_problems(
+    directory: Path, config: Mapping[str, Any], tensors: Mapping[str, tuple[str, Tensor]]
+) -> list[str]:
+    """Whether the weights are those that config.json describes."""
+    family = FAMILIES.get(str(config.get("model_type")))
+    problems = []
+    try:
+        layers = int(config.get("num_hidden_layers") or 0)
+        if layers > MOST_LAYERS:
+            raise ValueError(f"num_hidden_layers={layers}")
+        shapes = _shapes(config, family) if family else {}
+    except WRONG_SHAPE as error:
+        return [
+            f"config.json: not the dimensions of a {config.get('model_type')} model ({error!r})"
+        ]
+    problems += _architecture_problems(config, family is not None)
+    if adapted := sorted(name for name in tensors if ".lora_" in name):
+        problems.append(
+            f"the weights hold an adapter's tensors ({some_of(adapted)}), which would be ignored: "
+            "merge it (python -m train merge)"
+        )
+    there = {int(m[1]) for name in tensors if (m := re.match(r"model\.layers\.(\d+)\.", name))}
+    absent = sorted(set(range(layers)) - there)
+    if there and absent:
+        lost = some_of([str(layer) for layer in absent])
+        problems.append(f"no weights for {len(absent)} of {layers} layers ({lost})")
+    elif family and (beyond := sorted(there - set(range(layers)))):
+        more = some_of([str(layer) for layer in beyond])
+        problems.append(
+            f"config.json says {layers} layers, the weights hold more ({more}), which would be "
+            "ignored: of another model?"
+        )
+    else:
+        problems += _shape_problems(shapes, config, tensors)
+    tied = config.get("tie_word_embeddings")
+    if tied is None and family:
+        tied = False
+    head, embedding = tensors.get("lm_head.weight"), tensors.get("model.embed_tokens.weight")
+    if tied is False and embedding and not any(name.startswith("lm_head.") for name in tensors):
+        problems.append(
+            "config.json says tie_word_embeddings=false, and the weights have no lm_head.weight: "
+            "set it to true if the base model is tied, else the head is lost"
+        )
+    if tied and head and embedding and _differ(directory, head, embedding):
+        problems.append(
+            "config.json says tie_word_embeddings=true, and the weights have an lm_head.weight of "
+            "their own, which would be ignored: set it to false"
+        )
+    return problems
+
+
+def _architecture_problems(config: Mapping[str, Any], known: bool) -> list[str]:
+    """Whether engines would take the model for the text generator that it is."""
+    kind, named = config.get("model_type"), config.get("architectures")
+    if not isinstance(kind, str) or not kind:
+        return ["config.json has no model_type: take the base model's config.json"]
+    if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+        return ["config.json has no architectures: take the base model's config.json"]
+    if not any(each.endswith(GENERATORS) for each in named):
+        return [f"config.json: {some_of(named) or 'no architecture'} does not write text"]
+    if known and f"{kind}ForCausalLM".lower() not in [each.lower() for each in named]:
+        return [f"config.json: model_type {kind} and architectures {some_of(named)} are two models"]
+    return []
+
+
+def _shapes(config: Mapping[str, Any], family: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Every tensor that an unquantized decoder of the family must have, with its shape."""
+    hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
+    heads = int(config["num_attention_heads"])
+    head = int(config.get("head_dim") or hidden // heads)
+    queries, keys = heads * head, int(config.get("num_key_value_heads") or heads) * head
+    block = {
+        "self_attn.q_proj.weight": (queries, hidden),
+        "self_attn.k_proj.weight": (keys, hidden),
+        "self_attn.v_proj.weight": (keys, hidden),
+        "self_attn.o_proj.weight": (hidden, queries),
+        "mlp.gate_proj.weight": (inner, hidden),
+        "mlp.up_proj.weight": (inner, hidden),
+        "mlp.down_proj.weight": (hidden, inner),
+        **{f"{name}.weight": (head if "attn." in name else hidden,) for name in family},
+    }
+    if config["model_type"] == "qwen2":
+        block |= {f"self_attn.{n}_proj.bias": (queries if n == "q" else keys,) for n in "qkv"}
+    layers = range(int(config["num_hidden_layers"]))
+    shapes = {f"model.layers.{layer}.{n}": shape for layer in layers for n, shape in block.items()}
+    shapes["model.embed_tokens.weight"] = (int(config["vocab_size"]), hidden)
+    return shapes | {"model.norm.weight": (hidden,)}
+
+
+def _shape_problems(
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    tensors: Mapping[str, tuple[str, Tensor]],
+) -> list[str]:
+    """Tensors that are missing or of another shape. Of quantized layers, whose tensors have other
+    names (qweight, weight_packed, …), only that there is something."""
+    modules = {name.rpartition(".")[0] for name in tensors}
+    quantized = bool(config.get("quantization_config"))
+    lost = [
+        name
+        for name in shapes
+        if name not in tensors and not (quantized and name.rpartition(".")[0] in modules)
+    ]
+    if lost:
+        strange = sorted(name for name in tensors if name not in shapes)
+        told = f"; it has {some_of(strange)} instead" if strange else ""
+        if not quantized and any(name.endswith(("qweight", "weight_packed")) for name in strange):
+            told += " (quantized weights, and no quantization_config in config.json)"
+        return [f"the weights lack {some_of(lost)}{told}"]
+    if quantized:
+        return _packing_problems(config["quantization_config"], tensors)
+    other = [name for name, shape in shapes.items() if tensors[name][1].shape != shape]
+    if not other:
+        return []
+    found, told = list(tensors[other[0]][1].shape), list(shapes[other[0]])
+    more = f" (and {len(other) - 1} more tensors)" if len(other) > 1 else ""
+    return [f"{other[0]} has shape {found}, by config.json it is {told}{more}: of another model?"]
+
+
+def _packing_problems(quantization: Any, tensors: Mapping[str, Any]) -> list[str]:
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    if method not in ("awq", "gptq") or any(name.endswith(".qweight") for name in tensors):
+        return []
+    return [
+        f"config.json says quant_method {method}, and the weights are not quantized: take the "
+        "quantization_config out"
+    ]
+
+
+def _differ(directory: Path, one: tuple[str, Tensor], other: tuple[str, Tensor]) -> bool:
+    """Whether two tensors differ, by 4096 samples of 4 KiB spread over them (all, if smaller)."""
+    a, b = one[1], other[1]
+    if (a.dtype, a.shape) != (b.dtype, b.shape):
+        return True
+    length, window = a.end - a.start, 4096
+    step = max(window, length // 4096)
+    with (directory / one[0]).open("rb") as left, (directory / other[0]).open("rb") as right:
+        for at in range(0, length, step):
+            count = min(window, length - at)
+            left.seek(a.start + at)
+            right.seek(b.start + at)
+            if left.read(count) != right.read(count):
+                return True
+    return False

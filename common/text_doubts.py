@@ -1,0 +1,88 @@
+"""What in a question or an answer shows that a program has damaged it on the way."""
+
+import re
+
+from common.language import either
+from common.pairs import Pair
+
+# Tab, line feed and carriage return are text; NUL, bell and form feed are what is left of \0, \a
+# and \f, and "\times" in JSON is a tab and "imes".
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_TORN_COMMAND = re.compile(
+    r"\t(?:imes|ext|extbf|extit|heta|au|o)(?![a-z])|\r(?:ho|ight|angle)(?![a-z])"
+)
+_SPREADSHEET = re.compile(
+    r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!)|#{2,}|nan|NaN|null|None|N/A"
+)
+_MANGLED = re.compile(
+    "[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+)
+
+
+def doubts_about(pair: Pair) -> list[str]:
+    """What looks damaged in a pair, each with what to do; the texts stay as they are."""
+    texts = [pair.question, pair.answer, pair.system, *pair.rephrasings]
+    texts += [text for turn in pair.history for text in turn]
+    whole = "\n".join(texts)
+    found = []
+    if control := _CONTROL.search(whole):
+        shown = f"U+{ord(control[0]):04X}"
+        found.append(
+            either(
+                f"有控制字符 {shown}；JSON 里的反斜杠要写两个（\\\\frac）",
+                f"a control character {shown}; JSON wants two backslashes (\\\\frac)",
+            )
+        )
+    elif _TORN_COMMAND.search(whole):
+        found.append(
+            either(
+                "有被吃掉的反斜杠（\\times 变成了制表符和 imes）；JSON 里要写两个",
+                "a lost backslash (\\times became a tab and imes); JSON wants two",
+            )
+        )
+    if "\ufffd" in whole:
+        found.append(
+            either(
+                "有 U+FFFD：有的字在转换编码时丢了",
+                "U+FFFD: characters were lost in a change of encoding",
+            )
+        )
+    if is_mangled(whole):
+        found.append(
+            either(
+                "像是乱码：UTF-8 的文字曾被当作别的编码读过",
+                "reads as UTF-8 that was once taken for another encoding",
+            )
+        )
+    if any(_SPREADSHEET.fullmatch(text.strip()) for text in (pair.question, pair.answer)):
+        found.append(
+            either(
+                "只是表格软件写的空值或错误值（nan、#REF!）",
+                "nothing but what a spreadsheet writes for no value (nan, #REF!)",
+            )
+        )
+    if "_x000D_" in whole:
+        found.append(
+            either(
+                "有 Excel 写的 _x000D_，本是换行",
+                "Excel's _x000D_, which was a line break",
+            )
+        )
+    return found
+
+
+def is_mangled(text: str) -> bool:
+    """Whether Chinese in UTF-8 was decoded as Windows-1252 or Latin-1 and saved again."""
+    suspects = _MANGLED.findall(text)
+    if len(suspects) < 2:
+        return False
+    raw = bytearray()
+    for character in text:
+        if ord(character) < 0x100:
+            raw.append(ord(character))
+            continue
+        try:
+            raw += character.encode("cp1252")
+        except UnicodeEncodeError:
+            raw += b" "
+    return bool(re.search("[\u3400-\u9fff]{2}", raw.decode("utf-8", "ignore")))

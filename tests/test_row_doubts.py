@@ -1,0 +1,118 @@
+"""Rows of other tools: what is neither asked nor learned, or damaged, is told of by line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.pairs import PairsError
+from common.read_pairs import read_pairs
+
+USER, ASSISTANT = {"role": "user", "content": "甲？"}, {"role": "assistant", "content": "乙。"}
+PAIR = {"question": "甲？", "answer": "乙。"}
+
+
+def read(tmp_path: Path, *rows: Any):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({**PAIR, "context": "材料"}, "context"),
+        ({**PAIR, "options": ["A 一", "B 二"]}, "options"),
+        ({**PAIR, "A": "一", "B": "二", "explanation": "因为"}, "A, B, explanation"),
+        ({**PAIR, "system_prompt": "只用英文。"}, "system_prompt"),
+        ({**PAIR, "reference": "丙。"}, "answer"),
+        ({"messages": [USER, ASSISTANT], "rejected_response": "丁。"}, "rejected_response"),
+        ({"messages": [USER, {**ASSISTANT, "reasoning_content": "想。"}]}, "reasoning_content"),
+        ({"query": "甲？", "response": "乙。", "images": ["a.png"]}, "images"),
+        ({"query": "丙", "response": "丁", "history": [USER, {**ASSISTANT, "thinking": "想"}]},
+         "thinking"),
+    ],
+)  # fmt: skip
+def test_a_field_that_is_neither_asked_nor_learned_is_named(
+    tmp_path: Path, row: dict, names: str
+) -> None:
+    found = read(tmp_path, PAIR, row, row)
+    assert found.warnings == [f"line 2, 3: neither asked nor learned: {names}"]
+
+
+def test_what_says_where_a_row_comes_from_is_not_complained_of(tmp_path: Path) -> None:
+    aside = {"id": 3, "source": "书", "path": ["第1章"], "score": 0.5, "tags": ["a"], "chunk": "c"}
+    assert read(tmp_path, {**PAIR, **aside, "context": "", "options": []}).warnings == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"train_on_turn": False}, {"train": False}, {"training": "false"}, {"loss_scale": 0.0}],
+)
+def test_every_trainers_mark_of_an_answer_not_to_learn_counts(
+    tmp_path: Path, message: dict
+) -> None:
+    (pair,) = read(tmp_path, {"messages": [USER, {**ASSISTANT, **message}]}).pairs
+    assert not pair.learn
+
+
+def test_a_weight_between_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match="loss_scale: expected 0 or 1, got 0.3"):
+        read(tmp_path, {"messages": [USER, {**ASSISTANT, "loss_scale": 0.3}]})
+
+
+@pytest.mark.parametrize("mark", [{"label": False}, {"kto_tag": False}])
+def test_an_answer_marked_as_bad_is_not_learned(tmp_path: Path, mark: dict) -> None:
+    found = read(tmp_path, {"messages": [USER, ASSISTANT], **mark}, {**PAIR, "label": True})
+    assert [pair.learn for pair in found.pairs] == [False, True]
+    assert found.warnings == [
+        "line 1: marked as a bad answer (label or kto_tag is false): not learned"
+    ]
+
+
+def test_two_texts_of_one_message_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match="message 1: content and value say different things"):
+        read(tmp_path, {"messages": [{**USER, "value": "丙？"}, ASSISTANT]})
+
+
+def test_roles_are_read_in_any_case_and_in_chinese(tmp_path: Path) -> None:
+    talk = [{"role": "系统", "content": "s"}, {"role": "Human", "content": "甲？"}]
+    (pair,) = read(tmp_path, {"messages": [*talk, {"role": "助手", "content": "乙。"}]}).pairs
+    assert (pair.question, pair.answer, pair.system) == ("甲？", "乙。", "s")
+
+
+@pytest.mark.parametrize(
+    ("answer", "doubt"),
+    [
+        ("是 \frac{1}{2}。", "a control character U+000C"),
+        ("a\x00b", "a control character U+0000"),
+        ("2 \times 3", "a lost backslash"),
+        ("线\ufffd程", "characters were lost"),
+        ("çº¿ç¨‹æ˜¯ GPU çš„", "taken for another encoding"),
+        ("#REF!", "a spreadsheet writes"),
+        ("nan", "a spreadsheet writes"),
+        ("一_x000D_二", "_x000D_"),
+    ],
+)
+def test_a_text_that_was_damaged_on_the_way_is_named(
+    tmp_path: Path, answer: str, doubt: str
+) -> None:
+    found = read(tmp_path, PAIR, {"question": "丙？", "answer": answer})
+    (warning,) = found.warnings
+    assert warning.startswith("line 2: ") and doubt in warning
+    assert found.pairs[1].answer == answer, "told of, not changed"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['printf("a\\n");', "\tif (x) {\n\t\ttext(x);", "naïve café, Ångström ¼ “x”", "nan 是…"],
+)
+def test_code_and_accents_are_no_damage(tmp_path: Path, answer: str) -> None:
+    assert read(tmp_path, {"question": "丙？", "answer": answer}).warnings == []
+
+
+def test_a_text_of_invisible_marks_alone_is_empty(tmp_path: Path) -> None:
+    found = read(tmp_path, PAIR, {"question": "\ufeff丙？ \u200b", "answer": "\u200b \ufeff"})
+    assert found.pairs[0].question == "甲？" and len(found.pairs) == 1
+    assert found.warnings == ["line 2: the answer is empty, left out"]
