@@ -2,6 +2,7 @@
 
 import io
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from judging.document import Code, Document, Grid, Heading, Paragraph, Picture
 _TEXT_CM = 16.6  # A4 less margins of 2.2 cm
 _NARROWEST_CM = 1.7
 _WIDEST = 60  # half-width characters that widen a column; longer text is folded
+_WHOLE_LINES = 12  # a longer row kept whole would leave half a page blank
+_HALF_WIDTHS_PER_CM = 6.3  # at 9 points
 _GREY, _HEADER = RGBColor(0x5A, 0x68, 0x78), "EEF2F6"
 # Latin and Chinese font of each style. Unset, Word may take a Japanese one for the Chinese.
 _FONTS = {
@@ -98,7 +101,7 @@ def _add_table(word: Any, grid: Grid) -> None:
     columns = widths(grid)
     for number, cells in enumerate([grid.header, *grid.rows]):
         row = table.add_row()
-        _mark_row(row, header=number == 0)
+        _mark_row(row, header=number == 0, whole=_lines(cells, columns) <= _WHOLE_LINES)
         for cell, text, width in zip(row.cells, cells, columns, strict=True):
             cell.width = Cm(width)
             paragraph = cell.paragraphs[0]
@@ -114,10 +117,11 @@ def _add_table(word: Any, grid: Grid) -> None:
     after.space_after, after.line_spacing = Pt(0), Pt(8)
 
 
-def _mark_row(row: Any, header: bool) -> None:
-    """No row is cut by a page's end; the header comes again on the next page."""
+def _mark_row(row: Any, header: bool, whole: bool) -> None:
+    """whole: not cut by a page's end. The header comes again on the next page."""
     properties = row._tr.get_or_add_trPr()
-    properties.append(OxmlElement("w:cantSplit"))
+    if whole:
+        properties.append(OxmlElement("w:cantSplit"))
     if header:
         properties.append(OxmlElement("w:tblHeader"))
 
@@ -127,6 +131,14 @@ def _shade(cell: Any) -> None:
     for name, value in (("val", "clear"), ("color", "auto"), ("fill", _HEADER)):
         shading.set(qn(f"w:{name}"), value)
     cell._tc.get_or_add_tcPr().append(shading)
+
+
+def _lines(cells: Sequence[str], columns: Sequence[float]) -> int:
+    """About how many lines a row is high."""
+    return max(
+        sum(1 + int(_width(line) / (width * _HALF_WIDTHS_PER_CM)) for line in text.split("\n"))
+        for text, width in zip(cells, columns, strict=True)
+    )
 
 
 def _width(text: str) -> int:
