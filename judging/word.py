@@ -16,6 +16,7 @@ from judging.document import Code, Document, Grid, Heading, Paragraph, Picture
 
 _TEXT_CM = 16.6  # A4 less margins of 2.2 cm
 _NARROWEST_CM = 1.7
+_TALLEST_CM = 11.5  # a picture
 _WIDEST = 60  # half-width characters that widen a column; longer text is folded
 _WHOLE_LINES = 12  # a longer row kept whole would leave half a page blank
 _HALF_WIDTHS_PER_CM = 6.3  # at 9 points
@@ -32,12 +33,15 @@ def to_word(document: Document, path: Path) -> None:
     """Write a docx. Raises OSError."""
     word = Word()
     _set_up(word)
-    for block in document.blocks:
+    for block, following in zip(document.blocks, [*document.blocks[1:], None], strict=True):
         match block:
             case Heading(level, text):
                 word.add_heading(_clean(text), level - 1)
             case Paragraph(text, note):
-                run = word.add_paragraph().add_run(_clean(text))
+                paragraph = word.add_paragraph()
+                # What stands over a table says what it is of: not alone at a page's end.
+                paragraph.paragraph_format.keep_with_next = isinstance(following, Grid | Picture)
+                run = paragraph.add_run(_clean(text))
                 if note:
                     run.font.color.rgb, run.font.size = _GREY, Pt(9)
             case Code(text):
@@ -48,7 +52,11 @@ def to_word(document: Document, path: Path) -> None:
             case Picture(png, caption):
                 paragraph = word.add_paragraph()
                 paragraph.paragraph_format.keep_with_next = True
-                paragraph.add_run().add_picture(io.BytesIO(png), width=Cm(_TEXT_CM))
+                shape = paragraph.add_run().add_picture(io.BytesIO(png), width=Cm(_TEXT_CM))
+                if shape.height > Cm(_TALLEST_CM):  # else it wants a page of its own
+                    shape.width = int(shape.width * Cm(_TALLEST_CM) / shape.height)
+                    shape.height = Cm(_TALLEST_CM)
+                paragraph.alignment = WD_ALIGN_PARAGRAPH.CENTER
                 shown = word.add_paragraph()
                 shown.alignment = WD_ALIGN_PARAGRAPH.CENTER
                 run = shown.add_run(_clean(caption))

@@ -164,7 +164,9 @@ def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
     from docx import Document as Word
     from docx.oxml.ns import qn
 
-    from judging.document import Document, Grid, Heading
+    from matplotlib.figure import Figure
+
+    from judging.document import Document, Grid, Heading, Paragraph, Picture
     from judging.word import to_word, widths
 
     table = Grid(["", "得分", "回答"], [["参考", "0.5", "很长的回答。" * 90], ["b", "1", "短"]])
@@ -172,8 +174,15 @@ def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
     assert answer > 10 and label + score + answer == pytest.approx(16.6) and label == score == 1.7
     assert widths(Grid(["a", "b"], [["x" * 500, "y" * 90]])) == [8.3, 8.3]
     assert len(set(widths(Grid(["x"] * 12, [["1"] * 12])))) == 1
-    to_word(Document([Heading(1, "题"), table]), tmp_path / "w.docx")
+    Figure(figsize=(2, 8)).savefig(tmp_path / "tall.png")
+    tall = Picture((tmp_path / "tall.png").read_bytes(), "高")
+    over = Paragraph("表的说明")
+    to_word(Document([Heading(1, "题"), over, table, Paragraph("x"), tall]), tmp_path / "w.docx")
     word = Word(str(tmp_path / "w.docx"))
+    told = next(each for each in word.paragraphs if each.text == "表的说明")
+    assert told.paragraph_format.keep_with_next
+    shape = word.inline_shapes[0]
+    assert shape.height.cm == pytest.approx(11.5) and shape.height / shape.width == pytest.approx(4)
     section = word.sections[0]
     assert (round(section.page_width.cm), round(section.page_height.cm)) == (21, 30)
     assert [row._tr.trPr.find(qn("w:cantSplit")) is not None for row in word.tables[0].rows] == [
