@@ -88,14 +88,15 @@ def verdict(gap: Difference) -> str:
     """A difference of the judge's score in words."""
     words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
              -1: either("变差", "worse")}[gap.side]  # fmt: skip
-    return f"{words}: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], p = {gap.p:.4f}"
+    numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], p = {gap.p:.4f}"
+    return words + either("，", ": ") + numbers
 
 
 def verdicts(told: dict[str, Any], reports: Sequence[Report]) -> list[str]:
     """A sentence for each report but the first."""
     gaps = told["metrics"]["judge"]["differences"]
     return [
-        f"{report.name}: {verdict(gap)}; "
+        f"{report.name}{either('：', ': ')}{verdict(gap)}{either('；', '; ')}"
         + either(f"{gap.wins} 题变好，{gap.losses} 题变差", f"{gap.wins} won, {gap.losses} lost")
         for report, gap in zip(reports[1:], gaps, strict=True)
     ]

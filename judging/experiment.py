@@ -23,7 +23,7 @@ from judging.compare_page import score_blocks, verdict
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
 from judging.metrics import METRICS
 from judging.read_report import Report, ReportError, read_report, read_reports, same_questions
-from judging.run_files import RunError, RunFiles, read_run
+from judging.run_files import RunError, RunFiles, answer_of, question_of, read_run
 
 CASES = 2  # each of greatest wins, greatest losses and random ones
 SAMPLES = 3  # rows of the data
@@ -170,30 +170,30 @@ def _add_data(document: Document, runs: Sequence[RunFiles]) -> None:
                 )
             )
         else:
-            counts = [[name, f"{value:g}"] for name, value in data.counts.items()]
+            counts = [[_counted(name), f"{value:g}"] for name, value in data.counts.items()]
             inputs = "; ".join(f"{each.path} ({each.bytes} B)" for each in data.inputs)
             document.add(Paragraph(f"{data.name}: {inputs}"))
-            excluded = data.settings.get("exclude") or either("无", "none")
+            excluded = "、".join(data.settings.get("excluded", {})) or either("无", "none")
             document.add(
                 Grid(
                     [either("项", "item"), either("数", "count")],
-                    [*counts, [either("已排除的测试集", "test sets kept out"), str(excluded)]],
+                    [*counts, [either("已排除的测试集", "test sets kept out"), excluded]],
                 )
             )
         samples = run.samples(SAMPLES)
         if samples:
             document.add(Paragraph(either("样例：", "Samples:")))
-            cells = [_turns(row) for row in samples]
+            cells = [[question_of(row), answer_of(row)] for row in samples]
             document.add(Grid([either("问", "question"), either("答", "answer")], cells))
 
 
-def _turns(row: dict[str, Any]) -> list[str]:
-    messages = row.get("messages")
-    if isinstance(messages, list) and len(messages) > 1:
-        asked, answered = messages[-2], messages[-1]
-        return [str(asked.get("content", "")), str(answered.get("content", ""))]
-    question = row.get("question", row.get("instruction", row.get("query", "")))
-    return [str(question), str(row.get("answer", row.get("output", row.get("response", ""))))]
+def _counted(name: str) -> str:
+    """What `python -m data` counted, in words."""
+    return {
+        "chunks": either("文本块", "chunks of text"),
+        "made": either("做出的问答", "pairs made"),
+        "kept": either("清洗、去重、去掉泄题之后", "pairs kept"),
+    }.get(name, name)
 
 
 def _add_training(document: Document, runs: Sequence[RunFiles]) -> None:

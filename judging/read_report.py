@@ -20,8 +20,12 @@ class Report:
 
     @property
     def name(self) -> str:
-        """Short, for a column: the model and the folder's name."""
-        return f"{self.summary.get('model', '?')} · {self.folder.name}"
+        """Short, for a column: the model, with its run where it is one's result, and the folder."""
+        model = str(self.summary.get("model", "?"))
+        directory = self.model_dir
+        if directory and directory.name == model and (directory / "manifest.json").is_file():
+            model = f"{directory.parent.name}/{model}"  # every run's are called merged, awq, …
+        return f"{model} · {self.folder.name}"
 
     @property
     def model_dir(self) -> Path | None:

@@ -44,19 +44,38 @@ class RunFiles:
         return str(self.training.settings.get("model_name_or_path", "?"))
 
     def samples(self, count: int) -> list[dict[str, Any]]:
-        """The first rows of the training file, where it still lies; else none."""
+        """The first rows of the training file with answers of their own, where it still lies; else
+        none. Further wordings of a question have the same answer."""
         settings = self.training.settings
         path = Path(str(settings.get("dataset_dir", ""))) / str(settings.get("train_file", ""))
-        rows = []
+        rows: dict[str, dict[str, Any]] = {}
         try:
             with path.open(encoding="utf-8") as lines:
                 for line in lines:
-                    rows.append(json.loads(line))
+                    row = json.loads(line)
+                    rows.setdefault(answer_of(row), row)
                     if len(rows) == count:
                         break
         except (OSError, ValueError):
             return []
-        return rows
+        return list(rows.values())
+
+
+def question_of(row: dict[str, Any]) -> str:
+    """What a training row asks last, whatever its fields are called."""
+    return _turn(row, -2, ("question", "instruction", "query"))
+
+
+def answer_of(row: dict[str, Any]) -> str:
+    """What a training row answers last."""
+    return _turn(row, -1, ("answer", "output", "response"))
+
+
+def _turn(row: dict[str, Any], place: int, names: tuple[str, ...]) -> str:
+    messages = row.get("messages")
+    if isinstance(messages, list) and len(messages) > 1:
+        return str(messages[place].get("content", ""))
+    return str(next((row[name] for name in names if name in row), ""))
 
 
 def read_run(folder: Path) -> RunFiles:

@@ -2,6 +2,7 @@
 
 import io
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from judging.document import Code, Document, Grid, Heading, Paragraph, Picture
 
 _TEXT_CM = 16.6  # A4 less margins of 2.2 cm
 _NARROWEST_CM = 1.7
+_TALLEST_CM = 11.5  # a picture
 _WIDEST = 60  # half-width characters that widen a column; longer text is folded
+_WHOLE_LINES = 12  # a longer row kept whole would leave half a page blank
+_HALF_WIDTHS_PER_CM = 6.3  # at 9 points
 _GREY, _HEADER = RGBColor(0x5A, 0x68, 0x78), "EEF2F6"
 # Latin and Chinese font of each style. Unset, Word may take a Japanese one for the Chinese.
 _FONTS = {
@@ -29,12 +33,15 @@ def to_word(document: Document, path: Path) -> None:
     """Write a docx. Raises OSError."""
     word = Word()
     _set_up(word)
-    for block in document.blocks:
+    for block, following in zip(document.blocks, [*document.blocks[1:], None], strict=True):
         match block:
             case Heading(level, text):
                 word.add_heading(_clean(text), level - 1)
             case Paragraph(text, note):
-                run = word.add_paragraph().add_run(_clean(text))
+                paragraph = word.add_paragraph()
+                # What stands over a table says what it is of: not alone at a page's end.
+                paragraph.paragraph_format.keep_with_next = isinstance(following, Grid | Picture)
+                run = paragraph.add_run(_clean(text))
                 if note:
                     run.font.color.rgb, run.font.size = _GREY, Pt(9)
             case Code(text):
@@ -45,7 +52,11 @@ def to_word(document: Document, path: Path) -> None:
             case Picture(png, caption):
                 paragraph = word.add_paragraph()
                 paragraph.paragraph_format.keep_with_next = True
-                paragraph.add_run().add_picture(io.BytesIO(png), width=Cm(_TEXT_CM))
+                shape = paragraph.add_run().add_picture(io.BytesIO(png), width=Cm(_TEXT_CM))
+                if shape.height > Cm(_TALLEST_CM):  # else it wants a page of its own
+                    shape.width = int(shape.width * Cm(_TALLEST_CM) / shape.height)
+                    shape.height = Cm(_TALLEST_CM)
+                paragraph.alignment = WD_ALIGN_PARAGRAPH.CENTER
                 shown = word.add_paragraph()
                 shown.alignment = WD_ALIGN_PARAGRAPH.CENTER
                 run = shown.add_run(_clean(caption))
@@ -98,7 +109,7 @@ def _add_table(word: Any, grid: Grid) -> None:
     columns = widths(grid)
     for number, cells in enumerate([grid.header, *grid.rows]):
         row = table.add_row()
-        _mark_row(row, header=number == 0)
+        _mark_row(row, header=number == 0, whole=_lines(cells, columns) <= _WHOLE_LINES)
         for cell, text, width in zip(row.cells, cells, columns, strict=True):
             cell.width = Cm(width)
             paragraph = cell.paragraphs[0]
@@ -114,10 +125,11 @@ def _add_table(word: Any, grid: Grid) -> None:
     after.space_after, after.line_spacing = Pt(0), Pt(8)
 
 
-def _mark_row(row: Any, header: bool) -> None:
-    """No row is cut by a page's end; the header comes again on the next page."""
+def _mark_row(row: Any, header: bool, whole: bool) -> None:
+    """whole: not cut by a page's end. The header comes again on the next page."""
     properties = row._tr.get_or_add_trPr()
-    properties.append(OxmlElement("w:cantSplit"))
+    if whole:
+        properties.append(OxmlElement("w:cantSplit"))
     if header:
         properties.append(OxmlElement("w:tblHeader"))
 
@@ -127,6 +139,14 @@ def _shade(cell: Any) -> None:
     for name, value in (("val", "clear"), ("color", "auto"), ("fill", _HEADER)):
         shading.set(qn(f"w:{name}"), value)
     cell._tc.get_or_add_tcPr().append(shading)
+
+
+def _lines(cells: Sequence[str], columns: Sequence[float]) -> int:
+    """About how many lines a row is high."""
+    return max(
+        sum(1 + int(_width(line) / (width * _HALF_WIDTHS_PER_CM)) for line in text.split("\n"))
+        for text, width in zip(cells, columns, strict=True)
+    )
 
 
 def _width(text: str) -> int:

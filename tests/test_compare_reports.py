@@ -107,6 +107,7 @@ def trained(folder: Path) -> Path:
     """A run's folder as training leaves it."""
     out = folder / "out"
     data = Manifest(stage="data", name="book.md", counts={"kept": 87},
+                    settings={"excluded": {"testset.docx": "0"}},
                     inputs=[FileRecord(path="book.md", bytes=10, sha256="0")])  # fmt: skip
     settings = {"model_name_or_path": str(folder / "base"), "quantization_bit": 4}
     settings |= {"dataset_dir": str(folder), "train_file": "train.jsonl", "learning_rate": 1e-4}
@@ -123,7 +124,8 @@ def trained(folder: Path) -> Path:
             {"role": "assistant", "content": "答\n案"},
         ]
     }
-    (folder / "train.jsonl").write_text(json.dumps(row))
+    again = {"question": "换个问法", "answer": "答\n案"}
+    (folder / "train.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(again)}\n")
     return out
 
 
@@ -147,6 +149,8 @@ def test_the_experiments_report_in_three_forms(folder: Path) -> None:
     assert len(word.tables) >= 5 and any("better" in p.text for p in word.paragraphs)
     cells = [cell.text for table in word.tables for row in table.rows for cell in row.cells]
     assert "问|题" in cells and "book.md" not in cells
+    assert "testset.docx" in cells and "pairs kept" in cells
+    assert "换个问法" not in cells  # one answer is one sample, however often it is asked for
 
 
 def test_a_report_without_a_judgement_says_so(tmp_path: Path) -> None:
@@ -160,18 +164,30 @@ def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
     from docx import Document as Word
     from docx.oxml.ns import qn
 
-    from judging.document import Document, Grid, Heading
+    from matplotlib.figure import Figure
+
+    from judging.document import Document, Grid, Heading, Paragraph, Picture
     from judging.word import to_word, widths
 
-    table = Grid(["", "得分", "回答"], [["参考", "0.5", "很长的回答。" * 40], ["b", "1", "短"]])
+    table = Grid(["", "得分", "回答"], [["参考", "0.5", "很长的回答。" * 90], ["b", "1", "短"]])
     label, score, answer = widths(table)
     assert answer > 10 and label + score + answer == pytest.approx(16.6) and label == score == 1.7
     assert widths(Grid(["a", "b"], [["x" * 500, "y" * 90]])) == [8.3, 8.3]
     assert len(set(widths(Grid(["x"] * 12, [["1"] * 12])))) == 1
-    to_word(Document([Heading(1, "题"), table]), tmp_path / "w.docx")
+    Figure(figsize=(2, 8)).savefig(tmp_path / "tall.png")
+    tall = Picture((tmp_path / "tall.png").read_bytes(), "高")
+    over = Paragraph("表的说明")
+    to_word(Document([Heading(1, "题"), over, table, Paragraph("x"), tall]), tmp_path / "w.docx")
     word = Word(str(tmp_path / "w.docx"))
+    told = next(each for each in word.paragraphs if each.text == "表的说明")
+    assert told.paragraph_format.keep_with_next
+    shape = word.inline_shapes[0]
+    assert shape.height.cm == pytest.approx(11.5) and shape.height / shape.width == pytest.approx(4)
     section = word.sections[0]
     assert (round(section.page_width.cm), round(section.page_height.cm)) == (21, 30)
+    assert [row._tr.trPr.find(qn("w:cantSplit")) is not None for row in word.tables[0].rows] == [
+        True, False, True,
+    ]  # fmt: skip
     first, *others = word.tables[0].rows
     assert first._tr.trPr.find(qn("w:tblHeader")) is not None
     assert all(row._tr.trPr.find(qn("w:tblHeader")) is None for row in others)

@@ -41,6 +41,8 @@ def plot_curves(path: Path, log: Sequence[dict[str, Any]], title: str) -> None:
     middle.set(ylabel="score")
     if middle.get_legend_handles_labels()[0]:
         middle.legend()
+    else:  # no dev question was asked: an empty panel would look like a score of none
+        middle.remove()
     bottom.plot(steps, [r["learning_rate"] for r in rows], color="tab:green")
     bottom.set(xlabel="step", ylabel="learning rate")
     figure.savefig(path, dpi=110)
