@@ -6,7 +6,9 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from preflight.submissions import ATTEMPTS, LAST, LogError, Submission, app, read_log, write_log
+from preflight.submission_evidence import LAST
+from preflight.submission_log import ATTEMPTS, LogError, Submission, read_log, write_log
+from preflight.submissions import app
 
 
 def git(*words):
