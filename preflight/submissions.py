@@ -319,7 +319,9 @@ def _pair(text: str) -> tuple[str, str]:
 def _read(log: Path) -> list[Submission]:
     try:
         return read_log(log)
-    except (LogError, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        _stop(f"{log}: {error}")
+    except (LogError, OSError) as error:
         _stop(str(error))
 
 
