@@ -269,7 +269,8 @@ def test_ctrl_c_during_train_run_says_how_to_go_on_and_it_does(base, data, tmp_p
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(given.model_dump(mode="json")), encoding="utf-8")
     run = Run([sys.executable, "-m", "train", "run", str(path)], out)
-    run.wait_until(lambda: any((out / "checkpoints").glob("checkpoint-*")))
+    # The second one is being written: the first is whole.
+    run.wait_until(lambda: (out / "checkpoints" / "checkpoint-6").is_dir())
     os.killpg(run.process.pid, signal.SIGINT)  # what a terminal sends to all of them
     assert run.process.wait(timeout=60) == 130, run.told.read_text(encoding="utf-8")[-3000:]
     told = run.told.read_text(encoding="utf-8")
