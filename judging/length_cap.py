@@ -131,7 +131,12 @@ def main(
         sets = read_report(report)
         unknown = set(dev or []) - {each.name for each in sets}
         if unknown:
-            raise ReportError(f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}")
+            raise ReportError(
+                either(
+                    f"--dev {sorted(unknown)}：报告里有的是 {[s.name for s in sets]}",
+                    f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}",
+                )
+            )
         measure = by_tokenizer(tokenizer) if tokenizer else by_characters()
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
         folder = out or (report if report.is_dir() else report.parent)
@@ -168,20 +173,35 @@ def read_report(path: Path) -> list[Answers]:
         lines = (folder / "answers.jsonl").read_text(encoding="utf-8").split("\n")
         rows = [json.loads(line) for line in lines if line.strip()]
         if summary["failures"]:
-            raise ReportError(f"{folder}: the judge fails this run: {summary['failures'][0]}")
+            raise ReportError(
+                either(
+                    f"{folder}：评测机会判这次失败：{summary['failures'][0]}",
+                    f"{folder}: the judge fails this run: {summary['failures'][0]}",
+                )
+            )
         sets = []
         for told in summary["testsets"]:
             mine = [row for row in rows if row["testset"] == told["name"]]
             columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
             sets.append(Answers(told["name"], *columns, seconds=float(told["seconds"])))
     except FileNotFoundError as error:
-        raise ReportError(f"{folder}: no report of eval_local.py ({error.filename})") from error
+        raise ReportError(
+            either(
+                f"{folder}：没有 eval_local.py 的报告（{error.filename}）",
+                f"{folder}: no report of eval_local.py ({error.filename})",
+            )
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, ReportError):
             raise
-        raise ReportError(f"{folder}: not a report of eval_local.py ({error!r})") from error
+        raise ReportError(
+            either(
+                f"{folder}：不是 eval_local.py 的报告（{error!r}）",
+                f"{folder}: not a report of eval_local.py ({error!r})",
+            )
+        ) from error
     if not any(any(each.answers) for each in sets):
-        raise ReportError(f"{folder}: no answer in it")
+        raise ReportError(either(f"{folder}：里面没有回答", f"{folder}: no answer in it"))
     return sets
 
 

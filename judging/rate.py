@@ -136,7 +136,12 @@ def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
         columns = reader.fieldnames or []
         names = [name for name in CRITERIA if name in columns]
         if missing := {"rater", "question", "answer"} - set(columns):
-            raise ReportError(f"{path}: no column {', '.join(sorted(missing))}")
+            raise ReportError(
+                either(
+                    f"{path}：没有 {', '.join(sorted(missing))} 列",
+                    f"{path}: no column {', '.join(sorted(missing))}",
+                )
+            )
         for row in reader:
             try:
                 given = {name: int(row[name]) for name in names}

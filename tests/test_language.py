@@ -201,6 +201,21 @@ def test_the_readers_give_their_reasons_in_both_languages(pattern: str) -> None:
                 assert not english_only(text), f"{place(path, node)}: {text!r} is English only"
 
 
+OWN_CODE = {"ValueError", "TypeError", "ReplyError", "SplitLeakError", "IndexFileError"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_errors_of_a_room_are_told_in_both_languages(room: str) -> None:
+    """ValueError and its like speak to programmers, ReplyError is counted by its words, and the
+    errors of an index are those of the service, which ships."""
+    for path in files_of(room):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = getattr(getattr(node, "func", None), "id", "")
+            if called.endswith("Error") and called not in OWN_CODE:
+                for text in (text for argument in node.args for text in texts(argument)):
+                    assert not english_only(text), f"{place(path, node)}: {text!r} is English only"
+
+
 @pytest.mark.parametrize("room", ["judging", "train", "tune"])
 def test_the_words_of_charts_are_in_both_languages(room: str) -> None:
     setters = {"set_xlabel", "set_ylabel", "set_title"}

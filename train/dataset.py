@@ -103,7 +103,13 @@ def _mixed(recipe: Recipe, own: int, notes: list[str]) -> list[Pair]:
     wanted = round(own * recipe.mix_share / (1 - recipe.mix_share))
     if wanted > len(general):
         share = len(general) / (own + len(general))
-        notes.append(f"{found.path.name}: only {len(general)} rows, {share:.0%} of all, are there")
+        name, count = found.path.name, len(general)
+        notes.append(
+            either(
+                f"{name}：只有 {count} 行，占全部的 {share:.0%}",
+                f"{name}: only {count} rows, {share:.0%} of all, are there",
+            )
+        )
     return random.Random(recipe.seed).sample(general, min(wanted, len(general)))
 
 
