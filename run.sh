@@ -4,7 +4,7 @@
 #   bash run.sh [TESTSET.docx …]           install, get the model, serve it, judge it, report
 #   bash run.sh serve                      only serve, until Ctrl-C
 #   bash run.sh judge URL TESTSET.docx …   only judge a service that is running (--wait: is starting)
-#   bash run.sh judging compare REPORT …   two judgements paired; runs, forecast, experiment, ability
+#   bash run.sh judging compare REPORT …   two judgements paired; rate, runs, forecast, experiment, ability
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh retrieval build BOOK … --out index   the book at hand (python -m retrieval)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)

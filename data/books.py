@@ -16,6 +16,7 @@ from common.archives import OLD_OFFICE, check_archive
 from common.language import either
 from common.text_encodings import decode
 from common.word.package import plain_docx
+from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import plain_markdown
 from data.limited import Told, run_limited
@@ -191,9 +192,9 @@ def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
     """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
     kept = {"footnote", "endnote", "phonetic guide", "picture"}
     return [
-        Loss(FORMULA, f"paragraph {number}", "its plain text stays")
+        Loss(FORMULA, f"paragraph {number}", either("留下了普通文字", "its plain text stays"))
         if what == "formula"
-        else Loss(TEXT, f"paragraph {number}", what)
+        else Loss(TEXT, f"paragraph {number}", unread_name(what))
         for what, numbers in unread.items()
         if what not in kept
         for number in numbers
@@ -207,7 +208,9 @@ def _docx_html(content: bytes) -> str:
     try:
         return mammoth.convert_to_html(io.BytesIO(content), style_map=_STYLE_MAP).value
     except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
-        raise ValueError(f"it is broken: the converter says {error!r}") from error
+        raise ValueError(
+            either(f"文件坏了：转换程序说 {error!r}", f"it is broken: the converter says {error!r}")
+        ) from error
 
 
 def _convert(content: bytes | str, suffix: str) -> str:
@@ -228,7 +231,9 @@ def _convert(content: bytes | str, suffix: str) -> str:
         )
     except MarkItDownException as error:
         first = str(error).strip().splitlines()[-1][:200]
-        raise ValueError(f"it is broken: the converter says {first!r}") from error
+        raise ValueError(
+            either(f"文件坏了：转换程序说 {first!r}", f"it is broken: the converter says {first!r}")
+        ) from error
     return result.markdown
 
 
