@@ -163,7 +163,6 @@ def test_a_report_without_a_judgement_says_so(tmp_path: Path) -> None:
 def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
     from docx import Document as Word
     from docx.oxml.ns import qn
-
     from matplotlib.figure import Figure
 
     from judging.document import Document, Grid, Heading, Paragraph, Picture
