@@ -4,6 +4,7 @@ Ships in the image beside model_files.py, which asks. Python's standard library 
 """
 
 import re
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from common.safetensors_header import WRONG_SHAPE, Tensor, some_of
 
 MOST_LAYERS = 10_000
+SAMPLE = 1024  # bytes of a tensor in which NaN is looked for
 GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 # Decoders whose tensors are known by name. Where config.json says nothing, their head is untied.
 NORMS = ("input_layernorm", "post_attention_layernorm")
@@ -56,6 +58,7 @@ def content_problems(
         )
     else:
         problems += _shape_problems(shapes, config, tensors)
+        problems += _number_problems(directory, tensors)
     tied = config.get("tie_word_embeddings")
     if tied is None and family:
         tied = False
@@ -149,6 +152,26 @@ def _packing_problems(quantization: Any, tensors: Mapping[str, Any]) -> list[str
         f"config.json says quant_method {method}, and the weights are not quantized: take the "
         "quantization_config out"
     ]
+
+
+def _number_problems(directory: Path, tensors: Mapping[str, tuple[str, Tensor]]) -> list[str]:
+    """Tensors of which a sample is NaN: a training that diverged, whose answers are all "!"."""
+    infinite = {"BF16": ("H", 0x7FFF, 0x7F80), "F16": ("H", 0x7FFF, 0x7C00)}
+    infinite["F32"] = ("I", 0x7FFFFFFF, 0x7F800000)
+    lost = []
+    by_file = sorted(tensors.items(), key=lambda item: (item[1][0], item[1][1].start))
+    for file in dict.fromkeys(file for _, (file, _) in by_file):
+        with (directory / file).open("rb") as stream:
+            for name, (_, tensor) in (item for item in by_file if item[1][0] == file):
+                if tensor.dtype not in infinite or tensor.end == tensor.start:
+                    continue
+                kind, bits, largest = infinite[tensor.dtype]
+                stream.seek(tensor.start)
+                sample = array(kind, stream.read(min(SAMPLE, tensor.end - tensor.start)))
+                missing = sum((number & bits) > largest for number in sample)
+                if missing * 2 > len(sample):
+                    lost.append(name)
+    return [f"{some_of(lost)} hold NaN instead of numbers: the training diverged"] if lost else []
 
 
 def _differ(directory: Path, one: tuple[str, Tensor], other: tuple[str, Tensor]) -> bool:

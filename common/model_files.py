@@ -55,8 +55,7 @@ def weight_bytes(sizes: Mapping[str, int]) -> int:
 def model_files_problems(directory: Path) -> list[str]:
     """What keeps the directory from being served, one line each; empty when nothing was seen.
 
-    Reads names, JSON files and safetensors headers, and of a second output head some samples;
-    numbers inside the weights are not looked at.
+    Reads names, JSON files, safetensors headers, and some samples of the numbers.
     """
     if not directory.is_dir():
         return [f"{directory} is not a directory"]
@@ -80,7 +79,7 @@ def model_files_problems(directory: Path) -> list[str]:
         problems += _vocabulary_problems(parsed)
     if "tokenizer_config.json" in parsed or "tokenizer_config.json" not in names:
         problems += _tokenizer_problems(set(names), parsed.get("tokenizer_config.json", {}))
-        problems += _template_problems(directory / "chat_template.jinja")
+        problems += _text_problems(directory)
     return list(dict.fromkeys(problems))  # a pointer is met twice
 
 
@@ -183,15 +182,25 @@ def _tokenizer_problems(names: set[str], config: Mapping[str, Any]) -> list[str]
     return problems
 
 
-def _template_problems(path: Path) -> list[str]:
-    """Of the template's own file: that it is text. Whether Jinja takes it is told at the start."""
-    if not path.is_file():
-        return []
-    try:
-        empty = not path.read_text(encoding="utf-8").strip()
-    except ValueError:
-        return [f"{path.name} is not UTF-8: copy the base model's"]
-    return [f"{path.name} is empty: copy the base model's"] if empty else []
+def _text_problems(directory: Path) -> list[str]:
+    """Of template and system prompt: that they are text. Whether Jinja takes a template is told at
+    the start."""
+    problems = []
+    for name, mend in (
+        ("chat_template.jinja", "copy the base model's"),
+        ("system_prompt.txt", "save it as UTF-8 (请存为 UTF-8)"),
+    ):
+        try:
+            text = (directory / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = "is not UTF-8" if isinstance(error, ValueError) else "cannot be read"
+            problems.append(f"{name} {reason}: {mend}")
+            continue
+        if not text.strip() and name.endswith(".jinja"):
+            problems.append(f"{name} is empty: {mend}")
+    return problems
 
 
 def _vocabulary_problems(parsed: Mapping[str, Any]) -> list[str]:

@@ -23,13 +23,17 @@ SYSTEM_PROMPT_FILE = "system_prompt.txt"
 def system_prompt_for(model_dir: Path | None, override: Path | None = None) -> str:
     """The system prompt in force: `override`, else the model directory's own, else SYSTEM_PROMPT.
 
-    An empty file means "no system message". Raises OSError when `override` cannot be read.
+    An empty file means "no system message". Raises OSError when `override` cannot be read, and
+    ValueError for a file that is not UTF-8: read as something else it would be nonsense.
     """
-    if override is not None:
-        return override.read_text(encoding="utf-8-sig").strip()
-    if model_dir is not None and (model_dir / SYSTEM_PROMPT_FILE).is_file():
-        return (model_dir / SYSTEM_PROMPT_FILE).read_text(encoding="utf-8-sig").strip()
-    return SYSTEM_PROMPT
+    own = model_dir / SYSTEM_PROMPT_FILE if model_dir is not None else None
+    path = override or (own if own is not None and own.is_file() else None)
+    if path is None:
+        return SYSTEM_PROMPT
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8; save it as UTF-8 (请存为 UTF-8)") from error
 
 
 def write_system_prompt(model_dir: Path, system_prompt: str) -> None:

@@ -46,7 +46,10 @@ class Answerer:
     def __init__(self, engine: Engine, settings: Settings):
         self.engine = engine
         self.settings = settings
-        self.system_prompt = system_prompt_for(settings.model_dir, settings.system_prompt_file)
+        try:
+            self.system_prompt = system_prompt_for(settings.model_dir, settings.system_prompt_file)
+        except (OSError, ValueError) as error:
+            raise ModelError(str(error)) from error
         # A tokenizer object is not thread-safe (the engine has its own): only this thread uses it.
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
@@ -67,7 +70,10 @@ class Answerer:
 
         try:  # a missing or broken chat template shows before the engine loads for minutes
             self._tokenizing.submit(self._prepare, ["预热"]).result()
-        except (ValueError, TemplateError) as error:
+        except TemplateError as error:
+            told = f"MODEL_DIR={self.settings.model_dir}: its chat template is broken ({error}): "
+            raise ModelError(told + "copy the base model's") from error
+        except ValueError as error:
             raise ModelError(f"MODEL_DIR={self.settings.model_dir}: {error}") from error
         self.engine.start()
 

@@ -68,6 +68,17 @@ def own_head_in_a_tied_model(model: Path) -> None:
     write_safetensors(model / "model.safetensors", shapes)
 
 
+def only_nan(model: Path) -> None:
+    """An untied head all of NaN, as float16 training leaves it."""
+    path = model / "model.safetensors"
+    change(model / "config.json", tie_word_embeddings=False)
+    write_safetensors(path, {**shapes_of(CONFIG), "lm_head.weight": [300, 64]})
+    head = read_header(path)["lm_head.weight"]
+    with path.open("r+b") as stream:
+        stream.seek(head.start)
+        stream.write(b"\xc0\x7f" * ((head.end - head.start) // 2))
+
+
 def writing(name: str, data: bytes):
     def act(model: Path) -> None:
         (model / name).write_bytes(data)
@@ -205,6 +216,11 @@ ONE_FILE = {
         writing("chat_template.jinja", "{{ messages }}中".encode("gbk")),
         "is not UTF-8",
     ),
+    "system prompt in GBK": (
+        writing("system_prompt.txt", "你是老师".encode("gbk")),
+        "system_prompt.txt is not UTF-8",
+    ),
+    "diverged": (only_nan, "lm_head.weight hold NaN instead of numbers"),
     "unfinished download": (writing("model.safetensors.aria2", b"x"), "a download that has not"),
     "quantized, config is not": (quantized_without_config, "no quantization_config in config.json"),
 }
