@@ -249,10 +249,10 @@ def sentences(found: Ability) -> list[str]:
         either(
             f"{word}：{found.questions} 题，基座答对 {found.base.mean:.1%}，微调后 "
             f"{found.tuned.mean:.1%}，差 {gap.mean:+.1%}（95 % 区间 {gap.low:+.1%} 至 "
-            f"{gap.high:+.1%}，p = {gap.p:.3f}；{gap.wins} 题由错变对，{gap.losses} 题由对变错）",
+            f"{gap.high:+.1%}，{gap.chance}；{gap.wins} 题由错变对，{gap.losses} 题由对变错）",
             f"{word}: {found.questions} questions, base {found.base.mean:.1%} right, tuned "
             f"{found.tuned.mean:.1%}, difference {gap.mean:+.1%} (95 % interval {gap.low:+.1%} to "
-            f"{gap.high:+.1%}, p = {gap.p:.3f}; {gap.wins} now right, {gap.losses} now wrong)",
+            f"{gap.high:+.1%}, {gap.chance}; {gap.wins} now right, {gap.losses} now wrong)",
         )
     ]
     if gap.side == 0 and gap.low < 0:

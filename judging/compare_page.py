@@ -88,7 +88,7 @@ def verdict(gap: Difference) -> str:
     """A difference of the judge's score in words."""
     words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
              -1: either("变差", "worse")}[gap.side]  # fmt: skip
-    numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], p = {gap.p:.4f}"
+    numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.chance}"
     return words + either("，", ": ") + numbers
 
 
@@ -111,4 +111,4 @@ def mean_text(found: Interval) -> str:
 def gap_text(gap: Difference) -> str:
     """A difference with its p."""
     form = "{:+.0f}" if abs(gap.mean) >= 20 else "{:+.3f}"
-    return f"{form.format(gap.mean)} (p {gap.p:.3f})"
+    return f"{form.format(gap.mean)} ({gap.chance})"

@@ -268,7 +268,7 @@ def _add_ability(document: Document, runs: Sequence[RunFiles]) -> None:
                 str(each.questions),
                 f"{each.base.mean:.1%} [{each.base.low:.1%}, {each.base.high:.1%}]",
                 f"{each.tuned.mean:.1%} [{each.tuned.low:.1%}, {each.tuned.high:.1%}]",
-                f"{gap.mean:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}]\np {gap.p:.3f}",
+                f"{gap.mean:+.1%} [{gap.low:+.1%}, {gap.high:+.1%}]\n{gap.chance}",
                 "–" if each.guess is None else f"{each.guess:.0%}",
             ]
         )

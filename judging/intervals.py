@@ -34,6 +34,11 @@ class Difference(Interval):
         """1 better, -1 worse, 0 where the interval does not leave out 0."""
         return (self.low > 0) - (self.high < 0)
 
+    @property
+    def chance(self) -> str:
+        """p in words; never 0."""
+        return "p < 0.001" if self.p < 0.0005 else f"p = {self.p:.3f}"
+
 
 def interval(values: Sequence[float], seed: int = 0) -> Interval:
     """The mean and its interval by resampling questions (Efron 1979, percentile method).

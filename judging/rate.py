@@ -176,7 +176,7 @@ def _marks_table(reports: Sequence[Report], marks: Sequence[Sequence[Any]]) -> T
             cells.append(f"{around.mean:.2f} [{around.low:.2f}, {around.high:.2f}]")
             if index:
                 gap = difference(values[0], given)
-                cells.append(f"{gap.mean:+.2f} (p {gap.p:.3f})")
+                cells.append(f"{gap.mean:+.2f} ({gap.chance})")
         grid.add_row(name, *cells)
     return grid
 
