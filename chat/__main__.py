@@ -15,8 +15,8 @@ import uvicorn
 import uvloop
 from pydantic import ValidationError
 
-from chat.engine import LoadError
-from chat.registry import NotLoadedError, Registry
+from chat.errors import LoadError, NotLoadedError
+from chat.registry import Registry
 from chat.settings import ChatSettings
 from common.language import either
 from common.ports import PortTakenError, check_port

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from chat.access import Access
 from chat.asking import fitting_turns
 from chat.catalogue import catalogue
-from chat.engine import LoadError, gpu_share, server_command
+from chat.command import gpu_share, server_command
+from chat.errors import LoadError
 from chat.memory import Gpu
 from chat.pairs_review import ReviewError, open_review, save_review
 from chat.ratings import (
