@@ -70,7 +70,7 @@ def main(
                 ours["tokens_per_s"] / theirs["tokens_per_s"]
                 for ours, theirs in zip(*told, strict=True)
             )
-    columns = [key for key in rows[0] if key != "all_tokens_per_s"]
+    columns = [key for key in rows[0] if key not in ("all_tokens_per_s", "errors")]
     table = Table(*columns)
     for row in rows:
         cells = [row.get(key, "") for key in columns]
@@ -78,6 +78,8 @@ def main(
     console.print(table)
     if json_out:
         json_out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+    for error in {error for row in rows for error in row["errors"]}:
+        console.print(f"lost: {error}")
     if any(row["lost"] for row in rows):
         raise typer.Exit(1)
 
@@ -147,6 +149,7 @@ def figures(streams: list[Stream], seconds: float) -> dict[str, Any]:
     return {
         "answers": len(whole),
         "lost": len(streams) - len(whole),
+        "errors": [s.error for s in streams if s.error],
         "tokens_per_s": sum(s.tokens for s in whole) / seconds,
         "ttft_p50": _percentile(first, 50),
         "ttft_p95": _percentile(first, 95),
@@ -157,10 +160,12 @@ def figures(streams: list[Stream], seconds: float) -> dict[str, Any]:
 
 def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures of several runs as one row: sums of answers, medians of the rest."""
-    summed = ("answers", "lost")
-    return {
-        key: (sum if key in summed else median)(run[key] for run in runs) for key in runs[0]
-    } | {"all_tokens_per_s": [round(run["tokens_per_s"], 1) for run in runs]}
+    row: dict[str, Any] = {
+        key: median(run[key] for run in runs) for key in runs[0] if key != "errors"
+    }
+    row |= {key: sum(run[key] for run in runs) for key in ("answers", "lost")}
+    row["errors"] = [error for run in runs for error in run["errors"]]
+    return row | {"all_tokens_per_s": [round(run["tokens_per_s"], 1) for run in runs]}
 
 
 def _percentile(values: list[float], percent: float) -> float:

@@ -22,6 +22,7 @@ from common.language import either
 from common.ports import PortTakenError, check_port
 
 GRACE_S = 3
+KEEP_ALIVE_S = 75  # longer than clients keep an idle connection: who closes first loses no request
 
 
 def main(
@@ -99,6 +100,7 @@ async def _serve(settings: ChatSettings, wanted: list[str]) -> None:
             port=settings.port,
             log_level="warning",
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
     )
     first = asyncio.create_task(_load_first(registry, settings, wanted))

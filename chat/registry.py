@@ -41,9 +41,10 @@ class Registry:
         self.settings = settings
         self.engines: dict[str, Engine] = {}
         self.figures = Figures()
-        self.client = httpx.AsyncClient(
-            timeout=None, trust_env=False, limits=httpx.Limits(max_connections=None)
-        )
+        # Each request has a connection of its own, here and below: vLLM closes an idle one after 5
+        # seconds, and a request that is just then sent over it would be lost.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self.client = httpx.AsyncClient(timeout=None, trust_env=False, limits=limits)
         self.stream: aiohttp.ClientSession
         self._loading: dict[str, asyncio.Task[Engine]] = {}
         self._starting = asyncio.Lock()  # one after another: each looks at the memory that is free
@@ -55,7 +56,7 @@ class Registry:
         # For streams that are passed on: of three clients tried it lost least at 50 of them.
         self.stream = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None),
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             auto_decompress=False,
         )
         watching = asyncio.create_task(self.figures.watch(self.engines.values, self.client))
@@ -83,16 +84,18 @@ class Registry:
         return [name for e in self.ready() for name in (e.model.id, *e.adapters)]
 
     def choices(self) -> list[str]:
-        """What can be asked: all models, and the adapters of those loaded or loadable."""
-        there = self.found()
-        loaded = [engine.model.id for engine in self.ready()]
-        models = [*loaded, *(name for name in there.models if name not in loaded)]
-        fitting = [
-            adapter.id
-            for adapter in there.adapters.values()
-            if any(adapter.fits(model, self.settings.root) for model in there.models.values())
-        ]
-        return models + fitting
+        """What can be asked, what is quick to have first: loaded models, their adapters, other
+        models, their adapters."""
+        there, loaded = self.found(), [engine.model for engine in self.ready()]
+        names = []
+        for models in (loaded, there.models.values()):
+            names += [model.id for model in models]
+            names += [
+                adapter.id
+                for adapter in there.adapters.values()
+                if any(adapter.fits(model, self.settings.root) for model in models)
+            ]
+        return list(dict.fromkeys(names))
 
     async def load(self, name: str, switch: bool = False) -> Engine:
         """Load a model, or wait for it where it is loading already; switch: unload others first.

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from common.language import either
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
 )
@@ -62,9 +64,14 @@ def build(
                 find_books(books), out, settings, Cache(cache), encoder, status.update
             )
     counts = manifest.counts
+    passages, characters = counts["passages"], counts["characters"]
     console.print(
-        f"{out}: {counts['passages']:,.0f} passages, {counts['characters']:,.0f} characters, "
-        f"{manifest.seconds:.1f} s" + ("" if changed else "; nothing changed"),
+        either(
+            f"{out}：{passages:,.0f} 个片段，{characters:,.0f} 字，{manifest.seconds:.1f} 秒"
+            + ("" if changed else "；没有变化"),
+            f"{out}: {passages:,.0f} passages, {characters:,.0f} characters, "
+            f"{manifest.seconds:.1f} s" + ("" if changed else "; nothing changed"),
+        ),
         highlight=False,
         soft_wrap=True,
     )
