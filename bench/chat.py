@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.prompting import messages_for
 from serving.warmup import warm_up_questions
 
 console = Console(width=120)
@@ -110,7 +111,9 @@ async def stream(client: httpx.AsyncClient, model: str, question: str, max_token
     """One streamed answer; never raises for what the server does."""
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": question}],
+        # With a system prompt: where there is none the chat adds the model's own, and a bare server
+        # would be asked something shorter.
+        "messages": messages_for(question, "Answer questions about a textbook."),
         "temperature": 0,
         "max_tokens": max_tokens,
         "stream": True,
