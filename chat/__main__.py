@@ -15,13 +15,14 @@ import uvicorn
 import uvloop
 from pydantic import ValidationError
 
-from chat.engine import LoadError
-from chat.registry import NotLoadedError, Registry
+from chat.errors import LoadError, NotLoadedError
+from chat.registry import Registry
 from chat.settings import ChatSettings
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 
 GRACE_S = 3
+KEEP_ALIVE_S = 75  # longer than clients keep an idle connection: who closes first loses no request
 
 
 @in_chinese("在浏览器里或用 OpenAI 的 API 与这个目录里的模型对话。")
@@ -141,6 +142,7 @@ async def _serve(settings: ChatSettings, wanted: list[str]) -> None:
             port=settings.port,
             log_level="warning",
             timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
         )
     )
     first = asyncio.create_task(_load_first(registry, settings, wanted))

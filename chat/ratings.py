@@ -27,6 +27,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from common.language import either
+
 CRITERIA = ("helpful", "relevant", "concise", "coherent")
 COLUMNS = (
     *("time", "rater", "testset", "question", "reference", "answer_id", "answer", "source"),
@@ -109,7 +111,7 @@ def sample(answers: Sequence[Answer], questions: int) -> list[Answer]:
 def save(directory: Path, rating: Rating) -> None:
     """Append one rating. Raises RatingsError for a missing name or mark, OSError."""
     if not rating.rater.strip():
-        raise RatingsError("a rating needs the rater's name")
+        raise RatingsError(either("要写评分人的名字", "a rating needs the rater's name"))
     for name in CRITERIA:
         mark = rating.marks.get(name)
         if not isinstance(mark, int) or not LOWEST <= mark <= HIGHEST:

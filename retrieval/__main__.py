@@ -48,7 +48,8 @@ def _told() -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:  # BookError, IndexFileError, TestSetError are ValueErrors
-        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        told = either("错误：", "error: ")
+        errors.print(f"[red]{told}[/]{escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
@@ -90,14 +91,14 @@ def build(
                 find_books(books), out, settings, Cache(cache), encoder, status.update
             )
     counts = manifest.counts
+    passages, characters = counts["passages"], counts["characters"]
     console.print(
         either(
-            f"{out}：{counts['passages']:,.0f} 个片段，{counts['characters']:,.0f} 字符，"
-            f"{manifest.seconds:.1f} 秒",
-            f"{out}: {counts['passages']:,.0f} passages, {counts['characters']:,.0f} characters, "
-            f"{manifest.seconds:.1f} s",
-        )
-        + ("" if changed else either("；没有变化", "; nothing changed")),
+            f"{out}：{passages:,.0f} 个片段，{characters:,.0f} 字，{manifest.seconds:.1f} 秒"
+            + ("" if changed else "；没有变化"),
+            f"{out}: {passages:,.0f} passages, {characters:,.0f} characters, "
+            f"{manifest.seconds:.1f} s" + ("" if changed else "; nothing changed"),
+        ),
         highlight=False,
         soft_wrap=True,
     )

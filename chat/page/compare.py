@@ -12,8 +12,8 @@ import gradio as gr
 
 from chat.asking import SHOWN_EVERY_S, Reply, Sampling, ask
 from chat.book import tokens_of
-from chat.page.context import MOST_TOKENS, Page
-from chat.registry import LoadError, NotLoadedError
+from chat.errors import LoadError, NotLoadedError
+from chat.page.context import Page
 
 MOST = 4
 LETTERS = "ABCD"
@@ -42,8 +42,8 @@ def build(page: Page) -> None:
         with_book = gr.Checkbox(
             False, label=say("翻书", "with the book"), interactive=page.book is not None
         )
-        longest = gr.Slider(16, MOST_TOKENS, 640, step=16, label="max_tokens")
-    with gr.Row():
+        longest = page.most_tokens()
+    with gr.Row(elem_classes="bottom"):
         question = gr.Textbox(
             label=say("问题", "question"),
             lines=2,
@@ -54,7 +54,7 @@ def build(page: Page) -> None:
         go = gr.Button(say("一起问", "ask all"), variant="primary", scale=0, min_width=110)
         stop = gr.Button(say("停止", "stop"), scale=0, min_width=110)
     columns, answers, speeds = [], [], []
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="answers"):
         for letter in LETTERS:
             with gr.Column(min_width=260, visible=letter in "AB") as column:
                 answers.append(
@@ -64,7 +64,7 @@ def build(page: Page) -> None:
                 )
                 speeds.append(page.line())
             columns.append(column)
-    with gr.Row():
+    with gr.Row(elem_classes="bottom"):
         vote = gr.Radio(
             _vote_choices(page, 2), label=say("哪个更好？", "which is better?"), interactive=False
         )
@@ -84,7 +84,7 @@ def build(page: Page) -> None:
         labels = [LETTERS[i] if hidden else name for i, name in enumerate(order)]
         replies = [Reply(name) for name in order]
 
-        def state(done: bool) -> list[Any]:
+        def state(done: bool, waiting: str = "") -> list[Any]:
             texts: list[Any] = [gr.skip()] * MOST
             lines: list[Any] = [gr.skip()] * MOST
             for i, reply in enumerate(replies):
@@ -100,15 +100,19 @@ def build(page: Page) -> None:
                 gr.update(choices=_vote_choices(page, len(order)), value=None, interactive=done),
                 gr.update(interactive=done),
                 told if done else {},
-                "" if done else say("正在回答 …", "answering …"),
+                "" if done else waiting or say("正在回答 …", "answering …"),
             ]
 
-        yield state(False)
+        # A name would tell who is who; how many are loaded does not.
+        later = len(set(names) - set(page.registry.names()))
+        zh, en = f"正在加载 {later} 个，各约一分钟 …", f"loading {later}, about a minute each …"
+        yield state(False, say(zh, en) if later else "")
         # All are there before the first is asked, so that their times can be compared.
         try:
             for name in order:
                 await page.registry.target(name, load=True)
         except (NotLoadedError, LoadError) as error:
+            yield state(False, say("没有提问：有模型加载不了", "not asked: a model does not load"))
             raise page.failed(error) from error
 
         async def follow(i: int, name: str) -> None:
