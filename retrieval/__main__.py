@@ -88,7 +88,7 @@ def search(
         errors.print("no passage shares a word with the question", style="yellow")
         raise typer.Exit(1)
     for number, hit in enumerate(hits, 1):
-        place = f"{hit.passage.book} › {' › '.join(hit.passage.path)} [{hit.passage.start}]"
+        place = f"{hit.passage.place} [{hit.passage.start}]"
         console.rule(
             escape(f"{number}. {retriever.method} {hit.score:.3f} · {place}"), align="left"
         )
