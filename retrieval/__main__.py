@@ -4,6 +4,7 @@ Also: search DIR QUESTION, evaluate DIR TESTSET, compare TESTSET BOOK…;
 `python -m retrieval COMMAND --help`.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from rich.table import Table
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
 )
-console = Console()
+# In a file or a pipe the tables would be cut to 80 columns, and their intervals with them.
+console = Console(width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True)
 
 EncoderOption = Annotated[
