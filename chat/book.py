@@ -47,9 +47,11 @@ class Book:
         return with_passages(question, shown), shown
 
     def place(self, passage: Passage) -> str:
-        """Where a passage stands: book, headings, how far into the book."""
+        """Where a passage stands: book, headings, page; how far into a book without pages."""
+        if passage.page is not None:
+            return passage.place
         share = passage.start / max(self._ends.get(passage.book, 0), 1)
-        return " › ".join([passage.book, *passage.path]) + f" · {share:.0%}"
+        return f"{passage.place} · {share:.0%}"
 
 
 def searched(question: str, history: Turns) -> str:

@@ -5,6 +5,7 @@ docx, epub and html go through mammoth and markitdown (see `omml.py`, `web.py`),
 headings marked. What of a book is not in its text is counted and named (see `losses.py`).
 """
 
+import bisect
 import hashlib
 import io
 import re
@@ -24,7 +25,7 @@ from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
 from data.text import join_lines, tidy
 
-READER_VERSION = "4"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "5"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -44,7 +45,8 @@ class BookError(ValueError):
 class Book:
     """A book's name (file name), sha256 of its file, its text as Markdown, and what that lacks.
 
-    `pages` and `ocr_pages`: of a PDF, and how many of them came from OCR.
+    `pages` and `ocr_pages`: of a PDF, and how many of them came from OCR; `page_starts`:
+    characters of the text where a page begins, with its number from 1.
     """
 
     name: str
@@ -53,6 +55,12 @@ class Book:
     losses: tuple[Loss, ...] = ()
     pages: int = 0
     ocr_pages: int = 0
+    page_starts: tuple[tuple[int, int], ...] = ()
+
+    def page_at(self, character: int) -> int | None:
+        """The page on which a character of the text stands; None for a book without pages."""
+        before = bisect.bisect_right([start for start, _ in self.page_starts], character)
+        return self.page_starts[before - 1][1] if before else None
 
 
 def find_books(paths: list[Path]) -> list[Path]:
@@ -122,7 +130,8 @@ def read_book(
 
 def _book(path: Path, sha256: str, reading: Reading) -> Book:
     losses = tuple(reading.losses)
-    return Book(path.name, sha256, reading.text, losses, reading.pages, reading.ocr_pages)
+    starts = tuple((start, page) for start, page in reading.page_starts)
+    return Book(path.name, sha256, reading.text, losses, reading.pages, reading.ocr_pages, starts)
 
 
 def _to_markdown(

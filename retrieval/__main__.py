@@ -4,6 +4,7 @@ Also: search DIR QUESTION, evaluate DIR TESTSET, compare TESTSET BOOK…;
 `python -m retrieval COMMAND --help`.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ app = typer.Typer(
     help=either("教材的索引：retrieval build 教材… --out 目录", __doc__),
     pretty_exceptions_enable=False,
 )
-console = Console()
+# In a file or a pipe the tables would be cut to 80 columns, and their intervals with them.
+console = Console(width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True)
 
 EncoderOption = Annotated[
@@ -126,7 +128,7 @@ def search(
         )
         raise typer.Exit(1)
     for number, hit in enumerate(hits, 1):
-        place = f"{hit.passage.book} › {' › '.join(hit.passage.path)} [{hit.passage.start}]"
+        place = f"{hit.passage.place} [{hit.passage.start}]"
         console.rule(
             escape(f"{number}. {retriever.method} {hit.score:.3f} · {place}"), align="left"
         )

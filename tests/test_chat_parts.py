@@ -1,6 +1,7 @@
 """The chat's parts that need no engine: who may come in, ratings, reviews, reports, follow-ups."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,7 @@ def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path)
     asked, shown = book.asked(follow_up, [found], len)
     assert "printf" in asked and asked.endswith(follow_up) and shown == [found]
     assert book.place(passages[1]).startswith("book › 章 · 40%")
+    assert book.place(replace(passages[1], page=7)) == "book › 章 · p. 7"
 
 
 def test_an_engine_takes_a_share_of_a_gpu_and_leaves_room_for_a_second(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def read_pdf(
     if len(texts) != len(lines):
         headings = find_headings(texts, marks)
     losses = found.losses + figures + formulas + _tables_lost(texts)
-    return Reading("\n".join(to_markdown(texts, headings)), losses, pages, read)
+    text, starts = to_markdown(texts, headings)
+    return Reading(text, losses, pages, read, starts)
 
 
 @contextmanager
