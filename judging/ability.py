@@ -15,7 +15,7 @@ Exit code: 0; 1 when ability fell by more than --max-drop; 2 for what cannot be 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -192,7 +192,8 @@ def _prepared(
         write_task(folder, name, drawn(found.rows, harness.limit))
         names.append(name)
         include = folder
-    return names, Harness(harness.python, include, harness.limit, harness.shots, harness.batch_size)
+    limit = harness.limit if any(not is_file(task) for task in tasks) else None
+    return names, replace(harness, include=include, limit=limit)
 
 
 def compared(base: str, tuned: str, before: Evaluated, after: Evaluated) -> Ability:

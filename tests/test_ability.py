@@ -111,6 +111,18 @@ def test_what_cannot_be_asked_is_said_at_once(tmp_path: Path) -> None:
     assert beside("http://h/v1#m") == Path("report/ability.json")
 
 
+def test_a_limit_draws_from_a_file_and_is_the_harness_own_for_its_tasks(tmp_path: Path) -> None:
+    task, told = str(write_questions(tmp_path / "q.jsonl")), []
+    harness = Harness(HARNESS, limit=5)
+    names, ready = ability._prepared([task, task], harness, tmp_path / "tasks", told.append)
+    assert names == ["file_q", "file_q_"] and ready.limit is None and not told
+    assert len((tmp_path / "tasks/file_q.jsonl").read_text("utf-8").splitlines()) == 5
+    names, ready = ability._prepared(["cmmlu", task], harness, tmp_path / "tasks", told.append)
+    assert names == ["cmmlu", "file_q"] and ready.limit == 5
+    names, ready = ability._prepared(["cmmlu"], harness, tmp_path / "tasks", told.append)
+    assert ready.include is None and ready.python == HARNESS
+
+
 def measure_error(folder: Path, task: Path, python: Path) -> str:
     with pytest.raises(HarnessError) as caught:
         measure(str(folder), str(folder), [str(task)], Harness(python), folder / "a.json")
