@@ -93,6 +93,7 @@ show_what_training_did() {
     say "训练有用吗？（以前评过；删掉 $out 就再评一次）" "did training help? (judged in an earlier run; remove $out to judge again)"
   fi
   cat $out/comparison.txt
+  say "和它说话：bash run.sh chat" "talk to it: bash run.sh chat"
 }
 
 case ${1:-} in
