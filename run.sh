@@ -100,6 +100,7 @@ case ${1:-} in
   -h | --help | help)
     sed -n "$(either 20,35 2,18)s/^# \\{0,1\\}//p" "$0" ;;
   serve)
+    ! asks_for_help "$@" || exec bash "$0" --help
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
     say "服务：端口 $PORT，按 Ctrl-C 停止" "service: port $PORT, Ctrl-C stops it"
