@@ -93,12 +93,14 @@ show_what_training_did() {
     say "训练有用吗？（以前评过；删掉 $out 就再评一次）" "did training help? (judged in an earlier run; remove $out to judge again)"
   fi
   cat $out/comparison.txt
+  say "和它说话：bash run.sh chat" "talk to it: bash run.sh chat"
 }
 
 case ${1:-} in
   -h | --help | help)
     sed -n "$(either 20,35 2,18)s/^# \\{0,1\\}//p" "$0" ;;
   serve)
+    ! asks_for_help "$@" || exec bash "$0" --help
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
     say "服务：端口 $PORT，按 Ctrl-C 停止" "service: port $PORT, Ctrl-C stops it"

@@ -39,6 +39,11 @@ class Book:
         (hits,) = self._retriever.search([searched(question, history)], self._count)
         return [hit.passage for hit in hits]
 
+    def asked_of(self, target: Target, question: str, history: Turns) -> tuple[str, list[Passage]]:
+        """What a model is asked: the question with the passages for it, and these."""
+        found = self.passages(question, history)
+        return self.asked(question, found, lambda text: tokens_of(target, text))
+
     def asked(
         self, question: str, passages: list[Passage], tokens: Callable[[str], int]
     ) -> tuple[str, list[Passage]]:

@@ -21,12 +21,11 @@ import hashlib
 import itertools
 import random
 import statistics
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
+from chat.csv_file import append, now
 from common.language import either
 
 CRITERIA = ("helpful", "relevant", "concise", "coherent")
@@ -36,7 +35,6 @@ COLUMNS = (
 )
 RATINGS_NAME = "ratings.csv"
 LOWEST, HIGHEST = 1, 5
-_writing = threading.Lock()
 
 
 class RatingsError(ValueError):
@@ -118,7 +116,7 @@ def save(directory: Path, rating: Rating) -> None:
             raise RatingsError(f"{name}: {mark!r} is no mark from {LOWEST} to {HIGHEST}")
     told = rating.answer
     row = {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": now(),
         "rater": rating.rater.strip(),
         "testset": told.testset,
         "question": told.question,
@@ -128,15 +126,7 @@ def save(directory: Path, rating: Rating) -> None:
         "source": told.source,
         **{name: rating.marks[name] for name in CRITERIA},
     }
-    path = directory / RATINGS_NAME
-    with _writing:
-        directory.mkdir(parents=True, exist_ok=True)
-        begin = not path.exists() or path.stat().st_size == 0
-        with path.open("a", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            if begin:
-                writer.writeheader()
-            writer.writerow(row)
+    append(directory / RATINGS_NAME, row)
 
 
 def read(directory: Path) -> list[Rating]:

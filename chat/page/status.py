@@ -1,6 +1,7 @@
 """状态: models and adapters in and out, memory, requests, tokens a second over the last minutes."""
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
@@ -47,21 +48,24 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
             **axis,
         )
 
-    async def do_load(chosen: str | None, alone: bool = False) -> str:
+    async def do_load(chosen: str | None, alone: bool = False) -> AsyncIterator[str]:
         if not chosen:
             raise page.failed(say("先选一个", "choose one first"))
+        yield say(f"正在加载 {chosen} …", f"loading {chosen} …")
         began = time.monotonic()
         try:
             if alone and chosen in registry.found().models:
                 await registry.load(chosen, switch=True)
             await registry.target(chosen, load=True)
         except (NotLoadedError, LoadError) as error:
+            yield say(f"{chosen} 没有加载成", f"{chosen} is not loaded")
             raise page.failed(error) from error
         seconds = time.monotonic() - began
-        return say(f"{chosen} 已加载，{seconds:.1f} 秒", f"{chosen} is loaded, {seconds:.1f} s")
+        yield say(f"{chosen} 已加载，{seconds:.1f} 秒", f"{chosen} is loaded, {seconds:.1f} s")
 
-    async def do_switch(chosen: str | None) -> str:
-        return await do_load(chosen, alone=True)
+    async def do_switch(chosen: str | None) -> AsyncIterator[str]:
+        async for told in do_load(chosen, alone=True):
+            yield told
 
     async def do_unload(chosen: str | None) -> str:
         if not chosen:

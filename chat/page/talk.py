@@ -83,8 +83,7 @@ def build(page: Page) -> None:
         except (NotLoadedError, LoadError) as error:
             raise page.failed(error) from error
         if with_book and page.book:
-            hits = page.book.passages(message, turns)
-            asked, shown = page.book.asked(message, hits, lambda text: tokens_of(target, text))
+            asked, shown = page.book.asked_of(target, message, turns)
             titled = [(page.book.place(passage), passage.text) for passage in shown]
             found = joined(
                 [text_block(f"[{n}] {place}", text) for n, (place, text) in enumerate(titled, 1)],
