@@ -170,8 +170,8 @@ def test_a_subject_needs_a_heading_a_mark_or_an_english_name(text: str, asked: b
 def test_notes_and_emphasis_are_no_part_of_a_sentence():
     made = pairs_of("# warp 的调度\n\n*warp*（线程束）是指一起执行的 32 个线程[12]，由硬件调度。")
     assert made["什么是 warp？"] == "warp（线程束）是指一起执行的 32 个线程，由硬件调度。"
-    listed = pairs_of("# 参数表\n\n参数表是一种像 float *a, float *b 那样由逗号隔开的变量列表。")
-    assert "float *a, float *b" in listed["什么是参数表？"]
+    listed = "形参列表是一种写成 float *a, float *b 的变量列表，用逗号隔开。"
+    assert pairs_of(f"# 形参列表\n\n{listed}")["什么是形参列表？"] == listed
 
 
 def test_the_sample_books_verdicts_still_hold():

@@ -64,8 +64,6 @@ _NO_TERM = frozenset(
     结果 输出 输入 参数 返回值 变量 打印变量 方向向量 语法 格式 形式 本质 答案 收缩
     """.split()  # noqa: SIM905 - reads better than a list
 )
-# Kinds whose answers are about one derivation as soon as they name a variable.
-_OF_ONE_PLACE = ("cause", "how")
 _SUBJECT = re.compile(
     r"^(?P<x>.+?)(?:的作用是什么|适合用在什么情况下"
     r"|擅长什么|(?:由|有|具有|包括|包含|支持|提供)哪些.*|(?:可以)?分为哪?几.*)？$"
@@ -116,8 +114,6 @@ def _formula(question: str, answer: str, kind: str) -> bool:
     """A formula or a lone letter in the question: its owner stands somewhere else."""
     if kind == "expression":
         return False
-    if kind in _OF_ONE_PLACE and (_FORMULA.search(answer) or _VARIABLE.search(answer)):
-        return True
     return bool(_FORMULA.search(question) or _VARIABLE.search(question))
 
 
