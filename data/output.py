@@ -36,6 +36,8 @@ LIBRARIES = (
     "jieba",
 )
 
+FEW_ROWS = 100  # of fewer a run of three epochs makes hardly 20 steps
+
 
 def make_report(
     context: BuildContext,
@@ -137,6 +139,17 @@ def write_files(
                     f"testset.docx leaves out {len(lost)} pairs that its layout cannot hold",
                 )
             )
+    if len(splits["train"]) < FEW_ROWS:
+        warnings.append(
+            either(
+                f"训练只有 {len(splits['train'])} 行，学不到多少东西：让模型出题"
+                "（--source vllm --model 模型目录，或 --source teacher），"
+                "加上已有的问答（--merge），或者放宽规则（--broad，题更多也更差）",
+                f"only {len(splits['train'])} rows to train on, which teach little: let a model "
+                "ask (--source vllm --model DIRECTORY, or --source teacher), add pairs you have "
+                "(--merge), or loosen the rules (--broad: more pairs, poorer ones)",
+            )
+        )
     report = {**report, "warnings": report["warnings"] + warnings}
     (work / "report.json").write_text(_json(report), encoding="utf-8")
     (work / "report.html").write_text(reports.render_html(report), encoding="utf-8")

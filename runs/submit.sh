@@ -13,6 +13,8 @@
 # BOOK      a book, or a folder of books (data/sample/book.md)
 # TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
 # MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
+# SOURCE    who asks of your book: options of data build ("--broad": rules, many and poorer; better, with a
+#           model: "--source vllm --model DIR", "--source teacher --model NAME …")
 # RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
 # OUT       where everything goes (out/submit)
 # FORMAT    the export to submit (awq-gemm, what the judge's vLLM reads)
@@ -39,7 +41,7 @@ else
 fi
 dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
-[ $# -eq 0 ] || { sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 0 ] || { sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 2; }
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
 do_it() {
@@ -74,6 +76,8 @@ pairs() {
     # The sample's test sets ask what its pairs ask, in other words: without those nothing is left.
     [[ $testset = data/sample/* ]] || options+=(--exclude "$testset")
   done
+  # Strict rules leave too few pairs to train on or to judge by; the verdict stops what they spoil.
+  [ "$BOOK" = $SAMPLE ] || options+=(${SOURCE:---broad})
   if [ "$BOOK" = $SAMPLE ]; then
     options+=(--source none --merge data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo)
   fi

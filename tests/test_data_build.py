@@ -108,7 +108,7 @@ def test_the_manifest_names_book_settings_and_files(built):
     manifest = read_manifest(built)
     assert manifest.stage == "data" and manifest.inputs[0].path == "book.md"
     assert manifest.outputs == directory_records(built)
-    assert manifest.settings["source"] == RulesSource.fingerprint
+    assert manifest.settings["source"] == RulesSource().fingerprint
 
 
 def test_the_same_build_again_changes_no_byte(tmp_path, built):

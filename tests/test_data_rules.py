@@ -12,7 +12,7 @@ from data.dedupe import drop_duplicates
 from data.filters import Filters
 from data.records import Chunk
 from data.sections import read_sections
-from data.sources.rules import RULES, RulesSource, chunk_pairs
+from data.sources.rules import RULES, RulesSettings, RulesSource, chunk_pairs
 from data.sources.rules.phrases import unnumbered
 from data.sources.rules.registry import Bad, Good, Rule
 from data.sources.rules.source import ORDER, BySentence
@@ -165,6 +165,16 @@ PLAIN = "排队区是一种存放待处理请求的内存空间，先到的先�
 )
 def test_a_subject_needs_a_heading_a_mark_or_an_english_name(text: str, asked: bool):
     assert bool(pairs_of(text)) is asked
+
+
+def test_broad_asks_also_of_what_one_sentence_says():
+    text = "# 第三节\n\n海葵虾是指一种住在海葵触手之间的小虾，它靠海葵躲避天敌。"
+    assert not pairs_of(text)
+    source = RulesSource(RulesSettings(broad=True))
+    assert [pair.question for _, pairs in source.pairs(chunks_of(text)) for pair in pairs] == [
+        "什么是海葵虾？"
+    ]
+    assert source.fingerprint != RulesSource().fingerprint  # else the cache would mix them
 
 
 def test_notes_and_emphasis_are_no_part_of_a_sentence():

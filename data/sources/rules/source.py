@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from data.options import option
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, VERBATIM, Block, Chunk, Pair, pair_at
 from data.sources import Estimate, SourceSettings
 from data.sources.rules.named import is_named
@@ -55,7 +56,12 @@ ORDER: dict[str, Sequence[str | BySentence]] = {
 
 
 class RulesSettings(SourceSettings):
-    """There is nothing to set."""
+    """What the rules can be told."""
+
+    broad: bool = option(
+        False,
+        "also ask where only one sentence speaks of the subject: more pairs, many of them poor",
+    )
 
 
 class RulesSource:
@@ -63,15 +69,16 @@ class RulesSource:
 
     name = "rules"
     one_batch = False
-    fingerprint = f"rules/{VERSION}"
 
     def __init__(self, settings: RulesSettings | None = None) -> None:
+        self.settings = settings or RulesSettings()
+        self.fingerprint = f"rules/{VERSION}" + ("/broad" if self.settings.broad else "")
         self.notes: list[str] = []
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs of each chunk in order."""
         for chunk in chunks:
-            yield chunk, list(chunk_pairs(chunk))
+            yield chunk, list(chunk_pairs(chunk, broad=self.settings.broad))
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """Rules cost no calls and no tokens."""
@@ -84,8 +91,13 @@ _NAMELESS = re.compile(
 )
 
 
-def chunk_pairs(chunk: Chunk, only: Collection[str] = RULES.keys()) -> Iterator[Pair]:
-    """What the rules named `only` make of a chunk; of one question the first answer stays."""
+def chunk_pairs(
+    chunk: Chunk, only: Collection[str] = RULES.keys(), broad: bool = False
+) -> Iterator[Pair]:
+    """What the rules named `only` make of a chunk; of one question the first answer stays.
+
+    broad: without asking whether the book vouches for the subject (named.py).
+    """
     seen: set[str] = set()
     for index, block in enumerate(chunk.blocks):
         if block.kind != CODE and block.path and _NAMELESS.fullmatch(block.path[-1].strip("：: ")):
@@ -99,7 +111,8 @@ def chunk_pairs(chunk: Chunk, only: Collection[str] = RULES.keys()) -> Iterator[
                 continue
             if why_silent(question, answer, kind):
                 continue
-            if kind not in (*VERBATIM, "expression") and not is_named(question, answer, block):
+            vouched = broad or kind in (*VERBATIM, "expression")
+            if not vouched and not is_named(question, answer, block):
                 continue
             seen.add(question)
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
