@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
-from common.language import either
+from common.language import either, in_chinese
 from common.pairs import PairFile
 from data.answer_profile import gap
 from judging.judge import Conditions, Judgement, judge
@@ -41,34 +41,92 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@in_chinese("像比赛的评测机那样，用题集评测一个正在运行的服务。")
 def main(
-    testsets: Annotated[list[Path], typer.Argument(help="Test sets: .docx, .jsonl, .json, .csv")],
-    url: Annotated[str, typer.Option(help="The service's address")] = "http://127.0.0.1:8000",
+    testsets: Annotated[
+        list[Path],
+        typer.Argument(
+            help=either(
+                "测试集：.docx、.jsonl、.json、.csv", "Test sets: .docx, .jsonl, .json, .csv"
+            )
+        ),
+    ],
+    url: Annotated[
+        str, typer.Option(help=either("服务的地址", "The service's address"))
+    ] = "http://127.0.0.1:8000",
     mode: Annotated[
         Literal["auto", "batch", "serial"],
-        typer.Option(help="auto: as the service's GET / says, like the judge"),
+        typer.Option(
+            help=either(
+                "auto：按服务的 GET / 所说，与评测机一样",
+                "auto: as the service's GET / says, like the judge",
+            )
+        ),
     ] = "auto",
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds for all POST calls of one test set")
+        float,
+        typer.Option(
+            min=0.001,
+            help=either(
+                "一个题集所有 POST 一共多少秒", "Seconds for all POST calls of one test set"
+            ),
+        ),
     ] = PREDICT_LIMIT_S,
     health_timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds to wait for HTTP 200 of GET /")
+        float,
+        typer.Option(
+            min=0.001,
+            help=either("等 GET / 返回 HTTP 200 多少秒", "Seconds to wait for HTTP 200 of GET /"),
+        ),
     ] = HEALTH_LIMIT_S,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for a port that is not open yet, as the judge does")
+        bool,
+        typer.Option(
+            "--wait",
+            help=either(
+                "端口还没开也等，与评测机一样",
+                "Wait for a port that is not open yet, as the judge does",
+            ),
+        ),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask only the first N questions of each test set")
+        int | None,
+        typer.Option(
+            min=1,
+            help=either("每个题集只问前 N 题", "Ask only the first N questions of each test set"),
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the reports")] = Path("report"),
+    out: Annotated[Path, typer.Option(help=either("报告的目录", "Folder for the reports"))] = Path(
+        "report"
+    ),
     tokenizer: Annotated[
-        Path | None, typer.Option(help="A model's folder with tokenizer.json: adds real tokens/s")
+        Path | None,
+        typer.Option(
+            help=either(
+                "有 tokenizer.json 的模型目录：加上真实的词元/秒",
+                "A model's folder with tokenizer.json: adds real tokens/s",
+            )
+        ),
     ] = None,
     min_accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit 1 below this accuracy over all sets")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help=either(
+                "全部题集的准确率低于它就以 1 退出", "Exit 1 below this accuracy over all sets"
+            ),
+        ),
     ] = None,
     min_speed: Annotated[
-        float | None, typer.Option(min=0, help="Exit 1 below these characters/s over all sets")
+        float | None,
+        typer.Option(
+            min=0,
+            help=either(
+                "全部题集的字符/秒低于它就以 1 退出",
+                "Exit 1 below these characters/s over all sets",
+            ),
+        ),
     ] = None,
 ) -> None:
     """Judge a running service on test sets, as the contest's judge would."""

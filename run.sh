@@ -4,7 +4,7 @@
 #   bash run.sh [TESTSET.docx …]           install, get the model, serve it, judge it, report
 #   bash run.sh serve                      only serve, until Ctrl-C
 #   bash run.sh judge URL TESTSET.docx …   only judge a service that is running (--wait: is starting)
-#   bash run.sh judging compare REPORT …   two judgements paired; runs, forecast, experiment, ability
+#   bash run.sh judging compare REPORT …   two judgements paired; rate, runs, forecast, experiment, ability
 #   bash run.sh data build BOOK … --out D  a book's question-answer pairs (python -m data)
 #   bash run.sh retrieval build BOOK … --out index   the book at hand (python -m retrieval)
 #   bash run.sh train run RECIPE.yaml      fine-tune, merge, quantize, check (python -m train)
@@ -16,6 +16,23 @@
 # Variables: MODEL_DIR (a model directory), MODEL_ID (a model on ModelScope), PORT (8000), PYTHON,
 # TORCH_INDEX_URL, KIT_LANGUAGE=en (English messages; 默认中文), and every setting of the service
 # (docs/serving.md).
+#
+# 一条命令：从一台新机器到一个评测分数。
+#
+#   bash run.sh [测试集.docx …]             安装，取模型，启动服务，评测，报告
+#   bash run.sh serve                      只启动服务，Ctrl-C 停止
+#   bash run.sh judge 网址 测试集.docx …     只评测已在运行的服务（--wait：正在启动的）
+#   bash run.sh judging compare 报告 …      两次评测逐题相比；还有 runs、forecast、experiment
+#   bash run.sh data build 教材 … --out 目录  教材的问答对
+#   bash run.sh retrieval build 教材 … --out index   翻书用的索引
+#   bash run.sh train run 配方.yaml          微调，合并，量化，检查
+#   bash run.sh chat                       在浏览器里或用 OpenAI 接口和模型说话
+#   bash run.sh tune --dev 验证集.jsonl      分数不变时最快的服务设置
+#   bash run.sh preflight …                提交前检查：评测机会接受吗？
+#   bash run.sh submissions …              推送了什么，结果如何
+#
+# 每个命令后面加 --help 看选项。变量：MODEL_DIR（模型目录）、MODEL_ID（魔搭上的模型）、PORT（8000）、
+# PYTHON、TORCH_INDEX_URL、KIT_LANGUAGE=en（英文），以及服务的全部设置（docs/serving.md）。
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
@@ -50,10 +67,13 @@ open_sample_book() {
   [ -z "${RETRIEVAL_DIR+set}${RETRIEVAL_PASSAGES+set}" ] || return 0
   if [ "$MODEL_DIR" = model/demo ]; then export RETRIEVAL_PASSAGES=0; return; fi
   prepare_environment data
-  say "the book at hand: the sample book's index (RETRIEVAL_PASSAGES=0 asks without it)"
+  say "翻书：给示例教材建索引（RETRIEVAL_PASSAGES=0 不翻书）" \
+    "the book at hand: the sample book's index (RETRIEVAL_PASSAGES=0 asks without it)"
   .venv/bin/python -m retrieval build data/sample/book.md --out .cache/sample-index
   export RETRIEVAL_DIR=.cache/sample-index
 }
+
+asks_for_help() { [[ " $* " == *" --help "* ]]; }  # which needs no model
 
 serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-keep-alive 75 --timeout-graceful-shutdown 5)
 
@@ -73,12 +93,14 @@ show_what_training_did() {
     say "训练有用吗？（以前评过；删掉 $out 就再评一次）" "did training help? (judged in an earlier run; remove $out to judge again)"
   fi
   cat $out/comparison.txt
+  say "和它说话：bash run.sh chat" "talk to it: bash run.sh chat"
 }
 
 case ${1:-} in
   -h | --help | help)
-    sed -n '2,19s/^# \{0,1\}//p' "$0" ;;
+    sed -n "$(either 20,35 2,18)s/^# \\{0,1\\}//p" "$0" ;;
   serve)
+    ! asks_for_help "$@" || exec bash "$0" --help
     prepare_environment; choose_model
     .venv/bin/python -m common.service_command check-port "$PORT"
     say "服务：端口 $PORT，按 Ctrl-C 停止" "service: port $PORT, Ctrl-C stops it"
@@ -108,10 +130,10 @@ case ${1:-} in
     esac
     exec .venv-train/bin/python -m train "${@:2}" ;;
   chat)
-    prepare_environment; prepare_chat; choose_model
-    exec .venv-chat/bin/python -m chat --model "$MODEL_DIR" "${@:2}" ;;
+    prepare_environment; prepare_chat; asks_for_help "$@" || choose_model
+    exec .venv-chat/bin/python -m chat ${MODEL_DIR:+--model "$MODEL_DIR"} "${@:2}" ;;
   tune)
-    prepare_environment tune; choose_model
+    prepare_environment tune; asks_for_help "$@" || choose_model
     exec .venv/bin/python -m tune "${@:2}" ;;
   preflight)
     prepare_environment

@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 source requirements/install.sh
 prepare_environment data dev tune retrieval judging
 prepare_chat
-say "lint"
+say "代码检查" "lint"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 
@@ -34,12 +34,12 @@ done
 # Both runs come to their end; 5, "no test selected", is a failure only when it is true of both.
 codes=()
 if [ ${#named[@]} -eq 0 ] || [ ${#named[@]} -gt ${#theirs[@]} ]; then
-  say "tests"
+  say "测试" "tests"
   .venv/bin/python -m pytest "$@" && codes+=(0) || codes+=($?)
 fi
 if [ "${TRAIN:-yes}" = yes ] && [ ${#theirs[@]} -gt 0 ]; then
   bash train/setup.sh
-  say "tests of training, in .venv-train"
+  say "训练的测试，在 .venv-train 里" "tests of training, in .venv-train"
   .venv-train/bin/python -m pytest "${options[@]}" "${theirs[@]}" && codes+=(0) || codes+=($?)
 fi
 selected=no

@@ -22,6 +22,10 @@ from bench.startup import stages
 from bench.workload import Workload
 from common.service_process import ServiceProcess
 
+# Of the service, unless a setting says otherwise: what lies in the checkout (a tuned serve.env, an
+# index, whose passages make prompts ten times as long) is not what is compared.
+ALONE = {"SETTINGS_FILE": "", "RETRIEVAL_PASSAGES": "0"}
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -169,9 +173,10 @@ class Candidates:
     ) -> Iterator[tuple[httpx.Client, ServiceProcess]]:
         """The service with the workload's answer lengths, and a client for it.
 
-        ENGINE_ARGS of `settings` are merged into those of all candidates.
+        ENGINE_ARGS of `settings` are merged into those of all candidates. The others are asked
+        without a book, so this one is too, unless the settings name passages.
         """
-        environment = {"MODEL_DIR": str(self.model), **self.settings, **settings}
+        environment = {"MODEL_DIR": str(self.model), **ALONE, **self.settings, **settings}
         arguments: dict[str, Any] = dict(self.memory)
         for given in (self.settings, settings):
             arguments |= json.loads(given.get("ENGINE_ARGS", "{}"))

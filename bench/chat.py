@@ -1,10 +1,11 @@
 """Streaming clients against an OpenAI server: time to the first token and between tokens.
 
     python -m bench.chat http://127.0.0.1:7860 --model model/demo --clients 50
-    python -m bench.chat http://127.0.0.1:7860 --bare http://127.0.0.1:8001 …     and their ratio
+    python -m bench.chat http://127.0.0.1:7860 --bare http://127.0.0.1:8001 --rounds 5 …
 
-`--bare`: a `vllm serve` of the same model on the same machine, asked after the first one.
-The exit code is 1 when an answer was lost.
+`--bare`: a `vllm serve` of the same model on the same machine. The two are asked in turn, so that
+what else the machine does falls on both; figures are medians of the rounds, and `ratio` is that of
+their tokens a second, round by round. The exit code is 1 when an answer was lost.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import httpx
@@ -20,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.prompting import messages_for
 from serving.warmup import warm_up_questions
 
 console = Console(width=120)
@@ -44,6 +47,7 @@ def main(
     requests: Annotated[int, typer.Option(min=1, help="questions of each client")] = 4,
     max_tokens: Annotated[int, typer.Option(min=1)] = 128,
     bare: Annotated[str, typer.Option(help="a bare vLLM server, to compare with")] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="of all this")] = 1,
     bare_model: Annotated[str, typer.Option(help="the model's name there; default: --model")] = "",
     token: Annotated[str, typer.Option(envvar="CHAT_TOKEN")] = "",
     json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
@@ -52,15 +56,31 @@ def main(
     servers = [(url, model), *([(bare, bare_model or model)] if bare else [])]
     rows = []
     for count in clients or [1, 5, 50]:
-        for address, name in servers:
-            streams, seconds = asyncio.run(load(address, name, count, requests, max_tokens, token))
-            rows.append({"server": address, "clients": count} | figures(streams, seconds))
-    table = Table(*rows[0])
+        told: list[list[dict[str, Any]]] = [[] for _ in servers]
+        for number in range(rounds):
+            for place in range(len(servers)):
+                which = (place + number) % len(servers)  # each begins as often
+                streams, seconds = asyncio.run(
+                    load(*servers[which], count, requests, max_tokens, token)
+                )
+                told[which].append(figures(streams, seconds))
+        for (address, _), runs in zip(servers, told, strict=True):
+            rows.append({"server": address, "clients": count} | medians(runs))
+        if bare:
+            rows[-2]["ratio"] = median(
+                ours["tokens_per_s"] / theirs["tokens_per_s"]
+                for ours, theirs in zip(*told, strict=True)
+            )
+    columns = [key for key in rows[0] if key not in ("all_tokens_per_s", "errors")]
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        cells = [row.get(key, "") for key in columns]
+        table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in cells))
     console.print(table)
     if json_out:
         json_out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+    for error in {error for row in rows for error in row["errors"]}:
+        console.print(f"lost: {error}")
     if any(row["lost"] for row in rows):
         raise typer.Exit(1)
 
@@ -91,7 +111,9 @@ async def stream(client: httpx.AsyncClient, model: str, question: str, max_token
     """One streamed answer; never raises for what the server does."""
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": question}],
+        # With a system prompt: where there is none the chat adds the model's own, and a bare server
+        # would be asked something shorter.
+        "messages": messages_for(question, "Answer questions about a textbook."),
         "temperature": 0,
         "max_tokens": max_tokens,
         "stream": True,
@@ -130,12 +152,23 @@ def figures(streams: list[Stream], seconds: float) -> dict[str, Any]:
     return {
         "answers": len(whole),
         "lost": len(streams) - len(whole),
+        "errors": [s.error for s in streams if s.error],
         "tokens_per_s": sum(s.tokens for s in whole) / seconds,
         "ttft_p50": _percentile(first, 50),
         "ttft_p95": _percentile(first, 95),
         "between_p50": _percentile(between, 50),
         "between_p95": _percentile(between, 95),
     }
+
+
+def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of several runs as one row: sums of answers, medians of the rest."""
+    row: dict[str, Any] = {
+        key: median(run[key] for run in runs) for key in runs[0] if key != "errors"
+    }
+    row |= {key: sum(run[key] for run in runs) for key in ("answers", "lost")}
+    row["errors"] = [error for run in runs for error in run["errors"]]
+    return row | {"all_tokens_per_s": [round(run["tokens_per_s"], 1) for run in runs]}
 
 
 def _percentile(values: list[float], percent: float) -> float:

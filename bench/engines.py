@@ -8,8 +8,10 @@ of them in its prefix cache: this service with 1, 2, 3 and 4 engines, raw `LLM.g
 engine, vLLM's defaults), `vllm serve`.
 Natural ends (`--testset`): the real services over HTTP, all questions in one call: this one with
 each number of engines, and the peer's own serve.py with its own Dockerfile's settings (`--peer-set`
-for others). The judge's accuracy stands beside the speed. Each candidate is loaded alone; medians
-of `--runs`. On an NVIDIA GPU the share of time in which it was busy is sampled.
+for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed.
+The service is asked without a book, as the others are; `--set RETRIEVAL_DIR=… --set
+RETRIEVAL_PASSAGES=2` gives it one. Each candidate is loaded alone; medians of `--runs`. On an
+NVIDIA GPU the share of time in which it was busy is sampled.
 """
 
 import contextlib
@@ -27,7 +29,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.candidates import Candidates, give_up
+from bench.candidates import ALONE, Candidates, give_up
 from bench.processes import BenchError, server
 from bench.serve import _device_name, measure_together
 from bench.workload import load_workload
@@ -62,6 +64,7 @@ def main(
     runs: Annotated[int, typer.Option(help="timed runs of each")] = 3,
     dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
     peers: Annotated[bool, typer.Option(help="raw LLM.generate and vllm serve, too")] = True,
+    equal: Annotated[bool, typer.Option(help="equal tokens; off: natural ends alone")] = True,
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_engines.json"),
 ) -> None:
     """Time several engines and their peers."""
@@ -92,7 +95,7 @@ def main(
     jobs = {named(n): these.service({"ENGINES_PER_GPU": str(n)}) for n in counts}
     if peers:
         jobs |= {"LLM.generate": these.raw_defaults(), "vllm serve": these.openai()}
-    for name, job in jobs.items():
+    for name, job in jobs.items() if equal else ():
         with busy_share() as busy:
             ((_, row),) = measure_together({name: job}, runs)
         keep("equal_tokens", name, row | busy)
@@ -119,7 +122,7 @@ def natural(
     model: Path, counts: list[int], settings: dict[str, str], peer: Path | None, given: list[str]
 ) -> Iterator[tuple[str, list[str], dict[str, str]]]:
     """Name, command and variables of each service that is asked with natural ends."""
-    mine = {"MODEL_DIR": str(model), "SETTINGS_FILE": "", **settings}
+    mine = {"MODEL_DIR": str(model), **ALONE, **settings}
     for count in counts:
         command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", "{port}"]
         yield named(count), command, mine | {"ENGINES_PER_GPU": str(count)}

@@ -27,7 +27,9 @@ DRY = {
     "quantization_bit": "null",
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 1,
-    "num_train_epochs": 2,
+    "num_train_epochs": 30,  # so many that it answers at all: empty answers end a run
+    "learning_rate": 5e-3,
+    "early_stopping_patience": "null",
     "lora_rank": 8,
     "packing": "false",
     "torch_compile": "false",

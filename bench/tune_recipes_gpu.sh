@@ -7,27 +7,34 @@
 # 2. train/sweeps/real_weights.yaml on the plain rows, and two runs on the rows with passages
 # 3. every dev question is asked with the book at hand; OUT/*/sweep.json holds every number
 #
+# What lies in OUT/index, OUT/data and OUT/data_passages already (made where there is no GPU) is not
+# made again. DEV=questions.jsonl judges every run on these instead of the pairs' own dev split: then
+# they choose the recipe, and no score on them is one of unseen questions.
 # TEACHER=MODEL_DIR makes the pairs with vLLM instead of rules (the environment then needs it).
 # MIX=general.jsonl adds a run with 20 % general rows against forgetting.
 # PY and DATA_PY are the pythons of training and of the rest; EXTRA holds more key=value for all
-# runs, SWEEP another sweep's file. Rehearsed on a CPU with a tiny model (tests/test_train_sweep.py);
-# not run on real weights yet.
+# runs, SWEEP and SWEEP_PASSAGES other sweeps' files. Rehearsed on a CPU with a tiny model
+# (tests/test_train_sweep.py); not run on real weights yet.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1 PY=${PY:-.venv-train/bin/python} DATA_PY=${DATA_PY:-.venv/bin/python} SWEEP=${SWEEP:-train/sweeps/real_weights.yaml}
+passages=${SWEEP_PASSAGES:-train/sweeps/passages.yaml}
 read -ra extra <<<"${EXTRA:-}"
 source=(); [ -z "${TEACHER:-}" ] || source=(--source vllm --model "$TEACHER")
 mkdir -p "$out"
 
-$DATA_PY -m retrieval build "$BOOK" --out "$out/index"
-$DATA_PY -m data build "$BOOK" --out "$out/data" --like "$TESTSET" --dev 0.25 --calibration 0 "${source[@]}"
-$DATA_PY -m data build "$BOOK" --out "$out/data_passages" --like "$TESTSET" --dev 0.25 --calibration 0 \
-  --with-passages "$out/index" "${source[@]}"
+made() { [ -f "$out/$1/manifest.json" ]; }
+pairs=("$BOOK" --like "$TESTSET" --dev 0.25 --calibration 0 "${source[@]}")
+made index || $DATA_PY -m retrieval build "$BOOK" --out "$out/index"
+made data || $DATA_PY -m data build "${pairs[@]}" --out "$out/data"
+made data_passages || $DATA_PY -m data build "${pairs[@]}" --out "$out/data_passages" --with-passages "$out/index"
 
-shared=("model_name_or_path=$BASE" "retrieval_dir=$out/index" calibration_file=null drop_long_rows=true "${extra[@]}")
+shared=("model_name_or_path=$BASE" "retrieval_dir=$out/index" calibration_file=null drop_long_rows=true)
+[ -z "${DEV:-}" ] || shared+=("dev_file=$(realpath "$DEV")")
+shared+=("${extra[@]}")
 $PY -m train sweep "$SWEEP" "${shared[@]}" "dataset_dir=$out/data" "output_dir=$out/plain"
-$PY -m train sweep train/sweeps/passages.yaml "${shared[@]}" "dataset_dir=$out/data_passages" "output_dir=$out/passages"
+$PY -m train sweep "$passages" "${shared[@]}" "dataset_dir=$out/data_passages" "output_dir=$out/passages"
 if [ -n "${MIX:-}" ]; then
-  $PY -m train sweep train/sweeps/passages.yaml "${shared[@]}" "dataset_dir=$out/data_passages" "output_dir=$out/mixed" "mix_file=$MIX"
+  $PY -m train sweep "$passages" "${shared[@]}" "dataset_dir=$out/data_passages" "output_dir=$out/mixed" "mix_file=$MIX"
 fi

@@ -9,8 +9,8 @@ from typing import Any
 
 import openai
 
-from chat.engine import LoadError
-from chat.registry import NotLoadedError, Registry, Target
+from chat.errors import LoadError, NotLoadedError
+from chat.registry import Registry, Target
 from common.prompting import messages_for
 
 Turns = Sequence[tuple[str, str]]  # (user, assistant), the oldest first

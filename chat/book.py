@@ -1,5 +1,6 @@
 """The book at hand in a talk: passages for a question, and for what it refers back to."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,13 @@ from chat.registry import Target
 from retrieval.passages import PASSAGES_NAME, Passage
 from retrieval.prompt import fitting, with_passages
 from retrieval.search import Retriever
+
+REFERS_BACK = re.compile(
+    "[它此]|(?<!尤)其(?![他余实])|(?<!应)该|[这那]([个些种样里时两]|是|么)|上[面述一]|前[面者]|后者|刚才"
+    "|呢[？?]?$|^(为什么|怎么[做用办]?|例如|继续)[？?]?$|^还有"
+    r"|\b(it|its|this|that|these|those|they|them|their)\b",
+    re.IGNORECASE,
+)
 
 
 class Book:
@@ -27,11 +35,14 @@ class Book:
             self._ends[passage.book] = max(self._ends.get(passage.book, 0), passage.end)
 
     def passages(self, question: str, history: Turns) -> list[Passage]:
-        """The best passages, best first. A follow-up ("它的返回类型呢？") is searched for together
-        with the question before it, which says what "it" is."""
-        before = [history[-1][0]] if history else []
-        (hits,) = self._retriever.search(["\n".join([*before, question])], self._count)
+        """The best passages, best first; see `searched`."""
+        (hits,) = self._retriever.search([searched(question, history)], self._count)
         return [hit.passage for hit in hits]
+
+    def asked_of(self, target: Target, question: str, history: Turns) -> tuple[str, list[Passage]]:
+        """What a model is asked: the question with the passages for it, and these."""
+        found = self.passages(question, history)
+        return self.asked(question, found, lambda text: tokens_of(target, text))
 
     def asked(
         self, question: str, passages: list[Passage], tokens: Callable[[str], int]
@@ -41,9 +52,22 @@ class Book:
         return with_passages(question, shown), shown
 
     def place(self, passage: Passage) -> str:
-        """Where a passage stands: book, headings, how far into the book."""
+        """Where a passage stands: book, headings, page; how far into a book without pages."""
+        if passage.page is not None:
+            return passage.place
         share = passage.start / max(self._ends.get(passage.book, 0), 1)
-        return " › ".join([passage.book, *passage.path]) + f" · {share:.0%}"
+        return f"{passage.place} · {share:.0%}"
+
+
+def searched(question: str, history: Turns) -> str:
+    """What is searched for: a follow-up ("它的返回类型呢？") together with the questions before it,
+    back to one that stands alone and says what "it" is. Another subject is searched for alone."""
+    questions = [question]
+    for user, _ in reversed(history):
+        if not REFERS_BACK.search(questions[0]):
+            break
+        questions.insert(0, user)
+    return "\n".join(questions)
 
 
 def open_book(directory: Path | None, count: int, budget: int) -> Book | None:

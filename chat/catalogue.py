@@ -56,7 +56,11 @@ def catalogue(root: Path, more: Iterable[Path] = ()) -> Catalogue:
     models: dict[str, Model] = {}
     adapters: dict[str, Adapter] = {}
     problems: list[str] = []
+    seen: set[Path] = set()
     for directory in [*_directories(root), *(path.resolve() for path in more)]:
+        if directory.resolve() in seen:  # a link beside what it points to, or named again
+            continue
+        seen.add(directory.resolve())
         name = _id(directory, root)
         try:
             if (directory / "adapter_config.json").is_file():
@@ -94,7 +98,7 @@ def _directories(root: Path) -> Iterator[Path]:
 
 def _id(directory: Path, root: Path) -> str:
     try:
-        return directory.resolve().relative_to(root.resolve()).as_posix()
+        return directory.absolute().relative_to(root.absolute()).as_posix()
     except ValueError:
         return directory.name
 

@@ -1,4 +1,4 @@
-"""One model in vLLM's own OpenAI server: its command, its start and stop, its adapters."""
+"""One model in vLLM's own OpenAI server: its start and stop, its adapters, its figures."""
 
 import contextlib
 import os
@@ -6,38 +6,37 @@ import random
 import secrets
 import threading
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from chat.catalogue import Adapter, Model
+from chat.command import server_command
+from chat.errors import LoadError
 from chat.memory import Gpu, Memory, gpus, measure
 from chat.settings import ChatSettings
-from common.model_shape import ShapeError, read_shape
+from common.language import either
 from common.ports import PortTakenError, check_port
 from common.service_process import ServiceError, ServiceProcess, running
 from serving.engine import devices
 
 State = Literal["loading", "ready", "unloading", "failed", "stopped"]
-SERVER = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs, in every version we know
 STOP_GRACE_S = 20.0
 PORTS = (20000, 32000)
-TALKS = 64  # whose whole context the KV cache on a GPU is made for
-ACTIVATIONS = 3 << 30  # bytes on a GPU beside weights and KV cache: activations, CUDA graphs
-GPU_SHARE = 0.9  # at most, of one card
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # vLLM's --max-lora-rank takes no other
-
-
-class LoadError(RuntimeError):
-    """A model or adapter that could not be loaded; the message says why and what to do."""
+METRICS = (
+    "vllm:generation_tokens_total",
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:kv_cache_usage_perc",
+)
 
 
 class Engine:
     """A model's server. `name` of a loaded thing is what `model` of a request says."""
 
     def __init__(self, model: Model, settings: ChatSettings, rank: int):
-        """rank: the highest of the adapters that may come."""
+        """rank: the highest of the adapters that may come; 0: none."""
         self.model = model
         self.settings = settings
         self.rank = rank
@@ -127,14 +126,13 @@ class Engine:
         self.adapters.pop(name, None)
 
     async def figures(self, client: httpx.AsyncClient) -> dict[str, float]:
-        """vLLM's metrics by name, those of one name added up (`vllm:num_requests_running`, …).
-
-        Raises httpx.HTTPError.
-        """
+        """vLLM's metrics of METRICS by name, those of one name added up. Raises httpx.HTTPError."""
         told = await client.get(f"{self.url}/metrics", timeout=5)
         told.raise_for_status()
         found: dict[str, float] = {}
-        for family in text_string_to_metric_families(told.text):
+        # Of some hundred kilobytes: parsing all would hold up streams that are passed on.
+        wanted = "".join(f"{line}\n" for line in told.text.split("\n") if line.startswith(METRICS))
+        for family in text_string_to_metric_families(wanted):
             for sample in family.samples:
                 found[sample.name] = found.get(sample.name, 0) + sample.value
         return found
@@ -156,7 +154,8 @@ class Engine:
         except httpx.HTTPError as error:
             raise LoadError(f"{body['lora_name']}: {type(error).__name__} {error}") from error
         if told.status_code != 200:
-            raise LoadError(f"{body['lora_name']}: vLLM refused it: {_message(told)}")
+            refused = either("vLLM 不接受：", "vLLM refused it: ")
+            raise LoadError(f"{body['lora_name']}: {refused}{_message(told)}")
 
     def _environment(self, cards: list[Gpu]) -> dict[str, str]:
         defaults = {} if cards else devices.cpu("").environment
@@ -180,78 +179,6 @@ def _port() -> int:
         with contextlib.suppress(PortTakenError):
             check_port(port)
             return port
-
-
-def server_command(
-    model: Model, settings: ChatSettings, rank: int, cards: list[Gpu]
-) -> tuple[str, ...]:
-    """The command of `vllm serve` for a model on this machine; `{port}` is filled in later.
-
-    Raises LoadError when the memory that is free will not do.
-    """
-    python = str(settings.engine_python.absolute())  # not resolved: a venv's python is a link
-    path = str(model.path.resolve())
-    context = min(settings.max_model_len, model.context)
-    chosen: dict[str, Any] = {
-        "model": path,
-        "served_model_name": model.id,
-        "host": "127.0.0.1",
-        "port": "{port}",
-        "max_model_len": context,
-        # Weights are data: no pickle is unpacked. Sampling is the caller's, as in the service.
-        "load_format": "safetensors",
-        "generation_config": "vllm",
-        "disable_uvicorn_access_log": True,
-    }
-    if settings.max_loras:
-        ranks = [each for each in LORA_RANKS if each >= rank]
-        chosen |= {"enable_lora": True, "max_loras": settings.max_loras}
-        chosen["max_lora_rank"] = ranks[0] if ranks else LORA_RANKS[-1]
-    if cards:
-        chosen["gpu_memory_utilization"] = gpu_share(model, context, cards)
-    else:
-        chosen |= devices.cpu("").engine_args
-        _check_host_memory(model)
-    words: list[str] = []
-    for name, value in chosen.items():
-        option = f"--{name.replace('_', '-')}"
-        words += [option] if value is True else [option, str(value)]
-    return (python, "-m", SERVER, *words, *settings.engine_args)
-
-
-def gpu_share(model: Model, context: int, cards: list[Gpu]) -> float:
-    """The share of a card for `--gpu-memory-utilization`: weights, and KV cache for TALKS talks.
-
-    Less than all, so that a second model can stand beside. vLLM takes the first card. Raises
-    LoadError when not even the weights and a tenth of the KV cache fit into what is free.
-    """
-    card = cards[0]
-    try:
-        per_token = read_shape(str(model.path)).kv_bytes
-    except ShapeError:  # an architecture that the kit cannot count: as much as for a 4B
-        per_token = 144 << 10
-    cache = TALKS * context * per_token
-    fixed = model.weight_bytes + ACTIVATIONS
-    free = card.total - card.used
-    if fixed + cache / 10 > free:
-        raise LoadError(_too_little(model, fixed + cache // 10, free, card.name))
-    # A little less than what is free: vLLM refuses to start with a share that is not.
-    most = min(GPU_SHARE, free / card.total - 0.02)
-    return round(min(most, (fixed + cache) / card.total), 3)
-
-
-def _check_host_memory(model: Model) -> None:
-    cache = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1")) * (1 << 30)
-    needed, free = int(model.weight_bytes * 1.2 + cache) + (1 << 30), measure().available
-    if needed > free:
-        raise LoadError(_too_little(model, needed, free, "memory"))
-
-
-def _too_little(model: Model, needed: float, free: float, where: str) -> str:
-    return (
-        f"{model.id} needs about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free "
-        f"({where}): unload another model first"
-    )
 
 
 def _message(told: httpx.Response) -> str:

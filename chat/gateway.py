@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from chat.engine import Engine, LoadError
-from chat.registry import NotLoadedError, Registry, Target
+from chat.engine import Engine
+from chat.errors import LoadError, NotLoadedError
+from chat.registry import Registry, Target
 
 PASSED = ("chat/completions", "completions")
 HUNG_UP_EVERY_S = 0.25

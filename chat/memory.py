@@ -4,7 +4,8 @@ import csv
 import io
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
 
@@ -30,6 +31,29 @@ class Memory:
     processes: int
     available: int
     gpu_used: int | None
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What an unload freed, measured: memory before and after it."""
+
+    before: Memory
+    after: Memory
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """For the API; `host_bytes` is what the processes had, `gpu_bytes` None without a GPU."""
+        gpu = None
+        if self.before.gpu_used is not None and self.after.gpu_used is not None:
+            gpu = self.before.gpu_used - self.after.gpu_used
+        return {
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+            "host_bytes": self.before.processes - self.after.processes,
+            "available_bytes": self.after.available - self.before.available,
+            "gpu_bytes": gpu,
+            "seconds": round(self.seconds, 1),
+        }
 
 
 def gpus() -> list[Gpu]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.pairs import Pair
 from common.read_pairs import read_pairs
 
@@ -32,7 +33,10 @@ class Reviewed:
         """The same with a verdict and new wording. Raises ReviewError for an empty text."""
         question, answer = question.strip(), answer.strip()
         if kept and not (question and answer):
-            raise ReviewError("a pair needs a question and an answer; reject it instead")
+            zh = "一对要有问题和回答；不想要，就取消“保留”"
+            raise ReviewError(
+                either(zh, "a pair needs a question and an answer; reject it instead")
+            )
         same = (question, answer) == (self.pair.question, self.pair.answer)
         if same or not (question and answer):
             return replace(self, kept=kept)
@@ -74,7 +78,8 @@ def open_review(source: Path) -> Review:
     files = [source / f"{split}.jsonl" for split in SPLITS]
     files = [path for path in files if path.is_file()]
     if not files:
-        raise ReviewError(f"{source}: no {SPLITS[0]}.jsonl there; make it with `data build`")
+        en = f"{source}: no {SPLITS[0]}.jsonl there; make it with `data build`"
+        raise ReviewError(either(f"{source}：没有 {SPLITS[0]}.jsonl；先用 data build 生成", en))
     texts = _texts(source / CHUNKS_NAME)
     review = Review(source, [])
     for path in files:
@@ -93,16 +98,22 @@ def save_review(review: Review, name: str, folder: Path) -> list[Path]:
     """
     name = name.strip()
     if not name or any(mark in name for mark in '/\\:*?"<>|\0') or name.startswith("."):
-        raise ReviewError(f"{name!r} is no name for a file")
+        raise ReviewError(either(f"{name!r} 不能作文件名", f"{name!r} is no name for a file"))
     kept: dict[str, list[Reviewed]] = {}
     for row in review.rows:
         if row.kept:
             kept.setdefault(row.split, []).append(row)
     if not kept:
-        raise ReviewError("every pair is rejected: there is nothing to save")
+        zh = "一对也没有保留，没有可以保存的"
+        raise ReviewError(either(zh, "every pair is rejected: there is nothing to save"))
     paths = {split: folder / f"{'-'.join(filter(None, (name, split)))}.jsonl" for split in kept}
     if taken := [str(path) for path in paths.values() if path.exists()]:
-        raise ReviewError(f"{', '.join(taken)}: there already; old files are never overwritten")
+        files = ", ".join(taken)
+        zh, en = (
+            "已经有了；旧文件从不覆盖，换个名字",
+            "there already; old files are never overwritten",
+        )
+        raise ReviewError(either(f"{files}：{zh}", f"{files}: {en}"))
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in kept.items():
         with paths[split].open("x", encoding="utf-8", newline="\n") as stream:
@@ -135,7 +146,7 @@ def _as_row(pair: Pair) -> dict[str, Any]:
 
 def _place(pair: Pair) -> str:
     path: Sequence[str] = pair.extra.get("path") or ()
-    return " › ".join(map(str, path)) or pair.section or pair.place.file
+    return " › ".join(map(str, path)) or pair.section or Path(pair.place.file).name
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -21,11 +21,12 @@ import hashlib
 import itertools
 import random
 import statistics
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
+
+from chat.csv_file import append, now
+from common.language import either
 
 CRITERIA = ("helpful", "relevant", "concise", "coherent")
 COLUMNS = (
@@ -34,7 +35,6 @@ COLUMNS = (
 )
 RATINGS_NAME = "ratings.csv"
 LOWEST, HIGHEST = 1, 5
-_writing = threading.Lock()
 
 
 class RatingsError(ValueError):
@@ -109,14 +109,14 @@ def sample(answers: Sequence[Answer], questions: int) -> list[Answer]:
 def save(directory: Path, rating: Rating) -> None:
     """Append one rating. Raises RatingsError for a missing name or mark, OSError."""
     if not rating.rater.strip():
-        raise RatingsError("a rating needs the rater's name")
+        raise RatingsError(either("要写评分人的名字", "a rating needs the rater's name"))
     for name in CRITERIA:
         mark = rating.marks.get(name)
         if not isinstance(mark, int) or not LOWEST <= mark <= HIGHEST:
             raise RatingsError(f"{name}: {mark!r} is no mark from {LOWEST} to {HIGHEST}")
     told = rating.answer
     row = {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": now(),
         "rater": rating.rater.strip(),
         "testset": told.testset,
         "question": told.question,
@@ -126,15 +126,7 @@ def save(directory: Path, rating: Rating) -> None:
         "source": told.source,
         **{name: rating.marks[name] for name in CRITERIA},
     }
-    path = directory / RATINGS_NAME
-    with _writing:
-        directory.mkdir(parents=True, exist_ok=True)
-        begin = not path.exists() or path.stat().st_size == 0
-        with path.open("a", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            if begin:
-                writer.writeheader()
-            writer.writerow(row)
+    append(directory / RATINGS_NAME, row)
 
 
 def read(directory: Path) -> list[Rating]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.language import either
+
 
 class ChatSettings(BaseModel):
     """Settings of one run. Raises pydantic's ValidationError naming the field."""
@@ -33,8 +35,12 @@ class ChatSettings(BaseModel):
     def _safe(self) -> "ChatSettings":
         if not self.token and not is_loopback(self.host):
             raise ValueError(
-                f"--host {self.host} lets others in: set CHAT_TOKEN to a secret of your own, or "
-                "leave --host out and come through an SSH tunnel (ssh -L 7860:127.0.0.1:7860 …)"
+                either(
+                    f"--host {self.host} 会让别人进来：把 CHAT_TOKEN 设成你自己的秘密，"
+                    "或者不写 --host，走 SSH 隧道（ssh -L 7860:127.0.0.1:7860 …）",
+                    f"--host {self.host} lets others in: set CHAT_TOKEN to a secret of your own, "
+                    "or leave --host out and use an SSH tunnel (ssh -L 7860:127.0.0.1:7860 …)",
+                )
             )
         return self
 

@@ -9,6 +9,8 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from common.language import either
+
 MAX_PARTS = 20_000
 MAX_PART_BYTES = 128 << 20
 MAX_TEXT_BYTES = 64 << 20  # of one XML or HTML part: parsing takes many times that in memory
@@ -35,33 +37,69 @@ def check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
         if len(parts) > MAX_PARTS:
-            raise ValueError(f"it has {len(parts)} parts, more than {MAX_PARTS}")
+            raise ValueError(
+                either(
+                    f"里面有 {len(parts)} 个文件，超过 {MAX_PARTS} 个",
+                    f"it has {len(parts)} parts, more than {MAX_PARTS}",
+                )
+            )
         for part in parts:
             total += part.file_size
             _check_part(part)
             if total > MAX_BYTES:
-                raise ValueError(f"unpacked it is over {MAX_BYTES >> 20} MB")
+                raise ValueError(
+                    either(
+                        f"解开后超过 {MAX_BYTES >> 20} MB",
+                        f"unpacked it is over {MAX_BYTES >> 20} MB",
+                    )
+                )
         for part in parts:
             if part.filename.lower().endswith(_TEXT_SUFFIXES):
                 with archive.open(part) as stream:
                     head = stream.read(_LOOK_BYTES)
                 # Every second byte of UTF-16 is zero where the text is ASCII.
                 if _ENTITY.search(head) or _ENTITY.search(head.replace(b"\0", b"")):
-                    raise ValueError(f"{part.filename!r} declares XML entities")
+                    raise ValueError(
+                        either(
+                            f"{part.filename!r} 声明了 XML 实体",
+                            f"{part.filename!r} declares XML entities",
+                        )
+                    )
 
 
 def _check_part(part: zipfile.ZipInfo) -> None:
     name = PurePosixPath(part.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts:
-        raise ValueError(f"the name {part.filename!r} leads out of the archive")
+        raise ValueError(
+            either(
+                f"文件名 {part.filename!r} 指到压缩包外面",
+                f"the name {part.filename!r} leads out of the archive",
+            )
+        )
     if stat.S_ISLNK(part.external_attr >> 16):
-        raise ValueError(f"{part.filename!r} is a symbolic link")
+        raise ValueError(
+            either(f"{part.filename!r} 是符号链接", f"{part.filename!r} is a symbolic link")
+        )
     if part.flag_bits & 1:
-        raise ValueError("it is encrypted: save a copy without the password")
+        raise ValueError(
+            either(
+                "加了密：请另存一份不带密码的", "it is encrypted: save a copy without the password"
+            )
+        )
     text = part.filename.lower().endswith(_TEXT_SUFFIXES)
     limit = MAX_TEXT_BYTES if text else MAX_PART_BYTES
     if part.file_size > limit:
-        raise ValueError(f"{part.filename!r} is over {limit >> 20} MB unpacked")
+        raise ValueError(
+            either(
+                f"{part.filename!r} 解开后超过 {limit >> 20} MB",
+                f"{part.filename!r} is over {limit >> 20} MB unpacked",
+            )
+        )
     ratio = part.file_size / max(part.compress_size, 1)
     if part.file_size > RATIO_FROM_BYTES and ratio > MAX_RATIO:
-        raise ValueError(f"{part.filename!r} unpacks to {ratio:.0f} times its size: a zip bomb")
+        raise ValueError(
+            either(
+                f"{part.filename!r} 解开后是原来的 {ratio:.0f} 倍：压缩炸弹",
+                f"{part.filename!r} unpacks to {ratio:.0f} times its size: a zip bomb",
+            )
+        )

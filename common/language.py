@@ -5,9 +5,11 @@ service, and names of fields and options, are English everywhere.
 """
 
 import os
-from typing import Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 Told = TypeVar("Told")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def language() -> Literal["zh", "en"]:
@@ -21,3 +23,13 @@ def language() -> Literal["zh", "en"]:
 def either(zh: Told, en: Told) -> Told:
     """The one of two texts (or tables of texts) that says the same in the reader's language."""
     return zh if language() == "zh" else en
+
+
+def in_chinese(zh: str) -> Callable[[Function], Function]:
+    """Decorates a command: `zh` is its docstring, which is its --help, unless English is asked."""
+
+    def decorate(function: Function) -> Function:
+        function.__doc__ = either(zh, function.__doc__)
+        return function
+
+    return decorate

@@ -2,11 +2,15 @@
 
 import contextlib
 import errno
+import random
 import socket
+from pathlib import Path
 
 import psutil
 
 from common.language import either
+
+_LOWEST = 20000  # of the ports that are tried: below, services have their usual ones
 
 
 class PortTakenError(RuntimeError):
@@ -14,10 +18,34 @@ class PortTakenError(RuntimeError):
 
 
 def free_port() -> int:
-    """A port that nobody uses, on any address of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses, on any address of this machine.
+
+    Not one of those that the system gives to outgoing connections: between this answer and the
+    start of a service, which can take a minute, another program would be given it.
+    """
+    usual = range(_LOWEST, _first_ephemeral())
+    for port in random.SystemRandom().sample(usual, len(usual)):  # also where others look at once
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise PortTakenError(
+        either(
+            f"{usual.start} 到 {usual.stop - 1} 之间没有空闲的端口",
+            f"no port from {usual.start} to {usual.stop - 1} is free",
+        )
+    )
+
+
+def _first_ephemeral() -> int:
+    """The first port of the system's own range; Linux says which (else the usual one)."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+        if first > _LOWEST + 1000:
+            return first
+    return 32768
 
 
 def check_port(port: int) -> None:

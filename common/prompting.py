@@ -180,8 +180,13 @@ def _literal_talk(
 
 
 def _unused_mark(text: str) -> str:
-    """A private-use character that the text does not have."""
-    return next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text)
+    """A private-use character that the text does not have, of all 137,468 of them."""
+    held = set(text)
+    for first, last in ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD)):
+        for mark in map(chr, range(first, last + 1)):
+            if mark not in held:
+                return mark
+    raise ValueError("the text holds every private-use character of Unicode")
 
 
 def _cut(control: "re.Pattern[str]", text: str, mark: str) -> str:

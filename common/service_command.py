@@ -19,7 +19,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from common.language import either
+from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 from common.service_process import (
     ServiceError,
@@ -36,15 +36,37 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@in_chinese("启动服务，运行命令，停下服务。")
 def run(
-    command: Annotated[list[str], typer.Argument(help="what to run while the service is up")],
-    service: Annotated[str, typer.Option(help="the service's own command")],
+    command: Annotated[
+        list[str],
+        typer.Argument(help=either("服务在的时候运行什么", "what to run while the service is up")),
+    ],
+    service: Annotated[
+        str, typer.Option(help=either("服务自己的命令", "the service's own command"))
+    ],
     port: Port = 8000,
-    path: Annotated[str, typer.Option(help="ready when GET of it gives HTTP 200")] = "/",
-    log: Annotated[Path, typer.Option(help="the service's output")] = Path("report/server.log"),
-    title: Annotated[str, typer.Option(help="printed before the command's output")] = "",
+    path: Annotated[
+        str,
+        typer.Option(
+            help=either("GET 它得到 HTTP 200 就算就绪", "ready when GET of it gives HTTP 200")
+        ),
+    ] = "/",
+    log: Annotated[Path, typer.Option(help=either("服务的输出", "the service's output"))] = Path(
+        "report/server.log"
+    ),
+    title: Annotated[
+        str,
+        typer.Option(help=either("在命令的输出之前显示", "printed before the command's output")),
+    ] = "",
     after: Annotated[
-        str, typer.Option(help="a command for when the first succeeded and the service has stopped")
+        str,
+        typer.Option(
+            help=either(
+                "前一个命令成功、服务停下之后运行的命令",
+                "a command for when the first succeeded and the service has stopped",
+            )
+        ),
     ] = "",
 ) -> None:
     """Start a service, run a command, stop the service."""
@@ -65,6 +87,7 @@ def run(
 
 
 @app.command("check-port")
+@in_chinese("端口不能用时以 1 退出，并说出是谁占用。")
 def check(port: Annotated[int, typer.Argument(min=1, max=65535)]) -> None:
     """Exit code 1, and who holds it, when a port cannot be used."""
     try:

@@ -14,6 +14,11 @@ _TORN_COMMAND = re.compile(
 _SPREADSHEET = re.compile(
     r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!)|#{2,}|nan|NaN|null|None|N/A"
 )
+_RENDERED = re.compile(
+    r"<\|im_start\|>(?:system|user|assistant)\s|<\|start_header_id\|>|\[INST\]"
+    r"|^### (?:Instruction|Input|Response):",
+    re.MULTILINE,
+)
 _MANGLED = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
 )
@@ -59,6 +64,14 @@ def doubts_about(pair: Pair) -> list[str]:
             either(
                 "只是表格软件写的空值或错误值（nan、#REF!）",
                 "nothing but what a spreadsheet writes for no value (nan, #REF!)",
+            )
+        )
+    if _RENDERED.search(pair.question):
+        found.append(
+            either(
+                "问题里已有别的对话模板（<|im_start|>、[INST]、### Instruction）；请只留问题",
+                "a chat template is in the question already (<|im_start|>, [INST], "
+                "### Instruction); leave the question alone",
             )
         )
     if "_x000D_" in whole:

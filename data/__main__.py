@@ -15,33 +15,55 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from common.language import either
+from common.language import either, in_chinese
 from data.cli.build import build
 from data.cli.console import console, reported_errors
 from data.labels import label
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
+    add_completion=False,
+    no_args_is_help=True,
+    help=either("从教材到问答对：data build 教材… --out 目录", __doc__),
+    pretty_exceptions_enable=False,
 )
 app.command()(build)
 
 
 @app.command("check-leak")
+@in_chinese("训练集或索引里有没有测试题；有就以 1 退出。")
 def check_leak(
     train: Annotated[
         Path,
         typer.Argument(
-            help="training rows, ours or anybody's: jsonl, json, csv, docx; or an index's folder"
+            help=either(
+                "训练数据，自己的或别人的：jsonl、json、csv、docx；或索引的目录",
+                "training rows, ours or anybody's: jsonl, json, csv, docx; or an index's folder",
+            )
         ),
     ],
-    testset: Annotated[Path, typer.Argument(help="docx, jsonl, json or csv")],
-    show_rows: Annotated[int, typer.Option("--show", help="examples to print")] = 5,
+    testset: Annotated[
+        Path, typer.Argument(help=either("docx、jsonl、json 或 csv", "docx, jsonl, json or csv"))
+    ],
+    show_rows: Annotated[
+        int, typer.Option("--show", help=either("显示几个例子", "examples to print"))
+    ] = 5,
     encoder: Annotated[
         Path | None,
-        typer.Option(help="bi-encoder's directory: name rows that mean the same, too"),
+        typer.Option(
+            help=either(
+                "双塔模型的目录：意思相同的行也找出来",
+                "bi-encoder's directory: name rows that mean the same, too",
+            )
+        ),
     ] = None,
     cosine: Annotated[
-        float | None, typer.Option(help="of --encoder; default: by the test questions themselves")
+        float | None,
+        typer.Option(
+            help=either(
+                "--encoder 的阈值；默认：由测试题自己决定",
+                "of --encoder; default: by the test questions themselves",
+            )
+        ),
     ] = None,
 ) -> None:
     """Say whether a training set, or an index, holds test questions; exit code 1 if it does."""
@@ -168,11 +190,18 @@ def _second_opinion(
 
 
 @app.command()
+@in_chinese("把问答对放在它们的出处旁边看。")
 def show(
-    directory: Annotated[Path, typer.Argument(help="folder that build wrote")],
-    section: Annotated[str, typer.Option(help="part of a section's heading path")] = "",
-    kind: Annotated[str, typer.Option(help="question kind")] = "",
-    limit: Annotated[int, typer.Option(help="chunks to print; 0: all")] = 5,
+    directory: Annotated[
+        Path, typer.Argument(help=either("build 写出的目录", "folder that build wrote"))
+    ],
+    section: Annotated[
+        str, typer.Option(help=either("章节标题路径的一部分", "part of a section's heading path"))
+    ] = "",
+    kind: Annotated[str, typer.Option(help=either("问题的种类", "question kind"))] = "",
+    limit: Annotated[
+        int, typer.Option(help=either("显示几段；0：全部", "chunks to print; 0: all"))
+    ] = 5,
 ) -> None:
     """Browse pairs next to the text they come from."""
     from data.browse import chunks_with_pairs
@@ -199,16 +228,40 @@ def show(
 
 
 @app.command()
+@in_chinese("审查者与人的判断有多一致：Cohen 的 kappa，以及它丢掉的。")
 def agree(
     verdicts: Annotated[
-        Path, typer.Argument(help="jsonl of question, answer, chunk, verdict (good, usable, bad)")
+        Path,
+        typer.Argument(
+            help=either(
+                "jsonl，每行有 question、answer、chunk、verdict（good、usable、bad）",
+                "jsonl of question, answer, chunk, verdict (good, usable, bad)",
+            )
+        ),
     ],
-    review: Annotated[str, typer.Option(help="teacher or vllm")] = "teacher",
-    model: Annotated[str, typer.Option(help="teacher: model name; vllm: directory")] = "",
-    base_url: Annotated[str, typer.Option(help="teacher: endpoint")] = "",
-    key_env: Annotated[str, typer.Option(help="teacher: variable with the key")] = "OPENAI_API_KEY",
-    prompts: Annotated[Path | None, typer.Option(help="folder with an own review.md")] = None,
-    engine: Annotated[str, typer.Option(help="vllm: engine arguments as JSON")] = "{}",
+    review: Annotated[
+        str, typer.Option(help=either("teacher 或 vllm", "teacher or vllm"))
+    ] = "teacher",
+    model: Annotated[
+        str,
+        typer.Option(
+            help=either("teacher：模型名；vllm：目录", "teacher: model name; vllm: directory")
+        ),
+    ] = "",
+    base_url: Annotated[
+        str, typer.Option(help=either("teacher：接口地址", "teacher: endpoint"))
+    ] = "",
+    key_env: Annotated[
+        str,
+        typer.Option(help=either("teacher：存放密钥的变量名", "teacher: variable with the key")),
+    ] = "OPENAI_API_KEY",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help=either("放着自己的 review.md 的目录", "folder with an own review.md")),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help=either("vllm：引擎参数，JSON", "vllm: engine arguments as JSON"))
+    ] = "{}",
 ) -> None:
     """How far a reviewer agrees with people's verdicts: Cohen's kappa, and its drops."""
     from data.review import agreement, read_verdicts
@@ -223,10 +276,19 @@ def agree(
 
 
 @app.command()
+@in_chinese("训练或测试文件的长度、重复和 ASCII 词，以 JSON 给出。")
 def stats(
-    file: Annotated[Path, typer.Argument(help="jsonl in any shape, or a test set docx")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help=either(
+                "任一种写法的 jsonl，或测试集 docx", "jsonl in any shape, or a test set docx"
+            )
+        ),
+    ],
     tokenizer: Annotated[
-        Path | None, typer.Option(help="model directory: count tokens too")
+        Path | None,
+        typer.Option(help=either("模型目录：也数词元", "model directory: count tokens too")),
     ] = None,
 ) -> None:
     """Lengths, duplicates and ASCII terms of a training or test file, as JSON."""

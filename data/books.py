@@ -5,6 +5,7 @@ docx, epub and html go through mammoth and markitdown (see `omml.py`, `web.py`),
 headings marked. What of a book is not in its text is counted and named (see `losses.py`).
 """
 
+import bisect
 import hashlib
 import io
 import re
@@ -16,6 +17,7 @@ from common.archives import OLD_OFFICE, check_archive
 from common.language import either
 from common.text_encodings import decode
 from common.word.package import plain_docx
+from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import plain_markdown
 from data.limited import Told, run_limited
@@ -23,7 +25,7 @@ from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
 from data.text import join_lines, tidy
 
-READER_VERSION = "4"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "5"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -43,7 +45,8 @@ class BookError(ValueError):
 class Book:
     """A book's name (file name), sha256 of its file, its text as Markdown, and what that lacks.
 
-    `pages` and `ocr_pages`: of a PDF, and how many of them came from OCR.
+    `pages` and `ocr_pages`: of a PDF, and how many of them came from OCR; `page_starts`:
+    characters of the text where a page begins, with its number from 1.
     """
 
     name: str
@@ -52,6 +55,12 @@ class Book:
     losses: tuple[Loss, ...] = ()
     pages: int = 0
     ocr_pages: int = 0
+    page_starts: tuple[tuple[int, int], ...] = ()
+
+    def page_at(self, character: int) -> int | None:
+        """The page on which a character of the text stands; None for a book without pages."""
+        before = bisect.bisect_right([start for start, _ in self.page_starts], character)
+        return self.page_starts[before - 1][1] if before else None
 
 
 def find_books(paths: list[Path]) -> list[Path]:
@@ -121,7 +130,8 @@ def read_book(
 
 def _book(path: Path, sha256: str, reading: Reading) -> Book:
     losses = tuple(reading.losses)
-    return Book(path.name, sha256, reading.text, losses, reading.pages, reading.ocr_pages)
+    starts = tuple((start, page) for start, page in reading.page_starts)
+    return Book(path.name, sha256, reading.text, losses, reading.pages, reading.ocr_pages, starts)
 
 
 def _to_markdown(
@@ -191,9 +201,9 @@ def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
     """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
     kept = {"footnote", "endnote", "phonetic guide", "picture"}
     return [
-        Loss(FORMULA, f"paragraph {number}", "its plain text stays")
+        Loss(FORMULA, f"paragraph {number}", either("留下了普通文字", "its plain text stays"))
         if what == "formula"
-        else Loss(TEXT, f"paragraph {number}", what)
+        else Loss(TEXT, f"paragraph {number}", unread_name(what))
         for what, numbers in unread.items()
         if what not in kept
         for number in numbers
@@ -207,7 +217,9 @@ def _docx_html(content: bytes) -> str:
     try:
         return mammoth.convert_to_html(io.BytesIO(content), style_map=_STYLE_MAP).value
     except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
-        raise ValueError(f"it is broken: the converter says {error!r}") from error
+        raise ValueError(
+            either(f"文件坏了：转换程序说 {error!r}", f"it is broken: the converter says {error!r}")
+        ) from error
 
 
 def _convert(content: bytes | str, suffix: str) -> str:
@@ -228,7 +240,9 @@ def _convert(content: bytes | str, suffix: str) -> str:
         )
     except MarkItDownException as error:
         first = str(error).strip().splitlines()[-1][:200]
-        raise ValueError(f"it is broken: the converter says {first!r}") from error
+        raise ValueError(
+            either(f"文件坏了：转换程序说 {first!r}", f"it is broken: the converter says {first!r}")
+        ) from error
     return result.markdown
 
 

@@ -184,7 +184,12 @@ def write_testset(path: Path, pairs: Sequence[Pair]) -> list[Pair]:
         lost = [pair for pair in kept if (pair.question, pair.answer) not in present]
         kept = [pair for pair in kept if (pair.question, pair.answer) in present]
         if not lost:
-            raise common.PairsError(f"{path}: the written test set reads back differently")
+            raise common.PairsError(
+                either(
+                    f"{path}：写出的测试集读回来不一样",
+                    f"{path}: the written test set reads back differently",
+                )
+            )
     return [pair for pair in pairs if pair not in kept]
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from statistics import mean
 from typing import Any
 
+from common.language import either
 from common.question_kinds import kind_of
 from data.answer_profile import AnswerProfile, has_code, measure
 from data.records import digest
@@ -52,7 +53,9 @@ Tokens = Callable[[Sequence[str]], list[int]] | None
 def target_of(name: str, rows: Rows, tokens: Tokens = None) -> Target:
     """The numbers of these rows. Raises ValueError for none."""
     if not rows:
-        raise ValueError(f"--like {name}: no question in it")
+        raise ValueError(
+            either(f"--like {name}：里面没有问题", f"--like {name}: no question in it")
+        )
     answers = [answer for _, answer in rows]
     chars = sorted(map(len, answers))
     words = [len(judge_tokens(answer)) for answer in answers]

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from common.language import either
+
 SECONDS = 3600.0
 MEMORY_BYTES = 6 << 30
 Told = Callable[[int, int], None]  # pages done, pages in all
@@ -47,15 +49,34 @@ def run_limited(
     )
     outcome, said, late = _watched(process, seconds, told)
     if late:
-        raise ValueError(f"reading it takes over {seconds:.0f} s: given up")
-    error = outcome.get("error", "") if outcome else f"it cannot be read: {said}"
+        raise ValueError(
+            either(
+                f"读它要超过 {seconds:.0f} 秒：放弃了",
+                f"reading it takes over {seconds:.0f} s: given up",
+            )
+        )
+    error = (
+        outcome.get("error", "")
+        if outcome
+        else either(f"读不了：{said}", f"it cannot be read: {said}")
+    )
     # pdfium does not raise when memory ends: it stops the process, as it does at some damage.
     if process.returncode in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGTRAP):
-        reason = f"it is broken, or takes over {memory >> 20} MB of memory"
-        raise ValueError(f"the library that reads it crashed: {reason}")
+        reason = either(
+            f"文件坏了，或要超过 {memory >> 20} MB 内存",
+            f"it is broken, or takes over {memory >> 20} MB of memory",
+        )
+        raise ValueError(
+            either(f"读它的库崩溃了：{reason}", f"the library that reads it crashed: {reason}")
+        )
     # Out of memory: a library may wrap the MemoryError, or the system kill the process.
     if process.returncode < 0 or "MemoryError" in error:
-        raise ValueError(f"reading it takes over {memory >> 20} MB of memory: given up")
+        raise ValueError(
+            either(
+                f"读它要超过 {memory >> 20} MB 内存：放弃了",
+                f"reading it takes over {memory >> 20} MB of memory: given up",
+            )
+        )
     if error:
         raise ValueError(error)
     return outcome["result"]

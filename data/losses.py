@@ -35,13 +35,15 @@ class Loss:
 class Reading:
     """A book's text as Markdown, and what of the book is not in it.
 
-    `pages` and `ocr_pages` count the pages of a PDF, and those whose text comes from OCR.
+    `pages` and `ocr_pages` count the pages of a PDF, and those whose text comes from OCR;
+    `page_starts`: characters of `text` where a page begins, with its number from 1.
     """
 
     text: str
     losses: list[Loss] = field(default_factory=list)
     pages: int = 0
     ocr_pages: int = 0
+    page_starts: list[tuple[int, int]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; `reading_from` reads it back."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from common.language import either
 from data.contamination import Texts
 
 # Share of pairs of different test questions that are nearer to each other than the threshold.
@@ -40,8 +41,10 @@ def load_encoder(directory: Path) -> TextEncoder:
 
     if find_spec("sentence_transformers") is None:
         raise ValueError(
-            "--encoder needs sentence-transformers: "
-            "pip install --no-deps -r requirements/retrieval.txt"
+            either(
+                "--encoder 需要 sentence-transformers：", "--encoder needs sentence-transformers: "
+            )
+            + "pip install --no-deps -r requirements/retrieval.txt"
         )
     from retrieval.dense import Encoder
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from common.facts import measured
+from common.language import either
 from common.manifest import Manifest, file_record, read_manifest
 from data.options import option
 from data.records import Pair
@@ -60,7 +61,12 @@ class PassageRows:
         from retrieval.terms import index_terms
 
         if settings.no_passages + settings.wrong_passages > 1:
-            raise ValueError("--no-passages and --wrong-passages: together above 1")
+            raise ValueError(
+                either(
+                    "--no-passages 与 --wrong-passages 加起来超过 1",
+                    "--no-passages and --wrong-passages: together above 1",
+                )
+            )
         self._retriever = Retriever.load(directory)
         self.manifest: Manifest | None = read_manifest(directory)
         self._check_books(directory, books)
@@ -133,12 +139,18 @@ class PassageRows:
         for book in books:
             if book.name in indexed and file_record(book).sha256 != indexed[book.name]:
                 raise ValueError(
-                    f"{directory}: made from another version of {book.name}; make it again: "
-                    f"bash run.sh retrieval build {book} --out {directory}"
+                    either(
+                        f"{directory}：用 {book.name} 的另一个版本做的；请重做：",
+                        f"{directory}: made from another version of {book.name}; make it again: ",
+                    )
+                    + f"bash run.sh retrieval build {book} --out {directory}"
                 )
         if books and indexed and not any(book.name in indexed for book in books):
             raise ValueError(
-                f"{directory}: an index of {', '.join(indexed)}, not of {books[0].name}"
+                either(
+                    f"{directory}：是 {', '.join(indexed)} 的索引，不是 {books[0].name} 的",
+                    f"{directory}: an index of {', '.join(indexed)}, not of {books[0].name}",
+                )
             )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.json_reply import ReplyError, reply_json
+from common.language import either
 from data.cache import Cache
 from data.records import Pair, digest
 from data.sources.prompts import fill, load_prompts
@@ -129,11 +130,18 @@ def read_verdicts(path: Path) -> list[tuple[Rated, str]]:
         try:
             row = json.loads(line)
             if row["verdict"] not in ("good", "usable", "bad"):
-                raise ValueError(f"verdict {row['verdict']!r}: expected good, usable or bad")
+                raise ValueError(
+                    either(
+                        f"verdict {row['verdict']!r}：应是 good、usable 或 bad",
+                        f"verdict {row['verdict']!r}: expected good, usable or bad",
+                    )
+                )
             pair = Pair(row["question"], row["answer"])
             found.append((Rated(pair, row["chunk"]), row["verdict"]))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
+            raise ValueError(
+                either(f"{path}，第 {number} 行：{error}", f"{path}, line {number}: {error}")
+            ) from error
     if not found:
-        raise ValueError(f"{path}: no verdict in it")
+        raise ValueError(either(f"{path}：里面没有判断", f"{path}: no verdict in it"))
     return found

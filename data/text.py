@@ -7,9 +7,12 @@ from functools import lru_cache
 CJK = "\u3400-\u9fff\uf900-\ufaff"
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
 _WORDLESS = re.compile(r"[\W_]+")
-# A sentence ends at 。！？； or at .!? before a space, with any closing quotes; never inside a
-# number, an identifier such as `a.b`, or brackets that are still open (see `sentences`).
-_STOP = re.compile(r"[。！？；!?]+[”’」』）)\"]*|\.(?=\s+[A-Z\u3400-\u9fff])|;(?=\s|$)|\n+")
+# A sentence ends at 。！？； or ．(the full stop of mathematical books), or at .!? before a space,
+# with any closing quotes; never inside a number, an identifier such as `a.b`, or brackets that are
+# still open (see `sentences`).
+_STOP = re.compile(
+    r"[。！？；!?]+[”’」』）)\"]*|(?<=[\u3400-\u9fff）)」”$])．|\.(?=\s+[A-Z\u3400-\u9fff])|;(?=\s|$)|\n+"
+)
 # Identifiers, English terms and numbers: what the judge's ROUGE-L sees of a Chinese answer.
 ASCII_TERM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|\d+(?:\.\d+)?")
 

@@ -2,10 +2,14 @@
 
 import typer
 
+from common.language import either
 from judging import ability, compare, experiment, forecast, rate, runs
 
 app = typer.Typer(
-    help="Reports of the local judge: compared, listed, written up, and what they let expect.",
+    help=either(
+        "本地评测的报告：比较、列表、写成报告，以及能指望什么。",
+        "Reports of the local judge: compared, listed, written up, and what they let expect.",
+    ),
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from common.language import either
+from common.language import either, in_chinese
 from judging.ability_task import TaskError, drawn, is_file, read_choices, write_task
 from judging.harness import Evaluated, Harness, HarnessError
 from judging.intervals import Difference, Interval, difference, interval
@@ -67,23 +67,58 @@ class Ability:
         return self.difference.mean < -max_drop and self.difference.high < 0
 
 
+@in_chinese("微调后忘了原来会的吗？基座与微调后的模型答同一批通用选择题。")
 def main(
-    base: Annotated[str, typer.Argument(help="A model directory, or http://…/v1#NAME")],
-    tuned: Annotated[str, typer.Argument(help="The same, after tuning")],
+    base: Annotated[
+        str,
+        typer.Argument(
+            help=either("模型目录，或 http://…/v1#模型名", "A model directory, or http://…/v1#NAME")
+        ),
+    ],
+    tuned: Annotated[
+        str, typer.Argument(help=either("微调之后的，写法相同", "The same, after tuning"))
+    ],
     task: Annotated[
         list[str],
-        typer.Option(help="A jsonl or GAOKAO-Bench json of questions, or a task of the harness"),
+        typer.Option(
+            help=either(
+                "选择题文件（jsonl，或 GAOKAO-Bench 的 json），或 lm-evaluation-harness 的题库名",
+                "A jsonl or GAOKAO-Bench json of questions, or a task of the harness",
+            )
+        ),
     ],
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Questions of each file (drawn) or task (the first)")
+        int | None,
+        typer.Option(
+            min=1,
+            help=either(
+                "每个文件抽多少题（题库：取前多少题）",
+                "Questions of each file (drawn) or task (the first)",
+            ),
+        ),
     ] = None,
-    shots: Annotated[int | None, typer.Option(min=0, help="Examples before each question")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Questions at once")] = 4,
+    shots: Annotated[
+        int | None,
+        typer.Option(min=0, help=either("每题前放几个例子", "Examples before each question")),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help=either("一次几题", "Questions at once"))
+    ] = 4,
     max_drop: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Exit code 1 when it falls by more")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help=either("降得比这多就以退出码 1 结束", "Exit code 1 when it falls by more"),
+        ),
     ] = None,
-    python: Annotated[Path, typer.Option(help="One with lm_eval")] = HARNESS_PYTHON,
-    out: Annotated[Path | None, typer.Option(help="Unset: beside the tuned model")] = None,
+    python: Annotated[
+        Path, typer.Option(help=either("装有 lm_eval 的 Python", "One with lm_eval"))
+    ] = HARNESS_PYTHON,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=either("不写：放在微调后的模型旁边", "Unset: beside the tuned model")),
+    ] = None,
 ) -> None:
     """Did it forget what it knew? Base against tuned on general multiple-choice questions."""
     harness = Harness(python, limit=limit, shots=shots, batch_size=batch_size)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from common.language import either
+from common.language import either, in_chinese
 from common.manifest import Manifest
 from judging.ability import sentences
 from judging.compare import compared
@@ -37,15 +37,31 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@in_chinese("写出一次训练的报告，或几次并排。")
 def main(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of `train run`: out/NAME")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help=either("`train run` 的目录：out/名字", "Folders of `train run`: out/NAME")
+        ),
+    ],
     report: Annotated[
         list[Path] | None,
-        typer.Option(help="The local judge's reports, base first; unset: found in --reports"),
+        typer.Option(
+            help=either(
+                "本地评测的报告，基座在前；不给：在 --reports 里找",
+                "The local judge's reports, base first; unset: found in --reports",
+            )
+        ),
     ] = None,
-    reports: Annotated[Path, typer.Option(help="Where the local judge writes")] = Path("report"),
-    out: Annotated[Path | None, typer.Option(help="Unset: the first run's folder")] = None,
-    name: Annotated[str, typer.Option(help="Name of the files")] = "experiment",
+    reports: Annotated[
+        Path, typer.Option(help=either("本地评测写在哪里", "Where the local judge writes"))
+    ] = Path("report"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help=either("不给：第一个训练的目录", "Unset: the first run's folder")),
+    ] = None,
+    name: Annotated[str, typer.Option(help=either("文件名", "Name of the files"))] = "experiment",
 ) -> None:
     """Write the report of one training run, or of several side by side."""
     try:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.facts import FACTS, WANTED_ACCURACY
-from common.language import either
+from common.language import either, in_chinese
 from judging.intervals import Interval, predicted
 from judging.read_report import Report, ReportError, read_report
 
@@ -41,8 +41,12 @@ def forecast_all(report: Report) -> Interval:
 
 
 @app.command()
+@in_chinese("一份报告里每个题集，在评测机上能指望的准确率。")
 def main(
-    report: Annotated[Path, typer.Argument(help="A folder that the local judge wrote")],
+    report: Annotated[
+        Path,
+        typer.Argument(help=either("本地评测写出的目录", "A folder that the local judge wrote")),
+    ],
 ) -> None:
     """The judge's accuracy to expect, for each test set of a report."""
     try:

@@ -25,10 +25,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.chart_words import chart_words
+from common.language import either, in_chinese
 from common.pairs import PairsError
 from judging.known_testsets import known_testset
 from judging.scoring import rouge_l, speed
 
+IN_CHINESE = {"tokens": "词元", "characters": "字符"}
 STEP = {"tokens": 16, "characters": 32}
 # A mean of the same scores in another order of summing differs by this much and less.
 ROUNDING = 1e-9
@@ -74,29 +77,66 @@ Measure = tuple[str, Callable[[str], int], Callable[[str, int], str]]
 
 
 @app.command()
+@in_chinese("得分和速度随回答长度上限变化的曲线。")
 def main(
-    report: Annotated[Path, typer.Argument(help="A report's folder, of eval_local.py")],
+    report: Annotated[
+        Path,
+        typer.Argument(
+            help=either("eval_local.py 的报告目录", "A report's folder, of eval_local.py")
+        ),
+    ],
     tokenizer: Annotated[
-        Path | None, typer.Option(help="A model's folder with tokenizer.json: count tokens")
+        Path | None,
+        typer.Option(
+            help=either(
+                "有 tokenizer.json 的模型目录：数词元",
+                "A model's folder with tokenizer.json: count tokens",
+            )
+        ),
     ] = None,
     dev: Annotated[
         list[str] | None,
-        typer.Option(help="Name of a test set of the report that is the dev split"),
+        typer.Option(
+            help=either(
+                "报告里哪个题集是验证集", "Name of a test set of the report that is the dev split"
+            )
+        ),
     ] = None,
     testset: Annotated[
-        list[Path] | None, typer.Option(help="Your test sets, so that they are told from dev")
+        list[Path] | None,
+        typer.Option(
+            help=either(
+                "你的测试集，免得与验证集混淆", "Your test sets, so that they are told from dev"
+            )
+        ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option(min=1, help="Distance of the caps: 16 tokens, 32 characters")
+        int | None,
+        typer.Option(
+            min=1,
+            help=either(
+                "上限的间隔：16 词元，32 字符", "Distance of the caps: 16 tokens, 32 characters"
+            ),
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results: the report's")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help=either("结果的目录：默认就是报告的目录", "Folder of the results: the report's")
+        ),
+    ] = None,
 ) -> None:
     """The curve of score and speed against a cap on the answers' length."""
     try:
         sets = read_report(report)
         unknown = set(dev or []) - {each.name for each in sets}
         if unknown:
-            raise ReportError(f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}")
+            raise ReportError(
+                either(
+                    f"--dev {sorted(unknown)}：报告里有的是 {[s.name for s in sets]}",
+                    f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}",
+                )
+            )
         measure = by_tokenizer(tokenizer) if tokenizer else by_characters()
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
         folder = out or (report if report.is_dir() else report.parent)
@@ -108,9 +148,21 @@ def main(
     _draw(told, measure[0], folder / "length_cap.png")
     text = json.dumps({"unit": measure[0], "sets": told}, ensure_ascii=False, indent=1)
     (folder / "length_cap.json").write_text(text + "\n", encoding="utf-8")
-    console.print(f"written: {folder / 'length_cap.png'}, length_cap.json", soft_wrap=True)
+    console.print(
+        either(
+            f"已写出：{folder / 'length_cap.png'}、length_cap.json",
+            f"written: {folder / 'length_cap.png'}, length_cap.json",
+        ),
+        soft_wrap=True,
+    )
     if not any(each["is_dev"] for each in told):
-        _stop("no cap is named: this report has no dev split (--dev NAME, if one of them is it)", 1)
+        _stop(
+            either(
+                "没有选上限：这份报告里没有验证集（若有一个是，用 --dev 名字 指出）",
+                "no cap is named: this report has no dev split (--dev NAME, if one of them is it)",
+            ),
+            1,
+        )
 
 
 def read_report(path: Path) -> list[Answers]:
@@ -121,20 +173,35 @@ def read_report(path: Path) -> list[Answers]:
         lines = (folder / "answers.jsonl").read_text(encoding="utf-8").split("\n")
         rows = [json.loads(line) for line in lines if line.strip()]
         if summary["failures"]:
-            raise ReportError(f"{folder}: the judge fails this run: {summary['failures'][0]}")
+            raise ReportError(
+                either(
+                    f"{folder}：评测机会判这次失败：{summary['failures'][0]}",
+                    f"{folder}: the judge fails this run: {summary['failures'][0]}",
+                )
+            )
         sets = []
         for told in summary["testsets"]:
             mine = [row for row in rows if row["testset"] == told["name"]]
             columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
             sets.append(Answers(told["name"], *columns, seconds=float(told["seconds"])))
     except FileNotFoundError as error:
-        raise ReportError(f"{folder}: no report of eval_local.py ({error.filename})") from error
+        raise ReportError(
+            either(
+                f"{folder}：没有 eval_local.py 的报告（{error.filename}）",
+                f"{folder}: no report of eval_local.py ({error.filename})",
+            )
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, ReportError):
             raise
-        raise ReportError(f"{folder}: not a report of eval_local.py ({error!r})") from error
+        raise ReportError(
+            either(
+                f"{folder}：不是 eval_local.py 的报告（{error!r}）",
+                f"{folder}: not a report of eval_local.py ({error!r})",
+            )
+        ) from error
     if not any(any(each.answers) for each in sets):
-        raise ReportError(f"{folder}: no answer in it")
+        raise ReportError(either(f"{folder}：里面没有回答", f"{folder}: no answer in it"))
     return sets
 
 
@@ -256,18 +323,24 @@ def _told(
 
 
 def _show(told: dict[str, Any], unit: str) -> None:
-    kind = "dev split" if told["is_dev"] else f"NOT A DEV SPLIT: {told['why_not']}"
+    why, name, count = told["why_not"], told["name"], told["questions"]
+    kind = either("验证集", "dev split")
+    if not told["is_dev"]:
+        kind = either(f"不是验证集：{why}", f"NOT A DEV SPLIT: {why}")
+    words = either(IN_CHINESE[unit], unit)
     table = Table(
-        title=f"{told['name']}, {told['questions']} answers ({kind})", title_justify="left"
+        title=either(f"{name}，{count} 个回答（{kind}）", f"{name}, {count} answers ({kind})"),
+        title_justify="left",
     )
-    for heading in (f"cap, {unit}", "score", "change", "±", "cut", "characters"):
+    en = (f"cap, {unit}", "score", "change", "±", "cut", "characters")
+    zh = (f"上限，{words}", "得分", "变化", "±", "截断", "字符")
+    speeds = either(("字符/秒：按词元", "按步"), ("characters/s: by tokens", "by steps"))
+    for heading in (*either(zh, en), *speeds):
         table.add_column(heading, justify="right")
-    table.add_column("characters/s: by tokens", justify="right")
-    table.add_column("by steps", justify="right")
     for point in told["points"]:
         last = point is told["points"][-1]
         table.add_row(
-            f"{point['cap']}{' (no cap)' if last else ''}",
+            f"{point['cap']}{either('（不设上限）', ' (no cap)') if last else ''}",
             f"{point['score']:.4f}",
             f"{point['change']:+.4f}",
             f"{point['stderr']:.4f}",
@@ -279,40 +352,64 @@ def _show(told: dict[str, Any], unit: str) -> None:
         )
     console.print(table)
     if told["is_dev"]:
-        for what, key in (("that costs no score", "cap"), ("of the best score", "best_score_cap")):
-            setting = f" (MAX_TOKENS={told[key]})" if unit == "tokens" else ""
-            console.print(
-                f"smallest cap {what} on {told['name']}: {told[key]} {unit}{setting}",
-                highlight=False,
-            )
+        for zh, en, key in (
+            ("不丢分的", "that costs no score", "cap"),
+            ("得分最好的", "of the best score", "best_score_cap"),
+        ):
+            cap = f"{told[key]} {words}"
+            cap += f" (MAX_TOKENS={told[key]})" if unit == "tokens" else ""
+            text = either(f"{name} 上{zh}最小上限：{cap}", f"smallest cap {en} on {name}: {cap}")
+            console.print(text, highlight=False)
     else:
-        console.print(f"no cap is chosen by {told['name']}: {told['why_not']}", style="yellow")
+        text = either(f"不按 {name} 选上限：{why}", f"no cap is chosen by {name}: {why}")
+        console.print(text, style="yellow")
 
 
 def _draw(sets: Sequence[dict[str, Any]], unit: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.0 * len(sets)), layout="constrained")
-    for place, told in enumerate(sets, 1):
-        axes: Any = figure.add_subplot(len(sets), 1, place)
-        caps = [point["cap"] for point in told["points"]]
-        axes.plot(caps, [p["score"] for p in told["points"]], color="#2a6fbb", label="score")
-        axes.set_ylabel("score (ROUGE-L of the judge)")
-        axes.set_xlabel(f"cap, {unit}")
-        axes.set_ylim(bottom=0)
-        if told["cap"] is not None:
-            axes.axvline(told["cap"], color="#444", lw=1, ls="--", label=f"cap {told['cap']}")
-        kind = "dev split" if told["is_dev"] else "NOT A DEV SPLIT: nothing is chosen by it"
-        axes.set_title(kind)
-        right = axes.twinx()
-        low, high = ([p[key] for p in told["points"]] for key in ("by_tokens", "by_steps"))
-        right.fill_between(caps, low, high, color="#d9822b", alpha=0.3, label="speed, between")
-        right.set_ylabel("characters a second")
-        right.set_ylim(0, 3 * told["uncapped"]["speed"])
-        handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-        labels = [*axes.get_legend_handles_labels()[1], *right.get_legend_handles_labels()[1]]
-        axes.legend(handles, labels, frameon=False, loc="lower right")
-    figure.savefig(path, dpi=120)
+    with chart_words() as say:
+        figure = Figure(figsize=(7.2, 4.0 * len(sets)), layout="constrained")
+        for place, told in enumerate(sets, 1):
+            axes: Any = figure.add_subplot(len(sets), 1, place)
+            caps = [point["cap"] for point in told["points"]]
+            axes.plot(
+                caps,
+                [p["score"] for p in told["points"]],
+                color="#2a6fbb",
+                label=say("得分", "score"),
+            )
+            axes.set_ylabel(say("得分（评测机的 ROUGE-L）", "score (ROUGE-L of the judge)"))
+            axes.set_xlabel(say(f"上限，{IN_CHINESE[unit]}", f"cap, {unit}"))
+            axes.set_ylim(bottom=0)
+            if told["cap"] is not None:
+                axes.axvline(
+                    told["cap"],
+                    color="#444",
+                    lw=1,
+                    ls="--",
+                    label=say(f"上限 {told['cap']}", f"cap {told['cap']}"),
+                )
+            dev = say("验证集", "dev split")
+            other = say("不是验证集：不按它选", "NOT A DEV SPLIT: nothing is chosen by it")
+            title = dev if told["is_dev"] else other
+            axes.set_title(title)
+            right = axes.twinx()
+            low, high = ([p[key] for p in told["points"]] for key in ("by_tokens", "by_steps"))
+            right.fill_between(
+                caps,
+                low,
+                high,
+                color="#d9822b",
+                alpha=0.3,
+                label=say("速度在此之间", "speed, between"),
+            )
+            right.set_ylabel(say("字符/秒", "characters a second"))
+            right.set_ylim(0, 3 * told["uncapped"]["speed"])
+            handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+            labels = [*axes.get_legend_handles_labels()[1], *right.get_legend_handles_labels()[1]]
+            axes.legend(handles, labels, frameon=False, loc="lower right")
+        figure.savefig(path, dpi=120)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -104,6 +104,17 @@ def check_url(url: str) -> str:
                 f"{url!r} is no URL: expected http://HOST:PORT",
             )
         )
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise ValueError(
+            either(f"{url!r}：端口要在 1 到 65535 之间", f"{url!r}: a port is from 1 to 65535")
+        )
+    if parsed.path.rstrip("/").endswith("/predict") or parsed.query or parsed.fragment:
+        raise ValueError(
+            either(
+                f"{url!r}：只给服务的地址，不带 /predict 和 ? 之后的部分",
+                f"{url!r}: give the service's address alone, without /predict or a query",
+            )
+        )
     return url.rstrip("/")
 
 
@@ -170,12 +181,12 @@ async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Heal
             if exchange.problem is None:
                 return _health(exchange.body, time.perf_counter() - start)
             if exchange.unconnected and not wait_for_port:
-                raise NothingListensError(
-                    either(
-                        f"{url} 上没有服务（{exchange.problem}）",
-                        f"nothing listens at {url} ({exchange.problem})",
-                    )
-                )
+                if "SSL" in exchange.problem:
+                    zh, en = f"{url} 那里说的不是 HTTPS", f"no HTTPS is spoken at {url}"
+                else:
+                    zh, en = f"{url} 上没有服务", f"nothing listens at {url}"
+                told = exchange.problem
+                raise NothingListensError(either(f"{zh}（{told}）", f"{en} ({told})"))
             # The last poll may be late only because little time was left: keep the earlier problem.
             problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.chat_client import ChatClient, EndpointRefusesError
-from common.language import either
+from common.language import either, in_chinese
 from judging.compare_page import verdict
 from judging.intervals import difference, interval
 from judging.model_judge import (
@@ -35,23 +35,58 @@ from judging.read_report import Report, ReportError, read_report, same_questions
 out_to = Console()
 
 
+@in_chinese("让一个模型给一份报告的回答打分，或比较两份。")
 def main(
-    reports: Annotated[list[Path], typer.Argument(help="One or two folders of the local judge")],
-    base_url: Annotated[str, typer.Option(help="An OpenAI-compatible endpoint, to its /v1")],
-    model: Annotated[str, typer.Option(help="The judging model's name there")],
+    reports: Annotated[
+        list[Path],
+        typer.Argument(
+            help=either("本地评测的一个或两个目录", "One or two folders of the local judge")
+        ),
+    ],
+    base_url: Annotated[
+        str,
+        typer.Option(
+            help=either(
+                "OpenAI 兼容的接口，写到 /v1 为止", "An OpenAI-compatible endpoint, to its /v1"
+            )
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(help=either("那里打分模型的名字", "The judging model's name there"))
+    ],
     key_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the key")
+        str,
+        typer.Option(help=either("存放密钥的环境变量", "Environment variable that holds the key")),
     ] = "OPENAI_API_KEY",
     people: Annotated[
-        Path | None, typer.Option(help="Ratings by people (the chat page's ratings.csv)")
+        Path | None,
+        typer.Option(
+            help=either(
+                "人打的分（对话网页的 ratings.csv）",
+                "Ratings by people (the chat page's ratings.csv)",
+            )
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls at once")] = 8,
-    cache: Annotated[Path, typer.Option(help="Replies are kept here, and not asked for again")] = (
-        Path("report/model_judge.jsonl")
-    ),
-    price_in: Annotated[float, typer.Option(min=0, help="Of a million prompt tokens")] = 0,
-    price_out: Annotated[float, typer.Option(min=0, help="Of a million answer tokens")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help=either("只看前 N 题", "Only the first N questions"))
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help=either("同时几个调用", "Calls at once"))
+    ] = 8,
+    cache: Annotated[
+        Path,
+        typer.Option(
+            help=either("回复存在这里，不再重问", "Replies are kept here, and not asked for again")
+        ),
+    ] = (Path("report/model_judge.jsonl")),
+    price_in: Annotated[
+        float,
+        typer.Option(min=0, help=either("每百万提示词词元的价格", "Of a million prompt tokens")),
+    ] = 0,
+    price_out: Annotated[
+        float,
+        typer.Option(min=0, help=either("每百万回答词元的价格", "Of a million answer tokens")),
+    ] = 0,
 ) -> None:
     """Let a model rate the answers of one report, or of two and compare them."""
     if len(reports) > 2:
@@ -101,7 +136,12 @@ def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
         columns = reader.fieldnames or []
         names = [name for name in CRITERIA if name in columns]
         if missing := {"rater", "question", "answer"} - set(columns):
-            raise ReportError(f"{path}: no column {', '.join(sorted(missing))}")
+            raise ReportError(
+                either(
+                    f"{path}：没有 {', '.join(sorted(missing))} 列",
+                    f"{path}: no column {', '.join(sorted(missing))}",
+                )
+            )
         for row in reader:
             try:
                 given = {name: int(row[name]) for name in names}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.language import either
+
 
 class ReportError(ValueError):
     """A folder that holds no usable report; the message names it and what is missing."""
@@ -44,12 +46,22 @@ def read_report(folder: Path) -> Report:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ReportError(f"{folder}: no report of the local judge ({error})") from error
+        raise ReportError(
+            either(
+                f"{folder}：没有本地评测的报告（{error}）",
+                f"{folder}: no report of the local judge ({error})",
+            )
+        ) from error
     for number, line in enumerate(lines, 1):
         if line.strip():
             rows.append(_parsed(line, f"{path}, line {number}"))
     if not isinstance(summary.get("testsets"), list) or not rows:
-        raise ReportError(f"{folder}: its summary.json or answers.jsonl holds no judgement")
+        raise ReportError(
+            either(
+                f"{folder}：summary.json 或 answers.jsonl 里没有评测结果",
+                f"{folder}: its summary.json or answers.jsonl holds no judgement",
+            )
+        )
     return Report(folder, summary, rows)
 
 
@@ -74,7 +86,7 @@ def same_questions(reports: list[Report]) -> list[list[dict[str, Any]]]:
     shared = [key for key in keyed[0] if all(key in rows for rows in keyed)]
     if not shared:
         names = ", ".join(str(report.folder) for report in reports)
-        raise ReportError(f"no question in common: {names}")
+        raise ReportError(either(f"没有共同的问题：{names}", f"no question in common: {names}"))
     return [[rows[key] for key in shared] for rows in keyed]
 
 
@@ -82,7 +94,12 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ReportError(f"{path.parent}: no report of the local judge ({error})") from error
+        raise ReportError(
+            either(
+                f"{path.parent}：没有本地评测的报告（{error}）",
+                f"{path.parent}: no report of the local judge ({error})",
+            )
+        ) from error
     return _parsed(text, str(path))
 
 
@@ -90,7 +107,9 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ReportError(f"{where}: not JSON ({error})") from error
+        raise ReportError(
+            either(f"{where}：不是 JSON（{error}）", f"{where}: not JSON ({error})")
+        ) from error
     if not isinstance(value, dict):
-        raise ReportError(f"{where}: not an object")
+        raise ReportError(either(f"{where}：不是对象", f"{where}: not an object"))
     return value

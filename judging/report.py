@@ -185,10 +185,13 @@ def book_at_hand(info: dict[str, Any] | None) -> str:
 
 
 def passage_name(passage: dict[str, Any]) -> str:
-    """A passage by its place: the book, the two innermost headings, the character it starts at."""
+    """A passage by its place: the book, the two innermost headings, the page or, in a book without
+    pages, the character it starts at."""
     path = passage.get("path")
     path = path[-2:] if isinstance(path, list) else []
-    return " › ".join(map(str, (passage.get("book", "?"), *path))) + f" [{passage.get('start', 0)}]"
+    page = passage.get("page")
+    place = f"p. {page}" if page else passage.get("start", 0)
+    return " › ".join(map(str, (passage.get("book", "?"), *path))) + f" [{place}]"
 
 
 def table(told: dict[str, Any]) -> Group:

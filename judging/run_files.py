@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import Manifest, read_manifest
 from judging.ability import NAME as ABILITY
 from judging.ability import Ability, read_ability
@@ -98,7 +99,12 @@ def read_run(folder: Path) -> RunFiles:
         None,
     )
     if training is None:
-        raise RunError(f"{folder}: no training run (no manifest of a trained model in a subfolder)")
+        raise RunError(
+            either(
+                f"{folder}：没有训练（子目录里没有训练过的模型的 manifest）",
+                f"{folder}: no training run (no manifest of a trained model in a subfolder)",
+            )
+        )
     data = next((each for each in _with_parents(training) if each.stage == "data"), None)
     curve = folder / "loss.png"
     return RunFiles(
@@ -132,5 +138,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: not JSON ({error})") from error
+        raise RunError(
+            either(f"{path}：不是 JSON（{error}）", f"{path}: not JSON ({error})")
+        ) from error
     return value if isinstance(value, dict) else {}

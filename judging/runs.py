@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.language import either
+from common.chart_words import Words, chart_words
+from common.language import either, in_chinese
 from judging.read_report import Report, read_reports
 
 # Settings that say where, not how: two runs that differ in these alone are the same run.
@@ -71,13 +72,23 @@ def data_of(report: Report) -> str:
 
 
 @app.command()
+@in_chinese("一个目录里的所有评测，一张表。")
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where the local judge writes")] = Path("report"),
+    folder: Annotated[
+        Path, typer.Argument(help=either("本地评测写在哪里", "Where the local judge writes"))
+    ] = Path("report"),
     sort: Annotated[
-        Literal["time", "accuracy", "speed"], typer.Option(help="Best or newest last")
+        Literal["time", "accuracy", "speed"],
+        typer.Option(help=either("最好的或最新的排在最后", "Best or newest last")),
     ] = "time",
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw accuracy and speed over time: PNG or SVG")
+        Path | None,
+        typer.Option(
+            help=either(
+                "再画出准确率和速度随时间的变化：PNG 或 SVG",
+                "Also draw accuracy and speed over time: PNG or SVG",
+            )
+        ),
     ] = None,
 ) -> None:
     """Every judgement in a folder as one table."""
@@ -137,11 +148,13 @@ def table(reports: Sequence[Report], sort: str) -> Table:
 
 def drawn(reports: Sequence[Report], form: str) -> bytes:
     """Accuracy with its interval, and speed, over the runs; a colour for each test set."""
-    import io
-
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    with chart_words(text_stays_text=form == "svg") as say:
+        return _drawn(Figure(figsize=(9, 6), layout="constrained"), reports, form, say)
+
+
+def _drawn(figure: Any, reports: Sequence[Report], form: str, say: Words) -> bytes:
     above, below = figure.subplots(2, 1, sharex=True)
     names = list(dict.fromkeys(map(testsets_of, reports)))
     for name in names:
@@ -156,12 +169,14 @@ def drawn(reports: Sequence[Report], form: str) -> bytes:
             label=name,
         )
         below.plot(where, [total["speed"] for _, total in members], marker="o")
-    above.set_ylabel("accuracy (95 %)")
-    below.set_ylabel("characters/s")
+    above.set_ylabel(say("准确率（95 %）", "accuracy (95 %)"))
+    below.set_ylabel(say("字符/秒", "characters/s"))
     below.set_xticks(range(len(reports)), [r.folder.name for r in reports], rotation=60)
     above.legend()
     above.grid(alpha=0.3)
     below.grid(alpha=0.3)
+    import io
+
     stream = io.BytesIO()
     figure.savefig(stream, format=form, dpi=120)
     return stream.getvalue()

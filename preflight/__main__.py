@@ -18,13 +18,13 @@ from rich.console import Console
 
 from common.device_table import KEYS
 from common.facts import JUDGES_DEVICE
-from common.language import either
+from common.language import either, in_chinese
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from preflight.check import Submission, check
 from preflight.model import ModelError, Precision
 from preflight.repository import RepositoryError
-from preflight.submissions import LAST
+from preflight.submission_evidence import LAST
 from preflight.table import passed, show, write
 
 DeviceKey = Enum("DeviceKey", {key: key for key in KEYS}, type=str)
@@ -33,26 +33,70 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@in_chinese("在花掉一次提交之前先检查。")
 def main(
     testsets: Annotated[
-        list[Path] | None, typer.Argument(help="Test sets for times and rehearsal: docx or jsonl")
+        list[Path] | None,
+        typer.Argument(
+            help=either(
+                "用来估时间和彩排的测试集：docx 或 jsonl",
+                "Test sets for times and rehearsal: docx or jsonl",
+            )
+        ),
     ] = None,
-    repository: Annotated[Path, typer.Option(help="Repository to submit")] = Path(),
-    commit: Annotated[str, typer.Option(help="Commit to submit")] = "HEAD",
+    repository: Annotated[
+        Path, typer.Option(help=either("要提交的仓库", "Repository to submit"))
+    ] = Path(),
+    commit: Annotated[
+        str, typer.Option(help=either("要提交的提交号", "Commit to submit"))
+    ] = "HEAD",
     model_dir: Annotated[
-        Path | None, typer.Option(help="Model directory: its bytes, its shape, the rehearsal")
+        Path | None,
+        typer.Option(
+            help=either(
+                "模型目录：看大小和形状，也用来彩排",
+                "Model directory: its bytes, its shape, the rehearsal",
+            )
+        ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="config.json alone, with --weights")] = None,
-    weights: Annotated[Precision, typer.Option(help="For --config")] = "bf16",
-    device: Annotated[DeviceKey, typer.Option(help="Whose speed and memory")] = JUDGES,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help=either(
+                "只有 config.json，与 --weights 一起用", "config.json alone, with --weights"
+            )
+        ),
+    ] = None,
+    weights: Annotated[
+        Precision, typer.Option(help=either("与 --config 一起用", "For --config"))
+    ] = "bf16",
+    device: Annotated[
+        DeviceKey, typer.Option(help=either("按哪种设备的速度和显存", "Whose speed and memory"))
+    ] = JUDGES,
     startup_s: Annotated[
-        float | None, typer.Option(min=0, help="A measured start, instead of the estimate")
+        float | None,
+        typer.Option(
+            min=0,
+            help=either("测得的启动时间，代替估计", "A measured start, instead of the estimate"),
+        ),
     ] = None,
     rehearsal: Annotated[
-        bool, typer.Option(help="Run and judge it here (needs --model-dir)")
+        bool,
+        typer.Option(
+            help=either(
+                "在这里启动并评测（需要 --model-dir）", "Run and judge it here (needs --model-dir)"
+            )
+        ),
     ] = True,
-    offline: Annotated[bool, typer.Option(help="Ask no hub and no package index")] = False,
-    out: Annotated[Path, typer.Option(help="The lines as JSON, for the submission log")] = LAST,
+    offline: Annotated[
+        bool, typer.Option(help=either("不查模型库和软件包索引", "Ask no hub and no package index"))
+    ] = False,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help=either("结果存成 JSON，给提交记录用", "The lines as JSON, for the submission log")
+        ),
+    ] = LAST,
 ) -> None:
     """Check a submission before it costs an attempt."""
     told = Console(stderr=True)

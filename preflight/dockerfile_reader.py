@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from common.language import either
+
 
 class DockerfileError(ValueError):
     """Docker would refuse the file; the message names the instruction."""
@@ -47,7 +49,12 @@ def read_dockerfile(text: str) -> tuple[Stage, dict[str, str]]:
                 if equals or key not in arguments:
                     arguments[key] = _filled(value, known)
         elif stage is None:
-            raise DockerfileError(f"{word} {rest}: comes before the first FROM")
+            raise DockerfileError(
+                either(
+                    f"{word} {rest}：在第一个 FROM 之前",
+                    f"{word} {rest}: comes before the first FROM",
+                )
+            )
         elif word == "ENV":
             stage.environment |= {k: _filled(v, known) for k, v in _pairs(rest)}
         elif word == "EXPOSE":
@@ -57,7 +64,7 @@ def read_dockerfile(text: str) -> tuple[Stage, dict[str, str]]:
         elif word == "CMD":
             stage.command = rest
     if stage is None:
-        raise DockerfileError("there is no FROM")
+        raise DockerfileError(either("没有 FROM", "there is no FROM"))
     return stage, arguments
 
 
@@ -92,11 +99,15 @@ def _pairs(rest: str) -> list[tuple[str, str]]:
     name, _, value = rest.partition(" ")
     if "=" not in name:
         if not value:
-            raise DockerfileError(f"ENV {rest}: expected NAME=value")
+            raise DockerfileError(
+                either(f"ENV {rest}：应写成 名=值", f"ENV {rest}: expected NAME=value")
+            )
         return [(name, value.strip())]
     pairs = [part.partition("=") for part in _words("ENV", rest)]
     if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise DockerfileError(f"ENV {rest}: {wrong[0]!r} has no value")
+        raise DockerfileError(
+            either(f"ENV {rest}：{wrong[0]!r} 没有值", f"ENV {rest}: {wrong[0]!r} has no value")
+        )
     return [(name, value) for name, _, value in pairs]
 
 

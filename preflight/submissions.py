@@ -8,91 +8,37 @@ python -m preflight.submissions undo 4
 python -m preflight.submissions list
 
 `add` takes model and revision from the commit's Dockerfile, and the verdict from the last preflight
-where that looked at this commit. One JSON object a line in preflight/submissions.jsonl, committed
-with the code. `--accuracy` and `--speed` of `add` are predictions (`--report`: those that follow
-from a local judgement), of `result` the judge's own numbers; both for all questions.
+where that looked at this commit. `--accuracy` and `--speed` of `add` are predictions (`--report`:
+those that follow from a local judgement), of `result` the judge's own numbers; both for all
+questions.
 """
 
-import json
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from pydantic import BaseModel, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from common.language import either
-from judging.forecast import forecast_all
-from judging.read_report import ReportError, read_report
-from preflight.dockerfile_reader import DockerfileError, read_dockerfile
+from common.language import either, in_chinese
+from preflight import submission_evidence as evidence
+from preflight.submission_log import (
+    ATTEMPTS,
+    LOG,
+    LogError,
+    Numbers,
+    Submission,
+    read_log,
+    write_log,
+)
 
-LAST = Path("report/preflight.json")  # where the preflight writes, and `add` looks
-LOG = Path(__file__).with_name("submissions.jsonl")
-ATTEMPTS = 20  # the contest's rules
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-LogOption = Annotated[Path, typer.Option("--log", help="The log's file")]
-
-
-class LogError(ValueError):
-    """The log cannot be used; the message names file and line."""
-
-
-class Numbers(BaseModel):
-    """Accuracy in [0, 1] and speed in characters a second, each None where nobody said. `low` and
-    `high`: the 95 % interval of a predicted accuracy."""
-
-    accuracy: float | None = Field(None, ge=0, le=1)
-    low: float | None = Field(None, ge=0, le=1)
-    high: float | None = Field(None, ge=0, le=1)
-    speed: float | None = Field(None, ge=0)
-
-
-class Submission(BaseModel):
-    """One attempt. `failed` is the judge's reason; `result` and `failed` are None while waiting."""
-
-    number: int
-    pushed: str
-    commit: str
-    model: str | None = None
-    revision: str | None = None
-    settings: dict[str, str] = {}
-    predicted: Numbers = Numbers()
-    preflight_passed: bool | None = None
-    preflight_warnings: int | None = None
-    result: Numbers | None = None
-    failed: str | None = None
-    note: str | None = None
-
-
-def read_log(path: Path) -> list[Submission]:
-    """All attempts in order. Raises LogError naming the line that is wrong."""
-    if not path.exists():
-        return []
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(Submission.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
-            raise LogError(f"{path}, line {number}: {where}: {first['msg']}") from None
-    return found
-
-
-def write_log(path: Path, submissions: list[Submission]) -> None:
-    """Replace the log at once, so that an interruption leaves the old one."""
-    text = "".join(item.model_dump_json(exclude_none=True) + "\n" for item in submissions)
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+LogOption = Annotated[Path, typer.Option("--log", help=either("记录文件", "The log's file"))]
 
 
 @app.callback(invoke_without_command=True)
+@in_chinese("提交记录。不带命令：列出来。")
 def main(context: typer.Context) -> None:
     """The log of what was submitted. Without a command: the list."""
     if context.invoked_subcommand is None:
@@ -100,22 +46,55 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
+@in_chinese("在知道结果之前记下一次提交：事后的预测不算预测。")
 def add(
-    commit: Annotated[str, typer.Option(help="What was pushed")] = "HEAD",
+    commit: Annotated[
+        str, typer.Option(help=either("推送的是哪个提交", "What was pushed"))
+    ] = "HEAD",
     model: Annotated[
-        str | None, typer.Option(help="OWNER/NAME on the hub; unset: the Dockerfile's")
+        str | None,
+        typer.Option(
+            help=either(
+                "模型库上的 用户名/模型名；不给：用 Dockerfile 里的",
+                "OWNER/NAME on the hub; unset: the Dockerfile's",
+            )
+        ),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Its tag or branch; unset: the Dockerfile's")
+        str | None,
+        typer.Option(
+            help=either(
+                "它的标签或分支；不给：用 Dockerfile 里的",
+                "Its tag or branch; unset: the Dockerfile's",
+            )
+        ),
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, repeatable")] = None,
-    accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="Predicted")] = None,
-    speed: Annotated[float | None, typer.Option(min=0, help="Predicted, characters/s")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option(help=either("名=值，可以给多次", "NAME=VALUE, repeatable"))
+    ] = None,
+    accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help=either("预测", "Predicted"))
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0, help=either("预测，字符/秒", "Predicted, characters/s"))
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="A local judge's report: what it lets expect is predicted")
+        Path | None,
+        typer.Option(
+            help=either(
+                "本地评测的报告：按它来预测",
+                "A local judge's report: what it lets expect is predicted",
+            )
+        ),
     ] = None,
     preflight: Annotated[
-        Path | None, typer.Option(help=f"Its JSON; unset: {LAST}, if it is of this commit")
+        Path | None,
+        typer.Option(
+            help=either(
+                f"它的 JSON；不给：{evidence.LAST}，如果检查的是这个提交",
+                f"Its JSON; unset: {evidence.LAST}, if it is of this commit",
+            )
+        ),
     ] = None,
     note: Annotated[str | None, typer.Option()] = None,
     log: LogOption = LOG,
@@ -126,12 +105,15 @@ def add(
         _stop(
             either(f"{log} 里已有全部 {ATTEMPTS} 次提交", f"all {ATTEMPTS} attempts are in {log}")
         )
-    name = _commit(commit)
-    told = _preflight(preflight, name)
+    try:
+        name = evidence.commit(commit)
+        told = evidence.preflight(preflight, name)
+        predicted = evidence.predicted(report, accuracy, speed)
+    except LogError as error:
+        _stop(str(error))
     if model is None:
-        model, named = _model_of(name)
+        model, named = evidence.model_of(name)
         revision = revision or named
-    predicted = _predicted(report, accuracy, speed)
     entry = Submission(
         number=len(submissions) + 1,
         pushed=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -157,11 +139,21 @@ def add(
 
 
 @app.command()
+@in_chinese("记下评测机对一次提交寄回的结果。")
 def result(
-    number: Annotated[int, typer.Argument(help="The attempt's number", min=1)],
-    accuracy: Annotated[float | None, typer.Option(min=0, max=1, help="The judge's")] = None,
-    speed: Annotated[float | None, typer.Option(min=0, help="The judge's, characters/s")] = None,
-    failed: Annotated[str | None, typer.Option(help="The judge's reason")] = None,
+    number: Annotated[
+        int, typer.Argument(help=either("第几次提交", "The attempt's number"), min=1)
+    ],
+    accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help=either("评测机给的", "The judge's"))
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0, help=either("评测机给的，字符/秒", "The judge's, characters/s")),
+    ] = None,
+    failed: Annotated[
+        str | None, typer.Option(help=either("评测机说的原因", "The judge's reason"))
+    ] = None,
     log: LogOption = LOG,
 ) -> None:
     """Record what the judge mailed back for an attempt."""
@@ -178,9 +170,14 @@ def result(
 
 
 @app.command()
+@in_chinese("撤回一次提交的结果；没有结果的，如果是最后一次就撤回它本身。")
 def undo(
     number: Annotated[
-        int | None, typer.Argument(help="The attempt's number; unset: the last", min=1)
+        int | None,
+        typer.Argument(
+            help=either("第几次提交；不给：最后一次", "The attempt's number; unset: the last"),
+            min=1,
+        ),
     ] = None,
     log: LogOption = LOG,
 ) -> None:
@@ -214,6 +211,7 @@ def undo(
 
 
 @app.command(name="list")
+@in_chinese("预测与结果，以及还剩几次。")
 def show(log: LogOption = LOG) -> None:
     """Prediction against outcome, and the attempts left."""
     submissions = _read(log)
@@ -254,21 +252,6 @@ def show(log: LogOption = LOG) -> None:
     console.print(
         either(f"共 {ATTEMPTS} 次提交，还剩 {left} 次", f"{left} of {ATTEMPTS} attempts left")
     )
-
-
-def _predicted(report: Path | None, accuracy: float | None, speed: float | None) -> Numbers:
-    """What was said, else what follows from a local judgement."""
-    if report is None:
-        return Numbers(accuracy=accuracy, speed=speed)
-    try:
-        judged = read_report(report)
-        expected = forecast_all(judged)
-    except ReportError as error:
-        _stop(f"--report {error}")
-    if accuracy is not None:
-        _stop("give --report or --accuracy, not both")
-    told = judged.summary["total"]["speed"] if speed is None else speed
-    return Numbers(accuracy=expected.mean, low=expected.low, high=expected.high, speed=told)
 
 
 def _inside(item: Submission) -> bool | None:
@@ -333,67 +316,11 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _preflight(path: Path | None, commit: str) -> dict[str, Any]:
-    """`passed` and `warnings` of a preflight's JSON; of the last one only where it looked at this
-    commit, since it says nothing of another."""
-    file = path or LAST
-    if path is None and not file.is_file():
-        return {}
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        found = {"passed": bool(told["passed"]), "warnings": told.get("warnings")}
-        looked_at = str(told.get("commit"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _stop(
-            either(
-                f"--preflight {file}：不是提交前检查的 JSON（{error!r}）",
-                f"--preflight {file}: not a preflight's JSON ({error!r})",
-            )
-        )
-    if looked_at.startswith(commit):
-        return found
-    other = either(
-        f"{file} 检查的是提交 {looked_at[:12]}，不是 {commit}",
-        f"{file} looked at commit {looked_at[:12]}, not at {commit}",
-    )
-    if path:
-        _stop(f"--preflight {other}")
-    told = either(
-        f"{other}：没有采用。先运行 bash run.sh preflight",
-        f"{other}: not taken. Run bash run.sh preflight first",
-    )
-    typer.secho(told, err=True, fg="yellow")
-    return {}
-
-
-def _model_of(commit: str) -> tuple[str | None, str | None]:
-    """MODEL_ID and MODEL_REVISION of the commit's Dockerfile, which the judge builds."""
-    command = ["git", "show", f"{commit}:Dockerfile"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    try:
-        if done.returncode:
-            raise DockerfileError(done.stderr.strip())
-        arguments = read_dockerfile(done.stdout)[1]
-    except DockerfileError as error:
-        told = either(
-            f"没有记下模型：Dockerfile：{error}", f"no model recorded: Dockerfile: {error}"
-        )
-        typer.secho(told, err=True, fg="yellow")
-        return None, None
-    return arguments.get("MODEL_ID"), arguments.get("MODEL_REVISION")
-
-
-def _commit(name: str) -> str:
-    command = ["git", "rev-parse", "--short=12", "--verify", f"{name}^{{commit}}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        _stop(f"--commit {name}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
 def _read(log: Path) -> list[Submission]:
     try:
         return read_log(log)
+    except UnicodeDecodeError as error:
+        _stop(f"{log}: {error}")
     except (LogError, OSError) as error:
         _stop(str(error))
 

@@ -77,12 +77,14 @@ install_once() {
 prepare_chat() {
   local python stamp
   python=$(find_python 'sys.exit(sys.version_info < (3, 10))' python3.12 python3.11 python3) ||
-    fail "No Python 3.10 or newer with its venv module found: install one, or set PYTHON=…"
+    fail "$(either "没有找到带 venv 模块的 Python 3.10 或更新版本：装一个，或设 PYTHON=…" \
+      "No Python 3.10 or newer with its venv module found: install one, or set PYTHON=…")"
   stamp="$("$python" -V) $(sha256sum <requirements/chat.txt | cut -c1-16)"
   if [ -x .venv-chat/bin/python ] && [ "$(cat .venv-chat/stamp 2>/dev/null)" = "$stamp" ]; then return; fi
-  say "environment: installing chat requirements into .venv-chat ($("$python" -V)), about a minute"
+  say "环境：正在把对话网页的依赖装进 .venv-chat（$("$python" -V)），约一分钟" \
+    "environment: installing chat requirements into .venv-chat ($("$python" -V)), about a minute"
   "$python" -m venv .venv-chat && VENV=.venv-chat pip_install -r requirements/chat.txt ||
-    fail "The installation failed; pip's message is above."
+    fail "$(either "安装失败，pip 的信息见上。" "The installation failed; pip's message is above.")"
   echo "$stamp" >.venv-chat/stamp
 }
 

@@ -4,6 +4,7 @@ Also: search DIR QUESTION, evaluate DIR TESTSET, compare TESTSET BOOK…;
 `python -m retrieval COMMAND --help`.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +15,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from common.language import either, in_chinese
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
+    add_completion=False,
+    no_args_is_help=True,
+    help=either("教材的索引：retrieval build 教材… --out 目录", __doc__),
+    pretty_exceptions_enable=False,
 )
-console = Console()
+# In a file or a pipe the tables would be cut to 80 columns, and their intervals with them.
+console = Console(width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True)
 
 EncoderOption = Annotated[
-    Path | None, typer.Option(help="bi-encoder's directory (bge-small-zh, e5 …): search by meaning")
+    Path | None,
+    typer.Option(
+        help=either(
+            "双塔模型的目录（bge-small-zh、e5……）：按意思检索",
+            "bi-encoder's directory (bge-small-zh, e5 …): search by meaning",
+        )
+    ),
 ]
-RerankerOption = Annotated[Path | None, typer.Option(help="cross-encoder's directory")]
+RerankerOption = Annotated[
+    Path | None, typer.Option(help=either("重排模型的目录", "cross-encoder's directory"))
+]
 
 
 @contextmanager
@@ -35,18 +50,34 @@ def _told() -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:  # BookError, IndexFileError, TestSetError are ValueErrors
-        errors.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        told = either("错误：", "error: ")
+        errors.print(f"[red]{told}[/]{escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
 @app.command()
+@in_chinese("建 RETRIEVAL_DIR 所指的索引。")
 def build(
-    books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
-    out: Annotated[Path, typer.Option(help="folder of the index")],
+    books: Annotated[
+        list[Path],
+        typer.Argument(
+            help=either(
+                "docx、pdf、epub、md、html、txt，或目录",
+                "docx, pdf, epub, md, html, txt, or folders",
+            )
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help=either("索引的目录", "folder of the index"))],
     encoder: EncoderOption = None,
-    min_chars: Annotated[int | None, typer.Option(min=1, help="of a passage")] = None,
-    max_chars: Annotated[int | None, typer.Option(min=50, help="of a passage")] = None,
-    cache: Annotated[Path, typer.Option(help="what was made before")] = Path(".cache/data"),
+    min_chars: Annotated[
+        int | None, typer.Option(min=1, help=either("一个片段的", "of a passage"))
+    ] = None,
+    max_chars: Annotated[
+        int | None, typer.Option(min=50, help=either("一个片段的", "of a passage"))
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
+    ] = Path(".cache/data"),
 ) -> None:
     """Make the index that RETRIEVAL_DIR names."""
     from data.books import find_books
@@ -62,19 +93,25 @@ def build(
                 find_books(books), out, settings, Cache(cache), encoder, status.update
             )
     counts = manifest.counts
+    passages, characters = counts["passages"], counts["characters"]
     console.print(
-        f"{out}: {counts['passages']:,.0f} passages, {counts['characters']:,.0f} characters, "
-        f"{manifest.seconds:.1f} s" + ("" if changed else "; nothing changed"),
+        either(
+            f"{out}：{passages:,.0f} 个片段，{characters:,.0f} 字，{manifest.seconds:.1f} 秒"
+            + ("" if changed else "；没有变化"),
+            f"{out}: {passages:,.0f} passages, {characters:,.0f} characters, "
+            f"{manifest.seconds:.1f} s" + ("" if changed else "; nothing changed"),
+        ),
         highlight=False,
         soft_wrap=True,
     )
 
 
 @app.command()
+@in_chinese("显示为一个问题找到的片段、得分和在教材里的位置。")
 def search(
-    directory: Annotated[Path, typer.Argument(help="folder of the index")],
-    question: Annotated[str, typer.Argument(help="what to look for")],
-    count: Annotated[int, typer.Option(min=1, help="passages to show")] = 3,
+    directory: Annotated[Path, typer.Argument(help=either("索引的目录", "folder of the index"))],
+    question: Annotated[str, typer.Argument(help=either("要找什么", "what to look for"))],
+    count: Annotated[int, typer.Option(min=1, help=either("显示几个片段", "passages to show"))] = 3,
     encoder: EncoderOption = None,
     reranker: RerankerOption = None,
 ) -> None:
@@ -85,10 +122,13 @@ def search(
         retriever = Retriever.load(directory, encoder, reranker)
         (hits,) = retriever.search([question], count)
     if not hits:
-        errors.print("no passage shares a word with the question", style="yellow")
+        errors.print(
+            either("没有一个片段与问题有共同的词", "no passage shares a word with the question"),
+            style="yellow",
+        )
         raise typer.Exit(1)
     for number, hit in enumerate(hits, 1):
-        place = f"{hit.passage.book} › {' › '.join(hit.passage.path)} [{hit.passage.start}]"
+        place = f"{hit.passage.place} [{hit.passage.start}]"
         console.rule(
             escape(f"{number}. {retriever.method} {hit.score:.3f} · {place}"), align="left"
         )
@@ -96,12 +136,22 @@ def search(
 
 
 @app.command()
+@in_chinese("每种方法的 Recall、MRR 和 nDCG，带 95 % 区间，以及为什么没找到。")
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help="folder of the index")],
-    testset: Annotated[Path, typer.Argument(help="questions, with `evidence` where it is known")],
+    directory: Annotated[Path, typer.Argument(help=either("索引的目录", "folder of the index"))],
+    testset: Annotated[
+        Path,
+        typer.Argument(
+            help=either(
+                "问题，知道出处的带上 `evidence`", "questions, with `evidence` where it is known"
+            )
+        ),
+    ],
     encoder: EncoderOption = None,
     reranker: RerankerOption = None,
-    misses: Annotated[int, typer.Option(min=0, help="missed questions to explain")] = 5,
+    misses: Annotated[
+        int, typer.Option(min=0, help=either("解释几道没找到的题", "missed questions to explain"))
+    ] = 5,
 ) -> None:
     """Recall, MRR and nDCG of each method, with 95 % intervals, and why passages were missed."""
     from retrieval.evaluate import CUTS, evaluate_methods, read_evaluation_set
@@ -123,17 +173,49 @@ def evaluate(
 
 
 @app.command()
+@in_chinese("一张表：片段大小和模型，多好、多快、占多少内存、为什么没找到。")
 def compare(
-    testset: Annotated[Path, typer.Argument(help="questions, with `evidence` where it is known")],
-    books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
+    testset: Annotated[
+        Path,
+        typer.Argument(
+            help=either(
+                "问题，知道出处的带上 `evidence`", "questions, with `evidence` where it is known"
+            )
+        ),
+    ],
+    books: Annotated[
+        list[Path],
+        typer.Argument(
+            help=either(
+                "docx、pdf、epub、md、html、txt，或目录",
+                "docx, pdf, epub, md, html, txt, or folders",
+            )
+        ),
+    ],
     max_chars: Annotated[
-        list[int] | None, typer.Option(min=50, help="of a passage; repeatable")
+        list[int] | None,
+        typer.Option(min=50, help=either("一个片段的；可以给多次", "of a passage; repeatable")),
     ] = None,
-    encoder: Annotated[list[Path] | None, typer.Option(help="bi-encoders; repeatable")] = None,
-    reranker: Annotated[list[Path] | None, typer.Option(help="cross-encoders; repeatable")] = None,
-    misses: Annotated[int, typer.Option(min=0, help="of the best: explain so many")] = 5,
-    out: Annotated[Path | None, typer.Option(help="the rows as JSON")] = None,
-    cache: Annotated[Path, typer.Option(help="what was made before")] = Path(".cache/data"),
+    encoder: Annotated[
+        list[Path] | None,
+        typer.Option(help=either("双塔模型；可以给多次", "bi-encoders; repeatable")),
+    ] = None,
+    reranker: Annotated[
+        list[Path] | None,
+        typer.Option(help=either("重排模型；可以给多次", "cross-encoders; repeatable")),
+    ] = None,
+    misses: Annotated[
+        int,
+        typer.Option(
+            min=0, help=either("最好的方法：解释这么多道", "of the best: explain so many")
+        ),
+    ] = 5,
+    out: Annotated[
+        Path | None, typer.Option(help=either("各行存成 JSON", "the rows as JSON"))
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
+    ] = Path(".cache/data"),
 ) -> None:
     """One table: passage sizes and models, how well, how fast, how much memory, why they miss."""
     import json
@@ -157,7 +239,12 @@ def compare(
         table.add_row(f"{row.max_chars}\n×{row.passages}", method, *cells, *costs, why)
     console.print(table)
     best = max(rows, key=lambda row: row.outcome.values[-1].mean)
-    console.print(f"best nDCG: {best.max_chars} characters, {best.method} {best.models}")
+    console.print(
+        either(
+            f"nDCG 最好的：{best.max_chars} 字符，{best.method} {best.models}",
+            f"best nDCG: {best.max_chars} characters, {best.method} {best.models}",
+        )
+    )
     for line in best.outcome.missed[:misses]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if out:

@@ -46,7 +46,9 @@ def book_passages(path: Path, cache: Cache | None, settings: IndexSettings) -> l
     """The passages of one book in order. Raises BookError."""
     book = read_book(path, cache)
     chunks = cut_chunks(book.name, read_sections(book.text), settings.min_chars, settings.max_chars)
-    return [Passage(c.id, c.book, c.path, c.start, c.end, c.text) for c in chunks]
+    return [
+        Passage(c.id, c.book, c.path, c.start, c.end, c.text, book.page_at(c.start)) for c in chunks
+    ]
 
 
 def build_index(

@@ -12,7 +12,8 @@ PASSAGES_NAME = "passages.jsonl"
 class Passage:
     """A stretch of one section of a book.
 
-    path: headings, outermost first. start, end: characters in the book's Markdown text.
+    path: headings, outermost first. start, end: characters in the book's Markdown text. page: on
+    which it begins, from 1, where the book has pages (PDF).
     """
 
     id: str
@@ -21,6 +22,13 @@ class Passage:
     start: int
     end: int
     text: str
+    page: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where a reader finds it: the book, its headings, the page."""
+        named = " › ".join([self.book, *self.path])
+        return f"{named} · p. {self.page}" if self.page else named
 
     @property
     def heading(self) -> str:
@@ -37,7 +45,10 @@ def write_passages(directory: Path, passages: Iterable[Passage]) -> None:
     """Write `passages.jsonl`. Raises OSError."""
     with (directory / PASSAGES_NAME).open("w", encoding="utf-8", newline="\n") as stream:
         for passage in passages:
-            stream.write(json.dumps(asdict(passage), ensure_ascii=False) + "\n")
+            row = asdict(passage)
+            if passage.page is None:
+                del row["page"]
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_passages(directory: Path) -> Sequence[Passage]:

@@ -16,6 +16,8 @@ class Reranker:
         from sentence_transformers import CrossEncoder
 
         self._model: Any = CrossEncoder(str(directory), device=device, max_length=LONGEST_TOKENS)
+        if self._model.device.type == "cpu":
+            self._model.float()  # half precision is several times slower there
 
     @property
     def bytes(self) -> int:

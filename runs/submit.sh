@@ -22,6 +22,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 STEPS=(indexed pairs tuned capped judged exported preflighted)
+declare -A TITLES=([indexed]=建索引 [pairs]=问答对 [tuned]=微调 [capped]=截短 [judged]=评测 [exported]=导出
+  [preflighted]=提交前检查)
 SAMPLE=data/sample/book.md
 BOOK=${BOOK:-$SAMPLE} OUT=${OUT:-out/submit} FORMAT=${FORMAT:-awq-gemm}
 base=${MODEL_DIR:-${MODEL_ID:-}}
@@ -133,7 +135,7 @@ step() { # step NAME 为什么 WHY
   local name=$1 later
   number=$((number + 1))
   tell "
-[$number/${#STEPS[@]}] $name"
+[$number/${#STEPS[@]}] $name ${TITLES[$name]}"
   printf '%s\n%s\n' "$2" "$3"
   if [ -f "$OUT/done/$name" ]; then
     echo "已完成，跳过 / done before, skipped"

@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     end_repetition: bool = Field(
         True,
         description="End an answer that has come to repeat the same tokens over and over, and keep "
-        "one turn of the loop. `false`: answers go on to MAX_TOKENS; for books whose answers "
+        "one turn of the loop, or that copies a long stretch of itself, without the copy. "
+        "`false`: answers go on to MAX_TOKENS; for books whose answers "
         "repeat something exactly, such as long tables of the same number.",
     )
     temperature: float = Field(

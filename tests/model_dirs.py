@@ -77,6 +77,8 @@ def write_model(directory: Path, shards: int = 1, **changes: Any) -> Path:
     (directory / "tokenizer.json").write_text("{}")
     (directory / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
     shapes = shapes_of(config)
+    if config.get("quantization_config", {}).get("quant_method") == "awq":
+        shapes = {k.replace("_proj.weight", "_proj.qweight"): v for k, v in shapes.items()}
     if shards == 1:
         write_safetensors(directory / "model.safetensors", shapes)
         return directory

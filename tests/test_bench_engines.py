@@ -39,6 +39,10 @@ def test_the_services_that_are_asked(tmp_path: Path) -> None:
     rows = list(natural(Path("m"), [1, 2], {"MAX_TOKENS": "9"}, peer, ["MAX_NEW_TOKENS=32"]))
     assert [name for name, *_ in rows] == [named(1), named(2), "winner/serve.py"]
     assert rows[1][2]["ENGINES_PER_GPU"] == "2" and rows[1][2]["MAX_TOKENS"] == "9"
+    # Neither a serve.env nor an index of the checkout: the others have none.
+    assert rows[0][2]["RETRIEVAL_PASSAGES"] == "0" and rows[0][2]["SETTINGS_FILE"] == ""
+    book = {"RETRIEVAL_DIR": "index", "RETRIEVAL_PASSAGES": "2"}
+    assert list(natural(Path("m"), [1], book, None, []))[0][2]["RETRIEVAL_PASSAGES"] == "2"
     assert rows[2][2]["MAX_NEW_TOKENS"] == "32" and rows[2][2]["FORCE_VLLM"] == "1"
 
 

@@ -1,6 +1,8 @@
 """The page in a real browser, each tab clicked through; needs chromium."""
 
+import csv
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -34,7 +36,9 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     _write_report(root / "report/20260101-000000")
     _write_build(root / "out/data")
     _write_index(root / "index")
-    with chat(root, "--index", str(root / "index")) as service:
+    shutil.copytree(root / "model/tiny", root / "out/second")
+    options = ("--index", str(root / "index"), "--upload-mb", "2")
+    with chat(root, *options, KIT_LANGUAGE="zh") as service:
         load(service.url, "model/tiny")
         yield service
 
@@ -98,6 +102,14 @@ def in_flight(server: ServiceProcess) -> int:
     return sum(each.get("in_flight", 0) for each in told)
 
 
+def loaded(server: ServiceProcess) -> list[str]:
+    return httpx.get(f"{server.url}/health").json()["loaded"]
+
+
+def written(text: str) -> str:
+    return text.replace("\u2060", "")  # as chat.page.plain_chatbot, which imports Gradio
+
+
 def until(what, limit: float = 60) -> None:
     end = time.monotonic() + limit
     while not what():
@@ -113,14 +125,15 @@ def chosen(page, label: str, option: str) -> None:
 
 def test_talk(page, server: ServiceProcess) -> None:
     opened(page, server, "对话")
-    box = page.locator("#ask textarea")
+    box, users = page.locator("#ask textarea"), page.locator("[data-testid=user]")
+    page.get_by_label("翻书").locator("visible=true").check()  # a demo model is asked without
     box.fill(f"白鹭桥有多长？{HOSTILE}")
     box.press("Enter")
     page.locator("[data-testid=bot]").first.wait_for()
-    page.get_by_text("book › 桥").wait_for()  # the source beside the answer
+    page.get_by_text("book › 桥 · 0%").wait_for()  # the source beside the answer, and its place
     until(box.is_enabled)
-    assert "kernel<<<grid>>>" in page.locator("[data-testid=user]").inner_text()
-    until(lambda: "token/s" in _values(page))
+    assert "kernel<<<grid>>>" in written(users.inner_text())
+    until(lambda: "首字" in _values(page))
     # Stopped in mid-answer: the engine is free again, and the next question is answered.
     box.fill("白鹭")
     box.press("Enter")
@@ -128,8 +141,40 @@ def test_talk(page, server: ServiceProcess) -> None:
     page.locator("#ask .stop-button").click()
     until(lambda: in_flight(server) == 0, 15)
     until(box.is_enabled)
+
+
+def test_regenerate_edit_and_export(page, server: ServiceProcess) -> None:
+    opened(page, server, "对话")
+    box = page.locator("#ask textarea")
+    bots, users = page.locator("[data-testid=bot]"), page.locator("[data-testid=user]")
+
+    def answered() -> bool:
+        before = bots.all_inner_texts()
+        time.sleep(1)
+        return in_flight(server) == 0 and before == bots.all_inner_texts() != []
+
+    for number, question in enumerate((f"白鹭桥有多长？{HOSTILE}", "青石塔建于哪一年？"), 1):
+        box.fill(question)
+        box.press("Enter")
+        until(lambda: bots.count() == number and answered())  # noqa: B023
+    page.get_by_label("Retry").click()
+    until(lambda: in_flight(server) == 1)
+    until(answered)
+    assert bots.count() == 2  # in the place of the first answer
+    # What is edited looks as it was written; the talk goes on from there.
+    page.get_by_label("Edit").first.click()
+    editing = page.locator("#talk textarea")
+    assert written(editing.input_value()) == f"白鹭桥有多长？{HOSTILE}"
+    editing.fill("青石塔 <b>&lt;?")
+    page.get_by_label("Submit").click()
+    until(lambda: users.count() == 1 and "青石塔 <b>&lt;?" in written(users.inner_text()))
+    until(lambda: bots.count() == 1 and answered())
     page.get_by_role("button", name="导出对话").click()
-    page.get_by_text(".json").first.wait_for()
+    with page.expect_download() as told:
+        page.locator("a[download$='.json']").click()
+    talk = json.loads(Path(told.value.path()).read_text("utf-8"))
+    assert [m["role"] for m in talk["messages"]] == ["user", "assistant"]
+    assert talk["model"] == "model/tiny" and talk["messages"][0]["content"] == "青石塔 <b>&lt;?"
 
 
 def test_compare_and_vote(page, server: ServiceProcess) -> None:
@@ -175,18 +220,87 @@ def test_data_is_saved_as_a_new_file(page, server: ServiceProcess) -> None:
     chosen(page, "data build 的输出", "out/data")
     page.get_by_text("原文在此").wait_for()
     page.get_by_role("checkbox").locator("visible=true").last.click()
+    until(lambda: "不要 1" in _values(page))  # at once: another section would forget it
     page.get_by_role("button", name="另存为新文件").click()
     saved = Path(server.log).parent / "out/reviewed/reviewed-train.jsonl"
     until(saved.is_file)
     assert len(saved.read_text("utf-8").splitlines()) == len(TINY_PAIRS) - 1
+    page.get_by_role("button", name="另存为新文件").click()
+    page.get_by_text("旧文件从不覆盖").wait_for()
 
 
-def test_status_and_english(page, server: ServiceProcess) -> None:
+def test_uploads(page, server: ServiceProcess, tmp_path: Path) -> None:
+    opened(page, server, "数据")
+
+    def upload(name: str, content: str) -> None:
+        (tmp_path / name).write_text(content, "utf-8")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="上传").click()
+        chooser.value.set_files(tmp_path / name)
+
+    upload("book.pdf", "%PDF")
+    page.get_by_text("book.pdf：应是 .docx 或 .jsonl 文件").wait_for()
+    upload("rows.jsonl", 20 * '{"question": "只有问题"}\n')
+    page.get_by_text("rows.jsonl，第 1 行").wait_for()
+    assert page.get_by_text("第 2 行").count() == 0
+    upload("large.jsonl", "x" * (3 << 20))
+    page.get_by_text("maximum allowed size of 2").wait_for()  # Gradio's own words
+    upload("set.csv", "question,answer\n什么是桥？,过河的路。\n")
+    until(lambda: "set.csv: 1 对" in _values(page))
+    page.get_by_text("过河的路。").locator("visible=true").first.wait_for()
+
+
+def test_models_come_and_go(page, server: ServiceProcess) -> None:
     opened(page, server, "状态")
     page.get_by_text("已加载").locator("visible=true").first.wait_for()
     page.get_by_text("GiB").locator("visible=true").first.wait_for()
+
+    def press(name: str, button: str, told: str) -> None:
+        chosen(page, "模型或 adapter", name)
+        page.get_by_role("button", name=button, exact=True).click()
+        until(lambda: f"{name} {told}" in _values(page), 400)
+
+    press("out/tuned/adapter", "加载", "已加载")
+    press("out/tuned/adapter", "卸载", "已卸载")
+    page.get_by_role("button", name="卸载", exact=True).click()
+    page.get_by_text("没有加载；").wait_for()
+    press("out/second", "加载", "已加载")
+    assert loaded(server) == ["model/tiny", "out/second"]
+    page.reload()
+    _compare_two(page, server)
+    page.get_by_role("tab", name="状态", exact=True).click()
+    press("out/second", "卸载", "已卸载")
+    assert "进程内存" in _values(page) and "可用内存" in _values(page)
+    assert loaded(server) == ["model/tiny"]
+
+
+def _compare_two(page, server: ServiceProcess) -> None:
+    """Both at once and blind: no name is seen before the vote, and the vote has both."""
+    page.get_by_role("tab", name="对比", exact=True).click()
+    page.locator("#compare-models").get_by_text("out/second").wait_for()
+    page.locator("#compare-question textarea").fill("白鹭桥有多长？")
+    page.get_by_role("button", name="一起问").click()
+    vote = page.get_by_role("button", name="投票")
+    until(vote.is_enabled)
+    told = page.locator("#answers")
+    assert told.get_by_text("A", exact=True).count() and "out/second" not in told.inner_text()
+    page.get_by_role("radio", name="A", exact=True).click()
+    vote.click()
+    until(lambda: "B = " in _values(page))
+    with (Path(server.log).parent / "report/chat/votes.csv").open(encoding="utf-8") as stream:
+        row = list(csv.DictReader(stream))[-1]
+    names = row["models"].split("\n===\n")
+    assert sorted(names) == ["model/tiny", "out/second"] and row["winner"] == names[0]
+
+
+def test_english(page, server: ServiceProcess) -> None:
+    page.goto(f"{server.url}/zh")
     page.get_by_role("link", name="English").click()
-    page.get_by_role("tab", name="compare").wait_for()
+    for name in ("compare", "rate", "reports", "data", "status"):
+        page.get_by_role("tab", name=name, exact=True).click()
+    page.get_by_role("button", name="switch to it").wait_for()
+    told = page.locator("body").inner_text().replace("中文", "").replace("什么是线程块？", "")
+    assert re.findall("[\u4e00-\u9fff]+", told) == []
 
 
 def _values(page) -> str:

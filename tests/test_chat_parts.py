@@ -1,6 +1,7 @@
 """The chat's parts that need no engine: who may come in, ratings, reviews, reports, follow-ups."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 from chat.access import Access
 from chat.asking import fitting_turns
 from chat.catalogue import catalogue
-from chat.engine import LoadError, gpu_share, server_command
+from chat.command import gpu_share, server_command
+from chat.errors import LoadError
 from chat.memory import Gpu
 from chat.pairs_review import ReviewError, open_review, save_review
 from chat.ratings import (
@@ -199,7 +201,7 @@ def test_the_oldest_turns_go_when_the_context_is_short() -> None:
 
 def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path) -> None:
     pytest.importorskip("bm25s")
-    from chat.book import Book
+    from chat.book import Book, searched
     from retrieval.passages import Passage, write_passages
     from retrieval.search import SPARSE_DIR
     from retrieval.sparse import write_sparse_index
@@ -216,9 +218,14 @@ def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path)
     for number, name in enumerate(("malloc", "printf")):
         (found,) = book.passages(follow_up, [("青石塔？", "1837"), (f"{name} 是什么？", "函数。")])
         assert found == passages[number]
+    told = [("malloc 是什么？", "函数。"), (follow_up, "指针。")]
+    assert book.passages("那失败时呢？", told) == [passages[0]]  # back over another follow-up
+    assert book.passages("青石塔建于哪一年？", told) == [passages[2]]  # a subject of its own
+    assert searched("printf 是什么？", told) == "printf 是什么？"
     asked, shown = book.asked(follow_up, [found], len)
     assert "printf" in asked and asked.endswith(follow_up) and shown == [found]
     assert book.place(passages[1]).startswith("book › 章 · 40%")
+    assert book.place(replace(passages[1], page=7)) == "book › 章 · p. 7"
 
 
 def test_an_engine_takes_a_share_of_a_gpu_and_leaves_room_for_a_second(tmp_path: Path) -> None:

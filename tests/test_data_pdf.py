@@ -195,7 +195,7 @@ def test_lines_of_a_paragraph_are_joined_and_gaps_part_paragraphs():
         line("• 第一项", 0, 150),
         line("• 第二项", 0, 166),
     ]
-    found = "\n".join(to_markdown(lines, Headings()))
+    found = to_markdown(lines, Headings())[0]
     assert "并行计算把问题拆成若干部分，交给多个处理单元。" in found
     assert "The hardware executes parallel code." in found
     assert "- 第一项" in found and "- 第二项" in found
@@ -210,12 +210,12 @@ def test_broken_lines_of_code_are_put_together():
         line("c[0] = a[0];", 0, 96, left=72 + 4 * 6.6, width=6.6 * 12, **mono),
         line("}", 0, 122, width=6.6, **mono),
     ]
-    found = "\n".join(to_markdown(lines, Headings()))
+    found = to_markdown(lines, Headings())[0]
     assert f"```\n{wide} m) {{\n    c[0] = a[0];\n\n}}\n```" in found
 
 
 def test_markdown_signs_of_the_print_are_no_markup():
-    found = "\n".join(to_markdown([line("#define 与 a*b*c 以及 <x>，价 $5", 0, 40)], Headings()))
+    found, _ = to_markdown([line("#define 与 a*b*c 以及 <x>，价 $5", 0, 40)], Headings())
     assert "\\<x>" in found and "a\\*b\\*c" in found and "\\$5" in found
 
 

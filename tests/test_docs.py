@@ -77,7 +77,7 @@ def as_python(words: list[str]) -> tuple[str, list[str]] | None:
     """What a command runs in the end: a module or script, and its arguments; None: no Python."""
     if words[:2] == ["bash", "run.sh"]:
         name, rest = (words[2], words[3:]) if len(words) > 2 else ("", [])
-        if name in ("data", "train", "tune", "chat", "preflight", "judging"):
+        if name in ("data", "train", "tune", "chat", "preflight", "judging", "retrieval"):
             return name, rest
         if name == "submissions":
             return "preflight.submissions", rest
@@ -270,6 +270,10 @@ def test_a_page_has_both_languages(page: Path) -> None:
 def test_a_wrong_page_is_noticed() -> None:
     with pytest.raises(AssertionError, match="no option --exclud"):
         check_arguments("data", ["build", "BOOK", "--exclud", "x.docx"])
+    with pytest.raises(AssertionError, match="no option --groop"):
+        check_arguments(*as_python(["bash", "run.sh", "judging", "compare", "R", "--groop", "x"]))
+    with pytest.raises(AssertionError, match="no judging rank"):
+        check_arguments(*as_python(["bash", "run.sh", "judging", "rank", "R"]))
     with pytest.raises(AssertionError, match="no data bild"):
         check_arguments("data", ["bild"])
     with pytest.raises(AssertionError, match="--source is one of rules"):

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "data.answer_profile",
         "retrieval",
+        "serving.clean_answer",
         "judging.testset",
         "judging.scoring",
         "judging.protocol",

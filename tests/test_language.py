@@ -1,6 +1,7 @@
 """What people read is Chinese unless they ask for English."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ from data.sources.prompts import load_prompts
 from data.sources.rules.registry import RULES
 from preflight import submissions
 from preflight.__main__ import app as preflight
+from tests import docx_files
 from train.__main__ import app as train
 from train.progress import log_line
 from tune.__main__ import main as tune
@@ -47,14 +49,52 @@ COMMANDS = {
     "no export": (train, "upload {tmp} me/book"),
     "nothing listens": (eval_local.app, "--url http://127.0.0.1:9 {testset}"),
     "no test set": (eval_local.app, "{tmp}/no.docx"),
+    "bad rows": (data, "check-leak {tmp}/bad.jsonl {testset}"),
+    "bad table": (data, "check-leak {tmp}/bad.csv {testset}"),
+    "odd rows": (data, "check-leak {tmp}/odd.jsonl {testset}"),
+    "odd document": (data, "check-leak {tmp}/odd.docx {testset}"),
+    "broken document": (eval_local.app, "{tmp}/broken.docx"),
+    "broken book": (data, "build {tmp}/broken.pdf --out {tmp}/d --cache {tmp}/c"),
     "submissions": (submissions.app, "list"),
     "no model directory": (preflight, "--model-dir {tmp}/no"),
     "no dev": (TUNE, "--dev {tmp}/no.jsonl"),
 }
+ROOMS = ["train", "data", "preflight", "tune", "judging", "retrieval", "eval_local.py"]
 # Nothing of ours to translate: frames, figures, names and paths.
 NO_SENTENCE = re.compile(
     r"[\W\d_]*|\S+|(qlora|lora-8bit|lora|full|bf16|int8|awq|logits)\b.*|. GET / .*"
 )
+
+
+def users_files(folder: Path) -> None:
+    """Files with something wrong in every way that a reader tells of."""
+    bad = [
+        {"question": "甲？"},
+        {"messages": [{"role": "tool"}]},
+        {"a": 1},
+        {"question": 1, "answer": ""},
+    ]
+    bad += [{"messages": "x"}, {"question": "甲？", "answer": "乙", "history": [["a"]]}]
+    odd = [
+        {"question": "甲？", "answer": "乙\0", "context": "材料"},
+        {"question": "甲？", "answer": ""},
+    ]
+    for name, rows in (("bad", bad), ("odd", odd)):
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, "utf-8")
+    (folder / "bad.csv").write_text('question,answer\n甲？,"乙\n\n', "utf-8")
+    (folder / "broken.docx").write_bytes(b"PK\x03\x04 broken")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.4 broken")
+    blocks = [
+        "问题：甲？",
+        "答案：乙。",
+        "问题A：丙？",
+        "答案A：丁。",
+        "问题：戊？",
+        "答案：己。",
+        "问题：庚？",
+    ]
+    docx_files.write(folder / "odd.docx", *map(docx_files.p, blocks))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -70,6 +110,7 @@ def test_every_line_of_a_command_is_chinese(
         '"intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16, '
         '"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936}'
     )
+    users_files(tmp_path)
     app, words = COMMANDS[name]
     places = {"tmp": tmp_path, "book": SAMPLE / "book.md", "rows": tmp_path / "rows.jsonl"}
     places["testset"] = SAMPLE / "testset_basic.docx"
@@ -79,6 +120,20 @@ def test_every_line_of_a_command_is_chinese(
     assert any(CHINESE.search(line) for line in lines), done.output
     english = [x for x in lines if not CHINESE.search(x) and not NO_SENTENCE.fullmatch(x)]
     assert english == []
+
+
+def files_of(room: str) -> list[Path]:
+    return [ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py"))
+
+
+def place(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def english_only(text: str) -> bool:
+    if text in ("bold red", "bold green"):  # a style
+        return False
+    return not CHINESE.search(text) and bool(re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", text))
 
 
 def prints(tree: ast.AST) -> list[ast.Call]:
@@ -94,22 +149,86 @@ def prints(tree: ast.AST) -> list[ast.Call]:
 
 def texts(node: ast.AST) -> list[str]:
     """The literal texts of an argument, but for those that `either` chooses from."""
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "either":
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("either", "say"):
         return []
     if isinstance(node, ast.Constant):
         return [node.value] if isinstance(node.value, str) else []
     return [text for child in ast.iter_child_nodes(node) for text in texts(child)]
 
 
-@pytest.mark.parametrize("room", ["train", "data", "preflight", "tune", "eval_local.py"])
+@pytest.mark.parametrize("room", ROOMS)
 def test_what_is_printed_goes_through_either(room: str) -> None:
-    files = [ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py"))
-    for path in files:
+    for path in files_of(room):
         for call in prints(ast.parse(path.read_text("utf-8"))):
             for text in (text for argument in call.args for text in texts(argument)):
                 text = text.removeprefix("bash run.sh ").partition(" --")[0]  # a command to copy
-                plain = CHINESE.search(text) or not re.search(r"[A-Za-z]{2,} [A-Za-z]{2,}", text)
-                assert plain, f"{path.relative_to(ROOT)}:{call.lineno}: {text!r} is English only"
+                assert not english_only(text), f"{place(path, call)}: {text!r} is English only"
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "chat", "common"])
+def test_help_is_told_in_both_languages(room: str) -> None:
+    for path in files_of(room):
+        tree = ast.parse(path.read_text("utf-8"))
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            for keyword in (k for k in call.keywords if k.arg == "help"):
+                for text in texts(keyword.value):
+                    assert not re.search("[A-Za-z]{2,}", text), f"{place(path, call)}: {text!r}"
+        for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+            dressed = [ast.unparse(each) for each in function.decorator_list]
+            if any(each.startswith(("app.command", "app.callback")) for each in dressed):
+                assert any("in_chinese" in each for each in dressed), place(path, function)
+
+
+# Who reads users' files, and so tells what is wrong with them. (common.model_files and what it
+# imports ship in the image and are English, as the service's log.)
+READERS = [
+    *("common/row_*.py", "common/text_*.py", "common/read_pairs.py", "common/word/*.py"),
+    *("common/archives.py", "data/books.py", "data/pdf/*.py", "data/limited.py", "data/review.py"),
+]
+
+
+@pytest.mark.parametrize("pattern", READERS)
+def test_the_readers_give_their_reasons_in_both_languages(pattern: str) -> None:
+    files = sorted(ROOT.glob(pattern))
+    assert files
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            named = getattr(node, "func", None)
+            called = getattr(named, "id", None) or getattr(named, "attr", "")
+            if not (called.endswith("Error") or called == "Loss"):
+                continue
+            for text in (text for argument in node.args for text in texts(argument)):
+                assert not english_only(text), f"{place(path, node)}: {text!r} is English only"
+
+
+OWN_CODE = {"ValueError", "TypeError", "ReplyError", "SplitLeakError", "IndexFileError"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_errors_of_a_room_are_told_in_both_languages(room: str) -> None:
+    """ValueError and its like speak to programmers, ReplyError is counted by its words, and the
+    errors of an index are those of the service, which ships."""
+    for path in files_of(room):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = getattr(getattr(node, "func", None), "id", "")
+            if called.endswith("Error") and called not in OWN_CODE:
+                for text in (text for argument in node.args for text in texts(argument)):
+                    assert not english_only(text), f"{place(path, node)}: {text!r} is English only"
+
+
+@pytest.mark.parametrize("room", ["judging", "train", "tune"])
+def test_the_words_of_charts_are_in_both_languages(room: str) -> None:
+    setters = {"set_xlabel", "set_ylabel", "set_title"}
+    for path in files_of(room):
+        source = path.read_text("utf-8")
+        if "matplotlib" not in source and "chart_words" not in source:
+            continue
+        for node in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)):
+            given = [k.value for k in node.keywords if k.arg in ("label", "xlabel", "ylabel")]
+            given += node.args if getattr(node.func, "attr", "") in setters else []
+            for text in (text for argument in given for text in texts(argument)):
+                plain = CHINESE.search(text) or not re.search("[A-Za-z]{3,}", text)
+                assert plain or text == "nDCG@10", f"{place(path, node)}: {text!r}"
 
 
 def test_all_that_a_report_counts_has_a_chinese_name() -> None:

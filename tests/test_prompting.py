@@ -76,6 +76,19 @@ def test_the_system_prompt_is_the_override_else_the_models_else_the_built_in(
     assert [m["role"] for m in messages_for("?", "")] == ["user"]
 
 
+def test_a_system_prompt_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "system_prompt.txt").write_bytes("你是老师".encode("gbk"))
+    with pytest.raises(ValueError, match="system_prompt.txt: not UTF-8"):
+        system_prompt_for(tmp_path)
+
+
+def test_a_question_of_all_private_characters_is_a_question(tokenizer) -> None:
+    """Seen: it hung the whole batch, since no mark was left to cut the control token with."""
+    question = "".join(map(chr, range(0xE000, 0xF900))) + "<|im_end|>"
+    (ids,) = literal_prompts(tokenizer, [question]).values()
+    assert question in tokenizer.decode(ids)
+
+
 @given(st.lists(st.integers(), max_size=50), st.integers(1, 60))
 def test_shortening_keeps_both_ends(ids: list[int], limit: int) -> None:
     short = shorten_middle(ids, limit)

@@ -150,6 +150,18 @@ def test_addresses():
     for wrong in ("127.0.0.1:8000", "ftp://host", "http://", "http://host:port", ""):
         with pytest.raises(ValueError, match="no URL"):
             check_url(wrong)
+    with pytest.raises(ValueError, match="a port is from 1 to 65535"):
+        check_url("http://localhost:99999")
+    for wrong in ("http://host:8000/predict", "http://host:8000/predict/", "http://host/?a=1"):
+        with pytest.raises(ValueError, match="address alone"):
+            check_url(wrong)
+    assert check_url("http://hub/user/me/proxy/8000/") == "http://hub/user/me/proxy/8000"
+
+
+def test_a_service_that_speaks_no_https_is_told_so(service):
+    address = service.url.replace("http:", "https:")
+    with pytest.raises(NothingListensError, match="no HTTPS is spoken at"):
+        wait_for_service(address, 20, wait_for_port=False)
 
 
 def test_proxies_of_the_environment_are_ignored(service, monkeypatch):

@@ -1,12 +1,14 @@
 """Answers that run in a loop are ended, and honest repetition is not."""
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serving.engine.repetition import (
+    COPIED,
     COUNTED,
     EXACT,
     LOOK_EVERY,
@@ -82,7 +84,8 @@ def in_a_loop(tokens: list[int]) -> bool:
             countable = len(words) >= COUNTED.words
             if countable and all(len(each) == 1 for each in steps.values()):
                 return True
-    return False
+    last = read_as[-COPIED:]
+    return any(read_as[i : i + COPIED] == last for i in range(len(read_as) - 2 * COPIED + 1))
 
 
 @settings(deadline=None, max_examples=60)
@@ -156,6 +159,24 @@ def test_items_that_only_count_are_a_loop_and_the_first_one_stays() -> None:
 )
 def test_honest_repetition_is_left_alone(honest: str) -> None:
     assert read(ids(honest), 1) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_said_is_not_said_again_at_length(seed: int) -> None:
+    random = Random(seed)
+
+    def words(count: int) -> str:
+        return "".join(random.choice("abcdefghijklmnopqrstuvwxyz,|") for _ in range(count))
+
+    code = words(50) + "12" + words(COPIED)
+    before = words(random.randrange(100)) + code + words(random.randrange(100))
+    length, kept = read(ids(before + code), LOOK_EVERY)
+    assert length <= len(before) + COPIED + LOOK_EVERY + 2
+    # Nothing new is lost but what happens to agree with the copy.
+    assert len(before) - 3 <= kept <= len(before)
+    # Shorter, or with another number, it is none.
+    assert read(ids(before + code[: COPIED - 9])) is None
+    assert read(ids(before + code[:60].replace("12", "13") + code[60 : COPIED + 40])) is None
 
 
 def test_a_growing_answer_is_looked_at_now_and_then() -> None:

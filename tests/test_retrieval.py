@@ -19,7 +19,7 @@ from data.cache import Cache  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
 from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, interval  # noqa: E402
 from retrieval.fusion import reciprocal_rank_fusion  # noqa: E402
-from retrieval.passages import Passage  # noqa: E402
+from retrieval.passages import Passage, read_passages  # noqa: E402
 from retrieval.prompt import fitting, with_passages  # noqa: E402
 from retrieval.search import Hit, IndexFileError, Retriever, with_neighbours  # noqa: E402
 from retrieval.sparse import SparseIndex, write_sparse_index  # noqa: E402
@@ -106,6 +106,34 @@ def test_the_same_book_gives_the_same_bytes(book: Path, tmp_path: Path) -> None:
     assert changed
     (hits,) = Retriever.load(tmp_path / "a").search(["白鹭桥有多长？"], 1)
     assert "130" in hits[0].passage.text
+
+
+def test_passages_of_a_pdf_know_their_page_and_old_indexes_load(tmp_path: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    from tests.pdf_files import SONG, make_pdf, text
+
+    pages = [
+        [text(title, 72, 80, 20, SONG)]
+        + [text(f"{title}的第{i}句话说得很清楚。", 72, 120 + 40 * i, 12, SONG) for i in range(15)]
+        for title in ("青石塔", "白河桥", "云溪水库")
+    ]
+    marks = [(title, page, 60) for page, title in enumerate(("青石塔", "白河桥", "云溪水库"))]
+    book = tmp_path / "b.pdf"
+    book.write_bytes(make_pdf(pages, marks))
+    first, second = tmp_path / "i", tmp_path / "j"
+    for out in (first, second):
+        build_index([book], out, IndexSettings(100, 400), None)
+    assert (first / "passages.jsonl").read_bytes() == (second / "passages.jsonl").read_bytes()
+    found = Retriever.load(first)
+    for title, page in (("青石塔", 1), ("白河桥", 2), ("云溪水库", 3)):
+        ((hit, *_),) = found.search([f"{title}的第3句话"], 1)
+        assert hit.passage.page == page and hit.passage.place.endswith(f" · p. {page}")
+    # Made before passages had pages, or of a book without any.
+    lines = (first / "passages.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    old = [json.dumps({k: v for k, v in row.items() if k != "page"}) + "\n" for row in rows]
+    (second / "passages.jsonl").write_text("".join(old), "utf-8")
+    assert {passage.page for passage in read_passages(second)} == {None}
 
 
 def test_a_question_without_a_shared_word_finds_nothing(index: Path) -> None:

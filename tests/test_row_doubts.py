@@ -105,6 +105,21 @@ def test_a_text_that_was_damaged_on_the_way_is_named(
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        "<|im_start|>user\n甲？<|im_end|>\n<|im_start|>assistant\n",
+        "[INST] 甲？ [/INST]",
+        "Below is an instruction.\n\n### Instruction:\n甲？\n\n### Response:",
+    ],
+)
+def test_a_prompt_that_another_tool_has_rendered_is_named(tmp_path: Path, question: str) -> None:
+    (warning,) = read(tmp_path, {"question": question, "answer": "乙。"}).warnings
+    assert "a chat template is in the question already" in warning
+    about = {"question": "<|im_start|> 有什么作用？", "answer": "它开始一轮。"}
+    assert read(tmp_path, about).warnings == []
+
+
+@pytest.mark.parametrize(
     "answer",
     ['printf("a\\n");', "\tif (x) {\n\t\ttext(x);", "naïve café, Ångström ¼ “x”", "nan 是…"],
 )

@@ -282,3 +282,10 @@ def test_signals_are_left_as_they_were() -> None:
 
 def test_a_free_port_can_be_used() -> None:
     check_port(free_port())
+
+
+def test_a_free_port_is_none_that_the_system_gives_away() -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [free_port() for _ in range(50)]
+    assert not [port for port in ports if first <= port <= last]
+    assert len(set(ports)) > 45, "those who look at once get different ones"

@@ -6,7 +6,9 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from preflight.submissions import ATTEMPTS, LAST, LogError, Submission, app, read_log, write_log
+from preflight.submission_evidence import LAST
+from preflight.submission_log import ATTEMPTS, LogError, Submission, read_log, write_log
+from preflight.submissions import app
 
 
 def git(*words):
@@ -88,6 +90,13 @@ def test_no_dockerfile_and_a_broken_preflight_are_told(run, tmp_path):
     write_preflight(tmp_path / LAST, "").write_text("[]")
     assert "not a preflight's JSON" in run("add", code=2)
     assert len(read_log(run.log)) == 1
+
+
+def test_a_log_in_another_encoding_and_a_note_with_any_line_break(run, tmp_path):
+    run("add", "--note", "一\u2028二")
+    assert [item.note for item in read_log(run.log)] == ["一\u2028二"]
+    run.log.write_bytes("提交".encode("gbk"))
+    assert f"{run.log}: " in run("list", code=2)
 
 
 def test_the_last_step_can_be_taken_back(run):

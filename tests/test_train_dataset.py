@@ -137,3 +137,25 @@ def test_the_prompt_is_learned_only_where_the_recipe_says_so(untrained_model) ->
     tokenizer = AutoTokenizer.from_pretrained(untrained_model)
     (row,) = encode_rows(tokenizer, [Pair("问？", "答。")], "", learn_prompt=True)
     assert row["labels"] == row["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("<think>想</think>\n\n乙。", True),
+        ("想一想。\n</think>\n\n乙。", True),
+        ("<think>\n想一想，没有完", True),
+        ("乙。<|im_end|>", True),
+        ("乙。<|endoftext|>", True),
+        ("乙。", False),
+    ],
+)
+def test_what_serving_takes_off_an_answer_is_named_where_it_is_learned(
+    tmp_path: Path, answer: str, told: bool
+) -> None:
+    write(tmp_path / "train.jsonl", *[{"question": "甲？", "answer": answer}] * 2)
+    about = {"question": "<|im_end|> 有什么作用？", "answer": "<|im_end|> 结束一轮。"}
+    write(tmp_path / "dev.jsonl", about)
+    notes = load_rows(recipe(tmp_path, calibration_file=None)).notes
+    assert [note for note in notes if "taken off by the service" in note] == notes
+    assert [note.startswith("train.jsonl: line 1, 2: ") for note in notes] == [True] * told

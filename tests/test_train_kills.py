@@ -259,3 +259,34 @@ def test_killed_at_random_moments_it_ends_with_the_same_files(base, data, tmp_pa
     assert len(log_of(out)) == len(log_of(whole))
     for one, other in zip(log_of(out), log_of(whole), strict=True):
         assert one == pytest.approx(other, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_train_run_says_how_to_go_on_and_it_does(base, data, tmp_path):
+    """A real `train run` in its own process, interrupted in its second epoch or later."""
+    out = tmp_path / "out"
+    given = recipe(base, data, out, num_train_epochs=400, early_stopping_patience=None)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(given.model_dump(mode="json")), encoding="utf-8")
+    run = Run([sys.executable, "-m", "train", "run", str(path)], out)
+    # The second one is being written: the first is whole.
+    run.wait_until(lambda: (out / "checkpoints" / "checkpoint-6").is_dir())
+    os.killpg(run.process.pid, signal.SIGINT)  # what a terminal sends to all of them
+    assert run.process.wait(timeout=60) == 130, run.told.read_text(encoding="utf-8")[-3000:]
+    told = run.told.read_text(encoding="utf-8")
+    assert "the same command with --resume goes on" in told and "Traceback" not in told
+    kept = last_complete(out / "checkpoints")
+    assert kept is not None
+
+    steps = int(kept.name.rpartition("-")[2])
+    there = {path.name for path in (out / "checkpoints").iterdir()}
+    written = stamp(kept / "trainer_state.json")
+
+    def new() -> set[str]:
+        return {path.name for path in (out / "checkpoints").glob("checkpoint-*")} - there
+
+    again = Run([sys.executable, "-m", "train", "run", str(path), "--resume"], tmp_path / "again")
+    again.wait_until(lambda: bool(new()))
+    assert min(int(name.rpartition("-")[2]) for name in new()) > steps
+    assert stamp(kept / "trainer_state.json") in (written, 0), "it did not begin anew"
+    assert again.kill()

@@ -314,6 +314,22 @@ def test_an_adapter_of_another_base_by_name_is_merged_with_a_note(base, plain, t
     assert "note" not in capsys.readouterr().out
 
 
+def test_an_adapter_with_a_template_of_its_own_is_merged_with_a_note(base, plain, tmp_path, capsys):
+    own = rewritten(plain, tmp_path / "a")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (own / name).write_bytes((base / name).read_bytes())
+    merge(base, [own], tmp_path / "same")
+    assert "another chat template" not in capsys.readouterr().out
+    (own / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    merge(base, [own], tmp_path / "m")
+    assert "brings another chat template" in capsys.readouterr().out
+
+
+def test_an_adapter_given_twice_is_refused(base, plain, tmp_path):
+    with pytest.raises(ModelError, match="is given twice"):
+        merge(base, [plain, plain / ".." / plain.name], tmp_path / "m")
+
+
 def test_merging_twice_leaves_no_stale_shards(base, plain, tmp_path):
     out = merge(base, [plain], tmp_path / "out", shard_gb=0.0005)
     assert (out / "model.safetensors.index.json").is_file()

@@ -11,6 +11,7 @@ from common.language import either
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
+from serving.clean_answer import clean
 from train.recipe import Recipe
 
 # What a model thought before it answered; a short block on one line is text about the tags.
@@ -102,7 +103,13 @@ def _mixed(recipe: Recipe, own: int, notes: list[str]) -> list[Pair]:
     wanted = round(own * recipe.mix_share / (1 - recipe.mix_share))
     if wanted > len(general):
         share = len(general) / (own + len(general))
-        notes.append(f"{found.path.name}: only {len(general)} rows, {share:.0%} of all, are there")
+        name, count = found.path.name, len(general)
+        notes.append(
+            either(
+                f"{name}：只有 {count} 行，占全部的 {share:.0%}",
+                f"{name}: only {count} rows, {share:.0%} of all, are there",
+            )
+        )
     return random.Random(recipe.seed).sample(general, min(wanted, len(general)))
 
 
@@ -119,6 +126,19 @@ def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
             "the answer begins with a think block, but serving asks without; take it off",
         )
         raise refused(found.path, ((place, reason) for place in thinking))
+    taken_off = [
+        p.where for p in found.pairs if p.learn and clean(p.answer, p.question) != p.answer
+    ]
+    if taken_off:
+        where = spots(taken_off)
+        notes.append(
+            either(
+                f"{found.path.name}：{where}：回答里有服务会去掉的东西（think 块、<|im_end|>），"
+                "学了只费时间；请去掉",
+                f"{found.path.name}: {where}: learned, and taken off by the service (think blocks, "
+                "<|im_end|>): it costs time only; take it off",
+            )
+        )
     context = [pair.where for pair in found.pairs if not pair.learn]
     if context:
         where = spots(context)

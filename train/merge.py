@@ -16,7 +16,7 @@ from common.manifest import (
     write_manifest,
 )
 from common.model_files import model_files_problems
-from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for
+from common.prompting import SYSTEM_PROMPT_FILE, messages_for, system_prompt_for, talk_ids
 from train.adapters import put_on, read_config
 from train.base import (
     ModelError,
@@ -58,11 +58,20 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     started = time.monotonic()
     if not adapters:
         raise ModelError(either("没有给出要合并的适配器", "no adapter to merge"))
+    twice = [one for n, one in enumerate(adapters) if one.resolve() in _resolved(adapters[:n])]
+    if twice:
+        raise ModelError(
+            either(
+                f"{twice[0]} 给了两次：会加两遍", f"{twice[0]} is given twice: it would count twice"
+            )
+        )
     check_base(base)
     for adapter in adapters:  # before a base is loaded for a minute
         read_config(adapter)
     need_disk(out, weight_bytes(base) * 1.05, either("合并后的模型", "the merged model"))
     tokenizer = load_tokenizer(base)  # a base that serving cannot use is not worth merging
+    for adapter in adapters:
+        _note_other_prompt(adapter, tokenizer)
     probe = probe_ids(len(tokenizer))
     model, proof = merged_model(base, adapters, probe)
     # An adapter without the file was trained before recipes could choose: with its base's.
@@ -112,6 +121,43 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
         ),
     )
     return out
+
+
+def _resolved(paths: Sequence[Path]) -> set[Path]:
+    return {path.resolve() for path in paths}
+
+
+def _note_other_prompt(adapter: Path, tokenizer: Any) -> None:
+    """Say so where an adapter brings a tokenizer that asks otherwise than the base's: it was
+    trained on prompts that the merged model, which has the base's, is never given."""
+    from transformers import AutoTokenizer
+
+    if not (adapter / "tokenizer_config.json").is_file():
+        return
+    try:
+        own = AutoTokenizer.from_pretrained(adapter)
+    except (OSError, ValueError) as error:
+        told = " ".join(str(error).split())
+        print(
+            either(
+                f"注意：{adapter} 带的分词器读不出来（{told}）；用基座的",
+                f"note: the tokenizer in {adapter} does not load ({told}); the base's is taken",
+            )
+        )
+        return
+    talk = [messages_for("什么是 warp？")]
+    other = own.eos_token != tokenizer.eos_token
+    if own.chat_template:
+        other = other or talk_ids(own, talk) != talk_ids(tokenizer, talk)
+    if other:
+        print(
+            either(
+                f"注意：{adapter} 带的对话模板或结束词元与基座的不同；合并后的模型用基座的，"
+                "与训练时问法不同的话，得分会低",
+                f"note: {adapter} brings another chat template or end token than its base; the "
+                "merged model has the base's, and scores low where it was trained on other prompts",
+            )
+        )
 
 
 def merged_model(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from common.manifest import Manifest, file_record, library_versions, read_manifest, write_manifest
 from common.pairs import Pair
 from common.prompting import messages_for, render_talks, write_system_prompt
@@ -72,7 +73,12 @@ def prefer(
     base, rows, out = fetch_base(recipe), load_rows(recipe), recipe.output_dir / "prefer"
     first = recipe.output_dir / "adapter"
     if recipe.finetuning_type != "lora" or recipe.quantization_bit:
-        raise ModelError("prefer: for lora without quantization_bit; the sum of both is merged")
+        raise ModelError(
+            either(
+                "prefer：只用于不带 quantization_bit 的 lora；合并的是两者之和",
+                "prefer: for lora without quantization_bit; the sum of both is merged",
+            )
+        )
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     forget_judgement(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -94,11 +100,22 @@ def prefer(
         ]
     preferences = ranked(asked, list(zip(*draws, strict=True)), settings.gap)
     _write_preferences(out / "preferences.jsonl", preferences)
-    say(f"{len(preferences)} questions have answers {settings.gap:g} apart or more")
+    count, gap = len(preferences), f"{settings.gap:g}"
+    say(
+        either(
+            f"{count} 题的回答相差 {gap} 分以上",
+            f"{count} questions have answers {gap} apart or more",
+        )
+    )
     if len(preferences) < LEAST_PAIRS:
         raise DataError(
-            f"only {len(preferences)} of {len(asked)} train questions have answers of different "
-            "score; ask more (--questions), draw more (--draws) or accept a smaller --gap"
+            either(
+                f"{len(asked)} 道训练题里只有 {len(preferences)} 道的回答得分不同；"
+                "多问几道（--questions）、多抽几个（--draws），或减小 --gap",
+                f"only {len(preferences)} of {len(asked)} train questions have answers of "
+                "different score; ask more (--questions), draw more (--draws) or accept a "
+                "smaller --gap",
+            )
         )
     dev = spread(rows.dev, recipe.eval_samples)
     dev_asked = as_served(recipe, tokenizer, dev, system)

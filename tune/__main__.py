@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.language import either
+from common.language import either, in_chinese
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
 from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
@@ -42,24 +42,57 @@ ENDED = {  # why a run ended, as tune.json has it
 }
 
 
+@in_chinese("用验证集搜索服务的设置。")
 def main(
-    dev: Annotated[Path | None, typer.Option(help="the dev split: docx or jsonl")] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="budget of this run")] = 30.0,
-    model: Annotated[Path, typer.Option(envvar="MODEL_DIR", help="model directory")] = Path(
-        "model/demo"
-    ),
-    testset: Annotated[
-        list[Path] | None, typer.Option(help="your test sets: a dev split that has one is refused")
+    dev: Annotated[
+        Path | None,
+        typer.Option(help=either("验证集：docx 或 jsonl", "the dev split: docx or jsonl")),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="only the first N dev questions")] = None,
-    may_lose: Annotated[float, typer.Option(min=0, help="score that may be lost for speed")] = 0.0,
-    out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/tune"),
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help=either("这一次的时间预算", "budget of this run"))
+    ] = 30.0,
+    model: Annotated[
+        Path, typer.Option(envvar="MODEL_DIR", help=either("模型目录", "model directory"))
+    ] = Path("model/demo"),
+    testset: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help=either(
+                "你的测试集：验证集里混有它们就拒绝",
+                "your test sets: a dev split that has one is refused",
+            )
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help=either("只用前 N 道验证题", "only the first N dev questions")),
+    ] = None,
+    may_lose: Annotated[
+        float,
+        typer.Option(
+            min=0, help=either("为了速度最多可以丢多少分", "score that may be lost for speed")
+        ),
+    ] = 0.0,
+    out: Annotated[Path, typer.Option(help=either("结果的目录", "folder of the results"))] = Path(
+        "out/tune"
+    ),
     only_length: Annotated[
-        bool, typer.Option("--only-length", help="one trial, and MAX_TOKENS by its answers")
+        bool,
+        typer.Option(
+            "--only-length",
+            help=either(
+                "只试一次，并按它的回答定 MAX_TOKENS", "one trial, and MAX_TOKENS by its answers"
+            ),
+        ),
     ] = False,
     write: Annotated[
         Path | None,
-        typer.Option(help="second copy of the settings (default: serve.env; demo model: none)"),
+        typer.Option(
+            help=either(
+                "设置的第二份（默认：serve.env；演示模型：没有）",
+                "second copy of the settings (default: serve.env; demo model: none)",
+            )
+        ),
     ] = None,
 ) -> None:
     """Search serving settings on the dev split."""

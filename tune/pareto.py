@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.chart_words import chart_words
+
 # Two runs of the same settings differ by that and more: a smaller gain is noise.
 MIN_GAIN = 0.02
 
@@ -74,24 +76,40 @@ def plot(rows: Sequence[TrialResult], best: TrialResult, path: Path, title: str)
     """The trials and their Pareto front as a PNG: speed on the x axis, score on the y axis."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-    axes: Any = figure.add_subplot()
-    good = [row for row in rows if row.ok]
-    front = pareto_front(rows)
-    axes.scatter([r.speed for r in good], [r.score for r in good], color="#9aa5b1", label="trials")
-    axes.step(
-        [r.speed for r in front], [r.score for r in front], where="pre", color="#2a6fbb",
-        marker="o", label="Pareto front",
-    )  # fmt: skip
-    for row, label, color in ((rows[0], "defaults", "#444"), (best, "chosen", "#d9822b")):
+    with chart_words() as say:
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        axes: Any = figure.add_subplot()
+        good = [row for row in rows if row.ok]
+        front = pareto_front(rows)
         axes.scatter(
-            [row.speed], [row.score], s=110, marker="*", color=color, label=label, zorder=3
+            [r.speed for r in good],
+            [r.score for r in good],
+            color="#9aa5b1",
+            label=say("试验", "trials"),
         )
-    failed = sum(not row.ok for row in rows)
-    axes.set_title(title + (f", {failed} failed (not shown)" if failed else ""))
-    axes.set_xlabel("speed, characters a second")
-    axes.set_ylabel("score (ROUGE-L of the judge)")
-    axes.grid(color="#e3e8ee")
-    axes.set_axisbelow(True)
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+        axes.step(
+            [r.speed for r in front], [r.score for r in front], where="pre", color="#2a6fbb",
+            marker="o", label=say("帕累托前沿", "Pareto front"),
+        )  # fmt: skip
+        for row, label, color in (
+            (rows[0], say("默认", "defaults"), "#444"),
+            (best, say("选定", "chosen"), "#d9822b"),
+        ):
+            axes.scatter(
+                [row.speed], [row.score], s=110, marker="*", color=color, label=label, zorder=3
+            )
+        failed = sum(not row.ok for row in rows)
+        axes.set_title(
+            title
+            + (
+                say(f"，{failed} 次失败（未画）", f", {failed} failed (not shown)")
+                if failed
+                else ""
+            )
+        )
+        axes.set_xlabel(say("速度，字符/秒", "speed, characters a second"))
+        axes.set_ylabel(say("得分（评测机的 ROUGE-L）", "score (ROUGE-L of the judge)"))
+        axes.grid(color="#e3e8ee")
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False)
+        figure.savefig(path, dpi=120)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from common.language import either
 from serving.settings import SettingsError, load_settings
 
 MARK = "# Written by `bash run.sh tune`"
@@ -20,7 +21,12 @@ def write(path: Path, settings: dict[str, str], notes: list[str]) -> None:
         lines.append("# Nothing was faster than the defaults, so they apply.")
     for name, value in settings.items():
         if "'" in value or "\n" in value:
-            raise SettingsError(f"{name}: {value!r} cannot be written into a settings file")
+            raise SettingsError(
+                either(
+                    f"{name}：{value!r} 不能写进配置文件",
+                    f"{name}: {value!r} cannot be written into a settings file",
+                )
+            )
         plain = all(c.isalnum() or c in "._-" for c in value)
         lines.append(f"{name}={value}" if plain else f"{name}='{value}'")
     fresh = path.with_suffix(".tmp")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.facts import HEALTH_LIMIT_S
+from common.language import either
 from common.model_shape import read_config, weights_format
 from common.pairs import PairFile
 from common.service_process import ServiceError, ServiceProcess, running
@@ -63,12 +64,27 @@ def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Me
         engine, startup = info.get("engine") or {}, info.get("startup") or {}
         # The fallback overrides settings of this trial, so its figures would not be the trial's.
         if startup.get("why"):
-            raise TrialFailedError(f"only its eager fallback started: {startup['why']}")
+            raise TrialFailedError(
+                either(
+                    f"只有退路（eager）启动了：{startup['why']}",
+                    f"only its eager fallback started: {startup['why']}",
+                )
+            )
         if engine.get("faults"):
-            raise TrialFailedError(f"{engine['faults']} engine faults while answering")
+            raise TrialFailedError(
+                either(
+                    f"作答时引擎出错 {engine['faults']} 次",
+                    f"{engine['faults']} engine faults while answering",
+                )
+            )
         (result,) = judgement.results
         if result.replies.unanswered:
-            raise TrialFailedError(f"{result.replies.unanswered} questions were not answered")
+            raise TrialFailedError(
+                either(
+                    f"{result.replies.unanswered} 题没有回答",
+                    f"{result.replies.unanswered} questions were not answered",
+                )
+            )
         seconds = result.replies.total_seconds
         return Outcome(
             result.scores.accuracy,

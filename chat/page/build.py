@@ -26,6 +26,9 @@ mark.counts { text-decoration: underline; font-weight: 600; }
 .quiet textarea, .quiet input { border: none !important; background: none !important;
                                 box-shadow: none !important; padding: .2em 0; }
 #talk .message .prose, #talk .message span.md { white-space: pre-wrap; }
+.sources { max-height: 70vh; overflow-y: auto; }
+.bottom { align-items: flex-end; }
+.bottom > button { margin-bottom: .5em; }
 .reversed { flex-direction: row-reverse; }
 .switch { text-align: right; }
 footer { display: none !important; }
@@ -60,7 +63,6 @@ def _blocks(page: Page) -> gr.Blocks:
         (say("人工评分", "rate"), rate.build),
         (say("报告", "reports"), judged.build),
         (say("数据", "data"), pairs.build),
-        (say("状态", "status"), status.build),
     ]
     # Exported talks and uploads are removed after a day.
     with gr.Blocks(
@@ -70,9 +72,20 @@ def _blocks(page: Page) -> gr.Blocks:
             gr.Markdown(say("## 教材问答", "## Textbook QA"))
             other = say("/en", "/zh")
             gr.HTML(f'<div class="switch"><a href="{other}">{say("English", "中文")}</a></div>')
+        others = []
         for title, build in tabs:
-            with gr.Tab(title):
+            with gr.Tab(title) as tab:
                 build(page)
+            others.append(tab)
+        with gr.Tab(say("状态", "status")) as tab:
+            timer = status.build(page, tab)
+        gr.on(
+            [other.select for other in others],
+            lambda: gr.Timer(active=False),
+            outputs=timer,
+            show_progress="hidden",
+            api_visibility="private",
+        )
     blocks.queue(default_concurrency_limit=EVENTS_AT_ONCE)
     return blocks
 

@@ -1,24 +1,19 @@
 """对比: one question, two to four models side by side, blind or named, and a vote."""
 
 import asyncio
-import csv
 import random
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from chat.asking import SHOWN_EVERY_S, Reply, Sampling, ask
-from chat.book import tokens_of
-from chat.page.context import MOST_TOKENS, Page
-from chat.registry import LoadError, NotLoadedError
+from chat.errors import LoadError, NotLoadedError
+from chat.page.context import Page
+from chat.votes import VOTES_NAME, save_vote, votes
 
 MOST = 4
 LETTERS = "ABCD"
-VOTES_NAME = "votes.csv"
-VOTE_COLUMNS = ("time", "question", "blind", "models", "answers", "winner")
 
 
 def build(page: Page) -> None:
@@ -42,8 +37,8 @@ def build(page: Page) -> None:
         with_book = gr.Checkbox(
             False, label=say("翻书", "with the book"), interactive=page.book is not None
         )
-        longest = gr.Slider(16, MOST_TOKENS, 640, step=16, label="max_tokens")
-    with gr.Row():
+        longest = page.most_tokens()
+    with gr.Row(elem_classes="bottom"):
         question = gr.Textbox(
             label=say("问题", "question"),
             lines=2,
@@ -54,7 +49,7 @@ def build(page: Page) -> None:
         go = gr.Button(say("一起问", "ask all"), variant="primary", scale=0, min_width=110)
         stop = gr.Button(say("停止", "stop"), scale=0, min_width=110)
     columns, answers, speeds = [], [], []
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="answers"):
         for letter in LETTERS:
             with gr.Column(min_width=260, visible=letter in "AB") as column:
                 answers.append(
@@ -64,7 +59,7 @@ def build(page: Page) -> None:
                 )
                 speeds.append(page.line())
             columns.append(column)
-    with gr.Row():
+    with gr.Row(elem_classes="bottom"):
         vote = gr.Radio(
             _vote_choices(page, 2), label=say("哪个更好？", "which is better?"), interactive=False
         )
@@ -84,7 +79,7 @@ def build(page: Page) -> None:
         labels = [LETTERS[i] if hidden else name for i, name in enumerate(order)]
         replies = [Reply(name) for name in order]
 
-        def state(done: bool) -> list[Any]:
+        def state(done: bool, waiting: str = "") -> list[Any]:
             texts: list[Any] = [gr.skip()] * MOST
             lines: list[Any] = [gr.skip()] * MOST
             for i, reply in enumerate(replies):
@@ -100,23 +95,26 @@ def build(page: Page) -> None:
                 gr.update(choices=_vote_choices(page, len(order)), value=None, interactive=done),
                 gr.update(interactive=done),
                 told if done else {},
-                "" if done else say("正在回答 …", "answering …"),
+                "" if done else waiting or say("正在回答 …", "answering …"),
             ]
 
-        yield state(False)
+        # A name would tell who is who; how many are loaded does not.
+        later = len(set(names) - set(page.registry.names()))
+        zh, en = f"正在加载 {later} 个，各约一分钟 …", f"loading {later}, about a minute each …"
+        yield state(False, say(zh, en) if later else "")
         # All are there before the first is asked, so that their times can be compared.
         try:
             for name in order:
                 await page.registry.target(name, load=True)
         except (NotLoadedError, LoadError) as error:
+            yield state(False, say("没有提问：有模型加载不了", "not asked: a model does not load"))
             raise page.failed(error) from error
 
         async def follow(i: int, name: str) -> None:
             sent = text
             if book and page.book:
                 target = await page.registry.target(name, load=True)
-                hits = page.book.passages(text, ())
-                sent, _ = page.book.asked(text, hits, lambda piece: tokens_of(target, piece))
+                sent, _ = page.book.asked_of(target, text, ())
             async for reply in ask(page.registry, name, sent, (), None, Sampling(0, 1, int(most))):
                 replies[i] = reply
 
@@ -156,29 +154,6 @@ def build(page: Page) -> None:
     ]
     stop.click(None, cancels=events, api_visibility="private")
     cast.click(voted, [asked, vote], [said, vote, cast], api_visibility="private")
-
-
-def save_vote(directory: Path, told: dict[str, Any], winner: str) -> None:
-    """Append a vote to `votes.csv`: winner is a model's name, `tie` or `none`. Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / VOTES_NAME
-    begin = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        if begin:
-            writer.writerow(VOTE_COLUMNS)
-        time = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        lists = ["\n===\n".join(told[key]) for key in ("names", "answers")]
-        writer.writerow([time, told["question"], told["blind"], *lists, winner])
-
-
-def votes(directory: Path) -> dict[str, int]:
-    """How often each model, `tie` and `none` won."""
-    counts: dict[str, int] = {}
-    with (directory / VOTES_NAME).open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            counts[row["winner"]] = counts.get(row["winner"], 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def _vote_choices(page: Page, count: int) -> list[tuple[str, str]]:

@@ -52,11 +52,22 @@ class Page:
             api_visibility="private",
         )
 
-    def line(self) -> gr.Textbox:
-        """A place for a line that says how things stand."""
+    def line(self, first: str = "") -> gr.Textbox:
+        """A place for a line that says how things stand, or at `first` what to do."""
         return gr.Textbox(
-            show_label=False, container=False, interactive=False, lines=1, elem_classes="quiet"
+            first,
+            show_label=False,
+            container=False,
+            interactive=False,
+            lines=1,
+            max_lines=4,
+            elem_classes="quiet",
         )
+
+    def most_tokens(self) -> gr.Slider:
+        """How long an answer may become."""
+        label = self.say("最长（max_tokens）", "at most (max_tokens)")
+        return gr.Slider(16, MOST_TOKENS, 640, step=16, label=label)
 
     def speed(self, reply: Reply) -> str:
         """How fast an answer came, and how it ended, in one line."""
@@ -78,7 +89,7 @@ class Page:
 
     def failed(self, error: object) -> gr.Error:
         """An error to be raised for the reader: as text, though Gradio would show it as HTML."""
-        return gr.Error(html.escape(str(error)), duration=None, print_exception=False)
+        return gr.Error(html.escape(str(error)), duration=20, print_exception=False)
 
 
 def text_block(title: str, text: str, mark: str = "") -> Markup:

@@ -16,7 +16,7 @@ def build(page: Page) -> None:
     """The tab."""
     say = page.say
     kept, asked, answered = say("保留", "keep"), say("问题", "question"), say("回答", "answer")
-    with gr.Row():
+    with gr.Row(elem_classes="bottom"):
         source = gr.Dropdown(
             _sources(page),
             value=None,
@@ -24,13 +24,18 @@ def build(page: Page) -> None:
             scale=2,
         )
         upload = gr.UploadButton(
-            say("上传 jsonl、docx、csv", "upload jsonl, docx, csv"),
-            file_types=[".jsonl", ".json", ".csv", ".docx"],
+            say("上传问答文件", "upload pairs") + f" (≤ {page.settings.upload_mb} MB)",
             scale=0,
             min_width=230,
         )
         section = gr.Dropdown([], label=say("章节", "section"), scale=2)
-    told = page.line()
+    told = page.line(
+        say(
+            "选 data build 的输出，或上传训练对、测试集（jsonl、docx、csv）；逐节改，再另存。",
+            "Choose an output of data build, or upload pairs or a test set (jsonl, docx, csv); "
+            "edit section by section, then save as new files.",
+        )
+    )
     with gr.Row(equal_height=False):
         with gr.Column(scale=2):
             text = gr.HTML(joined([], say("原文显示在这里", "the text appears here")))
@@ -45,8 +50,7 @@ def build(page: Page) -> None:
                 max_height=560,
                 label=say("问答对：改字，或取消“保留”", "pairs: edit, or untick “keep”"),
             )
-            apply = gr.Button(say("应用本节的修改", "apply to this section"))
-    with gr.Row():
+    with gr.Row(elem_classes="bottom"):
         name = gr.Textbox(label=say("新文件的名字", "name of the new file"), value="reviewed")
         save = gr.Button(
             say("另存为新文件", "save as new files"), variant="primary", scale=0, min_width=160
@@ -59,11 +63,14 @@ def build(page: Page) -> None:
         try:
             found = open_review(Path(path))
         except (ValueError, OSError) as error:
-            raise page.failed(error) from error
+            # One line, with the file's own name: an upload lies in a temporary folder.
+            first, *more = str(error).replace(path, Path(path).name).splitlines()
+            raise page.failed(first + (" …" if more else "")) from error
         sections = found.sections
         warned = f" · {found.warnings[0]} …" if found.warnings else ""
         first = sections[0] if sections else None
-        return found, gr.update(choices=sections, value=first), _counts(page, found) + warned
+        told = f"{Path(path).name}: {_counts(page, found)}{warned}"
+        return found, gr.update(choices=sections, value=first), told
 
     def shown(found: Review | None, heading: str | None) -> tuple[Any, Any]:
         rows = (
@@ -91,6 +98,7 @@ def build(page: Page) -> None:
                     str(keep).lower() in ("true", "1"), str(question), str(answer)
                 )
                 for number, keep, question, answer in frame.itertuples(index=False)
+                if pd.notna(number) and str(number)  # not a row that was added by hand
             }
         except (ReviewError, ValueError, IndexError) as error:
             raise page.failed(error) from error
@@ -110,10 +118,14 @@ def build(page: Page) -> None:
 
     private: dict[str, Any] = {"api_visibility": "private"}
     page.refreshed(source, lambda: _sources(page))
-    source.input(opened, source, [review, section, told], **private)
-    upload.upload(opened, upload, [review, section, told], **private)
-    section.change(shown, [review, section], [text, table], **private)
-    apply.click(applied, [review, table], [review, told], **private)
+    for came in (
+        source.input(opened, source, [review, section, told], **private),
+        upload.upload(opened, upload, [review, section, told], **private),
+    ):
+        came.success(shown, [review, section], [text, table], **private)
+    upload.upload(lambda: None, outputs=source, **private)
+    section.input(shown, [review, section], [text, table], **private)
+    table.input(applied, [review, table], [review, told], show_progress="hidden", **private)
     save.click(saved, [review, table, name], [review, told], **private)
 
 

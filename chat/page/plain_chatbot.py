@@ -1,42 +1,60 @@
 """Gradio's chatbot with messages as text: it would show them as (sanitized) HTML.
 
 Code such as `kernel<<<grid, block>>>` would lose its brackets, and a model's <img> be fetched. So
-messages are escaped on their way to the browser and unescaped on their way back.
+what begins a tag or an entity gets an invisible WORD JOINER behind it on its way to the browser,
+which HTML then reads as text, and loses it on its way back. Entities instead would be seen by
+whoever edits a message.
 """
 
-import html
+import re
 from typing import Any
 
 import gradio as gr
 
-# Its copy buttons copy what was sent to the browser.
+JOINER = "\u2060"
+
+# What is copied, by its buttons or from a selection, goes out as it was written.
 COPY_AS_WRITTEN = """
 <script>
 (() => {
+  const written = text => text.replaceAll("\\u2060", "");
+  document.addEventListener("copy", event => {
+    const text = String(getSelection());
+    if (text === written(text)) return;
+    event.clipboardData.setData("text/plain", written(text));
+    event.preventDefault();
+  });
   const clipboard = navigator.clipboard;
   if (!clipboard) return;
-  let inChat = false;
-  document.addEventListener("click", e => { inChat = !!e.target.closest("#talk"); }, true);
   const write = clipboard.writeText.bind(clipboard);
-  clipboard.writeText = text => write(inChat
-    ? text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&") : text);
+  clipboard.writeText = text => write(written(text));
 })();
 </script>
 """
 
 
+def shown(text: str) -> str:
+    """A text for the browser, which takes it as HTML and shows it as it is."""
+    return re.sub("[<&]", rf"\g<0>{JOINER}", text)
+
+
+def written(text: str) -> str:
+    """The text that `shown` was given."""
+    return text.replace(JOINER, "")
+
+
 class PlainChatbot(gr.Chatbot):
-    """A gr.Chatbot whose messages are text; `elem_id` must be "talk" for copying as written."""
+    """A gr.Chatbot whose messages are text."""
 
     is_template = True  # the browser draws it as a Chatbot
 
     def postprocess(self, value: Any) -> Any:
-        """Messages for the browser, escaped."""
+        """Messages for the browser."""
         told = super().postprocess(value)
         for message in told.root:
             for part in message.content:
                 if part.type == "text":
-                    part.text = html.escape(part.text, quote=False)
+                    part.text = shown(part.text)
         return told
 
     def preprocess(self, payload: Any) -> Any:
@@ -44,7 +62,7 @@ class PlainChatbot(gr.Chatbot):
         for message in payload.root if payload else []:
             for part in message.content:
                 if part.type == "text":
-                    part.text = html.unescape(part.text)
+                    part.text = written(part.text)
         return super().preprocess(payload)
 
 
@@ -52,5 +70,5 @@ class PlainChatInterface(gr.ChatInterface):
     """A gr.ChatInterface for it."""
 
     def _edit_message(self, history: Any, edit_data: gr.EditData) -> Any:
-        edit_data.value = html.unescape(str(edit_data.value))
+        edit_data.value = written(str(edit_data.value))
         return super()._edit_message(history, edit_data)

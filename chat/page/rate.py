@@ -32,7 +32,7 @@ NAMES = {
 def build(page: Page) -> None:
     """The tab."""
     say = page.say
-    with gr.Row():
+    with gr.Row(elem_classes="bottom"):
         rater = gr.Textbox(label=say("评分人", "rater"), max_length=40, min_width=140)
         sources = gr.Dropdown(
             _report_names(page),
@@ -45,7 +45,12 @@ def build(page: Page) -> None:
             say("开始 / 继续", "start / resume"), variant="primary", scale=0, min_width=150
         )
     page.refreshed(sources, lambda: _report_names(page))
-    progress = page.line()
+    progress = page.line(
+        say(
+            "写下名字，选报告，点“开始”；停下以后用同一个名字继续。",
+            "Write your name, choose reports and start; the same name resumes later.",
+        )
+    )
     with gr.Row(equal_height=False):
         with gr.Column(scale=3):
             question = gr.Textbox(label=say("问题", "question"), interactive=False, lines=2)

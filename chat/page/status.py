@@ -1,61 +1,71 @@
 """状态: models and adapters in and out, memory, requests, tokens a second over the last minutes."""
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
 import pandas as pd
 import psutil
 
-from chat.engine import LoadError
-from chat.memory import gpus
+from chat.errors import LoadError, NotLoadedError
+from chat.figures import REMEMBERED_S
+from chat.memory import Freed, gpus
 from chat.page.context import Page
-from chat.registry import REMEMBERED_S, Freed, NotLoadedError
 
 EVERY_S = 3.0
 
 
-def build(page: Page) -> None:
-    """The tab."""
+def build(page: Page, tab: gr.Tab) -> gr.Timer:
+    """The tab. Its timer is to run while the tab is seen only: measuring costs the engines time."""
     say, registry = page.say, page.registry
-    with gr.Row():
+    with gr.Row(elem_classes="bottom"):
         name = gr.Dropdown(
             registry.choices(), label=say("模型或 adapter", "model or adapter"), scale=3
         )
         load = gr.Button(say("加载", "load"), variant="primary", scale=0, min_width=110)
         switch = gr.Button(say("只留它", "switch to it"), scale=0, min_width=110)
         unload = gr.Button(say("卸载", "unload"), scale=0, min_width=110)
-    told = page.line()
-    models = gr.Dataframe(label=say("模型", "models"), interactive=False, max_height=260)
+    told = page.line(
+        say(
+            "加载一个模型约一分钟；“只留它”先卸载别的模型。加载 adapter 时，它的基座也会加载。",
+            "A model takes about a minute to load; “switch to it” unloads the others first. "
+            "An adapter brings its base along.",
+        )
+    )
+    models = gr.Dataframe(label=say("模型", "models"), interactive=False, max_height=330)
     memory = gr.Dataframe(label=say("内存", "memory"), interactive=False)
     with gr.Row():
-        speed = gr.LinePlot(
-            x="minutes", y="tokens/s", color="model", title="token/s", height=240, x_lim=(-10, 0)
-        )
+        axis: dict[str, Any] = {"x": "minutes", "x_title": say("分钟", "minutes"), "height": 240}
+        axis |= {"x_lim": (-10, 0), "color_title": " "}
+        speed = gr.LinePlot(y="tokens/s", color="model", title="token/s", y_title=" ", **axis)
         requests = gr.LinePlot(
-            x="minutes",
             y="requests",
             color="kind",
             title=say("请求", "requests"),
-            height=240,
-            x_lim=(-10, 0),
+            y_title=" ",
+            y_axis_format=".0f",
+            **axis,
         )
 
-    async def do_load(chosen: str | None, alone: bool = False) -> str:
+    async def do_load(chosen: str | None, alone: bool = False) -> AsyncIterator[str]:
         if not chosen:
             raise page.failed(say("先选一个", "choose one first"))
+        yield say(f"正在加载 {chosen} …", f"loading {chosen} …")
         began = time.monotonic()
         try:
             if alone and chosen in registry.found().models:
                 await registry.load(chosen, switch=True)
             await registry.target(chosen, load=True)
         except (NotLoadedError, LoadError) as error:
+            yield say(f"{chosen} 没有加载成", f"{chosen} is not loaded")
             raise page.failed(error) from error
         seconds = time.monotonic() - began
-        return say(f"{chosen} 已加载，{seconds:.1f} 秒", f"{chosen} is loaded, {seconds:.1f} s")
+        yield say(f"{chosen} 已加载，{seconds:.1f} 秒", f"{chosen} is loaded, {seconds:.1f} s")
 
-    async def do_switch(chosen: str | None) -> str:
-        return await do_load(chosen, alone=True)
+    async def do_switch(chosen: str | None) -> AsyncIterator[str]:
+        async for told in do_load(chosen, alone=True):
+            yield told
 
     async def do_unload(chosen: str | None) -> str:
         if not chosen:
@@ -73,17 +83,21 @@ def build(page: Page) -> None:
     switch.click(do_switch, name, told, **private)
     unload.click(do_unload, name, told, **private)
     page.refreshed(name, registry.choices)
-    gr.Timer(EVERY_S).tick(
+    timer = gr.Timer(EVERY_S, active=False)
+    now: dict[str, Any] = {"show_progress": "hidden", **private}
+    tab.select(lambda: gr.Timer(active=True), outputs=timer, **now)
+    gr.on(
+        [tab.select, timer.tick],
         lambda: (_models(page), _memory(page), *_figures(page)),
         outputs=[models, memory, speed, requests],
-        show_progress="hidden",
-        **private,
+        **now,
     )
+    return timer
 
 
 def _models(page: Page) -> pd.DataFrame:
     say = page.say
-    latest = {sample.model: sample for sample in page.registry.samples}
+    latest = page.registry.figures.latest()
     words = {
         "ready": say("已加载", "ready"),
         "loading": say("加载中", "loading"),
@@ -101,7 +115,8 @@ def _models(page: Page) -> pd.DataFrame:
                 _size(each.get("weight_bytes")),
                 "" if sample is None else f"{sample.running:.0f} / {sample.waiting:.0f}",
                 "" if sample is None else f"{sample.kv_percent:.0f} %",
-                each.get("problem") or each.get("base", ""),
+                each.get("problem")
+                or (say("adapter，基座 ", "adapter of ") + each["base"] if "base" in each else ""),
             ]
         )
     columns = [
@@ -132,7 +147,7 @@ def _memory(page: Page) -> pd.DataFrame:
 
 def _figures(page: Page) -> tuple[pd.DataFrame, pd.DataFrame]:
     now = time.time()
-    samples = [s for s in page.registry.samples if s.time > now - REMEMBERED_S]
+    samples = [s for s in page.registry.figures.samples if s.time > now - REMEMBERED_S]
     minutes = [(s.time - now) / 60 for s in samples]
     speed = pd.DataFrame(
         {

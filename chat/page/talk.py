@@ -11,10 +11,9 @@ import gradio as gr
 
 from chat.asking import Sampling, ask, paced
 from chat.book import tokens_of
-from chat.engine import LoadError
-from chat.page.context import MOST_TOKENS, Page, joined, text_block
+from chat.errors import LoadError, NotLoadedError
+from chat.page.context import Page, joined, text_block
 from chat.page.plain_chatbot import PlainChatbot, PlainChatInterface
-from chat.registry import NotLoadedError
 
 Message = dict[str, Any]
 
@@ -28,16 +27,25 @@ def build(page: Page) -> None:
         model = page.model_dropdown(value=_first(page))
         speed = page.line()
         use_book = gr.Checkbox(
-            page.book is not None,
+            _book_at_first(page),
             label=say("翻书：把教材片段放在问题前面", "with the book: passages before questions"),
             interactive=page.book is not None,
-            info=None if page.book else say("没有索引：先 retrieval build", "no index"),
+            info=_about_the_book(page),
         )
-        sources = gr.HTML(_no_sources(page), label=say("来源", "sources"))
         with gr.Accordion(say("参数", "parameters"), open=False):
-            temperature = gr.Slider(0, 2, 0, step=0.05, label="temperature")
+            temperature = gr.Slider(
+                0,
+                2,
+                0,
+                step=0.05,
+                label="temperature",
+                info=say(
+                    "0 时“重来”总得到同一个回答；想要不同的，用 0.7",
+                    "at 0 a retry gives the same answer; for another one, 0.7",
+                ),
+            )
             top_p = gr.Slider(0.05, 1, 1, step=0.05, label="top_p")
-            max_tokens = gr.Slider(16, MOST_TOKENS, 640, step=16, label="max_tokens")
+            max_tokens = page.most_tokens()
             system = gr.Textbox(
                 label=say("系统提示词", "system prompt"),
                 placeholder=say("空：模型训练时用的那一个", "empty: the one it was trained with"),
@@ -51,6 +59,7 @@ def build(page: Page) -> None:
         )
         export = gr.Button(say("导出对话", "export the talk"), size="sm")
         files = gr.File(visible=False, file_count="multiple", show_label=False)
+        sources = gr.HTML(_no_sources(page), label=say("来源", "sources"), elem_classes="sources")
 
     async def answer(
         message: str,
@@ -74,8 +83,7 @@ def build(page: Page) -> None:
         except (NotLoadedError, LoadError) as error:
             raise page.failed(error) from error
         if with_book and page.book:
-            hits = page.book.passages(message, turns)
-            asked, shown = page.book.asked(message, hits, lambda text: tokens_of(target, text))
+            asked, shown = page.book.asked_of(target, message, turns)
             titled = [(page.book.place(passage), passage.text) for passage in shown]
             found = joined(
                 [text_block(f"[{n}] {place}", text) for n, (place, text) in enumerate(titled, 1)],
@@ -99,7 +107,7 @@ def build(page: Page) -> None:
             height="62vh",
             buttons=["copy", "copy_all"],
             editable="user",
-            placeholder=say("问点什么吧", "ask something"),
+            placeholder=_invitation(page),
         )
         PlainChatInterface(
             answer,
@@ -167,6 +175,31 @@ def _exported(history: list[Message], model: str | None) -> list[str]:
 def _first(page: Page) -> str | None:
     names = page.registry.names() or [str(m) for m in page.registry.choices()]
     return names[0] if names else None
+
+
+def _book_at_first(page: Page) -> bool:
+    first = page.registry.found().models.get(_first(page) or "")
+    return page.book is not None and not (first and first.demo)
+
+
+def _about_the_book(page: Page) -> str | None:
+    if page.book is None:
+        zh = "没有索引：先 bash run.sh retrieval build 教材 --out index，再重新启动"
+        return page.say(zh, "no index: bash run.sh retrieval build BOOK --out index, then restart")
+    if not _book_at_first(page):
+        zh, en = "演示模型没有学过翻书", "the demo model has not learned to use passages"
+        return page.say(zh, en)
+    return None
+
+
+def _invitation(page: Page) -> str:
+    told = page.say(
+        "问点什么吧，例如：什么是线程块？", "Ask something, for example: 什么是线程块？"
+    )
+    if any(model.demo for model in page.registry.found().models.values()):
+        zh, en = "演示模型只认识示例教材", "The demo model knows only the sample book"
+        told += f"\n\n{page.say(zh, en)}"
+    return told
 
 
 def _no_sources(page: Page) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 from lxml import etree
 
 from common.archives import OLD_OFFICE, check_archive
+from common.language import either
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
 from common.word.xml import (
@@ -67,14 +68,24 @@ def _guarded(path: Path, work: Any) -> Any:
     try:
         with path.open("rb") as stream:
             if stream.read(8) == OLD_OFFICE:
-                raise DocxError("it is encrypted or an old .doc: save it as .docx without password")
+                raise DocxError(
+                    either(
+                        "加了密，或是旧的 .doc：请另存为不带密码的 .docx",
+                        "it is encrypted or an old .doc: save it as .docx without password",
+                    )
+                )
         check_archive(path)
         with zipfile.ZipFile(path) as archive:
             return work(_Parts(archive))
     except DocxError:
         raise
     except _DAMAGE as error:
-        raise DocxError(f"it is broken ({type(error).__name__}: {error})") from error
+        raise DocxError(
+            either(
+                f"文件坏了（{type(error).__name__}：{error}）",
+                f"it is broken ({type(error).__name__}: {error})",
+            )
+        ) from error
 
 
 class _Parts:
@@ -93,7 +104,9 @@ class _Parts:
         root = self._parsed(self.main)
         body = child(root, "w:body")
         if body is None:
-            raise DocxError("it is broken: its main part has no body")
+            raise DocxError(
+                either("文件坏了：正文部分是空的", "it is broken: its main part has no body")
+            )
         styles = self._related("styles")
         document = WordDocument(body, read_styles(styles), self._related("numbering"))
         clean(document)
@@ -130,7 +143,9 @@ class _Parts:
         for usual in sorted(self.names):
             if re.fullmatch(r"word/document\d*\.xml", usual):
                 return usual
-        raise DocxError("it is broken: there is no document in it")
+        raise DocxError(
+            either("文件坏了：里面没有文档", "it is broken: there is no document in it")
+        )
 
     def _related(self, kind: str) -> Any:
         """The root of the main part's first relation of a kind, or None."""

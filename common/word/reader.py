@@ -32,6 +32,11 @@ _LONGEST_HEADING = 60  # characters
 _SENTENCE_ENDS = "。；;，,！!：:"
 # What of a document is not in the text that is read, by the names that clean.py gives it.
 _CHINESE_NAMES = {
+    **{
+        "formula": "公式",
+        "raised or lowered text": "上标或下标",
+        "placeholder": "没有填的内容控件",
+    },
     **{"picture": "图片", "chart": "图表", "diagram": "SmartArt 图", "drawing": "图形里的文字"},
     **{"embedded object": "嵌入的对象", "drop-down field": "下拉列表", "check box": "复选框"},
     **{"footnote": "脚注", "endnote": "尾注", "inserted file": "插入的文件", "symbol": "符号"},
@@ -83,6 +88,11 @@ def read_docx(path: Path) -> PairFile:
         places = [f"paragraph {n}" if n else "the table on top" for n in sorted(numbers)]
         warnings.append(_said(spots(places), *not_read(what)))
     return PairFile(path, pairs, warnings)
+
+
+def unread_name(what: str) -> str:
+    """The name of something visible that no text holds ("picture"), in the reader's language."""
+    return either(_CHINESE_NAMES.get(what, what), what)
 
 
 def not_read(what: str) -> tuple[str, str]:

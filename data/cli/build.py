@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from common.language import either
+from common.language import either, in_chinese
 from data.books import find_books
 from data.cache import Cache
 from data.cli.console import ProgressBars, console, reported_errors, warn
@@ -38,15 +38,38 @@ SourceName = Enum("SourceName", {name: name for name in SOURCES}, type=str)
 
 
 @with_options(BuildInputs, BuildSettings, *(entry.settings for entry in SOURCES.values()))
+@in_chinese("把教材做成训练数据：问答对，去重，排除测试题，按章节划分。")
 def build(
     context: typer.Context,
-    books: Annotated[list[Path], typer.Argument(help="docx, pdf, epub, md, html, txt, or folders")],
-    out: Annotated[Path, typer.Option(help="folder for the training data")],
+    books: Annotated[
+        list[Path],
+        typer.Argument(
+            help=either(
+                "docx、pdf、epub、md、html、txt，或目录",
+                "docx, pdf, epub, md, html, txt, or folders",
+            )
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help=either("训练数据写到哪个目录", "folder for the training data"))
+    ],
     source: Annotated[
-        SourceName, typer.Option(help="rules need no model; none: only --merge")
+        SourceName,
+        typer.Option(
+            help=either(
+                "rules 不需要模型；none：只用 --merge", "rules need no model; none: only --merge"
+            )
+        ),
     ] = SourceName.rules,
-    cache: Annotated[Path, typer.Option(help="what was made before")] = Path(".cache/data"),
-    dry_run: Annotated[bool, typer.Option(help="only estimate calls, tokens, time")] = False,
+    cache: Annotated[
+        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
+    ] = Path(".cache/data"),
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            help=either("只估计调用次数、词元和时间", "only estimate calls, tokens, time")
+        ),
+    ] = False,
     **options: Any,
 ) -> None:
     """Turn books into train, dev and calibration data with a report."""

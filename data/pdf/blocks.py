@@ -14,8 +14,22 @@ _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
 TOC_LEADER = re.compile(r"((\.|…|·)\s?){4,}\s*[\divxlc]+$|…{2,}\s*\d+$", re.I)
 
 
-def to_markdown(lines: Sequence[Line], headings: Headings) -> Iterator[str]:
-    """Pieces of Markdown, to be joined by line ends."""
+def to_markdown(lines: Sequence[Line], headings: Headings) -> tuple[str, list[tuple[int, int]]]:
+    """Markdown, and where pages begin in it: (character, page from 1). What goes on over several
+    pages counts to its first."""
+    text: list[str] = []
+    starts: list[tuple[int, int]] = []
+    length = 0
+    for page, piece in _pieces(lines, headings):
+        if not starts or starts[-1][1] < page + 1:
+            starts.append((length, page + 1))
+        text.append(piece)
+        length += len(piece) + 1
+    return "\n".join(text), starts
+
+
+def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, str]]:
+    """Pieces of Markdown, to be joined by line ends, each with the page that it begins on."""
     notes = [line for line in lines if line.note]
     levels = headings.levels
     body = [index for index, line in enumerate(lines) if not line.note]
@@ -30,19 +44,20 @@ def to_markdown(lines: Sequence[Line], headings: Headings) -> Iterator[str]:
         index = body[position]
         line = lines[index]
         for level, title in headings.before.get(index, ()):
-            yield f"\n{'#' * min(level, 6)} {plain(title)}\n"
+            yield line.page, f"\n{'#' * min(level, 6)} {plain(title)}\n"
         end = position + 1
         if index in levels:
             while end < len(body) and body[end] in headings.joined:
                 end += 1
             title = plain(headings.titles.get(index, line.text))
-            yield f"\n{'#' * min(levels[index], 6)} {title}\n"
+            yield line.page, f"\n{'#' * min(levels[index], 6)} {title}\n"
         elif line.block:
-            yield f"\n{line.block}\n"
+            yield line.page, f"\n{line.block}\n"
         elif line.mono:
             while end < len(body) and lines[body[end]].mono and not _stops(body[end], headings):
                 end += 1
-            yield from _code([lines[i] for i in body[position:end]], code_right)
+            code = _code([lines[i] for i in body[position:end]], code_right)
+            yield from ((line.page, piece) for piece in code)
         else:
             while end < len(body):
                 index, below = body[end - 1], lines[body[end]]
@@ -63,15 +78,16 @@ def to_markdown(lines: Sequence[Line], headings: Headings) -> Iterator[str]:
                 ):
                     break
                 end += 1
-            yield _paragraph([lines[i] for i in body[position:end]])
+            yield line.page, _paragraph([lines[i] for i in body[position:end]])
         last = lines[body[end - 1]]
         while notes and (notes[0].page, notes[0].base) <= (last.page, last.base + 1):
-            yield from _note(notes)
+            yield from ((last.page, piece) for piece in _note(notes))
         position = end
+    end = lines[-1].page if lines else 0
     while notes:
-        yield from _note(notes)
+        yield from ((end, piece) for piece in _note(notes))
     for level, title in headings.before.get(len(lines), ()):
-        yield f"\n{'#' * min(level, 6)} {plain(title)}\n"
+        yield end, f"\n{'#' * min(level, 6)} {plain(title)}\n"
 
 
 def plain(text: str) -> str:

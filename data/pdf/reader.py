@@ -67,7 +67,12 @@ def read_pdf(
         whys = "; ".join(dict.fromkeys(loss.why for loss in found.losses)) or either(
             "没有文字层", "no text layer"
         )
-        raise ValueError(f"none of its {pages} pages could be read ({whys})")
+        raise ValueError(
+            either(
+                f"{pages} 页没有一页读得出（{whys}）",
+                f"none of its {pages} pages could be read ({whys})",
+            )
+        )
     lines = without_running(found.lines, pages)
     lines = [line for line in lines if not TOC_LEADER.search(line.text)]
     unmark_code_words(lines)
@@ -78,7 +83,8 @@ def read_pdf(
     if len(texts) != len(lines):
         headings = find_headings(texts, marks)
     losses = found.losses + figures + formulas + _tables_lost(texts)
-    return Reading("\n".join(to_markdown(texts, headings)), losses, pages, read)
+    text, starts = to_markdown(texts, headings)
+    return Reading(text, losses, pages, read, starts)
 
 
 @contextmanager
@@ -89,11 +95,20 @@ def _opened(path: Path) -> Iterator[Any]:
         pdf = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
         if "assword" in str(error) or "ecurity" in str(error):
-            raise ValueError("it is encrypted: save a copy without the password") from error
-        raise ValueError(f"it is not a readable PDF ({error})") from error
+            raise ValueError(
+                either(
+                    "加了密：请另存一份不带密码的",
+                    "it is encrypted: save a copy without the password",
+                )
+            ) from error
+        raise ValueError(
+            either(f"不是能读的 PDF（{error}）", f"it is not a readable PDF ({error})")
+        ) from error
     try:
         if not len(pdf):
-            raise ValueError("it is not a readable PDF (it has no page)")
+            raise ValueError(
+                either("不是能读的 PDF（一页也没有）", "it is not a readable PDF (it has no page)")
+            )
         yield pdf
     finally:
         pdf.close()
@@ -130,7 +145,13 @@ def _read_page(pdf: Any, number: int, found: _Pages, margins: Margins, forced: b
     elif not empty:
         if turned >= MIN_TURNED:
             place = f"p. {number + 1}"
-            found.losses.append(Loss(TEXT, place, f"{turned} characters stand upright"))
+            found.losses.append(
+                Loss(
+                    TEXT,
+                    place,
+                    either(f"{turned} 个字符是竖着的", f"{turned} characters stand upright"),
+                )
+            )
         parts = tables_apart(segments(chars), rules)
         found.lines += page_lines(parts, number, margins)
     page.close()

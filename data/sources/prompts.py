@@ -82,7 +82,12 @@ def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
     Raises ValueError: no such folder, a placeholder missing, an unknown kind or a broken example.
     """
     if folder is not None and not folder.is_dir():
-        raise ValueError(f"--prompts {folder}: no such folder; copy {DEFAULTS} and change the copy")
+        raise ValueError(
+            either(
+                f"--prompts {folder}：没有这个目录；请复制 {DEFAULTS} 再改",
+                f"--prompts {folder}: no such folder; copy {DEFAULTS} and change the copy",
+            )
+        )
     texts = {}
     for name in PLACEHOLDERS:
         own = folder / name if folder else None
@@ -90,7 +95,12 @@ def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
         texts[name] = file.read_text(encoding="utf-8-sig").strip()
         for needed in _NEEDED.get(name, ()):
             if f"{{{needed}}}" not in texts[name]:
-                raise ValueError(f"{file}: {{{needed}}} is missing: the model would not see it")
+                raise ValueError(
+                    either(
+                        f"{file}：缺了 {{{needed}}}，模型就看不到它",
+                        f"{file}: {{{needed}}} is missing: the model would not see it",
+                    )
+                )
     _examples(texts["examples.jsonl"], folder or DEFAULTS)
     return Prompts(tuple(texts.items()), _kinds(texts["kinds.md"], wanted))
 
@@ -105,7 +115,12 @@ def _kinds(text: str, wanted: str) -> tuple[tuple[str, str], ...]:
             usual.append(name.strip())
     chosen = [name.strip() for name in wanted.split(",") if name.strip()] or usual
     if unknown := [name for name in chosen if name not in known]:
-        raise ValueError(f"--kinds: no kind {', '.join(unknown)}; there are: {', '.join(known)}")
+        raise ValueError(
+            either(
+                f"--kinds：没有 {', '.join(unknown)} 这种；有的是：{', '.join(known)}",
+                f"--kinds: no kind {', '.join(unknown)}; there are: {', '.join(known)}",
+            )
+        )
     return tuple((name, known[name]) for name in chosen)
 
 

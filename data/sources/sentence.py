@@ -60,7 +60,7 @@ def polish(text: str) -> str:
         if shorter == text:
             break
         text = shorter
-    text = re.sub(r"[，,；;、:：]+$", "", text.strip())
+    text = re.sub(r"[，,；;、:：．]+$", "", text.strip())
     if text and not re.search(r"[。！？.!?]$", text):
         text += "。"
     return text

@@ -60,7 +60,12 @@ class TeacherSettings(ModelSettings):
         given = {"--base-url": self.base_url, "--model": self.model}
         missing = [name for name, value in given.items() if not value]
         if missing:
-            raise ValueError(f"--source teacher needs {' and '.join(missing)}")
+            raise ValueError(
+                either(
+                    f"--source teacher 需要 {' 和 '.join(missing)}",
+                    f"--source teacher needs {' and '.join(missing)}",
+                )
+            )
         return self
 
 
@@ -136,7 +141,12 @@ class TeacherSource:
                         refused = isinstance(error, RefusedError) and not client.served
                         in_a_row += refused
                         if refused and in_a_row >= ENDPOINT_FAILURES:
-                            fatal = SourceError(f"teacher: the endpoint refuses: {error}")
+                            fatal = SourceError(
+                                either(
+                                    f"teacher：接口拒绝：{error}",
+                                    f"teacher: the endpoint refuses: {error}",
+                                )
+                            )
                     except EndpointError as error:
                         failures["no reply"] += 1
                         in_a_row += 1

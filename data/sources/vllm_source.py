@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import model_validator
 
 from common.json_reply import ReplyError
+from common.language import either
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
 from data.sources.prompts import (
@@ -34,7 +35,10 @@ class VllmSettings(ModelSettings):
     def _model_is_there(self) -> "VllmSettings":
         if not (Path(self.model) / "config.json").is_file():
             raise ValueError(
-                f"--source vllm needs --model DIR with a model in it, got {self.model!r}"
+                either(
+                    f"--source vllm 需要 --model 模型目录，而不是 {self.model!r}",
+                    f"--source vllm needs --model DIR with a model in it, got {self.model!r}",
+                )
             )
         return self
 

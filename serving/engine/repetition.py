@@ -1,9 +1,11 @@
-"""Answers that run in a loop: seen in their token ids, ended, and cut to one turn of the loop.
+"""Answers that repeat themselves: seen in their token ids, ended, and what they repeat cut.
 
 A loop, of any period, says the same again and again: exactly, or but for numbers that go up by the
 same step with each turn ("13. The same. 14. The same."), which is how small models loop most. A
-list whose items differ in a word, a table of measured numbers, halving offsets are none. How long
-honest text may repeat itself: the rules below (measured on real texts and answers: bench/LOG.md).
+list whose items differ in a word, a table of measured numbers, halving offsets are none. One that
+copies a long stretch of itself, numbers and all, says nothing new either: small models give their
+code once more and go on so to the end. How long honest text may repeat itself: the rules below
+(measured on real texts and answers: bench/LOG.md).
 """
 
 import math
@@ -25,6 +27,9 @@ class Rule:
 EXACT = Rule(turns=3, tokens=96, words=0)
 # Unrolled code counts, too: its lines are few, or have few words.
 COUNTED = Rule(turns=4, tokens=160, words=8)
+# Tokens, a number as one, that stood in the answer before: the longest such copy in honest text was
+# under 128 (a window of a whole tutorial), under 96 in any answer or code block.
+COPIED = 128
 # New tokens between two looks at an answer.
 LOOK_EVERY = 16
 
@@ -70,7 +75,7 @@ class RepetitionWatch:
         self._digits = 0
 
     def look(self, tokens: Sequence[int], at_once: bool = False) -> int | None:
-        """How many tokens are worth keeping of an answer that has come to run in a loop; None: it
+        """How many tokens are worth keeping of an answer that has come to repeat itself; None: it
         does not, or fewer than LOOK_EVERY tokens are new and it is not to be looked at at once.
 
         tokens: all of the answer so far.
@@ -87,7 +92,7 @@ class RepetitionWatch:
                 countable = self._words(period) >= COUNTED.words
                 if countable and self._counts(period, count):
                     return self._kept(period)
-        return None
+        return self._before_copy()
 
     def _add(self, tokens: Sequence[int]) -> None:
         numbers, ends, digits = self._numbers, self._ends, self._kinds.numbers
@@ -144,6 +149,25 @@ class RepetitionWatch:
                 if len({b - a for a, b in zip(values, values[1:], strict=False)}) > 1:
                     return False
         return True
+
+    def _before_copy(self) -> int | None:
+        """Tokens before the end that copies something said before; None: it does not."""
+        data, numbers, end = self._bytes, self._numbers, len(self._numbers)
+        tail, start = bytes(data[-COPIED * _BYTES :]), end - COPIED
+        at = start * _BYTES  # it ends where the copy begins, or before
+        while start >= COPIED and (at := data.rfind(tail, 0, at)) >= 0:
+            first, odd = divmod(at, _BYTES)
+            if not odd and numbers[first : first + COPIED] == numbers[start:]:
+                ids = array("i", bytes(data))
+                while (
+                    first > 0
+                    and ids[first - 1] == ids[start - 1]
+                    and numbers[first - 1] == numbers[start - 1]
+                ):
+                    first, start = first - 1, start - 1
+                return self._ends[start - 1]
+            at += len(tail) - 1
+        return None
 
     def _words(self, period: int) -> int:
         ids = array("i", bytes(self._bytes[-period * _BYTES :]))

@@ -71,6 +71,7 @@ class FoundPassage(BaseModel):
     book: str
     path: list[str] = Field(description="headings, outermost first")
     start: int = Field(description="character in the book's text")
+    page: int | None = Field(description="on which it begins, from 1; null: a book without pages")
     score: float
     text: str
 

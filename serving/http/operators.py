@@ -91,6 +91,7 @@ async def passages(request: Request) -> JSONResponse:
                         "book": hit.passage.book,
                         "path": list(hit.passage.path),
                         "start": hit.passage.start,
+                        "page": hit.passage.page,
                         "score": hit.score,
                         "text": hit.passage.text,
                     }

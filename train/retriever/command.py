@@ -11,16 +11,30 @@ from common.language import either
 from train.recipe import RecipeError, load_recipe
 
 console = Console()
-RecipePath = Annotated[Path, typer.Argument(help="train/recipes/…, or your own")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, over the recipe's")]
+RecipePath = Annotated[
+    Path, typer.Argument(help=either("train/recipes/…，或你自己的", "train/recipes/…, or your own"))
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help=either("键=值，盖过配方里的", "key=value, over the recipe's")),
+]
 Sweep = Annotated[
     list[str] | None,
     typer.Option(
-        help="learning_rate=1e-5,3e-5 (also scale, negatives); repeatable: each with each"
+        help=either(
+            "learning_rate=1e-5,3e-5（也可以是 scale、negatives）；可以给多次：两两组合",
+            "learning_rate=1e-5,3e-5 (also scale, negatives); repeatable: each with each",
+        )
     ),
 ]
 Testset = Annotated[
-    Path | None, typer.Option(help="questions with `evidence`: base against tuned on these too")
+    Path | None,
+    typer.Option(
+        help=either(
+            "带 `evidence` 的问题：也用它们比较基座和微调后",
+            "questions with `evidence`: base against tuned on these too",
+        )
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.language import either
 from train.recipe import RecipeError
 
 SWEPT = ("learning_rate", "scale", "negatives")
@@ -79,6 +80,11 @@ def sweep_points(options: list[str], recipe: type[FinderRecipe]) -> list[dict[st
         key, _, values = option.partition("=")
         known = [name for name in SWEPT if name in recipe.model_fields]
         if key not in known or not values:
-            raise RecipeError(f"--sweep {option}: expected key=value,value with {', '.join(known)}")
+            raise RecipeError(
+                either(
+                    f"--sweep {option}：应写成 键=值,值，键可以是 {', '.join(known)}",
+                    f"--sweep {option}: expected key=value,value with {', '.join(known)}",
+                )
+            )
         axes.append([(key, yaml.safe_load(value)) for value in values.split(",")])
     return [dict(point) for point in product(*axes)]

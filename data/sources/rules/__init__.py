@@ -7,19 +7,14 @@ examples; importing the module registers it, and `source.ORDER` says where it is
 
 from data.sources.rules import (  # noqa: F401 - imported to register
     attribute,
-    cause,
     code,
     comparison,
-    condition,
     definition,
     enumeration,
-    how,
     item,
     number,
     purpose,
-    question,
     section,
-    table,
 )
 from data.sources.rules.registry import RULES
 from data.sources.rules.source import RulesSettings, RulesSource, chunk_pairs

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from data.sources.rules.nouns import core, is_definable, is_term, leading_term, tags
+from data.sources.rules.nouns import core, cuts_a_word, is_definable, is_term, leading_term, tags
+from data.sources.rules.phrases import says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
 _DIFFERENCE = re.compile(
@@ -36,12 +37,16 @@ _CONTRAST = re.compile(
     ],
     bad=[
         Bad("两者的区别在于线程共享同一个地址空间。", "两者: which two?"),
+        Bad("甲流程和乙流程的区别在于两者的结束方式不同。", "which ways?"),
+        Bad("line 和 fill 分别给出边的颜色，而 color 给出边的颜色和底色。", "of one command"),
         Bad("与前者相比，它的延迟要低得多。", "前者, 它: neither is in the sentence"),
     ],
 )
 def _comparison(at: Place) -> Iterator[Candidate]:
     sentence = at.sentence
     match = _DIFFERENCE.match(sentence)
+    if match and (len(match["rest"]) < 12 or re.search("[上中]。?$|方式|不同", match["rest"])):
+        return  # "在于结束的方式不同": which ways?
     if match and is_term(match["x"]) and is_term(match["y"]):
         asked = f"{core(match['x'])}和{core(match['y'])}有什么区别"
         yield Candidate("comparison", asked, at.continued)
@@ -53,6 +58,8 @@ def _comparison(at: Place) -> Iterator[Candidate]:
             r"\s*(?:的|是|更|有|可以|能|会|不|没|需|要|在|具|拥|通常|往往|明显|只)",
             match["rest"][len(subject) :],
         )
+        if re.search("相反|类似|相同|不同|一样", match["y"]) or not says_enough(match["rest"]):
+            return
         if subject and verb and core(subject) != core(match["y"]):
             asked = f"与{core(match['y'])}相比，{core(subject)}有什么特点"
             yield Candidate("comparison", asked, sentence)
@@ -66,7 +73,19 @@ def _comparison(at: Place) -> Iterator[Candidate]:
         ]
         numbers = re.search(r"\d", match["first"] + match["second"])  # of one data set
         if first and second and core(first) != core(second) and len(rest[0] & rest[1]) >= 2:
-            if numbers or not (is_definable(first, 16) and is_definable(second, 16)):
+            if numbers or not (
+                _is_whole(first, match["first"]) and _is_whole(second, match["second"])
+            ):
                 return
             asked = f"{core(first)}和{core(second)}有什么不同"
             yield Candidate("comparison", asked, sentence)
+
+
+def _is_whole(term: str, clause: str) -> bool:
+    """One thing with a name, whole: not "draw 和 fill", not "ctex 文档" of "ctex 文档类"."""
+    if re.search(r"[红黄蓝绿黑白左右上下]|曲线|直线", term):
+        return False  # of a figure
+    if re.search(r"[和与或及、⟨\\@]|[一-鿿] [A-Za-z]|[A-Za-z] ?[一-鿿]{3,}", term):
+        return False
+    named = len(core(term)) >= 4 or bool(re.match("[A-Z]", core(term)))
+    return named and is_definable(term, 16) and not cuts_a_word(clause, len(term))

@@ -26,8 +26,7 @@ _AS_FOLLOWS = re.compile(
 )
 _PARTS = re.compile(
     r"^(?P<x>[^，。；：？！]{2,30}?)(?:主要|通常|一般|大致|都|又|也|可以?"
-    r"|常见的?)*(?P<verb>包括|包含|分为|分成|由|支持"
-    r"|提供)了?(?P<rest>[^。？！：]{6,120}?)(?P<by>组成|构成)?[。]?$"
+    r"|常见的?)*(?P<verb>分为|分成|由)(?P<rest>[^。？！：]{6,120}?)(?P<by>组成|构成)?[。]?$"
 )
 
 
@@ -86,17 +85,19 @@ def _question(text: str) -> str:
         if not _is_topic(subject):
             return ""
         verb = {"由": "由", "划分成": "分为", "分成": "分为"}.get(match["verb"], match["verb"])
-        noun = match["noun"].strip()
-        if re.search(r"[的了]$|和|可以|如下|以下", noun) or (noun and not is_term(noun, 12)):
+        noun = re.sub(r"^(?:完全)?(?:不同|相同)的", "", match["noun"].strip())
+        if re.search(r"[的了]$|的|和|可以|如下|以下", noun) or (noun and not is_term(noun, 12)):
             noun = ""
         unit = match["unit"] or ""
         if verb == "由":
             return f"{subject}由哪些部分组成"
         if verb == "分为":
-            return f"{subject}可以分为哪几{unit or '个部分'}{noun if unit else ''}"
-        what = noun or {"步": "步骤", "方面": "方面", "部分": "部分", "阶段": "阶段"}.get(
-            unit, "内容"
-        )
+            if not unit or (unit == "个" and not noun):
+                return ""  # parts, kinds or steps?
+            return f"{subject}可以分为哪几{unit}{noun}"
+        what = noun or {"步": "步骤", "部分": "部分", "阶段": "阶段"}.get(unit, "")
+        if not what:
+            return ""  # "包括哪些内容" asks for anything
         return f"{subject}{verb.rstrip('了')}哪些{what}"
     match = _AS_FOLLOWS.match(text)
     if match and re.search(
@@ -129,7 +130,7 @@ def _answer(text: str, items: Sequence[Block]) -> str:
         said = sentences(item.text, semicolons=False)
         while len(said) > 1 and said[-1].endswith(("：", ":")):
             said.pop()  # announces what follows the list
-        body = polish("".join(said)).rstrip("。；;，,")
+        body = polish("".join(said)).rstrip("。；;，,.")
         parts.append(f"（{number}）{body}")
     return intro.rstrip("：:") + "：" + "；".join(parts) + "。"
 
@@ -147,9 +148,10 @@ def verb_first(text: str) -> bool:
     good=[
         Good("浮点数由符号位、指数位和尾数位组成。", "浮点数由哪些部分组成？"),
         Good("存储系统分为寄存器、高速缓存和主存三类。", "存储系统分为哪几种？"),
-        Good("CUDA 工具包包括编译器、调试器和性能分析器。", "CUDA 工具包包括哪些内容？"),
     ],
-    bad=[Bad("CUDA 工具包包括一个编译器。", "one thing is no enumeration")],
+    bad=[
+        Bad("CUDA 工具包由一个编译器组成。", "one thing is no enumeration"),
+    ],
 )
 def _parts(at: Place) -> Iterator[Candidate]:
     match = _PARTS.match(at.sentence)
@@ -171,8 +173,8 @@ def _parts(at: Place) -> Iterator[Candidate]:
         return
     if verb in ("分为", "分成"):
         unit = re.match(r"(?:[两二三四五六七八\d]+)\s*([种类级层个])", match["rest"])
+        if unit and unit.group(1) == "个":
+            return
         yield Candidate(
             "enumeration", f"{subject}分为哪几{unit.group(1) if unit else '种'}", at.sentence
         )
-    else:
-        yield Candidate("enumeration", f"{subject}{verb}哪些内容", at.sentence)

@@ -4,21 +4,27 @@ import re
 from collections.abc import Iterator
 
 from data.records import Block
-from data.sources.rules.nouns import core, is_definable, is_term
-from data.sources.rules.phrases import gap, title_term
+from data.sources.rules.nouns import core, is_definable
+from data.sources.rules.phrases import TELLS, VERB, gap, says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, strip_lead
 from data.text import cjk_share
 
-_EXPLAINS = re.compile(r"^(?P<term>.{1,60}?)\s*(?:[：:](?!//)|——|--|—)\s*(?P<text>.{6,})$", re.S)
-_VERB = re.compile(
-    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|指(?![令针向数])|表示|代表|返回|提供|负责"
-    r"|可以|能够?|会|将|让|使(?!得)|存放|存储|保存|记录|控制|支持|获取|定义|声明"
-    r"|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
+_EXPLAINS = re.compile(
+    r"^(?P<term>.{1,60}?)\s*(?:(?<![：:])[：:](?![/：:])|——|--|—|\s[-–]\s)\s*(?P<text>.{6,})$", re.S
 )
 _DEFINES = re.compile(
-    r"^(?:就|也|主要|通常)?(?:是|指(?![令针向数])|即|表示|代表|全称)"
+    r"^(?:就|主要|通常)?(?:是|指(?![令针向数定])|一[种个类款套组])"
     r"|^[^，。]{2,40}的(?:集合|缩写|统称|总称|过程|函数|工具)"
+)
+# What stands in no term: advice, an entry of a list of links, a reference to the line before.
+_NO_EXPLANATION = re.compile(
+    r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若|[此该这]|相当于"
+    r"|.{0,80}(?:教程|文章|视频|博客|论文|网站|ppt|书籍|课程|主页|链接)|.* [*=+] |.*[=+]\s*\d",
+    re.S,
+)
+_OF_ONE_PLACE = re.compile(
+    r"[-$.]|\d|习题|练习|foo|bar|.*(?:/|\.(?:txt|c|md|py|sh|json|html|log)\b)"
 )
 _DOES = re.compile(
     r"^(?P<term>[^，。；：]{1,40}?)\s*(?P<text>(?:主要)?(?:用于|用来|负责|是指|指的是|表示"
@@ -47,14 +53,18 @@ _DOES = re.compile(
             "常量内存是只读的、带缓存的内存空间。",
         ),
         Good(
-            "- **循环展开**：编译器把循环体重复几遍\n- 别的",
-            "请简要说明循环展开。",
-            "循环展开：编译器把循环体重复几遍。",
+            "- Nsight Compute：收集一个核函数的各项硬件计数并给出建议\n- 别的",
+            "请简要说明 Nsight Compute。",
+            "Nsight Compute：收集一个核函数的各项硬件计数并给出建议。",
         ),
     ],
     bad=[
         Bad("- 速度：每个线程私有，速度最快\n- 别的", "速度 of what? Its author did not mark it"),
         Bad("- **循环展开**：避免在循环体很大时使用\n- 别的", "advice about the term"),
+        Bad("- **吞吐提升**：与旧的版本相比，每秒多处理一倍的请求\n- 别的", "of one case"),
+        Bad("- Windows：图形化安装，默认带有插件\n- 别的", "a step of one procedure"),
+        Bad("- Shadow Tricks：某网站关于阴影贴图的一组教程\n- 别的", "a link"),
+        Bad("- `School`：学校的名称、位置和电话\n- 别的", "a field of one program"),
     ],
 )
 def _item(at: Place) -> Iterator[Candidate]:
@@ -72,33 +82,28 @@ def _item(at: Place) -> Iterator[Candidate]:
         return
     if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.25:
         return
-    if re.match(
-        r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若", body
-    ):
-        return  # advice about the term
-    if re.match(r"习题|练习|foo|bar", term):
+    if _NO_EXPLANATION.match(body) or _OF_ONE_PLACE.match(term):
         return
-    if re.search(r" [*=+] |[=+]\s*\d", body):  # a formula explains nothing by itself
-        return
-    joiner = "" if _VERB.match(body) else "："
+    joiner = "" if VERB.match(body) else "："
     shown = match["term"].strip("「」* ")
     answer = f"{shown}{' ' if joiner == '' and shown[-1].isascii() else ''}{joiner}{body}"
-    code_like = re.search(r"[_()<>]|[a-z][A-Z]", term)
-    if code_like or re.match(r"(?:主要)?(?:用于|用来|负责)", body):
-        yield Candidate("api" if code_like else "purpose", f"{term}的作用是什么", answer)
-    elif _DEFINES.match(body):
-        yield Candidate("definition", f"什么是{' ' if term[0].isascii() else ''}{term}", answer)
-    else:
-        # "load", "Elements": a plain word needs the heading that it stands under.
-        about = ""
-        if len(body) < 10:
-            return
-        if re.fullmatch(r"[a-z]+", term):
-            about = title_term(block.path)
-            if not is_term(about, 20):
-                return
-        within = f"{gap(about)}{about}中的" if about else ""
-        yield Candidate("explain", f"请简要说明{within}{gap(term)}{term}", answer)
+    code_like = term.isascii() and re.search(r"[_()<>]|[a-z][A-Z]", term)
+    says = bool(VERB.match(body) or re.match(r"[^，。]{2,12}，(?:表示|用于|用来|返回)", body))
+    if code_like:
+        if says and says_enough(body, 8):
+            yield Candidate("api", f"{term}的作用是什么", answer)
+    elif re.match(r"(?:主要)?(?:用于|用来|负责)", body):
+        yield Candidate("purpose", f"{term}的作用是什么", answer)
+    elif _DEFINES.match(body) and says_enough(body, 8):
+        yield Candidate("definition", f"什么是{gap(term)}{term}", answer)
+    # "性能提升" and "执行链码" are headings of what is told; "load", "INT" are anybody's.
+    elif (
+        re.fullmatch(r"(?![a-z]+$|[A-Z]{1,5}$|[A-Z][a-z]+$|.*\(.*,).*", term, re.ASCII)
+        and term.isascii()
+        and says_enough(body, 14)
+        and (says or TELLS.match(body))
+    ):
+        yield Candidate("explain", f"请简要说明{gap(term)}{term}", answer)
 
 
 def _is_name(term: str, block: Block) -> bool:

@@ -13,7 +13,7 @@ _POINTING = re.compile(
     r"|以下|如下|以上|前者|后者|某|什么|哪|谁|怎|如何|为何|图|表中|大家|者|自己|刚才|之前|另|同理"
 )
 _BAD_START = re.compile(
-    r"^(?:如果|当|因为|由于|因此|所以|但|而|且|并(?!行|发)|或|也|就|都|还|再|又|则|即|若|虽"
+    r"^(?:众所周知|粗略|大致|其实|如果|当|因为|由于|因此|所以|但|而|且|并(?!行|发)|或|也|就|都|还|再|又|则|即|若|虽"
     r"|不(?!同)|没|有|无"
     r"|在|对(?!象|齐|称)|从|通过|根据|按|为|把|将|让|使|可|能(?!耗|量)|需|应(?!用)|会|要|请"
     r"|更|最(?![小大高低优近远])|很"
@@ -24,7 +24,7 @@ _BAD_START = re.compile(
 )
 _BAD_END = re.compile(
     r"(?:的|了|着|过|地|得|就|也|都|又|还|只|不|被|把|将|会|能|可以|主要|通常|一般|本质上"
-    r"|其实|实际上|便于|易于|有助于|适合|包含|包括|要|说|时|后|前|中|里|上|下|来|去|性能)$"
+    r"|其实|实际上|便于|易于|有助于|适合|包含|包括|要|说|时|后|前|中|里|上|下|来|去|性能|原|曾|皆|均|仍|乃|亦|便|却|刚|正是)$"
 )
 # jieba's tags of words that may end a term.
 _LAST_WORD = re.compile(r"^(?:n|vn|an|eng|x|l|i|j|g|k|un|v|b|q)")
@@ -51,12 +51,18 @@ _PARENTHESIS = re.compile(r"\s*[（(][^（）()]*[)）]")
 
 
 @lru_cache(maxsize=1)
+def field_words() -> frozenset[str]:
+    """Terms of computing that are the same in every book of the field."""
+    return frozenset(_VOCABULARY.read_text(encoding="utf-8").split())
+
+
+@lru_cache(maxsize=1)
 def _tagger():  # noqa: ANN202 - jieba has no types
     import jieba
     import jieba.posseg
 
     jieba.setLogLevel(logging.WARNING)
-    for word in _VOCABULARY.read_text(encoding="utf-8").split():
+    for word in field_words():
         jieba.add_word(word, tag="n")
     return jieba.posseg
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from data.sources.rules.nouns import is_owner, leading_term
+from data.sources.rules.nouns import is_owner, is_term, leading_term
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone
 
@@ -17,8 +17,9 @@ _AMOUNT = re.compile(
     r"(?P<n>(?<![\w.+\-*/×=^])\d[\d,]*(?:\.\d+)?|[两三四五六七八九十](?=个|种|类|级|层|部分))"
     rf"\s*(?P<unit>{_UNITS})(?![A-Za-z/²])"
 )
+_MEASURES = r"[A-Za-zμµ/%]+|倍|字节|比特|位|秒|毫秒|微秒|纳秒|周期|时钟周期"
 _VERB = re.compile(
-    r"(?:由|包含|包括|含有|拥有|有|为|是|可达|达到|达|运行|执行|分为|提供|支持|需要"
+    r"(?:由|包含|包括|含有|拥有|有|为|可达|达到|达|运行|执行|分为|提供|支持|需要"
     r"|占用?|可以?|到|配备)(?:了|着)?$"
 )
 
@@ -30,11 +31,12 @@ _VERB = re.compile(
     good=[
         Good("一个线程束包含 32 个线程。", "一个线程束包含多少个线程？"),
         Good("每个线程块的共享内存为 48 KB。", "每个线程块的共享内存为多少 KB？"),
-        Good("计算机的存储系统分为三级。", "计算机的存储系统分为几级？"),
+        Good("计算机的存储系统分为三级：寄存器、缓存和主存。", "计算机的存储系统分为几级？"),
     ],
     bad=[
         Bad("本例中一共启动了 256 个线程。", "speaks of one example"),
         Bad("循环里的两次同步都不能少，否则结果不对。", "which loop was said earlier"),
+        Bad("WorkQueue 结构体包含 3 个成员，最后一个是锁。", "of one program"),
     ],
 )
 def _number(at: Place) -> Iterator[Candidate]:
@@ -54,6 +56,19 @@ def _number(at: Place) -> Iterator[Candidate]:
         re.sub(r"^(?:在[^，]{2,16}[中上里]\s*|每一?个\s*|一个\s*|单个\s*)", "", head), 24
     )
     if not is_owner(subject) or not is_standalone(clause):
+        return
+    vague = r"[a-z][A-Z]|_|里|时|存在|所有|一般|很容易|实质|都|特殊|比较"
+    if len(subject) < 3 or re.search(vague, head):
+        return  # a structure of one program, "都有两个", "实现了所有三个"
+    listed = re.search("[：:、]|分别", at.sentence[match.end() :])
+    fixed = re.fullmatch(_MEASURES, match["unit"]) or re.fullmatch(r"\d{2,}", match["n"])
+    if not listed and not fixed:
+        return  # how many, but not which
+    if not re.search(r"[。；，：]$", tail) and tail and not is_term(tail.strip(), 16):
+        return
+    if "用于" in tail or (
+        not tail.strip() and "分为" not in head and re.search("种|个|类", match["unit"])
+    ):
         return
     if re.match(r"\s*不同", tail) or re.search(
         r"简化为|扩展到|实质|很容易|一类是|跨度为|仍|依然|还(?:是|有)", head

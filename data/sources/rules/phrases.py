@@ -13,6 +13,21 @@ _NUMBERING = re.compile(
 )
 
 
+VERB = re.compile(
+    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|指(?![令针向数])|表示|代表|返回|提供|负责"
+    r"|可以|能够?|会|将|让|使(?!得)|存放|存储|保存|记录|控制|支持|获取|定义|声明"
+    r"|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
+)
+# How an explanation begins that says what its term is or does. "性能提升：与原来相比，…" tells of
+# one case, "macOS：图形化安装" of one procedure.
+TELLS = re.compile(
+    r"^(?:一[种个类款套组份]|由[^于]|将|把|对[^于]|为(?!了)|以[^及]|用于|用来|描述|包含|包括|处理|收集|列出|显示"
+    r"|打印|输出|读取|写入|打开|关闭|启动|停止|删除|清理|添加|移除|修改|改变|移动|复制|检测|验证|加密|解密|编译|运行|连接"
+    r"|计算|比较|转换|替换|查找|搜索|匹配|生成|构建|安装|更新|合并|切换|管理|监控|限制|允许|禁止|防止|记载|规定)"
+    r"|^(?:(?!具有|拥有|采用|存在|带来|可以|能够|需要|在于|使|让|享有|占)[^，。；：]){4,40}的[\u4e00-\u9fffA-Za-z]{2,10}(?=[，。；]|$)"
+)
+
+
 def unnumbered(title: str) -> str:
     """A heading without its number: 第1章, 附录A, A.1, 1.2, 一、, (1)."""
     return _NUMBERING.sub("", title)
@@ -61,7 +76,7 @@ def says_something(clause: str) -> bool:
     # "CPU 代码将无法访问": what? The object stands in the sentence's other half.
     if re.search(r"(?:访问|使用|执行|读取|写入|调用|获得|得到|看到|支持|需要)$", rest):
         return False
-    if re.match(r"(?:根据|按照?|通过|使用|利用|称为|叫做|记作|表示为|对应)", rest):
+    if re.match(r"(?:根据|按照?|使用|利用|称为|叫做|记作|表示为|对应)", rest):
         return False  # a step of one derivation
     bare = re.match(r"[^，]{0,4}的[^，]{1,8}$", rest)
     bare_noun = bare and tags(rest)[-1][1] in ("n", "vn", "nz")
@@ -96,3 +111,8 @@ def names_something(question: str) -> bool:
     return bool(re.search(r"[A-Za-z]{2,}", question)) or any(
         flag[0] == "n" and len(word) > 1 for word, flag in tags(question)
     )
+
+
+def says_enough(explanation: str, least: int = 10) -> bool:
+    """More than a name in other words ("返回首元素的引用"): `least` Chinese characters."""
+    return len(re.findall("[\u4e00-\u9fff]", re.split("。", explanation)[0])) >= least

@@ -10,6 +10,15 @@ from data.sources.sentence import clean_sentences, is_standalone
 from data.text import cjk_share
 
 MIN_ANSWER, MAX_ANSWER = 40, 260
+# What an introduction says first of its term. "X 也是一种…", "X 是最…的", "X 额外引入了…" introduce
+# nothing.
+_INTRODUCES = re.compile(
+    r"[》”\"」`*]*\s*(?:[（(][^（）()\u4e00-\u9fff]{1,80}[)）])?[》”\"」`*]*\s*"
+    r"(?:函数|方法|命令|软件包|程序|工具|脚本|文件|关键字|运算符|属性|对象|语句|模块|算法|模型|技术|协议|语言|指令|接口)?\s*"
+    r"(?:，?(?:又|也|亦|简|全|通)?称[为作]?[^，。]{1,30}，)?\s*(?:本质上|其实|主要|通常|一般|就|则)*"
+    r"(?:是(?!否|不|什么|因为|由于|如何|为了|非常|很|最|更|较|比较|另|[^，。]{0,30}(?:最|之一|另一|重要|关键|基础|补充|核心))|指(?!出|向)|用于|用来|用以|负责|表示|代表|提供|返回|允许"
+    r"|位于|描述|定义|存储|存放|记录|把|将|由(?!于)|接受|建立)"
+)
 _CIRCUMSTANCE = re.compile(r"在|当|如果|若|为了|由于|请|将|把")
 
 
@@ -31,7 +40,12 @@ _CIRCUMSTANCE = re.compile(r"在|当|如果|若|为了|由于|请|将|把")
             "# 3.1 共享内存\n\n使用共享内存之前，先要想清楚哪些数据会被反复读取，"
             "再决定怎样分块，最后才动手写代码。",
             "the term is part of an order, not what the sentence is about",
-        )
+        ),
+        Bad(
+            "# 3.2 集群调度\n\n集群调度额外引入了两个队列，"
+            "高优先级的任务先进入第一个队列，等待时间超过上限之后换到第二个队列。",
+            "tells what was changed, not what it is",
+        ),
     ],
 )
 def _section(at: Place) -> Iterator[Candidate]:
@@ -50,7 +64,7 @@ def _section(at: Place) -> Iterator[Candidate]:
     after = opening[place + len(term) :]
     if not re.fullmatch(r"[《“\"「`*]*|(?:一个|所谓的?|在.{1,3}中，?)", opening[:place]):
         return
-    if re.match(r"\s*(?:不|没|无|也|又|的|只)", after):
+    if not _INTRODUCES.match(after):
         return
     first = tags(opening)[0][1] if opening else ""
     if (
@@ -64,6 +78,8 @@ def _section(at: Place) -> Iterator[Candidate]:
         if len(answer) + len(sentence) > MAX_ANSWER or not sentence.endswith(("。", "！")):
             break
         if answer and not is_standalone(re.sub(r"^(?:它|其|该|这|此)", "", sentence)):
+            break
+        if answer and re.search("我们|你|大家|假设|例如|比如|在.{2,12}中，", sentence):
             break
         answer += sentence
     # What the last sentence announces would be missing: "它包含两个阶段。"

@@ -12,6 +12,21 @@ from data.records import VERBATIM
 from data.sources.rules.nouns import tags
 from data.text import sentences
 
+_LEFT_OVER = re.compile(
+    r"\[(?:公式|图|表)|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
+    r"|[（(]\d+[.-]\d+[)）]|&[a-z]{2,6};|\\(?:text|cite|ref|label|begin|emph)\b|={3,}|-{4,}|\|\s*\|"
+)
+_ADDS_ON = re.compile(
+    r"(?:也|还|又|同样|亦)(?:是|有|可|能|会|被|称|叫|使|提供|包|需|属)|另[一外]|还有|[是为]一?(?:个|种)?(?:新的|相似|类似|同样|相同)"
+    r"|其余|剩下|第[一二三四五六七][个种类步点]|仍然?是|依然是|此时|当时|这时"
+)
+_CHATS = re.compile(
+    r"姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
+    r"|本(?:通路|系统|方法|算法|模型|项目|程序|课程|公司|办法|研究|教程|站|文|书|节|章)"
+)
+_DATED = re.compile(
+    r"今年|去年|明年|最近[，几的]|近[几两]年|近年来|截[至止]|写作时|现阶段|前不久|今天[，的我]"
+)
 # A demonstrative and what it points at: "此标志", "这种情况", "上述两种".
 _DEMONSTRATIVE = re.compile(
     r"(?:这|那)(?:个|种|样(?!的)|些|类|里|点|次|段|一|两|几|三)|(?<![如因由从彼在])此(?![外时后前类刻])"
@@ -30,7 +45,7 @@ _VARIABLE = re.compile(
 )
 _ONE_EXAMPLE = re.compile(
     r"[（(]\d+[)）]|(?:节点|线程|进程|变量|数组|用户|任务|流|层|步骤|元素|类|函数|矩阵|位置)\s?"
-    r"(?:\d+|[A-Z])(?![\w.])|小明|小红|习题|(?<![A-Za-z])(?:foo|bar|baz)(?![A-Za-z])|小王|张三|李四"
+    r"(?:\d+|[A-Z])(?![\w.])|小明|小红|习题|(?<![A-Za-z])(?:[Ff]oo|[Bb]ar|[Bb]az|My[A-Z][a-z]+)(?![A-Za-z])|小王|张三|李四"
 )
 # Plain words, of which a question cannot say which one is meant.
 _PLAIN = frozenset(
@@ -40,20 +55,21 @@ _PLAIN = frozenset(
     资料 模块 脚本 例程 组件 配置 选项 属性 字段 元素 任务 页面 信息 消息 目录
     仓库 引擎 专家 第三方 开发者 开发人员 程序员 管理员 维护者 作者 API api 机器 计算机
     数据集 训练数据 学习算法 状态 输入 输出 目标 代价 误差 问题 软件包 源代码
-    补丁
+    补丁 装置 仪器 设备 实验 测试内容 游戏 公司 企业 国家 政府 市场 价格 体系 家庭 学生
+    患者 病人 医生
     """.split()  # noqa: SIM905 - reads better than a list
 )
 _NO_TERM = frozenset(
     """思想 基本思想 主要思想 核心思想 实现方法 计算方法 处理方法 运行时 最优解 目标
-    结果 输出 输入 参数 返回值 变量 打印变量 方向向量 语法 格式 形式
+    结果 输出 输入 参数 返回值 变量 打印变量 方向向量 语法 格式 形式 本质 答案 收缩
     """.split()  # noqa: SIM905 - reads better than a list
 )
 # Kinds whose answers are about one derivation as soon as they name a variable.
-_OF_ONE_PLACE = ("condition", "cause", "how", "limit", "ability", "consequence")
+_OF_ONE_PLACE = ("cause", "how")
 _SUBJECT = re.compile(
-    r"^(?P<x>.+?)(?:可以做什么|有什么限制|需要满足什么要求|的作用是什么|会导致什么|适合用在什么情况下"
-    r"|擅长什么|(?:包括|包含|支持|提供|具有|有|由)哪些.*|(?:可以)?分为哪?几.*|取决于什么|依赖于什么"
-    r"|由什么决定)？$|^什么是\s*(?P<d>.+)？$|^请简要(?:介绍|说明)\s*(?P<e>.+)。$"
+    r"^(?P<x>.+?)(?:的作用是什么|适合用在什么情况下"
+    r"|擅长什么|(?:由|有|具有|包括|包含|支持|提供)哪些.*|(?:可以)?分为哪?几.*)？$"
+    r"|^什么是\s*(?P<d>.+)？$|^请简要(?:介绍|说明)\s*(?P<e>.+)。$"
 )
 
 
@@ -80,12 +96,20 @@ def _narrates(question: str, answer: str, kind: str) -> bool:
     """我们 and 你 who do something at this place of the book."""
     if re.search(r"我们|咱们|你|大家", question):
         return True
-    return kind != "asked" and bool(_NARRATES.search(answer))
+    return bool(_NARRATES.search(answer) or re.search("你|大家|让我们|我们[可能就先再来]", answer))
 
 
 def _supposes(question: str, answer: str, kind: str) -> bool:
     """假设 …: a supposition of one example, taken for a fact."""
     return bool(_SUPPOSES.search(answer))
+
+
+def _praises(question: str, answer: str, kind: str) -> bool:
+    """ "…最重要的指标之一": a definition that praises instead."""
+    if kind != "definition":
+        return False
+    first = re.split("[。；]", answer)[0]
+    return "$$" in answer or bool(re.search("之一$|之一，|最重要|最常|很棒|最早|最受", first))
 
 
 def _formula(question: str, answer: str, kind: str) -> bool:
@@ -122,14 +146,37 @@ def _nameless(question: str, answer: str, kind: str) -> bool:
 
 def _unfinished(question: str, answer: str, kind: str) -> bool:
     """What was a formula or a figure of its own is missing: "…的梯度为。"."""
-    return bool(
-        re.search(r"(?:为|是|如|即|得|有|：|记作|等于|表示为|定义为)[。.]$", answer.strip())
-    )
+    end = r"(?:为|是|如|即|得|有|：|记作|等于|表示为|定义为|满足|使得|如下|包括|包含)[。.]$"
+    return bool(re.search(end, answer.strip()))
+
+
+def _left_over(question: str, answer: str, kind: str) -> bool:
+    """Marks of a reader or a page: [公式 3.1], {{…}}, <br>, an equation's number."""
+    marked = "*" in question and kind != "expression"
+    return marked or bool(_LEFT_OVER.search(question + "\n" + answer))
+
+
+def _adds_on(question: str, answer: str, kind: str) -> bool:
+    """也是, 另一种, 还有: a sentence that goes on from the one before it."""
+    first = re.split("[，。；]", answer)[0]
+    return bool(_ADDS_ON.search(first))
+
+
+def _chats(question: str, answer: str, kind: str) -> bool:
+    """姑且, 不做证明, …吧: the author speaks to the reader about the lesson."""
+    return bool(_CHATS.search(answer))
+
+
+def _dated(question: str, answer: str, kind: str) -> bool:
+    """What holds where and when the book was written: 目前, 最近, 今年."""
+    return bool(_DATED.search(answer))
 
 
 def _garbled(question: str, answer: str, kind: str) -> bool:
     """What a PDF's formulas and margins leave in a sentence, and two phrases run together."""
     if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", question):
+        return True
+    if re.match(r"[A-Z] [A-Z] ", answer):
         return True
     letters = r"(?:(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])\s+){3,}"
     return bool(
@@ -144,7 +191,12 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "narrates": _narrates,
     "supposes": _supposes,
     "unfinished": _unfinished,
+    "praises": _praises,
     "garbled": _garbled,
+    "left_over": _left_over,
+    "adds_on": _adds_on,
+    "dated": _dated,
+    "chats": _chats,
     "formula": _formula,
     "example": _example,
     "nameless": _nameless,

@@ -7,26 +7,23 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
+from data.records import CODE, ITEM, PARAGRAPH, QUOTE, VERBATIM, Block, Chunk, Pair, pair_at
 from data.sources import Estimate, SourceSettings
+from data.sources.rules.named import is_named
 from data.sources.rules.registry import RULES, Candidate, Place
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "5"
+VERSION = "6"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
 @dataclass(frozen=True)
 class BySentence:
-    """Rules asked about each sentence of a block, unless it is shorter or announces ("…：").
-
-    `questions` are asked about sentences that end in a question mark, `statements` about others.
-    """
+    """Rules asked about each statement of a block, unless it is shorter or announces ("…：")."""
 
     shortest: int
     statements: Sequence[str]
-    questions: Sequence[str] = ()
 
 
 FIRST_PASS = BySentence(
@@ -36,32 +33,21 @@ FIRST_PASS = BySentence(
         "purpose",
         "api",
         "attribute",
-        "cause",
-        "how",
         "comparison",
         "number",
     ),
-    questions=("asked",),
 )
 SECOND_PASS = BySentence(
     12,
     (
-        "condition",
-        "consequence",
-        "means",
-        "ability",
-        "therefore",
-        "dependence",
         "suitability",
-        "limit",
         "parts",
     ),
 )
-TEXT = ("introduction", FIRST_PASS, SECOND_PASS, "section", "heading")
+TEXT = ("introduction", FIRST_PASS, SECOND_PASS, "section")
 # Kind of block → the rules asked about it. Of two that ask the same question the first wins.
 ORDER: dict[str, Sequence[str | BySentence]] = {
-    CODE: ("function", "expression", "command"),
-    TABLE: ("table",),
+    CODE: ("function", "expression"),
     ITEM: ("item", FIRST_PASS, SECOND_PASS),
     PARAGRAPH: TEXT,
     QUOTE: TEXT,
@@ -93,7 +79,8 @@ class RulesSource:
 
 
 _NAMELESS = re.compile(
-    r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例|语法|参数|参数说明|返回值|用法|练习|习题|思考题?|作业|课后.*)"
+    r"(?:[\d.]+\s*)?(?:示例|例子|样例|举例|范例|例|语法|参数|参数说明|返回值|用法|练习|习题|思考题?|作业|课后.*"
+    r"|(?:附加|参考|学习|相关|扩展|更多)?(?:资源|资料|文献|阅读|链接|书目|文章)|延伸阅读|推荐阅读|例题.*|实战.*|案例.*|.*(?:示例|实例|案例|例子))"
 )
 
 
@@ -112,6 +99,8 @@ def chunk_pairs(chunk: Chunk, only: Collection[str] = RULES.keys()) -> Iterator[
                 continue
             if why_silent(question, answer, kind):
                 continue
+            if kind not in (*VERBATIM, "expression") and not is_named(question, answer, block):
+                continue
             seen.add(question)
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
 
@@ -126,7 +115,7 @@ def _is_balanced(question: str) -> bool:
 
 def polish_question(question: str) -> str:
     """One question mark at the end, no doubled spaces."""
-    bare = " ".join(question.split()).rstrip("？?。，,；;：: ")
+    bare = " ".join(question.split()).rstrip("？?。，,；;：:．. ")
     return f"{bare}{'。' if bare.startswith(('请', '写出', '给出')) else '？'}"
 
 
@@ -145,7 +134,8 @@ def _from_sentences(
     for number, sentence in enumerate(sentences):
         if len(sentence) < step.shortest or sentence.endswith(("：", ":")):
             continue
-        names = step.questions if sentence.endswith(("？", "?")) else step.statements
-        for name in names:
+        if sentence.endswith(("？", "?")):
+            continue
+        for name in step.statements:
             if name in only:
                 yield from RULES[name].find(Place(blocks, index, sentences, number))

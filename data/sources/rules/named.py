@@ -1,0 +1,59 @@
+"""Is the subject of a question named by its book, and not just by one sentence?
+
+Read on books that nobody here wrote, pairs about a term that a heading of its section names, that
+the author marked, or that has its English name in brackets were good four times of five before any
+other check; of the others two of five were. A sentence can speak of anything; headings, marks and
+translations tell what the book is about.
+"""
+
+import re
+
+from data.records import PARAGRAPH, Block
+from data.sources.rules.nouns import core, field_words, leading_term
+
+_SUBJECT = re.compile(
+    r"^什么是\s?(?P<defined>.+)？$|^请简要(?:介绍|说明)\s?(?P<told>.+)。$"
+    r"|^与(?P<first>.+?)相比，(?P<second>.+?)有什么特点？$"
+    r"|^(?P<left>.+?)和(?P<right>.+?)有什么(?:区别|不同)？$"
+    r"|^(?P<owner>.+?)的(?P<attribute>[^的]{2,12})(?:是什么|有哪些)？$"
+    r"|^(?P<one>.+?)(?:适合用在什么情况下|擅长什么|由哪些.*|(?:可以)?分为哪.*|(?:有|包括|支持|提供|包含|具有)哪.*)？$"
+)
+
+
+def is_named(question: str, answer: str, block: Block) -> bool:
+    """Does a heading, a mark of the author or an English name vouch for the subject?"""
+    match = _SUBJECT.match(question)
+    if not match:
+        name = leading_term(re.sub(r"^(?:每?一?个|单个)\s*", "", question), 24)
+        return _in_headings(name, block) or is_known(name)
+    subjects = [name for name in match.groups() if name and name != match["attribute"]]
+    if any(_in_headings(name, block) or is_known(name) for name in subjects):
+        return True
+    name = core(subjects[0])
+    english = re.search(
+        rf"{re.escape(name)}[*_`]*\s*[（(]\s*[A-Za-z][A-Za-z .,/–-]{{2,}}", answer + block.text
+    )
+    if english and not name.isascii():
+        return True
+    marked = block.kind == PARAGRAPH and any(core(term) == name for term in block.terms)
+    return bool(match["defined"] and marked)
+
+
+# What CUDA itself names; a book need not put it into a heading.
+_CUDA = re.compile(
+    r"cu(?:da|blas|fft|rand|sparse|dnn)[A-Z]\w*(?:\(.*\))?|__(?:global|device|host|shared|constant|managed|restrict|launch_bounds)__"
+    r"|__(?:sync|shfl|ldg|ballot|any|all)\w*(?:\(\))?|nvcc|warp|grid|kernel"
+    r"|(?:thread|block)Idx(?:\.[xyz])?|(?:block|grid)Dim(?:\.[xyz])?|warpSize|dim3|atomic[A-Z]\w*(?:\(\))?"
+)
+
+
+def is_known(name: str) -> bool:
+    """A term of computing of three characters and more, or a name of CUDA."""
+    name = core(name.split("的")[0])
+    return (len(name) >= 3 and name in field_words()) or bool(_CUDA.fullmatch(name))
+
+
+def _in_headings(name: str, block: Block) -> bool:
+    """Is a name, or the thing whose attribute it is, part of a heading above the block?"""
+    name = core(name.split("的")[0]).lower().rstrip("()")
+    return len(name) > 1 and any(name in title.lower() for title in block.path)
