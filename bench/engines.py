@@ -5,7 +5,9 @@
 
 Equal tokens: every candidate answers the same questions with the same number of tokens each, none
 of them in its prefix cache: this service with 1, 2, 3 and 4 engines, raw `LLM.generate` (one
-engine, vLLM's defaults), `vllm serve`.
+engine, vLLM's defaults), `vllm serve`. What else runs on a machine changes between candidates that
+run one after another, so the service with one engine is also measured in turn with `LLM.generate`
+in its own process (`raw_seconds`, `ratio_to_raw`), and each row has the load of its time.
 Natural ends (`--testset`): the real services over HTTP, all questions in one call: this one with
 each number of engines, and the peer's own serve.py with its own Dockerfile's settings (`--peer-set`
 for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed.
@@ -87,18 +89,20 @@ def main(
 
     def keep(part: str, name: str, row: dict[str, Any]) -> None:
         figures[part][name] = row
-        told = {key: row[key] for key in ("seconds", "score", "failed") if key in row}
+        told = {
+            key: row[key] for key in ("seconds", "ratio_to_raw", "score", "failed") if key in row
+        }
         console.print(f"{part}, {name}: {told}", highlight=False)
         text = json.dumps(figures, ensure_ascii=False, indent=1)
         out.write_text(text + "\n", encoding="utf-8")
 
-    jobs = {named(n): these.service({"ENGINES_PER_GPU": str(n)}) for n in counts}
+    jobs = {named(n): these.service({"ENGINES_PER_GPU": str(n)}, beside=n == 1) for n in counts}
     if peers:
         jobs |= {"LLM.generate": these.raw_defaults(), "vllm serve": these.openai()}
     for name, job in jobs.items() if equal else ():
         with busy_share() as busy:
             ((_, row),) = measure_together({name: job}, runs)
-        keep("equal_tokens", name, row | busy)
+        keep("equal_tokens", name, row | busy | {"load": round(os.getloadavg()[0], 1)})
     if testset is not None and not dummy:
         pairs = read_pairs(testset).pairs
         for name, command, variables in natural(model, counts, settings, peer, peer_set or []):
@@ -190,13 +194,27 @@ def show(figures: dict[str, Any]) -> None:
         if not figures[part]:
             continue
         table = Table(title=f"{figures['model']}, {part.replace('_', ' ')}, {figures['device']}")
-        for column in ("candidate", "s", "characters/s", "score", "GPU busy %", "start s"):
+        for column in (
+            "candidate",
+            "s",
+            "characters/s",
+            "score",
+            "GPU busy %",
+            "start s",
+            "÷ raw beside",
+        ):
             table.add_column(column)
         for name, row in figures[part].items():
             if "seconds" not in row:
                 table.add_row(name, "failed")
                 continue
-            cells = ("characters_a_second", "score", "busy_percent", "start_seconds")
+            cells = (
+                "characters_a_second",
+                "score",
+                "busy_percent",
+                "start_seconds",
+                "ratio_to_raw",
+            )
             told = [str(row.get(cell, "")) for cell in cells]
             table.add_row(name, f"{statistics.median(row['seconds']):.3f}", *told)
         console.print(table)
