@@ -84,18 +84,26 @@ class Registry:
         return [name for e in self.ready() for name in (e.model.id, *e.adapters)]
 
     def choices(self) -> list[str]:
-        """What can be asked, what is quick to have first: loaded models, their adapters, other
-        models, their adapters."""
-        there, loaded = self.found(), [engine.model for engine in self.ready()]
+        """What can be asked: each model, followed by its adapters. The order does not depend on
+        what is loaded: a list that changes it under the reader's hand has the wrong one chosen."""
+        there = self.found()
         names = []
-        for models in (loaded, there.models.values()):
-            names += [model.id for model in models]
-            names += [
-                adapter.id
-                for adapter in there.adapters.values()
-                if any(adapter.fits(model, self.settings.root) for model in models)
-            ]
+        for model in there.models.values():
+            fitting = (a for a in there.adapters.values() if a.fits(model, self.settings.root))
+            names += [model.id, *(adapter.id for adapter in fitting)]
         return list(dict.fromkeys(names))
+
+    def quick_first(self) -> list[str]:
+        """The same, what is loaded first, then adapters of what is loaded."""
+        loaded, there = self.names(), self.found()
+        models = [engine.model for engine in self.ready()]
+
+        def wait(name: str) -> int:
+            adapter = there.adapters.get(name)
+            fits = adapter and any(adapter.fits(m, self.settings.root) for m in models)
+            return 0 if name in loaded else 1 if fits else 2
+
+        return sorted(self.choices(), key=wait)
 
     async def load(self, name: str, switch: bool = False) -> Engine:
         """Load a model, or wait for it where it is loading already; switch: unload others first.

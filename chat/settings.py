@@ -34,14 +34,12 @@ class ChatSettings(BaseModel):
     @model_validator(mode="after")
     def _safe(self) -> "ChatSettings":
         if not self.token and not is_loopback(self.host):
-            raise ValueError(
-                either(
-                    f"--host {self.host} 会让别人进来：把 CHAT_TOKEN 设成你自己的秘密，"
-                    "或者不写 --host，走 SSH 隧道（ssh -L 7860:127.0.0.1:7860 …）",
-                    f"--host {self.host} lets others in: set CHAT_TOKEN to a secret of your own, "
-                    "or leave --host out and use an SSH tunnel (ssh -L 7860:127.0.0.1:7860 …)",
-                )
-            )
+            tunnel = "ssh -L 7860:127.0.0.1:7860 …"
+            zh = f"--host {self.host} 会让别人进来：把 CHAT_TOKEN 设成你自己的秘密，"
+            en = f"--host {self.host} lets others in: set CHAT_TOKEN to a secret of your own, or "
+            zh += f"或者不写 --host，走 SSH 隧道（{tunnel}）"
+            en += f"leave --host out and come through an SSH tunnel ({tunnel})"
+            raise ValueError(either(zh, en))
         return self
 
     @property

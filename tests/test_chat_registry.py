@@ -126,6 +126,10 @@ def test_an_adapter_that_came_later_has_its_base_loaded_again(run, tmp_path: Pat
         write_adapter(tmp_path / "out/late/adapter", model.path, rank=64)
         target = await registry.target("out/late/adapter")
         assert target.engine.rank == 64 and registry.names() == ["model/a", "out/late/adapter"]
-        assert registry.choices()[:2] == ["model/a", "out/late/adapter"]
+        stable = ["model/a", "out/late/adapter", "model/b", "model/broken"]
+        assert registry.choices() == stable
+        await registry.unload("model/a")
+        await registry.load("model/b")
+        assert registry.choices() == stable and registry.quick_first()[0] == "model/b"
 
     assert run(what)[2:4] == ["stopped model/a", "start model/a rank 64"]

@@ -25,9 +25,7 @@ def build(page: Page) -> None:
         )
         gr.on(
             None,
-            lambda: gr.update(
-                choices=page.model_choices(), value=[name for _, name in page.model_choices()][:2]
-            ),
+            lambda: gr.update(choices=page.model_choices(), value=page.registry.quick_first()[:2]),
             outputs=models,
             api_visibility="private",
         )

@@ -30,12 +30,12 @@ class Page:
         return zh if self.language == "zh" else en
 
     def model_choices(self) -> list[tuple[str, str]]:
-        """(what is shown, name) of all that can be asked, what is loaded first."""
+        """(what is shown, name) of all that can be asked."""
         loaded = self.registry.names()
         later = self.say("（提问时加载）", " (loads when asked)")
-        rows = [(name, name) for name in loaded]
-        rest = (name for name in self.registry.choices() if name not in loaded)
-        return rows + [(name + later, name) for name in rest]
+        return [
+            (name if name in loaded else name + later, name) for name in self.registry.choices()
+        ]
 
     def model_dropdown(self, **more: Any) -> gr.Dropdown:
         """A choice of models that looks for new ones whenever it is opened."""

@@ -173,8 +173,7 @@ def _exported(history: list[Message], model: str | None) -> list[str]:
 
 
 def _first(page: Page) -> str | None:
-    names = page.registry.names() or [str(m) for m in page.registry.choices()]
-    return names[0] if names else None
+    return next(iter(page.registry.quick_first()), None)
 
 
 def _book_at_first(page: Page) -> bool:
