@@ -25,13 +25,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.chart_words import chart_words
 from common.language import either, in_chinese
 from common.pairs import PairsError
 from judging.known_testsets import known_testset
+from judging.length_chart import IN_CHINESE, draw
 from judging.scoring import rouge_l, speed
 
-IN_CHINESE = {"tokens": "词元", "characters": "字符"}
 STEP = {"tokens": 16, "characters": 32}
 # A mean of the same scores in another order of summing differs by this much and less.
 ROUNDING = 1e-9
@@ -145,7 +144,7 @@ def main(
         _stop(str(error), 2)
     for each in told:
         _show(each, measure[0])
-    _draw(told, measure[0], folder / "length_cap.png")
+    draw(told, measure[0], folder / "length_cap.png")
     text = json.dumps({"unit": measure[0], "sets": told}, ensure_ascii=False, indent=1)
     (folder / "length_cap.json").write_text(text + "\n", encoding="utf-8")
     console.print(
@@ -363,53 +362,6 @@ def _show(told: dict[str, Any], unit: str) -> None:
     else:
         text = either(f"不按 {name} 选上限：{why}", f"no cap is chosen by {name}: {why}")
         console.print(text, style="yellow")
-
-
-def _draw(sets: Sequence[dict[str, Any]], unit: str, path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    with chart_words() as say:
-        figure = Figure(figsize=(7.2, 4.0 * len(sets)), layout="constrained")
-        for place, told in enumerate(sets, 1):
-            axes: Any = figure.add_subplot(len(sets), 1, place)
-            caps = [point["cap"] for point in told["points"]]
-            axes.plot(
-                caps,
-                [p["score"] for p in told["points"]],
-                color="#2a6fbb",
-                label=say("得分", "score"),
-            )
-            axes.set_ylabel(say("得分（评测机的 ROUGE-L）", "score (ROUGE-L of the judge)"))
-            axes.set_xlabel(say(f"上限，{IN_CHINESE[unit]}", f"cap, {unit}"))
-            axes.set_ylim(bottom=0)
-            if told["cap"] is not None:
-                axes.axvline(
-                    told["cap"],
-                    color="#444",
-                    lw=1,
-                    ls="--",
-                    label=say(f"上限 {told['cap']}", f"cap {told['cap']}"),
-                )
-            dev = say("验证集", "dev split")
-            other = say("不是验证集：不按它选", "NOT A DEV SPLIT: nothing is chosen by it")
-            title = dev if told["is_dev"] else other
-            axes.set_title(title)
-            right = axes.twinx()
-            low, high = ([p[key] for p in told["points"]] for key in ("by_tokens", "by_steps"))
-            right.fill_between(
-                caps,
-                low,
-                high,
-                color="#d9822b",
-                alpha=0.3,
-                label=say("速度在此之间", "speed, between"),
-            )
-            right.set_ylabel(say("字符/秒", "characters a second"))
-            right.set_ylim(0, 3 * told["uncapped"]["speed"])
-            handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-            labels = [*axes.get_legend_handles_labels()[1], *right.get_legend_handles_labels()[1]]
-            axes.legend(handles, labels, frameon=False, loc="lower right")
-        figure.savefig(path, dpi=120)
 
 
 def _stop(message: str, code: int) -> NoReturn:
