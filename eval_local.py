@@ -22,6 +22,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from common.cli import make_app
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.language import either, in_chinese
 from common.pairs import PairFile
@@ -37,7 +38,7 @@ WARNINGS_SHOWN = 5  # a test set; the report has all
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 results_to = Console()
 notes_to = Console(stderr=True)
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 
 
 @app.command()

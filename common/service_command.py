@@ -19,6 +19,7 @@ from typing import Annotated
 import psutil
 import typer
 
+from common.cli import make_app
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 from common.service_process import (
@@ -32,7 +33,7 @@ from common.service_process import (
 COMMAND_GRACE_S = 5.0
 SERVICE_GRACE_S = 10.0
 Port = Annotated[int, typer.Option(min=1, max=65535)]
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 
 
 @app.command()

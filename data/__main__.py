@@ -15,16 +15,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from common.cli import make_app
 from common.language import either, in_chinese
 from data.cli.build import build
 from data.cli.console import console, reported_errors
 from data.labels import label
 
-app = typer.Typer(
-    add_completion=False,
+app = make_app(
     no_args_is_help=True,
     help=either("从教材到问答对：data build 教材… --out 目录", __doc__),
-    pretty_exceptions_enable=False,
 )
 app.command()(build)
 

@@ -10,15 +10,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from common.language import either
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def option(default: Any, help: str, name: str = "", **bounds: Any) -> Any:
-    """A field that is an option; `name` is the option's where it is not the field's.
+def option(default: Any, zh: str, en: str, name: str = "", **bounds: Any) -> Any:
+    """A field that is an option, with its help; `name` is the option's where it is not the field's.
 
     bounds: pydantic's `ge` and `le`.
     """
-    return Field(default, description=help, json_schema_extra={"option": name}, **bounds)
+    return Field(default, description=either(zh, en), json_schema_extra={"option": name}, **bounds)
 
 
 def options_of(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:

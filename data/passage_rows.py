@@ -33,12 +33,31 @@ class PassageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    passages: int = option(2, "before a question, as RETRIEVAL_PASSAGES", ge=1, le=20)
-    passage_tokens: int = option(1200, "of all passages of a row, as RETRIEVAL_TOKENS", ge=1)
-    no_passages: float = option(0.1, "share of rows whose question stands alone", ge=0, le=1)
-    wrong_passages: float = option(0.1, "share of rows with wrong passages only", ge=0, le=1)
+    passages: int = option(
+        2,
+        "一题前放几个片段，同 RETRIEVAL_PASSAGES",
+        "before a question, as RETRIEVAL_PASSAGES",
+        ge=1,
+        le=20,
+    )
+    passage_tokens: int = option(
+        1200,
+        "一行的片段共多少词元，同 RETRIEVAL_TOKENS",
+        "of all passages of a row, as RETRIEVAL_TOKENS",
+        ge=1,
+    )
+    no_passages: float = option(
+        0.1, "不放片段的行占几成", "share of rows whose question stands alone", ge=0, le=1
+    )
+    wrong_passages: float = option(
+        0.1, "只放错误片段的行占几成", "share of rows with wrong passages only", ge=0, le=1
+    )
     later_passage: float = option(
-        0.2, "share of the others whose right passage is not the best found", ge=0, le=1
+        0.2,
+        "其余的行里，正确片段不排第一的占几成",
+        "share of the others whose right passage is not the best found",
+        ge=0,
+        le=1,
     )
 
 

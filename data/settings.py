@@ -27,14 +27,28 @@ class BuildInputs(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     books: list[Path] = []
-    exclude: list[Path] = option([], "test set whose near-duplicates must go; repeatable")
-    merge: list[Path] = option([], "existing pairs (docx, jsonl) to add; repeatable")
-    like: Path | None = option(
-        None, "test set whose answers the rows are to be like; its own stay excluded"
+    exclude: list[Path] = option(
+        [],
+        "测试集：与它近似的问答去掉；可重复",
+        "test set whose near-duplicates must go; repeatable",
     )
-    compare: Path | None = option(None, "test set to compare lengths with in the report")
+    merge: list[Path] = option(
+        [],
+        "要加上的已有问答（docx、jsonl）；可重复",
+        "existing pairs (docx, jsonl) to add; repeatable",
+    )
+    like: Path | None = option(
+        None,
+        "测试集：训练答案要像它的答案；它自己的题仍被排除",
+        "test set whose answers the rows are to be like; its own stay excluded",
+    )
+    compare: Path | None = option(
+        None, "测试集：在报告里与它比长短", "test set to compare lengths with in the report"
+    )
     with_passages: Path | None = option(
-        None, "index (retrieval build): its passages stand before the questions, as in the service"
+        None,
+        "索引（retrieval build）：它的片段放在题目前面，与服务时一样",
+        "index (retrieval build): its passages stand before the questions, as in the service",
     )
 
     @property
@@ -50,22 +64,38 @@ class BuildSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    shape: Shape = option("messages", "layout of the rows", name="format")
-    system: bool = option(False, "write the system prompt into each row")
+    shape: Shape = option("messages", "行的格式", "layout of the rows", name="format")
+    system: bool = option(False, "把系统提示词写进每一行", "write the system prompt into each row")
     like_least: float = option(
-        0.5, "with --like: share of the pairs that stay, however unlike", ge=0, le=1
+        0.5,
+        "用 --like 时：再不像也至少留下几成",
+        "with --like: share of the pairs that stay, however unlike",
+        ge=0,
+        le=1,
     )
-    wordings: int = option(2, "more wordings per question", ge=0, le=6)
+    wordings: int = option(2, "每题另加几种问法", "more wordings per question", ge=0, le=6)
     split: SplitSettings = SplitSettings()
     passages: PassageSettings = PassageSettings()
-    min_chars: int = option(MIN_CHARS, "of a chunk", ge=1)
-    max_chars: int = option(MAX_CHARS, "of a chunk", ge=100)
-    filters_off: list[str] = option([], "cleaning rule to switch off; repeatable", name="skip-rule")
-    ocr: Ocr = option(Ocr.auto, "read pictures of pages: without usable text, all, none")
-    review: str = option("", "teacher or vllm: a model rates each pair, what it denies is dropped")
-    keep_going: bool = option(False, "name and skip books that fail")
-    tokenizer: Path | None = option(None, "model directory: count tokens in the report")
-    demo: bool = option(False, "mark the data as a demo in its manifest")
+    min_chars: int = option(MIN_CHARS, "一块文字的字符数", "of a chunk", ge=1)
+    max_chars: int = option(MAX_CHARS, "一块文字的字符数", "of a chunk", ge=100)
+    filters_off: list[str] = option(
+        [], "要关掉的清洗规则；可重复", "cleaning rule to switch off; repeatable", name="skip-rule"
+    )
+    ocr: Ocr = option(
+        Ocr.auto,
+        "识别页面图片：没有可用文字的页、全部、不识别",
+        "read pictures of pages: without usable text, all, none",
+    )
+    review: str = option(
+        "",
+        "teacher 或 vllm：让模型审每一对，不合格的去掉",
+        "teacher or vllm: a model rates each pair, what it denies is dropped",
+    )
+    keep_going: bool = option(False, "读不了的书报出名字，跳过", "name and skip books that fail")
+    tokenizer: Path | None = option(
+        None, "模型目录：报告里数词元", "model directory: count tokens in the report"
+    )
+    demo: bool = option(False, "在清单里标明是演示数据", "mark the data as a demo in its manifest")
 
     @model_validator(mode="after")
     def _chunk_sizes_fit(self) -> "BuildSettings":

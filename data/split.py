@@ -24,9 +24,9 @@ class SplitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    seed: int = option(0, "of the split")
-    dev: float = option(0.1, "share of pairs", ge=0, le=0.5)
-    calibration: float = option(0.05, "share of pairs", ge=0, le=0.5)
+    seed: int = option(0, "划分用的随机种子", "of the split")
+    dev: float = option(0.1, "占问答对的几成", "share of pairs", ge=0, le=0.5)
+    calibration: float = option(0.05, "占问答对的几成", "share of pairs", ge=0, le=0.5)
 
 
 def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, list[Pair]]:

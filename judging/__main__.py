@@ -1,18 +1,15 @@
 """`python -m judging …`: what the local judge's reports say, beside each other and over time."""
 
-import typer
-
+from common.cli import make_app
 from common.language import either
 from judging import ability, compare, experiment, forecast, rate, runs
 
-app = typer.Typer(
+app = make_app(
     help=either(
         "本地评测的报告：比较、列表、写成报告，以及能指望什么。",
         "Reports of the local judge: compared, listed, written up, and what they let expect.",
     ),
-    add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
 for module in (compare, runs, forecast, experiment, rate, ability):
     app.command(module.__name__.rpartition(".")[2])(module.main)

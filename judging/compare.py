@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.cli import make_app
 from common.language import either, in_chinese
 from common.question_kinds import kind_of
 from judging.compare_page import FEW, gap_text, mean_text, page, verdicts
@@ -27,7 +28,7 @@ from judging.intervals import Difference, difference, interval
 from judging.metrics import METRICS, Metric, scores, similarity
 from judging.read_report import Report, read_report, same_questions
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 out_to = Console()
 notes_to = Console(stderr=True)
 

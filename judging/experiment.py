@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common.cli import make_app
 from common.language import either, in_chinese
 from common.manifest import Manifest
 from judging.ability import sentences
@@ -33,7 +34,7 @@ _RECIPE = (
     "gradient_accumulation_steps", "cutoff_len", "seed",
 )  # fmt: skip
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 
 
 @app.command()

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.cli import make_app
 from common.facts import FACTS, WANTED_ACCURACY
 from common.language import either, in_chinese
 from judging.intervals import Interval, predicted
 from judging.read_report import Report, ReportError, read_report
 
 JUDGES_QUESTIONS: dict[str, int] = FACTS["judge"]["questions"]
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 
 
 def forecast(report: Report, questions: int, testset: str | None = None) -> Interval:

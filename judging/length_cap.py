@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.cli import make_app
 from common.language import either, in_chinese
 from common.pairs import PairsError
 from judging.known_testsets import known_testset
@@ -34,7 +35,7 @@ from judging.scoring import rouge_l, speed
 STEP = {"tokens": 16, "characters": 32}
 # A mean of the same scores in another order of summing differs by this much and less.
 ROUNDING = 1e-9
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 console = Console(width=None if Console().is_terminal else 120)
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.chart_words import Words, chart_words
+from common.cli import make_app
 from common.language import either, in_chinese
 from judging.read_report import Report, read_reports
 
@@ -30,7 +31,7 @@ _PLACES = {
     "compile_cache",
     "settings_file",
 }
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 
 
 def settings_of(report: Report) -> dict[str, Any]:

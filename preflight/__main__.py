@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from common.cli import make_app
 from common.device_table import KEYS
 from common.facts import JUDGES_DEVICE
 from common.language import either, in_chinese
@@ -29,7 +30,7 @@ from preflight.table import passed, show, write
 
 DeviceKey = Enum("DeviceKey", {key: key for key in KEYS}, type=str)
 JUDGES = DeviceKey(JUDGES_DEVICE)
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 
 
 @app.command()

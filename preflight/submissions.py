@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.cli import make_app
 from common.language import either, in_chinese
 from preflight import submission_evidence as evidence
 from preflight.submission_log import (
@@ -33,7 +34,7 @@ from preflight.submission_log import (
     write_log,
 )
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = make_app()
 LogOption = Annotated[Path, typer.Option("--log", help=either("记录文件", "The log's file"))]
 
 

@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from common.cli import make_app
 from common.language import either, in_chinese
 
-app = typer.Typer(
-    add_completion=False,
+app = make_app(
     no_args_is_help=True,
     help=either("教材的索引：retrieval build 教材… --out 目录", __doc__),
-    pretty_exceptions_enable=False,
 )
 # In a file or a pipe the tables would be cut to 80 columns, and their intervals with them.
 console = Console(width=None if sys.stdout.isatty() else 140)

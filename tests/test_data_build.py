@@ -300,7 +300,7 @@ def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says)
 
 def test_models_that_disagree_on_an_option_are_refused():
     class Other(BaseModel):
-        wordings: int = option(3, "more wordings per question")
+        wordings: int = option(3, "每题另加几种问法", "more wordings per question")
 
     with pytest.raises(ValueError, match="Other.wordings differs"):
         with_options(BuildSettings, Other)

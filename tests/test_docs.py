@@ -113,7 +113,7 @@ def help_of(module_name: str, *subcommand: str) -> str:
 
 def check_arguments(module_name: str, arguments: list[str]) -> None:
     """Every subcommand, option, and value of a choice is one that the command knows."""
-    if not re.search("typer|argparse", source_of(module_name).read_text("utf-8")):
+    if not re.search("typer|argparse|make_app", source_of(module_name).read_text("utf-8")):
         assert not arguments, f"{module_name} takes no arguments"  # nor `--help`: it would run
         return
     told = help_of(module_name)

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from common.cli import make_app
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
 from train import after, steps
@@ -23,8 +24,7 @@ from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train
 from train.told import resume_hint, told_errors
 from train.verdict import EXIT_WORSE, sentences
 
-app = typer.Typer(
-    add_completion=False,
+app = make_app(
     no_args_is_help=True,
     help=either("微调、合并、量化。", "Fine-tune, merge, quantize."),
 )

@@ -47,11 +47,19 @@ class ModelSettings(SourceSettings):
     reply, 0 for no bound.
     """
 
-    model: str = option("", "teacher: model name; vllm: model directory")
-    per_chunk: int = option(6, "pairs to ask for per chunk", ge=1)
-    wordings: int = option(2, "more wordings per question", ge=0, le=6)
-    prompts: Path | None = option(None, "folder of prompt files that replace data/prompts")
-    kinds: str = option("", "question kinds, by comma; also choice, true_false, talk")
+    model: str = option(
+        "", "teacher：模型名；vllm：模型目录", "teacher: model name; vllm: model directory"
+    )
+    per_chunk: int = option(6, "每块文字要几对", "pairs to ask for per chunk", ge=1)
+    wordings: int = option(2, "每题另加几种问法", "more wordings per question", ge=0, le=6)
+    prompts: Path | None = option(
+        None, "提示词目录，代替 data/prompts", "folder of prompt files that replace data/prompts"
+    )
+    kinds: str = option(
+        "",
+        "题型，逗号隔开；另有 choice、true_false、talk",
+        "question kinds, by comma; also choice, true_false, talk",
+    )
     style: Style = Style()
     longest: tuple[int, int] | None = None
     reply_tokens: int = 0

@@ -18,8 +18,12 @@ class RaySettings(VllmSettings):
     share them out.
     """
 
-    ray: str = option("", "vllm: Ray address ('local' starts one), for many GPUs")
-    workers: int = option(2, "vllm on Ray: engines at once", ge=1)
+    ray: str = option(
+        "",
+        "vllm：Ray 的地址（local 现场启动），多卡时用",
+        "vllm: Ray address ('local' starts one), for many GPUs",
+    )
+    workers: int = option(2, "Ray 上的 vllm：同时几个引擎", "vllm on Ray: engines at once", ge=1)
     gpus_per_worker: float | None = None
     batch: int = 64
 

@@ -44,14 +44,30 @@ class TeacherSettings(ModelSettings):
     chunk is asked about before its replies count as unusable.
     """
 
-    base_url: str = option("", "teacher: OpenAI-compatible endpoint")
-    key_env: str = option("OPENAI_API_KEY", "teacher: environment variable that holds the key")
-    concurrency: int = option(8, "teacher: calls at once", ge=1)
-    timeout: float = option(120, "teacher: seconds a call may take", name="call-timeout")
-    max_pairs: int = option(0, "stop asking after so many pairs; 0: no limit")
-    max_tokens: int = option(0, "teacher: budget of this run; 0: no limit")
-    price_in: float = option(0, "teacher: price of a million prompt tokens", ge=0)
-    price_out: float = option(0, "teacher: price of a million answer tokens", ge=0)
+    base_url: str = option(
+        "", "teacher：OpenAI 兼容接口的地址", "teacher: OpenAI-compatible endpoint"
+    )
+    key_env: str = option(
+        "OPENAI_API_KEY",
+        "teacher：密钥在哪个环境变量里",
+        "teacher: environment variable that holds the key",
+    )
+    concurrency: int = option(8, "teacher：同时几个请求", "teacher: calls at once", ge=1)
+    timeout: float = option(
+        120, "teacher：一次请求最多几秒", "teacher: seconds a call may take", name="call-timeout"
+    )
+    max_pairs: int = option(
+        0, "够这么多对就不再问；0：不限", "stop asking after so many pairs; 0: no limit"
+    )
+    max_tokens: int = option(
+        0, "teacher：这次最多用多少词元；0：不限", "teacher: budget of this run; 0: no limit"
+    )
+    price_in: float = option(
+        0, "teacher：一百万提示词词元的价格", "teacher: price of a million prompt tokens", ge=0
+    )
+    price_out: float = option(
+        0, "teacher：一百万回答词元的价格", "teacher: price of a million answer tokens", ge=0
+    )
     retries: int = 4
     reply_attempts: int = 3
 

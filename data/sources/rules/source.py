@@ -60,6 +60,7 @@ class RulesSettings(SourceSettings):
 
     broad: bool = option(
         False,
+        "只有一句话提到的主语也问：题更多，许多不合格",
         "also ask where only one sentence speaks of the subject: more pairs, many of them poor",
     )
 

@@ -1,0 +1,12 @@
+"""The kit's command lines: Typer, with help that Chinese can be read in."""
+
+from typing import Any
+
+import typer
+
+
+def make_app(**settings: Any) -> typer.Typer:
+    """A Typer app. Its help is plain text: Rich's cuts what has no spaces, such as a Chinese
+    sentence, at the edge of its table."""
+    settings = {"add_completion": False, "pretty_exceptions_enable": False} | settings
+    return typer.Typer(rich_markup_mode=None, **settings)
