@@ -27,7 +27,7 @@ def test_a_build_drops_what_the_reviewer_denies_and_shows_it(tmp_path, monkeypat
         asked = body["messages"][-1]["content"]
         if "问题：GPU擅长什么" in asked:
             return rating(useful=0)
-        return FILTERED if "问题：CUDA源文件的扩展名" in asked else "好的：" + rating()
+        return FILTERED if "问题：核函数的返回类型" in asked else "好的：" + rating()
 
     command = ["build", SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache"]
     with TeacherServer(script) as server:
@@ -48,7 +48,7 @@ def test_a_build_drops_what_the_reviewer_denies_and_shows_it(tmp_path, monkeypat
         for name in ("train", "dev", "calibration")
         for row in rows(tmp_path / "out", name)
     }
-    assert "GPU擅长什么？" not in asked and "CUDA源文件的扩展名是什么？" in asked
+    assert "GPU擅长什么？" not in asked and "核函数的返回类型是什么？" in asked
     assert "1 pairs could not be rated" in " ".join(done.stderr.split())
 
 

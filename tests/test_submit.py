@@ -108,7 +108,7 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert asked[0] == "|retrieval build 我的 书.docx --out out/mine/index"
     assert asked[1] == (
         "|data build 我的 书.docx --out out/mine/data --with-passages out/mine/index --dev 0.2 "
-        "--exclude 题 一.docx --exclude 题二.docx"
+        "--exclude 题 一.docx --exclude 题二.docx --broad"
     )
     assert "train/recipes/qwen3-4b-lora.yaml" in asked[2] and "dev_file" not in asked[2]
     assert "model_name_or_path=Qwen/Qwen3-4B" in asked[2] and asked[2].endswith("--resume")
@@ -121,7 +121,8 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert asked[5] == "out/mine/model/merged|题 一.docx 题二.docx"
     assert "cp -r out/mine/index/. index/" in said
     assert "不要提交" not in said
-    asked = submit(room, BOOK="我的 书.docx", OUT="out/toy")[2]
+    asked = submit(room, BOOK="我的 书.docx", OUT="out/toy", SOURCE="--source vllm --model m")[2]
+    assert asked[0].endswith("--source vllm --model m")
     assert "train_file=train.jsonl" in asked[1] and "dev_file=null" in asked[1]
     asked = submit(
         room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", RECIPE="train/recipes/demo.yaml"
