@@ -22,7 +22,7 @@
 #   bash run.sh [测试集.docx …]             安装，取模型，启动服务，评测，报告
 #   bash run.sh serve                      只启动服务，Ctrl-C 停止
 #   bash run.sh judge 网址 测试集.docx …     只评测已在运行的服务（--wait：正在启动的）
-#   bash run.sh judging compare 报告 …      两次评测逐题相比；还有 runs、forecast、experiment
+#   bash run.sh judging compare 报告 …      两次评测逐题相比；还有 rate、runs、forecast、experiment、ability
 #   bash run.sh data build 教材 … --out 目录  教材的问答对
 #   bash run.sh retrieval build 教材 … --out index   翻书用的索引
 #   bash run.sh train run 配方.yaml          微调，合并，量化，检查
