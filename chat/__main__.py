@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from chat.errors import LoadError, NotLoadedError
 from chat.registry import Registry
 from chat.settings import ChatSettings
+from common.cli import run_command
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 
@@ -184,4 +185,4 @@ def _fail(message: str) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -1,5 +1,6 @@
 """The kit's command lines: Typer, with help that Chinese can be read in."""
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -10,3 +11,10 @@ def make_app(**settings: Any) -> typer.Typer:
     sentence, at the edge of its table."""
     settings = {"add_completion": False, "pretty_exceptions_enable": False} | settings
     return typer.Typer(rich_markup_mode=None, **settings)
+
+
+def run_command(command: Callable[..., Any]) -> None:
+    """Run a program that is one command, as typer.run does."""
+    app = make_app()
+    app.command()(command)
+    app()

@@ -52,22 +52,8 @@ _ASIDE = {
     *("loss", "testset", "file", "finish_reason", "model", "time", "rating", "note", "judge"),
     *("origin", "dataset", "split", "category", "subject", "topic", "type", "language", "lang"),
     *("difficulty", "tags", "url", "title", "author", "date", "created_at", "version", "index"),
-    *(
-        "where",
-        "characters",
-        "seconds",
-        "metadata",
-        "meta",
-        "uuid",
-        "question_id",
-        "序号",
-        "编号",
-        "章节",
-        "难度",
-        "类型",
-        "来源",
-        "备注",
-    ),
+    *("where", "characters", "seconds", "metadata", "meta", "uuid", "question_id"),
+    *("序号", "编号", "章节", "难度", "类型", "来源", "备注"),
 }
 _BAD_ANSWER = ("label", "kto_tag")  # KTO's mark of an answer that is not to be given
 
@@ -100,9 +86,11 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
     if any(row.get(name) is False for name in _BAD_ANSWER):
         talk = unlearned(talk)
         notes.append(
-            either("标为坏回答（label 或 kto_tag 为 false），只读不学",
-                   "marked as a bad answer (label or kto_tag is false): not learned")
-        )  # fmt: skip
+            either(
+                "标为坏回答（label 或 kto_tag 为 false），只读不学",
+                "marked as a bad answer (label or kto_tag is false): not learned",
+            )
+        )
     common = {
         "section": row["section"] if isinstance(row.get("section"), str) else "",
         "system": talk.system,

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 import eval_local
+from common.cli import make_app
 from common.language import either
 from common.pairs import spots
 from data.__main__ import app as data
@@ -30,7 +32,7 @@ from tune.__main__ import main as tune
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data" / "sample"
 CHINESE = re.compile("[\u4e00-\u9fff]")
-TUNE = typer.Typer()
+TUNE = make_app()
 TUNE.command()(tune)
 # Commands that end at once or within a second or two: the end of a build, plans, errors.
 COMMANDS = {
@@ -262,3 +264,22 @@ def test_training_tells_its_progress_in_words(monkeypatch: pytest.MonkeyPatch) -
     seen = {"eval_loss": 0.5, "eval_judge": 0.31, "epoch": 2.0, "eval_runtime": 3.0}
     assert log_line(seen, 20) == "第 2 轮之后：验证损失 0.500，验证题得分 0.310"
     assert log_line({"train_runtime": 3.0}, 20) == ""
+
+
+def test_help_is_shown_whole_on_a_narrow_terminal() -> None:
+    told = "测试集：与它近似的问答去掉，不管它们从哪一本书、哪一个模型或哪一个文件里来；可以重复"
+    app = make_app()
+
+    @app.command()
+    def main(exclude: Annotated[str, typer.Option(help=told)] = "") -> None:
+        pass
+
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "60"}).output
+    assert told in "".join(shown.split())
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "chat", "common"])
+def test_every_room_takes_its_command_line_from_one_place(room: str) -> None:
+    for path in files_of(room):
+        if path.name != "cli.py" or path.parent.name != "common":
+            assert not re.search(r"typer\.(run|Typer)\(", path.read_text("utf-8")), path

@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.cli import run_command
 from common.language import either, in_chinese
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
@@ -341,4 +342,4 @@ def _stop(message: str, code: int) -> Any:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -1,7 +1,6 @@
 """python -m train.demo: see command.py."""
 
-import typer
-
+from common.cli import run_command
 from train.demo.command import main
 
-typer.run(main)
+run_command(main)
