@@ -83,7 +83,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         pairs, found_leaks = _without_leaks(pairs, tests, funnel.leaks)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            raise NothingLeftError(_what_took_all(funnel.steps(filters.dropped)))
+            told = [_what_took_all(funnel.steps(filters.dropped)), *funnel.reading_warnings()]
+            raise NothingLeftError("\n".join(told))
         made, liked = [(pair.question, pair.answer) for pair in pairs], None
         if target:  # before the split: dev chooses the checkpoint, and must be like it as well
             liked = like.compared(made, target, context.count_tokens)
@@ -241,8 +242,14 @@ def _what_took_all(steps: list[dict[str, Any]]) -> str:
     counts = ", ".join(f"{one['name']} {one['count']}" for one in steps)
     made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
     if not made:
-        zh = "一个问答对也没有造出来：书里没有能用的句子，或者文本没有读出来"
-        en = "no pair is left, none was made: no sentence fits, or the text was not read"
+        zh = (
+            "一个问答对也没有造出来：书里没有规则敢问的句子，或者文本没有读出来；"
+            "试试 --broad，或让模型出题（--source vllm --model 模型目录）"
+        )
+        en = (
+            "no pair is left, none was made: no sentence that the rules dare to ask about, or the "
+            "text was not read; try --broad, or let a model ask (--source vllm --model DIR)"
+        )
     else:
         told = ", ".join(f"{count} {label(reason)}" for reason, count in step["lost"].items())
         zh = f"没有剩下问答对：在“{label(step['name'])}”这一步全部去掉了（{told}）"

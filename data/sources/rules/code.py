@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from data.records import CODE
 from data.sources.rules.nouns import is_owner, tags
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
+from data.sources.sentence import is_standalone
 
 MAX_CODE, MAX_LINES = 1200, 40
 _FUNCTION = re.compile(
@@ -21,12 +22,17 @@ _ASSIGNMENT = re.compile(
     r"(?P<comment>[^\n]*[\u4e00-\u9fff][^\n]*)$",
     re.M,
 )
+_PYTHON = re.compile(r"^(?P<indent>[ ]*)(?:@[\w.()]+\n\s*)?def (?P<name>\w+)\(", re.M)
+_LEFT_OUT = re.compile(r"^\s*(?://|#)?\s*(?:\.\.\.|…+|\[\.\.\.\])\s*$", re.M)  # parts of it
+_TOLD = re.compile(
+    r"(?:下面|以下)(?:的|这个)?函数(?:用来|用于)?(?P<task>[^A-Za-z_。：；]{6,50})[。：]?$"
+)
 
 
 @rule(
     "function",
     kinds=(CODE,),
-    patterns=(_FUNCTION,),
+    patterns=(_FUNCTION, _PYTHON),
     good=[
         Good(
             "```c\n__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n"
@@ -34,8 +40,20 @@ _ASSIGNMENT = re.compile(
             "请写出核函数 addOne 的实现代码。",
             "__global__ void addOne(int *a) {\n    int i = threadIdx.x;\n    a[i] += 1;\n}",
         ),
+        Good(
+            "下面的函数求圆形花坛要买多少草皮。\n\n```python\ndef turf_needed(\n"
+            "    radius: float,\n) -> float:\n    area = 3.14 * radius * radius\n"
+            "    return area\n\nturf_needed(2)\n```",
+            "请写出函数 turf_needed（求圆形花坛要买多少草皮）的实现代码。",
+            "def turf_needed(\n    radius: float,\n) -> float:\n"
+            "    area = 3.14 * radius * radius\n    return area",
+        ),
     ],
     bad=[
+        Bad(
+            "```python\ndef turf_needed(radius):\n    area = 3 * radius\n    return area\n```",
+            "nobody says what it does",
+        ),
         Bad("```c\nint main() {\n    run();\n    return 0;\n}\n```", "every program has a main"),
         Bad(
             "```c\nvoid foo(int *a) {\n    a[0] = 1;\n    a[1] = 2;\n}\n```", "a name for anything"
@@ -50,11 +68,12 @@ _ASSIGNMENT = re.compile(
 def _functions(at: Place) -> Iterator[Candidate]:
     names: set[str] = set()
     for name, kind, source in functions(at.block.text):
-        if name in names or not _stands_alone(name, source):
+        said = _told_task(at, source)
+        if name in names or not (said or _stands_alone(name, source)):
             continue
         names.add(name)
         if len(source) <= MAX_CODE and 3 <= source.count("\n") + 1 <= MAX_LINES:
-            yield Candidate(CODE, f"请写出{kind} {name} 的实现代码", source)
+            yield Candidate(CODE, f"请写出{kind} {name}{said or ' '}的实现代码", source)
 
 
 @rule(
@@ -95,6 +114,38 @@ def functions(code: str) -> Iterator[tuple[str, str, str]]:
         head = match["head"]
         kind = "核函数" if "__global__" in head else "设备函数" if "__device__" in head else "函数"
         yield match["name"], kind, code[match.start("head") : end + 1]
+    for match in _PYTHON.finditer(code):
+        signature = _signature_end(code, match.end() - 1)
+        if signature < 0:
+            continue
+        first, *lines = code[signature:].split("\n")
+        body = [code[match.start() : signature] + first]
+        for line in lines:
+            if line.strip() and len(line) - len(line.lstrip()) <= len(match["indent"]):
+                break
+            body.append(line)
+        yield match["name"], "函数", "\n".join(body).rstrip()
+
+
+def _signature_end(code: str, start: int) -> int:
+    """Where the ":" of a def stands, past its brackets, which may span lines; -1 for none."""
+    depth = 0
+    for position in range(start, len(code)):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(code[position], 0)
+        if depth == 0 and code[position] == ":":
+            return position + 1
+    return -1
+
+
+def _told_task(at: Place, source: str) -> str:
+    """What a Python function does, in brackets: by the line above the code that is its own."""
+    if not _PYTHON.match(source) or len(_PYTHON.findall(at.block.text)) != 1:
+        return ""
+    if _LEFT_OUT.search(source) or re.search(r"def \w+\(\s*(?:self|cls)\b", source):
+        return ""  # not whole, or a method without its class
+    before = at.blocks[at.index - 1] if at.index else None
+    told = _TOLD.search(before.text.strip()) if before and before.kind != CODE else None
+    return f"（{told['task']}）" if told and is_standalone(told["task"]) else ""
 
 
 # Names that are the same in every program, or stand for "any function".
@@ -118,8 +169,8 @@ def _stands_alone(name: str, source: str) -> bool:
     """
     if not re.search(r"__(?:global|device)__", source):
         return False
-    if re.search(r"^\s*(?://|#)?\s*(?:\.\.\.|…+|\[\.\.\.\])\s*$", source, re.M):
-        return False  # parts are left out
+    if _LEFT_OUT.search(source):
+        return False
     if not re.search(r"_|[a-z][A-Z]|^[A-Za-z]{4,}$", name) or _SHOWS_A_RULE.search(source):
         return False
     if _ANY_NAME.fullmatch(name) or "My" in name:

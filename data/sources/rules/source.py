@@ -15,7 +15,7 @@ from data.sources.rules.registry import RULES, Candidate, Place
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "6"
+VERSION = "7"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
