@@ -83,8 +83,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         pairs, found_leaks = _without_leaks(pairs, tests, funnel.leaks)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            told = [_what_took_all(funnel.steps(filters.dropped)), *funnel.reading_warnings()]
-            raise NothingLeftError("\n".join(told))
+            lines = [_what_took_all(funnel.steps(filters.dropped)), *funnel.reading_warnings()]
+            raise NothingLeftError("\n".join(lines))
         made, liked = [(pair.question, pair.answer) for pair in pairs], None
         if target:  # before the split: dev chooses the checkpoint, and must be like it as well
             liked = like.compared(made, target, context.count_tokens)
