@@ -141,9 +141,11 @@ class PassageRows:
         ]
         shares = shares_of_terms(pair.answer, self._terms)
         holding = {i for i, share in enumerate(shares) if share >= OVERLAP or shared[i] > 0}
-        # A pair without a place in the book is known by the words of its answer.
-        by = shared if pair.end > pair.start and max(shared) > 0 else shares
-        best = max(range(len(by)), key=by.__getitem__)
+        # Of the passages at the pair's place the one that has the words of its answer; a pair
+        # without a place in the book is known by its words alone.
+        placed = pair.end > pair.start and max(shared) > 0
+        at = [i for i, size in enumerate(shared) if size > 0 or not placed]
+        best = max(at, key=lambda i: (shares[i], shared[i]))
         return (best if best in holding else None), holding
 
     def _tokens(self, text: str) -> int:

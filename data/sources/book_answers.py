@@ -3,7 +3,8 @@
 Asked for whole pairs, Qwen2.5-Coder-1.5B-Instruct returned none for 11 of 11 chunks, and its free
 answers were short and vague; shown a stretch of the book (spans.py) and three examples, it asks for
 just that. A second pass may tell the stretch anew as an answer; where that loses or adds terms, the
-book's own words stay.
+book's own words stay. Or the model answers several times with the text at hand, as it will be
+asked when it serves, and the judge's own score says which answer is nearest to the book's words.
 """
 
 import json
@@ -13,11 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from data.records import CODE, Chunk
+from data.filters import Filters
+from data.records import CODE, Chunk, pair_at
 from data.sources.prompts import ModelSettings, fill, load_prompts
 from data.sources.sentence import points_elsewhere
 from data.sources.spans import Span, answer_spans
 from data.text import ascii_terms, normalise
+from judging.scoring import rouge_l
+from retrieval.passages import Passage
+from retrieval.prompt import with_passages
 
 Chat = list[dict[str, str]]
 # (chats, tokens of a reply, replies to each, temperature) -> replies of each chat, in order.
@@ -27,8 +32,14 @@ QUESTION_TOKENS = 96
 ANSWER_TOKENS = 512
 WORDINGS_TEMPERATURE = 0.6
 ALIKE = 0.2  # of the character pairs of two wordings: below, one of them asks something else
+CANDIDATES = 8
+CANDIDATES_TEMPERATURE = 0.8
+LEAST_SCORE = 0.4  # of a chosen answer: below, the model did not answer what was asked
 KEPT_TERMS = 0.85  # of the book's terms, and of the answer's: a retold answer may change no more
 QUESTION_CHARS = (6, 100)
+_SAYS_SOURCE = re.compile(
+    r"^(?:根据|在|从)(?:[^，。\n]{0,6})教材(?:片段)?(?:中|里|的内容)?[，,：:]\s*"
+)
 _ASKS = re.compile(r"[？?]$|^(?:请|写出|给出|说明|解释|比较|列出|简述|实现)|代码[。.]?$")
 _POINTS = re.compile(
     r"^(?:它|这|那|该|此|其)|答案|教材|位置[：:]|(?:该|这个|这段|此|上述|给定的?)"
@@ -41,6 +52,7 @@ class Answers(str, Enum):
 
     book = "book"
     retold = "retold"
+    chosen = "chosen"
     model = "model"
 
 
@@ -53,7 +65,7 @@ class Asked:
 
 
 def book_replies(
-    chunks: Sequence[Chunk], settings: ModelSettings, retell: bool, ask: Ask
+    chunks: Sequence[Chunk], settings: ModelSettings, answers: Answers, ask: Ask
 ) -> list[str]:
     """The reply of each chunk as `read_reply` reads it: JSON of its pairs."""
     spans = [(n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings)]
@@ -67,11 +79,15 @@ def book_replies(
         for (n, span), one, others in zip(spans, first, more, strict=True)
         if (questions := _questions([*one, *others], span))
     ]
-    told = [asked.span.text for _, asked in found]
-    if retell:
-        told = _retold(chunks, found, settings, ask)
+    told: Sequence[str | None] = [asked.span.text for _, asked in found]
+    if answers is Answers.retold:
+        told = _retold(found, settings, ask)
+    elif answers is Answers.chosen:
+        told = _chosen(chunks, found, settings, ask)
     rows: list[list[dict[str, object]]] = [[] for _ in chunks]
     for (n, asked), answer in zip(found, told, strict=True):
+        if answer is None:
+            continue
         question, *others = asked.questions
         kind = asked.span.kind
         row = {"kind": kind, "question": question, "answer": answer, "wordings": others}
@@ -137,9 +153,46 @@ def _is_question(question: str, span: Span) -> bool:
     return normalise(question) not in normalise(span.text)
 
 
-def _retold(
+def _chosen(
     chunks: Sequence[Chunk], found: Sequence[tuple[int, Asked]], settings: ModelSettings, ask: Ask
-) -> list[str]:
+) -> list[str | None]:
+    """The best of the model's answers to each question by the judge's score, None for poor ones.
+
+    Scored against the book's words, and for prose against the question as well: references restate
+    their subject.
+    """
+    chats = []
+    for n, asked in found:
+        chunk = chunks[n]
+        passage = Passage(chunk.id, chunk.book, chunk.path, chunk.start, chunk.end, chunk.text)
+        content = with_passages(asked.questions[0], [passage])
+        chats.append([{"role": "user", "content": content}])
+    first = ask(chats, ANSWER_TOKENS, 1, 0.0)
+    more = ask(chats, ANSWER_TOKENS, CANDIDATES - 1, CANDIDATES_TEMPERATURE)
+    told: list[str | None] = []
+    for (n, asked), one, others in zip(found, first, more, strict=True):
+        wanted = asked.span.text
+        if asked.span.kind != CODE:
+            wanted = f"{asked.questions[0]}\n{wanted}"
+        answers = [_SAYS_SOURCE.sub("", text.strip()) for text in [*one, *others]]
+        longest = 2 * max(len(wanted), settings.style.chars[1])
+        scored = [
+            (rouge_l(wanted, text), -number, text)
+            for number, text in enumerate(answers)
+            if len(text) <= longest and _passes(chunks[n], asked, text)
+        ]
+        score, _, best = max(scored, default=(0.0, 0, ""))
+        told.append(best if score >= LEAST_SCORE else None)
+    return told
+
+
+def _passes(chunk: Chunk, asked: Asked, answer: str) -> bool:
+    """Would the build keep this answer?"""
+    pair = pair_at(chunk, asked.questions[0], answer, asked.span.kind, "vllm")
+    return not Filters().dropped_by(pair, chunk.text)
+
+
+def _retold(found: Sequence[tuple[int, Asked]], settings: ModelSettings, ask: Ask) -> list[str]:
     """Each answer told anew, beginning with the question's subject; code stays as it is."""
     prompts = load_prompts(settings.prompts)
     examples = _examples(prompts.text("answer_examples.jsonl"))

@@ -42,8 +42,8 @@ class VllmSettings(ModelSettings):
     reply_tokens: int = 4096
     answers: Answers = option(
         Answers.book,
-        "vllm：答案用书里的原文、让模型复述，还是由模型写",
-        "vllm: answers are the book's text, retold by the model, or the model's",
+        "vllm：答案用书里的原文、让模型复述、从模型的几个答案里选，还是题和答案都由模型写",
+        "vllm: answers are the book's text, retold, chosen of several, or the model's pairs",
     )
     engine: str = option("{}", "vllm：引擎参数，JSON", "vllm: engine arguments as JSON")
 
@@ -146,8 +146,8 @@ class Asker:
 
         settings = self._settings
         if settings.answers is not Answers.model:
-            retell = settings.answers is Answers.retold
-            return [(text, "stop") for text in book_replies(chunks, settings, retell, self._ask)]
+            told = book_replies(chunks, settings, settings.answers, self._ask)
+            return [(text, "stop") for text in told]
         # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
         params = SamplingParams(
             temperature=0.0, max_tokens=settings.reply_tokens, **structured(schema(settings))
