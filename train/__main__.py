@@ -88,7 +88,7 @@ def run(
         if dry_run:
             steps.show_plan(settings)
             return
-        found = steps.train(settings, resume)
+        found = steps.train(settings, resume, exports=True)
         if found and found.verdict == "worse" and not even_if_worse:
             steps.say(
                 either(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from common.language import either
 from common.prompting import system_prompt_for
+from common.text_encodings import decode
 
 AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
@@ -104,7 +105,7 @@ class Recipe(BaseModel):
     torch_compile: bool = Field(
         False, description="compile the layers: a minute, then faster steps"
     )
-    seed: int = 42
+    seed: int = Field(42, ge=0, lt=2**32)
     logging_steps: int = Field(10, ge=1)
     save_total_limit: int = Field(2, ge=1)
     report_to: Literal["none", "tensorboard"] = "tensorboard"
@@ -161,6 +162,14 @@ class Recipe(BaseModel):
             return system_prompt_for(base)
         # As it will be read from its file; YAML's `|` ends with a line feed.
         return self.default_system.strip()
+
+    @field_validator("export_formats", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        """`export_formats=awq-gemm,int8`, as everybody writes it in a shell."""
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value
 
     @model_validator(mode="after")
     def _choices_fit(self) -> "Recipe":
@@ -225,27 +234,15 @@ def load_recipe(
 
     Raises RecipeError with one line per problem.
     """
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        why = error.strerror or error
-        if isinstance(error, FileNotFoundError):
-            why = either("没有这个文件", "no such file")
-        raise RecipeError(either(f"{path}：{why}", f"{path}: {why}")) from error
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            either(f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}")
-        ) from error
-    if not isinstance(fields, dict):
-        raise RecipeError(
-            either(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
-        )
-    problems = []
+    fields, problems = _read(path), []
     for override in overrides:
         key, equals, value = override.partition("=")
-        if not equals:
+        if not equals or not key:
             problems.append(
-                either(f"  {override}：应写成 键=值", f"  {override}: expected key=value")
+                either(
+                    f"  {override}：应写成 键=值，等号两边没有空格",
+                    f"  {override}: expected key=value, without spaces around the sign",
+                )
             )
             continue
         try:
@@ -257,6 +254,11 @@ def load_recipe(
                     f"  {override}: the value is no valid YAML",
                 )
             )
+    # A shell fills ~ in neither YAML nor key=~/value.
+    fields = {
+        key: str(Path(value).expanduser()) if str(value).startswith("~/") else value
+        for key, value in fields.items()
+    }
     try:
         # In YAML 1.1, 2e-4 is text; pydantic reads it as the number that a field asks for.
         recipe = model.model_validate(fields)
@@ -265,6 +267,50 @@ def load_recipe(
     if problems:
         raise RecipeError(_unusable(path, problems))
     return recipe
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """YAML's safe loader, which refuses a key that stands twice: the last would win silently."""
+
+
+def _once(loader: _OnceLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    lines: dict[Any, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise yaml.YAMLError(
+                either(
+                    f"{key.value} 写了两次：第 {lines[key.value]} 行和第 {line} 行",
+                    f"{key.value} stands twice: in lines {lines[key.value]} and {line}",
+                )
+            )
+        lines[key.value] = line
+    return loader.construct_mapping(node, deep=True)
+
+
+_OnceLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _once)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The fields of a YAML file in any usual encoding. Raises RecipeError."""
+    try:
+        fields = yaml.load(decode(path.read_bytes()), _OnceLoader)  # noqa: S506  a safe loader
+    except OSError as error:
+        why = error.strerror or error
+        if isinstance(error, FileNotFoundError):
+            why = either("没有这个文件", "no such file")
+        raise RecipeError(either(f"{path}：{why}", f"{path}: {why}")) from error
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            either(f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}")
+        ) from error
+    except ValueError as error:
+        raise RecipeError(either(f"{path}：{error}", f"{path}: {error}")) from error
+    if not isinstance(fields, dict):
+        raise RecipeError(
+            either(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
+        )
+    return fields
 
 
 def _unusable(path: Path, problems: Sequence[str]) -> str:
@@ -276,6 +322,14 @@ def _explained(
     path: Path, problems: list[str], error: ValidationError, model: type[BaseModel]
 ) -> str:
     lines = list(problems)
+    if {item["loc"][-1] for item in error.errors() if item["loc"]} & {"stage", "do_train"}:
+        lines.append(
+            either(
+                "  这像是 LLaMA-Factory 的配置：从 train/recipes/ 里挑一份，把同名的值搬过去",
+                "  this looks like LLaMA-Factory's: take one of train/recipes/, and bring over the "
+                "values of the keys that it has",
+            )
+        )
     for item in error.errors():
         field = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
