@@ -101,12 +101,13 @@ def load_rows(recipe: Recipe) -> Rows:
 
 
 def without_dev() -> str:
-    """What to do where the dev split is empty: `train run` chooses its checkpoint by it."""
+    """What to do where there are no dev rows."""
     return either(
-        "最好的检查点要靠验证题（dev）挑选：做数据时 --dev 0.2，或给自己的题 dev_file=文件，"
-        "或 dev_file=null 留出每个问答的最后一种问法",
-        "the best checkpoint is chosen by dev questions: build the data with --dev 0.2, or give "
-        "your own as dev_file=FILE, or hold out the last wording of each pair with dev_file=null",
+        "最好的检查点要靠验证题（dev）挑选：用更长的书或 --broad 再做一次数据，或给自己的题 "
+        "dev_file=文件，或 dev_file=null 留出每个问答的最后一种问法",
+        "the best checkpoint is chosen by dev questions: make the data again from a longer book "
+        "or with --broad, or give your own as dev_file=FILE, or hold out the last wording of each "
+        "pair with dev_file=null",
     )
 
 

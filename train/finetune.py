@@ -18,8 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
@@ -43,6 +41,7 @@ from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
 from train.recipe import Recipe, load_recipe
 from train.run_report import write_run_report
+from train.same_run import RECIPE, need_same_run, note_run
 from train.trainer import early_stopping_class, import_unsloth, make_trainer, torch_sees_a_gpu
 from train.verdict import Verdict, forget_judgement, reach_verdict
 
@@ -60,14 +59,13 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     share = 0.2 if recipe.finetuning_type == "lora" else 4.0 * (recipe.save_total_limit + 1)
     need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), either("这次训练", "this run"))
     shutil.rmtree(_unwanted(recipe), ignore_errors=True)  # of a run killed while it made way
-    if not resume:
+    if resume:
+        need_same_run(recipe)
+    else:
         _make_way(recipe)
         forget_judgement(recipe.output_dir)  # answers of an earlier run are no epochs of this one
-    resolved = recipe.output_dir / "recipe.yaml"
-    resolved.write_text(
-        yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False),
-        encoding="utf-8",
-    )
+    note_run(recipe)
+    resolved = recipe.output_dir / RECIPE
     processes = str(recipe.num_processes)
     if recipe.num_processes == 1:
         if not torch_sees_a_gpu():
@@ -360,10 +358,15 @@ def _memory_advice(recipe: Recipe, first_line: str) -> str:
     )
 
 
-if __name__ == "__main__":
-    _recipe = load_recipe(Path(sys.argv[1]))
+def main(recipe_path: str, *options: str) -> None:
+    """One process of a training; ends with one line where the user can mend the error."""
+    recipe = load_recipe(Path(recipe_path))
     try:
-        run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])
+        run_training(recipe, fetch_base(recipe), load_rows(recipe), "--resume" in options)
         leave_the_group()
-    except (ModelError, DataError, ManifestError) as _error:
-        sys.exit(either(f"错误：{_error}", f"error: {_error}"))
+    except (ModelError, DataError, ManifestError) as error:
+        sys.exit(either(f"错误：{error}", f"error: {error}"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
