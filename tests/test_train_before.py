@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.manifest import Manifest, file_record, write_manifest
 from tests.model_dirs import write_model
 from train.base import ModelError, base_directory, need_hub_id
 from train.before import check_recipe
 from train.dataset import DataError, load_rows
+from train.excluded import ExcludedError
 from train.recipe import Recipe, RecipeError, load_recipe
 
 
@@ -142,6 +144,27 @@ def test_an_empty_split_says_what_to_do(tmp_path, empty, fields, told):
         (tmp_path / f"{name}.jsonl").write_text("" if name == empty else row, encoding="utf-8")
     with pytest.raises(DataError, match=told):
         load_rows(given(tmp_path, "a/b", **fields))
+
+
+def test_test_questions_choose_no_checkpoint(tmp_path):
+    tests = tmp_path / "test.jsonl"
+    tests.write_text('{"question": "线程束 (warp) 有几个线程？", "answer": "32"}\n', "utf-8")
+    for name in ("train", "dev", "calibration"):
+        row = {"question": f"{name}？", "answer": "答"}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    excluded = {"test.jsonl": file_record(tests).sha256}
+    write_manifest(tmp_path, Manifest(stage="data", name="d", settings={"excluded": excluded}))
+    with pytest.raises(ExcludedError, match="is the test set test.jsonl that the data was built"):
+        load_rows(given(tmp_path, "a/b", dev_file="test.jsonl"))
+    load_rows(given(tmp_path, "a/b", exclude=str(tests)))
+    row = {"question": "简答：线程束（warp）有几个线程", "answer": "答"}
+    (tmp_path / "dev.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(ExcludedError, match="dev: 1 rows ask questions of the test set test.jsonl"):
+        load_rows(given(tmp_path, "a/b", exclude=str(tests)))
+    row = {"question": "好？", "answer": "好", "history": [["线程束 (warp) 有几个线程？", "32"]]}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(ExcludedError, match="train: "):
+        load_rows(given(tmp_path, "a/b", exclude=str(tests), dev_file="calibration.jsonl"))
 
 
 def test_resolved_recipes_are_read_again(tmp_path):

@@ -12,6 +12,7 @@ from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
 from serving.clean_answer import clean
+from train.excluded import refuse_excluded_files, refuse_test_questions
 from train.recipe import Recipe
 
 # What a model thought before it answered; a short block on one line is text about the tags.
@@ -39,6 +40,8 @@ class Rows:
 def load_rows(recipe: Recipe) -> Rows:
     """Train, dev and calibration rows of a recipe. Raises PairsError or DataError."""
     notes: list[str] = []
+    files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
+    refuse_excluded_files(recipe, [recipe.dataset_dir / name for name in files if name])
 
     def pairs(name: str, instead: str) -> list[Pair]:
         path = recipe.dataset_dir / name
@@ -48,7 +51,6 @@ def load_rows(recipe: Recipe) -> Rows:
         notes.extend(f"{found.path.name}: {warning}" for warning in found.warnings)
         return _learned(found, notes)
 
-    files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
     more = either(
         "再做一次数据（bash run.sh data build …），书要更长，或加 --broad",
         "make the data again (bash run.sh data build …) from a longer book, or with --broad",
@@ -80,6 +82,7 @@ def load_rows(recipe: Recipe) -> Rows:
                 f"nothing; the first: {first}. Split again with `bash run.sh data build`",
             )
         )
+    refuse_test_questions(recipe, {"train": train, "dev": dev, "calibration": calibration or ()})
     if not dev:
         told = either(
             "没有验证题（dev）：每个问答只有一种问法，没有可以留出来的",

@@ -39,6 +39,7 @@ from train.base import (
 )
 from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
+from train.excluded import ExcludedError
 from train.recipe import Recipe, load_recipe
 from train.run_report import write_run_report
 from train.same_run import RECIPE, need_same_run, note_run
@@ -364,7 +365,7 @@ def main(recipe_path: str, *options: str) -> None:
     try:
         run_training(recipe, fetch_base(recipe), load_rows(recipe), "--resume" in options)
         leave_the_group()
-    except (ModelError, DataError, ManifestError) as error:
+    except (ModelError, DataError, ExcludedError, ManifestError) as error:
         sys.exit(either(f"错误：{error}", f"error: {error}"))
 
 

@@ -49,6 +49,9 @@ class Recipe(BaseModel):
     calibration_file: str | None = Field(
         "calibration.jsonl", description="rows to quantize with; null: the train rows"
     )
+    exclude: list[Path] = Field(
+        [], description="test sets: a train, dev or calibration row that asks their question stops"
+    )
     cutoff_len: int = Field(1024, ge=16, description="longest row in tokens; longer is an error")
     drop_long_rows: bool = Field(False, description="leave longer rows out instead of stopping")
     max_samples: int | None = Field(None, ge=1, description="use the first rows only")
@@ -163,7 +166,7 @@ class Recipe(BaseModel):
         # As it will be read from its file; YAML's `|` ends with a line feed.
         return self.default_system.strip()
 
-    @field_validator("export_formats", mode="before")
+    @field_validator("export_formats", "exclude", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         """`export_formats=awq-gemm,int8`, as everybody writes it in a shell."""

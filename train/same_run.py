@@ -19,7 +19,7 @@ MAY_CHANGE = {
     *("torch_compile", "use_liger_kernel", "hub", "output_dir", "demo_base_steps"),
     *("dataset_dir", "train_file", "dev_file", "calibration_file", "mix_file"),
     *("export_size", "export_formats", "calibration_samples", "serve_python", "check_samples"),
-    *("check_base", "max_score_drop", "guard", "guard_samples", "max_ability_drop"),
+    *("check_base", "max_score_drop", "guard", "guard_samples", "max_ability_drop", "exclude"),
 }
 
 
