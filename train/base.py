@@ -1,5 +1,6 @@
 """Base models: fetched or made when missing, checked against their tokenizer, saved for serving."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 from common.language import either
 from common.model_files import model_files_problems
 from common.prompting import write_system_prompt
+from common.safetensors_header import read_header
 from train import packed_attention
 from train.recipe import Recipe
 
@@ -28,6 +30,7 @@ COPIED = (
     "merges.txt",
     "chat_template.jinja",
 )
+FINGERPRINT_BYTES = 64  # of each tensor
 # Where this kit puts models; no hub has an owner of such a name.
 LOCAL_FOLDERS = ("out", "model", "models")
 
@@ -282,6 +285,23 @@ def need_disk(directory: Path, bytes_needed: float, what: str) -> None:
                 f"{free / 1e9:.1f} GB are free; free some or set output_dir elsewhere",
             )
         )
+
+
+def fingerprint(directory: Path) -> str:
+    """A hash over a sample of every tensor, in a second: of other weights in the same shapes it is
+    another. Raises ModelFileError for a damaged file."""
+    digest = hashlib.sha256()
+    placed = {
+        name: (path, tensor)
+        for path in directory.glob("*.safetensors")
+        for name, tensor in read_header(path).items()
+    }
+    for name, (path, tensor) in sorted(placed.items()):  # however they are cut into files
+        with path.open("rb") as stream:
+            stream.seek((tensor.start + tensor.end) // 2)
+            sample = stream.read(min(FINGERPRINT_BYTES, tensor.end - stream.tell()))
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + sample)
+    return digest.hexdigest()
 
 
 def weight_bytes(directory: Path) -> int:

@@ -32,6 +32,7 @@ from common.prompting import write_system_prompt
 from train.base import (
     ModelError,
     fetch_base,
+    fingerprint,
     load_tokenizer,
     need_disk,
     save_full,
@@ -46,6 +47,7 @@ from train.same_run import RECIPE, need_same_run, note_run
 from train.trainer import early_stopping_class, import_unsloth, make_trainer, torch_sees_a_gpu
 from train.verdict import Verdict, forget_judgement, reach_verdict
 
+FEW_UPDATES = 10  # the first is made at a learning rate of 0
 LIBRARIES = ["torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "liger-kernel"]
 
 
@@ -162,6 +164,7 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         if start:
             _count_on(recipe, trainer, start)
         trainer.train(resume_from_checkpoint=str(start) if start else None)
+        _warn_of_few_updates(trainer)
     except (RuntimeError, OSError) as error:  # torch's OutOfMemoryError is a RuntimeError
         if advice := _advice(recipe, error):
             raise ModelError(advice) from error
@@ -171,6 +174,19 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     if trainer.is_world_process_zero():  # last: its manifest says that the run came to its end
         _write_outcome(recipe, trainer, base, rows, len(train_rows), len(skipped), started)
     return out
+
+
+def _warn_of_few_updates(trainer: Any) -> None:
+    steps = trainer.state.global_step
+    if steps < FEW_UPDATES and trainer.is_world_process_zero():
+        print(
+            either(
+                f"注意：只更新了 {steps} 次，几乎没有学到什么：要更多的行或轮数，或更小的 "
+                "gradient_accumulation_steps、pack_len",
+                f"note: only {steps} updates, which teach next to nothing: more rows or epochs, or "
+                "a smaller gradient_accumulation_steps or pack_len",
+            )
+        )
 
 
 def last_complete(checkpoints: Path) -> Path | None:
@@ -258,6 +274,7 @@ def _write_outcome(
         demo=bool(base_manifest and base_manifest.demo),
         inputs=[file_record(path) for path in rows.files],
         settings=recipe.model_dump(mode="json")
+        | {"base_fingerprint": fingerprint(base)}
         | ({"verdict": verdict.model_dump()} if verdict else {}),
         counts={"train_rows": used, "rows_left_out": skipped, "steps": trainer.state.global_step}
         | {"train_loss": final["train_loss"]}
