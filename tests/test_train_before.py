@@ -12,7 +12,8 @@ from train.base import ModelError, base_directory, need_hub_id
 from train.before import check_recipe
 from train.dataset import DataError, load_rows
 from train.excluded import ExcludedError
-from train.recipe import Recipe, RecipeError, load_recipe
+from train.recipe import Recipe
+from train.recipe_file import RecipeError, load_recipe
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def given(tmp_path, base, **fields) -> Recipe:
         ({"lora_target": "q_proj,v_pro"}, "the base has no v_pro; it has down_proj, gate_proj"),
         ({"optim": "adam"}, "optim=adam: no such optimizer; usual ones are adamw_torch,"),
         ({"backend": "unsloth"}, "not installed here; backend=trl"),
-        ({"serve_python": "nowhere/python"}, "serve_python=nowhere/python: no such file"),
+        ({"serve_python": "nowhere/python"}, "serve_python=nowhere/python: no such python"),
         ({"retrieval_dir": "nowhere"}, "retrieval_dir=nowhere: no index in it"),
         ({"attn_implementation": "flash_attention_2"}, "needs a GPU and the package flash-attn"),
         ({"use_liger_kernel": True}, "use_liger_kernel=true: needs a GPU"),
@@ -113,6 +114,7 @@ def test_a_recipe_in_any_usual_encoding(tmp_path, encoding):
         ("", ["seed", "=", "1"], "without spaces around the sign"),
         ("", ["seed=-1"], "seed: Input should be greater than or equal to 0"),
         ("stage: sft\ntemplate: qwen\n", [], "this looks like LLaMA-Factory's"),
+        ("a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\n", [], "6 keys are unknown here: is it the"),
     ],
 )
 def test_recipes_that_are_refused(tmp_path, text, overrides, told):

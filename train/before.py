@@ -9,6 +9,7 @@ from common.safetensors_header import ModelFileError, read_header
 from train.asking import PASSAGES_NAME, uses_book
 from train.base import ModelError, base_directory
 from train.recipe import Recipe
+from train.served import need_python
 
 
 def check_recipe(recipe: Recipe, exports: bool = False) -> None:
@@ -18,14 +19,11 @@ def check_recipe(recipe: Recipe, exports: bool = False) -> None:
     not looked at.
     """
     found = [*_output(recipe), *_method(recipe), *_machine(recipe)]
-    if exports and not recipe.serve_python.is_file():
-        found.append(
-            either(
-                f"serve_python={recipe.serve_python}：没有这个文件；训练后要用它启动 vLLM 来检查",
-                f"serve_python={recipe.serve_python}: no such file; the check of the exports after "
-                "training starts vLLM with it",
-            )
-        )
+    if exports:
+        try:
+            need_python(recipe.serve_python)  # after the training it starts vLLM for the check
+        except ModelError as error:
+            found.append(str(error))
     folder = recipe.retrieval_dir
     if folder and uses_book(recipe) and not (folder / PASSAGES_NAME).is_file():
         found.append(

@@ -41,7 +41,8 @@ from train.base import (
 from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
 from train.excluded import ExcludedError
-from train.recipe import Recipe, load_recipe
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 from train.run_report import write_run_report
 from train.same_run import RECIPE, need_same_run, note_run
 from train.trainer import early_stopping_class, import_unsloth, make_trainer, torch_sees_a_gpu

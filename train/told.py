@@ -15,7 +15,7 @@ from retrieval.search import IndexFileError
 from train.base import ModelError
 from train.dataset import DataError
 from train.excluded import ExcludedError
-from train.recipe import RecipeError
+from train.recipe_file import RecipeError
 from train.steps import console
 
 
