@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.device_table import device
 from common.language import either
-from judging.testset import read_testset
+from judging.testset import read_testsets
 from preflight import budgets
 from preflight.book import committed_book
 from preflight.checkout import Checkout, unpack
@@ -60,7 +60,7 @@ def check(what: Submission) -> Found:
                 f"--model-dir {what.model_dir}: no such directory",
             )
         )
-    asked = [read_testset(path) for path in what.testsets]
+    asked = read_testsets(what.testsets)
     with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:
         folder = Path(scratch) / "checkout"
         folder.mkdir()

@@ -98,6 +98,13 @@ def unpack(repository: Path, commit: str, target: Path) -> Checkout:
 
 
 def _need_commit(repository: Path) -> None:
+    if not repository.is_dir():
+        raise RepositoryError(
+            either(
+                f"--repository {repository}：没有这个目录",
+                f"--repository {repository}: no such folder",
+            )
+        )
     try:
         git(repository, "rev-parse", "--git-dir")
     except RepositoryError as error:

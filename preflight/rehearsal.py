@@ -28,7 +28,7 @@ from common.service_process import ServiceError, ServiceProcess, running
 from judging.conclusion import standing
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
-from judging.testset import read_testset
+from judging.testset import read_testsets
 from preflight.checkout import Checkout
 from preflight.lines import Line, amount, at_most
 from preflight.model import downloader
@@ -92,7 +92,7 @@ def _place_model(script: Path, model: Path, place: Path) -> Line:
 
 def _run(image: Path, testsets: Sequence[Path], told: dict[str, Any]) -> list[Line]:
     lines, environment = [], told["environment"]
-    sets = [read_testset(path) for path in testsets]
+    sets = read_testsets(testsets)
     for mode in MODES:
         with _service(image, mode, told) as service:
             try:

@@ -42,6 +42,8 @@ def repository_lines(repository: Path, commit: str, checkout: Checkout) -> list[
 
 
 def _uncommitted(repository: Path) -> list[Line]:
+    if git(repository, "rev-parse", "--is-bare-repository").strip() == b"true":
+        return []
     told = git(repository, "status", "--porcelain", "-z", "--no-renames").decode(errors="replace")
     changed = [entry[3:] for entry in told.split("\0") if entry]
     if not changed:

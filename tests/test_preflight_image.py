@@ -250,6 +250,16 @@ def test_a_folder_of_a_larger_repository_is_not_what_is_built(preflight, reposit
     assert "there is kit/Dockerfile" in lines["repository: Dockerfile"]["why"]
 
 
+def test_a_bare_repository_is_looked_at_and_a_missing_one_named(preflight, repository, tmp_path):
+    bare = tmp_path / "bare.git"
+    git(repository.directory, "clone", "-q", "--bare", ".", str(bare))
+    options = ("--offline", "--config", config(tmp_path))
+    code, lines = preflight(*options, "--repository", bare)
+    assert code == 0 and "repository: base image" in lines
+    assert preflight(*options, "--repository", tmp_path / "none") == (2, {})
+    assert "none: no such folder" in preflight.said
+
+
 @pytest.mark.parametrize("made", [False, True])
 def test_a_folder_without_a_commit(preflight, tmp_path, made):
     folder = tmp_path / "empty"

@@ -16,7 +16,7 @@ from common.pairs import PairFile
 from judging.intervals import difference, interval
 from judging.read_report import Report, ReportError, read_report
 from judging.scoring import score_answers, speed
-from judging.testset import read_testset
+from judging.testset import read_testsets
 from train.base import ModelError, weight_bytes
 from train.served import serve
 
@@ -95,7 +95,7 @@ def compare_models(
         )
     if not testsets:
         raise ModelError(either("至少给一个 --testset", "give at least one --testset"))
-    sets = [read_testset(path) for path in testsets]
+    sets = read_testsets(testsets)
     reports = [_read(folder) for folder in judged]
     known = {_model_of(report): report for report in reports}
     if strange := set(known) - {model.resolve() for model in models}:
