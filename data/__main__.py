@@ -276,7 +276,7 @@ def agree(
     from data.review import agreement, read_verdicts
     from data.reviewers import make_reviewer
 
-    told = {"model": model, "prompts": prompts, "engine": json.loads(engine)}
+    told = {"model": model, "prompts": prompts, "engine": engine}
     with reported_errors():
         rows = read_verdicts(verdicts)
         told |= {"base_url": base_url, "key_env": key_env} if review == "teacher" else {}

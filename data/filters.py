@@ -170,10 +170,13 @@ def _truncated(pair: Pair, chunk: str) -> bool:
 def _repeating(pair: Pair, chunk: str) -> bool:
     if pair.kind in VERBATIM:
         return True
-    said = [normalise(s) for s in sentences(pair.answer) if len(s) > 6]
+    # Code under a sentence may say the same twice.
+    chinese = [line for line in pair.answer.split("\n") if cjk_share(line) > 0.1]
+    prose = "\n".join(chinese) or pair.answer
+    said = [normalise(s) for s in sentences(prose) if len(s) > 6]
     if len(said) != len(set(said)):
         return False
-    text = normalise(pair.answer)
+    text = normalise(prose)
     runs = Counter(text[i : i + 12] for i in range(0, max(len(text) - 11, 0)))
     return not runs or max(runs.values()) <= 3
 

@@ -88,7 +88,8 @@ def style_of(target: Target) -> Style:
         )
     common = sorted(target.kinds.items(), key=lambda item: -item[1])
     kinds = "、".join(f"{kind} {share:.0%}" for kind, share in common if share >= 0.05)
-    return Style(length=f"{length}。", code=code, kinds=f"各题型的比例大致是：{kinds}。")
+    kinds = f"各题型的比例大致是：{kinds}。"
+    return Style(length=f"{length}。", code=code, kinds=kinds, chars=(low, high))
 
 
 def select(pairs: Sequence[Any], target: Target, least: float) -> list[Any]:

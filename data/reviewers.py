@@ -9,7 +9,7 @@ from common.json_reply import ReplyError
 from data.options import settings_from
 from data.review import SCHEMA, Reviewer
 from data.sources.teacher import TeacherSettings, TeacherSource
-from data.sources.vllm_source import VllmSettings, compact, model_digest, structured
+from data.sources.vllm_source import VllmSettings, load_engine, model_digest, structured
 
 REPLY_TOKENS = 160
 
@@ -44,10 +44,10 @@ def _vllm(options: Mapping[str, Any]) -> Reviewer:
     loaded: list[Any] = []
 
     def ask(chats: Sequence[list[dict[str, str]]]) -> list[str]:
-        from vllm import LLM, SamplingParams
+        from vllm import SamplingParams
 
         if not loaded:
-            loaded.append(LLM(model=settings.model, **{**compact(), **settings.engine}))
+            loaded.append(load_engine(settings))
         params = SamplingParams(temperature=0.0, max_tokens=REPLY_TOKENS, **structured(SCHEMA))
         outputs = loaded[0].chat(
             list(chats), params, chat_template_kwargs={"enable_thinking": False}

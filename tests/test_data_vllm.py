@@ -21,14 +21,16 @@ from data.sources.vllm_source import VllmSettings, VllmSource, structured
 from tests.test_data_teacher import book_text
 
 # A random model writes noise: short strings keep it inside the token limit.
-SHORT = {"per_chunk": 1, "wordings": 1, "longest": (8, 12), "reply_tokens": 400}
-ENGINE = {
-    "enforce_eager": True,
-    "max_model_len": 4096,
-    "dtype": "float32",
-    "seed": 0,
-    "max_num_seqs": 4,
-}
+SHORT = {"answers": "model", "per_chunk": 1, "wordings": 1, "longest": (8, 12), "reply_tokens": 400}
+ENGINE = json.dumps(
+    {
+        "enforce_eager": True,
+        "max_model_len": 4096,
+        "dtype": "float32",
+        "seed": 0,
+        "max_num_seqs": 4,
+    }
+)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,13 @@ from data.records import Chunk, digest
 from data.sources import SourceSettings
 
 DEFAULTS = Path(__file__).parents[1] / "prompts"
+# What sources/book_answers.py asks; the other texts ask for whole pairs.
+BOOK_ANSWER_PROMPTS = (
+    "question.md",
+    "question_examples.jsonl",
+    "answer.md",
+    "answer_examples.jsonl",
+)
 PLACEHOLDERS = {
     "system.md": ("wordings", "kinds", "angles", "examples", "length", "code"),
     "user.md": ("path", "text", "count"),
@@ -24,19 +31,24 @@ PLACEHOLDERS = {
     "kinds.md": (),
     "angles.md": (),
     "examples.jsonl": (),
+    **dict.fromkeys(BOOK_ANSWER_PROMPTS, ()),
 }
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK, CHOICE = "talk", "choice"
 
 
 class Style(BaseModel):
-    """What answers are to be like; `data build --like` fills it from a test set's numbers."""
+    """What answers are to be like; `data build --like` fills it from a test set's numbers.
+
+    The texts stand in prompts; `chars` bounds answers that the book gives itself.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     length: str = "答案第一句完整复述问题的主语，直接给出结论，一段话说完，一般 60 到 200 字。"
     code: str = "只有问题要求写代码时，答案才给代码：给出片段中的核心代码，保持缩进。"
     kinds: str = ""
+    chars: tuple[int, int] = (60, 200)
 
 
 class ModelSettings(SourceSettings):
@@ -75,8 +87,14 @@ class Prompts:
     @property
     def version(self) -> str:
         """Changes with every character of what a model is asked when pairs are made."""
-        used = [text for name, text in self.texts if name != "review.md"]
+        others = ("review.md", *BOOK_ANSWER_PROMPTS)
+        used = [text for name, text in self.texts if name not in others]
         return digest(*used, *map(":".join, self.kinds))[:8]
+
+    @property
+    def book_answers_version(self) -> str:
+        """The same of what is asked to the book's own answers."""
+        return digest(*map(self.text, BOOK_ANSWER_PROMPTS))[:8]
 
     def text(self, name: str) -> str:
         """One file's text."""
@@ -217,7 +235,9 @@ def prompt_version(settings: ModelSettings) -> str:
     """Names what is asked: pairs in the cache were made by it."""
     version = load_prompts(settings.prompts, settings.kinds).version
     style = settings.style
-    return version if style == Style() else digest(version, *style.model_dump().values())[:8]
+    if style == Style():
+        return version
+    return digest(version, style.length, style.code, style.kinds)[:8]
 
 
 def estimate_tokens(chunks: Sequence[Chunk], settings: ModelSettings) -> tuple[int, int]:

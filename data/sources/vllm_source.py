@@ -1,27 +1,38 @@
-"""Pairs from a local model: vLLM in this process, structured outputs, all chunks in one batch."""
+"""Pairs from a local model: vLLM in this process, all chunks in one batch.
 
+The book gives the answers and the model asks (`book_answers.py`), or the model writes whole pairs
+as JSON, which takes a larger one.
+"""
+
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from common.json_reply import ReplyError
 from common.language import either
+from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
+from data.sources.book_answers import Answers, Chat, book_replies
 from data.sources.prompts import (
     ModelSettings,
     estimate_tokens,
     failure_notes,
+    load_prompts,
     messages,
     prompt_version,
     schema,
 )
 from data.sources.replies import read_reply
+from data.sources.spans import SPANS_VERSION
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
+CPU_MEMORY_SHARE = 0.5
+ENGINE_EXAMPLE = '{"gpu_memory_utilization": 0.5}'
 
 
 class VllmSettings(ModelSettings):
@@ -29,7 +40,28 @@ class VllmSettings(ModelSettings):
 
     longest: tuple[int, int] | None = (120, 1200)
     reply_tokens: int = 4096
-    engine: dict[str, Any] = {}
+    answers: Answers = option(
+        Answers.book,
+        "vllm：答案用书里的原文、让模型复述，还是由模型写",
+        "vllm: answers are the book's text, retold by the model, or the model's",
+    )
+    engine: str = option("{}", "vllm：引擎参数，JSON", "vllm: engine arguments as JSON")
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_is_an_object(cls, text: str) -> str:
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{text!r}: {error}") from error
+        if not isinstance(given, dict):
+            raise ValueError(
+                either(
+                    f"要写成 JSON 对象，例如 {ENGINE_EXAMPLE}，而不是 {text!r}",
+                    f"wants a JSON object such as {ENGINE_EXAMPLE}, not {text!r}",
+                )
+            )
+        return text
 
     @model_validator(mode="after")
     def _model_is_there(self) -> "VllmSettings":
@@ -50,6 +82,10 @@ class VllmSettings(ModelSettings):
         )
         shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
         model, version = model_digest(Path(self.model)), prompt_version(self)
+        if self.answers is not Answers.model:
+            asked = load_prompts(self.prompts).book_answers_version
+            low, high = self.style.chars
+            version = f"{self.answers.value}-{SPANS_VERSION}-{asked}-{low}-{high}"
         return f"vllm/{version}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
 
 
@@ -65,6 +101,17 @@ def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
 
         return {"guided_decoding": GuidedDecodingParams(json=json_schema)}
     return {"structured_outputs": StructuredOutputsParams(json=json_schema)}
+
+
+def load_engine(settings: VllmSettings) -> Any:
+    """A vllm.LLM that writes JSON without blanks; what `engine` says comes last."""
+    from vllm import LLM
+    from vllm.platforms import current_platform
+
+    usual = compact()
+    if current_platform.is_cpu():  # vLLM asks for 92 % of the memory, which other programs share
+        usual["gpu_memory_utilization"] = CPU_MEMORY_SHARE
+    return LLM(model=settings.model, **{**usual, **json.loads(settings.engine)})
 
 
 def compact() -> dict[str, Any]:
@@ -90,24 +137,43 @@ class Asker:
 
     def __init__(self, settings: VllmSettings) -> None:
         """Loads the model."""
-        from vllm import LLM, SamplingParams
-
         self._settings = settings
-        # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
-        self._params = SamplingParams(
-            temperature=0.0, max_tokens=settings.reply_tokens, **structured(schema(settings))
-        )
-        self._llm = LLM(model=settings.model, **{**compact(), **settings.engine})
+        self._llm = load_engine(settings)
 
     def replies(self, chunks: Sequence[Chunk]) -> list[tuple[str, str]]:
         """(reply text, finish reason) of each chunk, in order."""
-        outputs = self._llm.chat(
-            [messages(chunk, self._settings) for chunk in chunks],
-            self._params,
-            use_tqdm=len(chunks) > 1,
+        from vllm import SamplingParams
+
+        settings = self._settings
+        if settings.answers is not Answers.model:
+            retell = settings.answers is Answers.retold
+            return [(text, "stop") for text in book_replies(chunks, settings, retell, self._ask)]
+        # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
+        params = SamplingParams(
+            temperature=0.0, max_tokens=settings.reply_tokens, **structured(schema(settings))
+        )
+        outputs = self._chat([messages(chunk, settings) for chunk in chunks], params)
+        return [(o.outputs[0].text, o.outputs[0].finish_reason or "") for o in outputs]
+
+    def _ask(
+        self, chats: Sequence[Chat], tokens: int, count: int, temperature: float
+    ) -> list[list[str]]:
+        """`count` replies to each chat. The engine's seed is fixed; one for each chat ends vLLM on
+        a CPU ("CPU Generator does not use offset", 0.32.0)."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(temperature=temperature, max_tokens=tokens, n=count)
+        return [[one.text for one in output.outputs] for output in self._chat(chats, params)]
+
+    def _chat(self, chats: Sequence[Chat], params: Any) -> list[Any]:
+        if not chats:
+            return []
+        return self._llm.chat(
+            list(chats),
+            params,
+            use_tqdm=len(chats) > 1,
             chat_template_kwargs={"enable_thinking": False},
         )
-        return [(o.outputs[0].text, o.outputs[0].finish_reason or "") for o in outputs]
 
 
 class VllmSource:
@@ -145,9 +211,11 @@ class VllmSource:
     ) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs from replies; unusable replies are counted into `notes`."""
         failures: Counter[str] = Counter()
+        own = self.settings.answers is Answers.model
         for chunk, (text, finish) in zip(chunks, replies, strict=True):
             try:
-                yield chunk, read_reply(text, chunk, self.name, self.settings.per_chunk)
+                most = self.settings.per_chunk if own else len(text)
+                yield chunk, read_reply(text, chunk, self.name, most)
             except ReplyError as error:
                 cut = finish == "length"  # whole pairs before the cut were kept
                 failures["cut off at the token limit" if cut else error.reason] += 1

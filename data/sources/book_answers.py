@@ -1,0 +1,175 @@
+"""Questions to answers that the book gives itself: what a small local model is good at.
+
+Asked for whole pairs, Qwen2.5-Coder-1.5B-Instruct returned none for 11 of 11 chunks, and its free
+answers were short and vague; shown a stretch of the book (spans.py) and three examples, it asks for
+just that. A second pass may tell the stretch anew as an answer; where that loses or adds terms, the
+book's own words stay.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from data.records import CODE, Chunk
+from data.sources.prompts import ModelSettings, fill, load_prompts
+from data.sources.sentence import points_elsewhere
+from data.sources.spans import Span, answer_spans
+from data.text import ascii_terms, normalise
+
+Chat = list[dict[str, str]]
+# (chats, tokens of a reply, replies to each, temperature) -> replies of each chat, in order.
+Ask = Callable[[Sequence[Chat], int, int, float], list[list[str]]]
+
+QUESTION_TOKENS = 96
+ANSWER_TOKENS = 512
+WORDINGS_TEMPERATURE = 0.6
+ALIKE = 0.2  # of the character pairs of two wordings: below, one of them asks something else
+KEPT_TERMS = 0.85  # of the book's terms, and of the answer's: a retold answer may change no more
+QUESTION_CHARS = (6, 100)
+_ASKS = re.compile(r"[？?]$|^(?:请|写出|给出|说明|解释|比较|列出|简述|实现)|代码[。.]?$")
+_POINTS = re.compile(
+    r"^(?:它|这|那|该|此|其)|答案|教材|位置[：:]|(?:该|这个|这段|此|上述|给定的?)"
+    r"(?:代码|函数|方法|内核|程序|示例|例子|算法|过程)|代码中|图中"
+)
+
+
+class Answers(str, Enum):
+    """Where a local model's pairs take their answers from."""
+
+    book = "book"
+    retold = "retold"
+    model = "model"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A span and the questions to it, the best first."""
+
+    span: Span
+    questions: tuple[str, ...]
+
+
+def book_replies(
+    chunks: Sequence[Chunk], settings: ModelSettings, retell: bool, ask: Ask
+) -> list[str]:
+    """The reply of each chunk as `read_reply` reads it: JSON of its pairs."""
+    spans = [(n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings)]
+    chats = [_question_chat(chunks[n], span, settings) for n, span in spans]
+    first = ask(chats, QUESTION_TOKENS, 1, 0.0)
+    more: list[list[str]] = [[] for _ in chats]
+    if settings.wordings:
+        more = ask(chats, QUESTION_TOKENS, settings.wordings, WORDINGS_TEMPERATURE)
+    found = [
+        (n, Asked(span, questions))
+        for (n, span), one, others in zip(spans, first, more, strict=True)
+        if (questions := _questions([*one, *others], span))
+    ]
+    told = [asked.span.text for _, asked in found]
+    if retell:
+        told = _retold(chunks, found, settings, ask)
+    rows: list[list[dict[str, object]]] = [[] for _ in chunks]
+    for (n, asked), answer in zip(found, told, strict=True):
+        question, *others = asked.questions
+        kind = asked.span.kind
+        row = {"kind": kind, "question": question, "answer": answer, "wordings": others}
+        rows[n].append(row)
+    return [json.dumps({"pairs": pairs}, ensure_ascii=False) for pairs in rows]
+
+
+def spans_of(chunk: Chunk, settings: ModelSettings) -> list[Span]:
+    """The answers of a chunk: `per_chunk` for 1,000 characters, at least two."""
+    most = max(2, round(settings.per_chunk * len(chunk.text) / 1000))
+    return answer_spans(chunk, *settings.style.chars, most)
+
+
+def _question_chat(chunk: Chunk, span: Span, settings: ModelSettings) -> Chat:
+    prompts = load_prompts(settings.prompts)
+    chat = [{"role": "system", "content": prompts.text("question.md")}]
+    for row in _examples(prompts.text("question_examples.jsonl")):
+        chat += _turn(row["path"], row["answer"], row["question"])
+    return [*chat, *_turn(_path(chunk), span.text)]
+
+
+def _turn(path: str, answer: str, question: str = "") -> Chat:
+    asked = [{"role": "user", "content": f"位置：{path}\n答案：\n{answer}"}]
+    return [*asked, {"role": "assistant", "content": question}] if question else asked
+
+
+def _examples(text: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _path(chunk: Chunk) -> str:
+    return " › ".join(chunk.path) or chunk.book
+
+
+def _questions(replies: Sequence[str], span: Span) -> tuple[str, ...]:
+    """What of the replies asks for the span, without doubles."""
+    known: dict[str, str] = {}
+    for reply in replies:
+        question = _tidied(reply)
+        first = next(iter(known), None)
+        if _is_question(question, span) and (not first or _alike(first, normalise(question))):
+            known.setdefault(normalise(question), question)
+    return tuple(known.values())
+
+
+def _alike(first: str, second: str) -> bool:
+    pairs = [{text[i : i + 2] for i in range(len(text) - 1)} for text in (first, second)]
+    return len(pairs[0] & pairs[1]) >= ALIKE * len(pairs[0] | pairs[1])
+
+
+def _tidied(reply: str) -> str:
+    line = next((line.strip() for line in reply.strip().split("\n") if line.strip()), "")
+    return re.sub(r"^(?:问题|问|Q)\s*[：:]\s*", "", line).strip('"“”')
+
+
+def _is_question(question: str, span: Span) -> bool:
+    low, high = QUESTION_CHARS
+    if not low <= len(question) <= high or not _ASKS.search(question):
+        return False
+    if _POINTS.search(question) or points_elsewhere(question):
+        return False
+    # A statement of the book with a question mark behind it asks nothing.
+    return normalise(question) not in normalise(span.text)
+
+
+def _retold(
+    chunks: Sequence[Chunk], found: Sequence[tuple[int, Asked]], settings: ModelSettings, ask: Ask
+) -> list[str]:
+    """Each answer told anew, beginning with the question's subject; code stays as it is."""
+    prompts = load_prompts(settings.prompts)
+    examples = _examples(prompts.text("answer_examples.jsonl"))
+    places = [n for n, (_, asked) in enumerate(found) if asked.span.kind != CODE]
+    chats = []
+    for place in places:
+        asked = found[place][1]
+        chat = [{"role": "system", "content": prompts.text("answer.md")}]
+        for row in [*examples, {"question": asked.questions[0], "text": asked.span.text}]:
+            content = fill("问题：{question}\n要点：\n{text}", **row)
+            chat.append({"role": "user", "content": content})
+            if "answer" in row:
+                chat.append({"role": "assistant", "content": row["answer"]})
+        chats.append(chat)
+    told = [asked.span.text for _, asked in found]
+    for place, (reply,) in zip(places, ask(chats, ANSWER_TOKENS, 1, 0.0), strict=True):
+        asked = found[place][1]
+        if keeps_terms(reply.strip(), asked.span.text, asked.questions[0]):
+            told[place] = reply.strip()
+    return told
+
+
+def keeps_terms(answer: str, text: str, question: str) -> bool:
+    """Has an answer the terms of the text it is told from, hardly others, and about its length?
+
+    Terms of the question do not count as others.
+    """
+    said, given = (Counter(map(str.lower, ascii_terms(one))) for one in (answer, text))
+    kept = sum((said & given).values())
+    foreign = said.keys() - given.keys() - {term.lower() for term in ascii_terms(question)}
+    if kept < KEPT_TERMS * sum(given.values()) or len(foreign) > (1 - KEPT_TERMS) * len(said):
+        return False
+    return 0.6 * len(text) <= len(answer) <= 1.5 * len(text) + len(question)
