@@ -159,6 +159,8 @@ def test_test_questions_choose_no_checkpoint(tmp_path):
     with pytest.raises(ExcludedError, match="is the test set test.jsonl that the data was built"):
         load_rows(given(tmp_path, "a/b", dev_file="test.jsonl"))
     load_rows(given(tmp_path, "a/b", exclude=str(tests)))
+    with pytest.raises(ExcludedError, match="test.jsonl is the test set"):
+        load_rows(given(tmp_path, "a/b", mix_file=tests))
     row = {"question": "简答：线程束（warp）有几个线程", "answer": "答"}
     (tmp_path / "dev.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(ExcludedError, match="dev: 1 rows ask questions of the test set test.jsonl"):

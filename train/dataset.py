@@ -41,7 +41,8 @@ def load_rows(recipe: Recipe) -> Rows:
     """Train, dev and calibration rows of a recipe. Raises PairsError or DataError."""
     notes: list[str] = []
     files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
-    refuse_excluded_files(recipe, [recipe.dataset_dir / name for name in files if name])
+    given = [recipe.dataset_dir / name for name in files if name]
+    refuse_excluded_files(recipe, [*given, *filter(None, [recipe.mix_file])])
 
     def pairs(name: str, instead: str) -> list[Pair]:
         path = recipe.dataset_dir / name
@@ -94,7 +95,9 @@ def load_rows(recipe: Recipe) -> Rows:
         distinct.setdefault(_said(pair), pair)
     shuffled = list(distinct.values())
     if recipe.mix_file:
-        shuffled += _mixed(recipe, len(shuffled), notes)
+        mixed = _mixed(recipe, len(shuffled), notes)
+        refuse_test_questions(recipe, {"mix_file": mixed})
+        shuffled += mixed
         files = [*files, recipe.mix_file.absolute()]
     # A book's rows lie side by side, wording after wording; packing would keep them so.
     random.Random(recipe.seed).shuffle(shuffled)
