@@ -20,7 +20,7 @@ from preflight.dockerfile_reader import (
     decode_dockerfile,
     read_dockerfile,
 )
-from preflight.fetched_model import fetch_lines, fetched
+from preflight.fetched_model import Fetch, fetch_lines, fetched
 from preflight.imports import import_lines
 from preflight.lines import Line
 from preflight.served_by import server_of, serving_lines, started
@@ -63,6 +63,7 @@ def dockerfile_lines(checkout: Checkout, image: Path) -> tuple[Dockerfile | None
         *import_lines(server.module, checkout.app, checkout.directory),
         *_buildkit(read),
         *fetch_lines(read, checkout.fetch),
+        *_model_there(read, checkout),
         *_plugins(checkout),
         *_settings(checkout),
         *_index(checkout),
@@ -100,6 +101,24 @@ def _buildkit(read: Dockerfile) -> list[Line]:
     )
     figure = ", ".join(dict.fromkeys(read.buildkit))
     return [Line("repository", "BuildKit", "warn", figure, why=why)]
+
+
+def _model_there(read: Dockerfile, checkout: Checkout) -> list[Line]:
+    """Where no RUN is known to fetch a model: is one copied?"""
+    if checkout.fetch.run or any(copy.of for copy in read.stage.copies):
+        return []
+    place = read.stage.environment.get("MODEL_DIR") or "model/served"
+    if (checkout.in_image(place) / "config.json").is_file():
+        checkout.fetch = Fetch()  # MODEL_ID, if it is there, fetches nothing
+        why = either("模型在提交里，由 COPY 放进镜像", "the model is in the commit, and copied")
+        return [Line("repository", either("模型", "model"), "note", place, why=why)]
+    why = either(
+        f"没有看到下载模型的 RUN，也没有 COPY 到 {place}：服务会找不到模型",
+        f"no RUN here is known to fetch a model, and none is copied into {place}: the service "
+        "would find none",
+    )
+    figure = either("没有看到", "none seen")
+    return [Line("repository", either("模型", "model"), "warn", figure, why=why)]
 
 
 def _index(checkout: Checkout) -> list[Line]:

@@ -18,12 +18,15 @@ _CLONE = re.compile(r"https?://(?:www\.)?(modelscope\.cn|huggingface\.co|hf-mirr
 @dataclass(frozen=True)
 class Fetch:
     """model_id: OWNER/NAME, "" where none is named. hub: as download_model.py calls it. out: an
-    absolute path in the image, "" where it is not known."""
+    absolute path in the image, "" where it is not known. named: whether a name is there, if only
+    for a shell to compute. run: whether a RUN fetches it."""
 
     model_id: str = ""
     hub: str = "modelscope"
     revision: str = ""
     out: str = ""
+    named: bool = False
+    run: bool = False
 
     @property
     def at(self) -> str:
@@ -54,7 +57,7 @@ def fetch_lines(read: Dockerfile, fetch: Fetch) -> list[Line]:
             )
             lines.append(_wrong(f"ARG {name}", either("是空的", "empty"), why))
     unset = any(run.unset for run in read.runs)
-    if not fetch.model_id and fetch.out and not unset:
+    if fetch.run and not fetch.named and not unset:
         why = either("构建不知道下载哪个模型", "the build does not know which model to fetch")
         lines.append(_wrong("MODEL_ID", either("是空的", "empty"), why))
     if fetch.hub not in HUBS:
@@ -84,39 +87,53 @@ def _wrong(what: str, figure: str, why: str, limit: str = "") -> Line:
 
 
 def _fetches(run: Run) -> Iterator[Fetch]:
+    place, shell = run.workdir, {}
     for command in re.split(r"&&|\|\||[;\n]", run.text):
-        try:
-            words = shlex.split(command)
-        except ValueError:
-            words = command.split()
+        if assigned := re.fullmatch(r"\s*(?:export\s+)?(\w+)=(\S*)\s*", command):
+            shell[assigned[1]] = assigned[2].strip("\"'")
+            continue
+        words = _words(re.sub(r"\$\{?(\w+)\}?", lambda m: shell.get(m[1], m[0]), command))
         names = [posixpath.basename(word) for word in words]
-        if "download_model.py" in names:
+        if names[:1] == ["cd"] and len(words) > 1:
+            place = posixpath.join(place, words[1])
+        elif "download_model.py" in names:
             plain, options = _parsed(words[names.index("download_model.py") + 1 :])
             if "from" not in options:
-                yield _fetch(run, plain, options, options.get("hub", "modelscope"), "model/served")
+                hub = options.get("hub", "modelscope")
+                yield _fetch(place, plain, options, hub, "model/served")
         elif "download" in names[1:2] and names[0] in ("modelscope", "huggingface-cli", "hf"):
             plain, options = _parsed(words[2:])
             hub = "modelscope" if names[0] == "modelscope" else "hf"
             plain = [options["model"]] if "model" in options else plain
-            yield _fetch(run, plain, options, hub, options.get("local-dir", ""))
+            yield _fetch(place, plain, options, hub, options.get("local-dir", ""))
         elif names[:2] == ["git", "clone"]:
             for word in words[2:]:
                 if cloned := _CLONE.match(word):
                     model = cloned[2].removeprefix("models/").removesuffix(".git").strip("/")
                     hub = "modelscope" if cloned[1].startswith("modelscope") else "hf"
                     into = words[-1] if words[-1] != word else model.rpartition("/")[2]
-                    yield _fetch(run, [model], {}, hub, into)
+                    yield _fetch(place, [model], {}, hub, into)
     called = r"snapshot_download\(\s*(?:model_id\s*=\s*|repo_id\s*=\s*)?[\"']([^\"']+)[\"']([^)]*)"
     for model, rest in re.findall(called, run.text):
         into = re.search(r"local_dir\s*=\s*[\"']([^\"']+)", rest)
         hub = "hf" if "huggingface" in run.text else "modelscope"
-        yield _fetch(run, [model], {}, hub, into[1] if into else "")
+        yield _fetch(place, [model], {}, hub, into[1] if into else "")
 
 
-def _fetch(run: Run, plain: list[str], options: dict[str, str], hub: str, out: str) -> Fetch:
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
+
+
+def _fetch(place: str, plain: list[str], options: dict[str, str], hub: str, out: str) -> Fetch:
     into = options.get("out", out)
-    place = posixpath.normpath(posixpath.join(run.workdir, into)) if into else ""
-    return Fetch(plain[0] if plain else "", hub, options.get("revision", ""), place)
+    told = (plain[0] if plain else "", options.get("revision", ""), into)
+    # What a shell would have to compute is not known here.
+    model, revision, into = ("" if "$" in each else each for each in told)
+    whole = posixpath.normpath(posixpath.join(place, into)) if into else ""
+    return Fetch(model, hub, revision, whole, named=bool(model) or "$" in told[0], run=True)
 
 
 def _parsed(words: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -1,5 +1,7 @@
 """What the build would copy, start and import, read from a Dockerfile and a commit's files."""
 
+import shutil
+
 import pytest
 
 from preflight.build_context import put_together
@@ -151,6 +153,8 @@ def test_a_list_that_is_none_is_refused():
         ("RUN git clone --depth 1 https://huggingface.co/me/a", "me/a", "/app/a"),
         ("RUN python3 - <<'E'\nsnapshot_download('me/a', local_dir='/m')\nE", "me/a", "/m"),
         ("ARG MODEL_ID=me/a\nRUN true", "me/a", ""),
+        ("RUN M=me/a && cd /w && python3 /app/download_model.py $M --out m", "me/a", "/w/m"),
+        ("RUN python3 download_model.py $(cat name.txt) --out $OUT", "", ""),
     ],
 )
 def test_the_model_that_is_fetched(lines, model, out):
@@ -175,6 +179,27 @@ def test_the_model_that_is_fetched(lines, model, out):
 def test_a_model_that_the_build_or_the_service_would_not_find(text, what):
     read = read_dockerfile(text)
     assert {line.what for line in fetch_lines(read, fetched(read))} == {what}
+
+
+def test_what_a_shell_computes_is_not_called_wrong():
+    read = read_dockerfile("FROM x\nRUN python3 download_model.py $(cat name.txt) --out $OUT")
+    assert fetch_lines(read, fetched(read)) == []
+
+
+def test_without_a_fetch_the_model_must_be_copied(preflight, repository, model, tmp_path):
+    text = (repository.directory / "Dockerfile").read_text()
+    start, end = text.index("RUN python3 -B download_model.py"), text.index("# serve.env")
+    (repository.directory / "Dockerfile").write_text(text[:start] + text[end:])
+    repository.commit()
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert code == 0 and warning(lines) == {"repository: model"}
+    copied = text[:start] + "COPY served/ model/served/\n" + text[end:]
+    (repository.directory / "Dockerfile").write_text(copied)
+    shutil.copytree(model, repository.directory / "served")
+    (repository.directory / ".dockerignore").write_text("")
+    repository.commit()
+    code, lines = preflight("--offline", "--config", config(tmp_path))
+    assert code == 0 and lines["repository: model"]["state"] == "note" and not warning(lines)
 
 
 def test_an_argument_before_from_is_known_where_it_is_asked_for():
