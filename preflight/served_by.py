@@ -16,13 +16,15 @@ from preflight.lines import Line
 
 EVERYWHERE = ("0.0.0.0", "::", "[::]", "")
 SHELLS = ("sh", "bash", "dash")
+_STARTS = re.compile(r"__main__|\brun\(|\bserve\(|serve_forever|\bmain\(")  # of a Python file
 _SERVER = re.compile(r"\b(uvicorn|gunicorn|hypercorn|python3?|vllm)\b")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server as it is started. port, host: None where that cannot be read. module: uvicorn's, ""
-    when it is none. line_ends: the script that has Windows's line ends, which no shell reads."""
+    """A server as it is started. port, host: None where that cannot be read; port "": the command
+    starts none. module: uvicorn's, "" when it is none. line_ends: the script that has Windows's
+    line ends, which no shell reads."""
 
     words: Sequence[str]
     port: str | None = None
@@ -108,13 +110,18 @@ def _port(words: Sequence[str], server: Server, port: str, told: str) -> Line:
         )
         return Line("repository", what, "unknown", either("没有写", "not named"), port, "", why)
     why = f"CMD {told}"
+    if not server.port:
+        why += either(
+            "：这个文件只定义服务，不启动它：用 uvicorn 启动",
+            ": that file defines a service and starts none: start it by uvicorn",
+        )
     if "$" in server.port and _name(words[0]) not in SHELLS:
         why += either(
             "：写成列表时 Docker 不代入变量",
             ": Docker fills no variables into a command in list form",
         )
     state = "ok" if server.port == port else "fail"
-    return Line("repository", what, state, server.port, port, "", why)
+    return Line("repository", what, state, server.port or either("没有", "none"), port, "", why)
 
 
 def _read(
@@ -153,6 +160,8 @@ def _read(
                 host[1] if host else (None if "host" in call[1] else "127.0.0.1"),
                 line_ends=line_ends,
             )
+        if not _STARTS.search(text):
+            return Server(words, "", line_ends=line_ends)
     options = _options(words)
     return Server(words, options.get("port"), options.get("host"), line_ends=line_ends)
 

@@ -119,6 +119,7 @@ def test_commands_that_the_judge_reaches(tmp_path, dockerfile):
         ('ENV PORT=8000\nCMD ["uvicorn", "s:a", "--port", "$PORT"]', "port of CMD", "$PORT"),
         (f"CMD {COMMAND[:-4]}9000", "port of CMD", "9000"),
         ("CMD python3 elsewhere.py", "port of CMD", "not named"),
+        ("CMD python3 serve.py", "port of CMD", "none"),
         ("", "port of CMD", "not named"),
         (f"CMD {COMMAND} --workers 2", "workers of CMD", "2"),
         (f"ENV WEB_CONCURRENCY=4\nCMD {COMMAND}", "workers of CMD", "4"),
