@@ -30,7 +30,7 @@ from data.answer_profile import gap
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import NothingListensError, ServiceNotReadyError, check_url
 from judging.report import answer_rows, summary, table, write_report
-from judging.testset import read_testset
+from judging.testset import read_testsets
 
 WARNINGS_SHOWN = 5  # a test set; the report has all
 
@@ -134,7 +134,7 @@ def main(
     # Everything that can be wrong on this side is found before the service is asked anything.
     try:
         address = check_url(url)
-        sets = [read_testset(path) for path in testsets]
+        sets = read_testsets(testsets)
         loaded_tokenizer = _load_tokenizer(tokenizer) if tokenizer else None
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:

@@ -146,7 +146,7 @@ def train_section(name: str, model_dir: Path, pairs: Path, out: Path) -> dict[st
     from train.base import load_tokenizer
     from train.dataset import encode_rows
     from train.estimate import method_of, training_bytes, training_flop
-    from train.recipe import load_recipe
+    from train.recipe_file import load_recipe
     from train.trainer import make_trainer
 
     whole = name.startswith("three epochs")

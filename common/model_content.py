@@ -7,12 +7,15 @@ import re
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from common.safetensors_header import WRONG_SHAPE, Tensor, some_of
 
 MOST_LAYERS = 10_000
-SAMPLE = 1024  # bytes of a tensor in which NaN is looked for
+SAMPLE = 1024  # bytes of a tensor in which NaN, infinity and zeros are looked for
+HEADS = ("v_head.", "value_head.", "score.", "classifier.")  # of reward models, by TRL and others
+# Names that engines pass over; any other that they do not know ends their start.
+PASSED_OVER = (".rotary_emb.inv_freq", ".bias", ".masked_bias")
 GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 # Decoders whose tensors are known by name. Where config.json says nothing, their head is untied.
 NORMS = ("input_layernorm", "post_attention_layernorm")
@@ -45,6 +48,11 @@ def content_problems(
             f"the weights hold an adapter's tensors ({some_of(adapted)}), which would be ignored: "
             "merge it (python -m train merge)"
         )
+    if heads := sorted(name for name in tensors if name.startswith(HEADS)):
+        problems.append(
+            f"the weights hold a reward model's head ({some_of(heads)}), at which vLLM stops: save "
+            "the text model alone (of TRL's: model.pretrained_model.save_pretrained(OUT))"
+        )
     there = {int(m[1]) for name in tensors if (m := re.match(r"model\.layers\.(\d+)\.", name))}
     absent = sorted(set(range(layers)) - there)
     if there and absent:
@@ -58,7 +66,7 @@ def content_problems(
         )
     else:
         problems += _shape_problems(shapes, config, tensors)
-        problems += _number_problems(directory, tensors)
+        problems += _number_problems(directory, tensors, family is not None)
     tied = config.get("tie_word_embeddings")
     if tied is None and family:
         tied = False
@@ -138,7 +146,11 @@ def _shape_problems(
         return _packing_problems(config["quantization_config"], tensors)
     other = [name for name, shape in shapes.items() if tensors[name][1].shape != shape]
     if not other:
-        return []
+        others = sorted(tensors.keys() - shapes.keys()) if shapes else []
+        others = [name for name in others if not name.startswith((*HEADS, "lm_head."))]
+        others = [n for n in others if ".lora_" not in n and not n.endswith(PASSED_OVER)]
+        kind = config.get("model_type")
+        return [f"the weights hold {some_of(others)}, which no {kind} model has"] if others else []
     found, told = list(tensors[other[0]][1].shape), list(shapes[other[0]])
     more = f" (and {len(other) - 1} more tensors)" if len(other) > 1 else ""
     return [f"{other[0]} has shape {found}, by config.json it is {told}{more}: of another model?"]
@@ -154,24 +166,54 @@ def _packing_problems(quantization: Any, tensors: Mapping[str, Any]) -> list[str
     ]
 
 
-def _number_problems(directory: Path, tensors: Mapping[str, tuple[str, Tensor]]) -> list[str]:
-    """Tensors of which a sample is NaN: a training that diverged, whose answers are all "!"."""
-    infinite = {"BF16": ("H", 0x7FFF, 0x7F80), "F16": ("H", 0x7FFF, 0x7C00)}
-    infinite["F32"] = ("I", 0x7FFFFFFF, 0x7F800000)
-    lost = []
+def _number_problems(
+    directory: Path, tensors: Mapping[str, tuple[str, Tensor]], known: bool
+) -> list[str]:
+    """Tensors of which samples are NaN or infinite (a training that diverged: answers are all "!"),
+    and weights that are zeros (a file written before they were gathered, or on a meta device).
+
+    known: a family whose norm weights are factors, so that zeros in the last one are none.
+    """
+    largest = {"BF16": ("H", 0x7FFF, 0x7F80), "F16": ("H", 0x7FFF, 0x7C00)}
+    largest["F32"] = ("I", 0x7FFFFFFF, 0x7F800000)
+    lost, zero, matrices = [], [], 0
     by_file = sorted(tensors.items(), key=lambda item: (item[1][0], item[1][1].start))
     for file in dict.fromkeys(file for _, (file, _) in by_file):
         with (directory / file).open("rb") as stream:
             for name, (_, tensor) in (item for item in by_file if item[1][0] == file):
-                if tensor.dtype not in infinite or tensor.end == tensor.start:
+                if tensor.dtype not in largest or tensor.end == tensor.start:
                     continue
-                kind, bits, largest = infinite[tensor.dtype]
+                kind, bits, infinite = largest[tensor.dtype]
                 stream.seek(tensor.start)
                 sample = array(kind, stream.read(min(SAMPLE, tensor.end - tensor.start)))
-                missing = sum((number & bits) > largest for number in sample)
-                if missing * 2 > len(sample):
+                if sum((number & bits) >= infinite for number in sample) * 2 > len(sample):
                     lost.append(name)
-    return [f"{some_of(lost)} hold NaN instead of numbers: the training diverged"] if lost else []
+                matrix = len(tensor.shape) > 1 or (known and name == "model.norm.weight")
+                matrices += matrix
+                if matrix and not any(sample) and _is_zero(stream, tensor):
+                    zero.append(name)
+    problems = []
+    if lost:
+        problems.append(
+            f"{some_of(lost)} hold NaN or infinity instead of numbers: the training diverged"
+        )
+    # A block whose output starts from zeros is a way to grow a model; half of all is none.
+    if len(zero) * 2 > matrices or {"model.embed_tokens.weight", "model.norm.weight"} & {*zero}:
+        problems.append(
+            f"{some_of(zero)} hold zeros only: the file was written without its weights (of "
+            "DeepSpeed ZeRO-3, gather them: zero_to_fp32.py)"
+        )
+    return problems
+
+
+def _is_zero(stream: BinaryIO, tensor: Tensor) -> bool:
+    """Whether samples spread over the tensor are all zeros."""
+    length = tensor.end - tensor.start
+    for at in range(0, length, max(SAMPLE, length // 16)):
+        stream.seek(tensor.start + at)
+        if any(stream.read(min(SAMPLE, length - at))):
+            return False
+    return True
 
 
 def _differ(directory: Path, one: tuple[str, Tensor], other: tuple[str, Tensor]) -> bool:

@@ -98,6 +98,12 @@ def layout_problems(names: Iterable[str]) -> list[str]:
             f"{some_of(adapters)} beside full weights: is the adapter part of them? Merge it "
             "(python -m train merge), or leave it out (download_model.py --ignore 'adapter_*')"
         )
+    if heads := sorted(name for name in weights if fnmatch(name, "*v*_head*")):
+        problems.append(
+            f"{some_of(heads)}: a reward model's head, at which vLLM stops: remove it "
+            "(or download_model.py --ignore '*v*_head*')"
+        )
+        weights = [name for name in weights if name not in heads]
     shards: dict[tuple[str, int], set[int]] = {}
     for name in weights:
         if match := SHARD.fullmatch(name):

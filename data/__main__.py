@@ -117,6 +117,16 @@ def check_leak(
             style="bold red",
             soft_wrap=True,
         )
+    if not encoder:
+        console.print(
+            either(
+                "只比了字面：换了说法、翻译过的题看不出来，加 --encoder 编码器目录 再按意思看一遍",
+                "compared by letters: questions in other words or another language are found by "
+                "--encoder DIRECTORY only",
+            ),
+            style="dim",
+            soft_wrap=True,
+        )
     if encoder:
         _second_opinion(encoder, cosine, rows, tests, [hit.row for hit in outcome.leaks], show_rows)
     if leaks:

@@ -17,6 +17,8 @@ ANSWER_SIMILARITY = 0.80
 MIN_ANSWER_CHARS = 15  # shorter answers are alike by accident
 SHORTEST_CONTAINED = 8  # a test question this long inside another question counts as asked
 SHORTEST_SPELLED = 4  # this long, and a sentence of its own, it counts anywhere in a row
+SHORTEST_INSIDE = 20  # a test answer this long counts inside a longer one
+_PIECE = 8  # characters that both must share somewhere, to be compared at all
 _BLOCK = 4096
 _END_MARKS = "?!.。;:…"
 
@@ -59,7 +61,9 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
     Similarity of questions: InDel ratio on normalised text, or how much of the whole test
     question stands inside the row's question (prompts like "简答：…" hide nothing). One that is
     spelled as a sentence of its own counts in an answer, too: there it is learned with what
-    follows. Streams in blocks: memory does not grow with the training set.
+    follows. Of answers: the same ratio, or how much of the whole test answer stands inside the
+    row's longer text, its question among it ("… What is this about?"). Streams in blocks: memory
+    does not grow with the training set.
     """
     if not tests:
         return
@@ -81,6 +85,8 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
         question_scores = np.maximum(np.maximum(whole, part * longer), 100 * spelled)
         answer_scores = _table(answers, answered, fuzz.ratio) * answer_counts
         answer_scores *= np.array([len(a) >= MIN_ANSWER_CHARS for a in answers])[:, None]
+        both = [f"{q}\n{a}" for q, a in zip(questions, answers, strict=True)]
+        answer_scores = np.maximum(answer_scores, _inside(both, answered))
         number_of = {text: number for number, text in enumerate(block)}
         members: dict[int, list[int]] = {}
         for row, text in held:
@@ -99,6 +105,22 @@ def _best(row: int, numbers: list[int], scores: np.ndarray, part: str, block: Te
     text, test = divmod(int(scores[numbers].argmax()), scores.shape[1])
     number = numbers[text]
     return Match(row, test, float(scores[number][test]) / 100, part, block[number][0])
+
+
+def _inside(texts: list[str], answered: list[str]) -> np.ndarray:
+    """How much of a test answer stands inside a longer text, 0 to 100, from 90 on; else 0."""
+    pieces: dict[str, set[int]] = {}
+    for test, text in enumerate(answered):
+        if len(text) >= SHORTEST_INSIDE:
+            for at in range(0, len(text) - _PIECE + 1, _PIECE):
+                pieces.setdefault(text[at : at + _PIECE], set()).add(test)
+    scores = np.zeros((len(texts), len(answered)), dtype=np.float32)
+    for row, text in enumerate(texts):
+        found = (pieces.get(text[at : at + _PIECE], ()) for at in range(len(text) - _PIECE + 1))
+        for test in set().union(*found):
+            if len(text) > len(answered[test]):
+                scores[row, test] = fuzz.partial_ratio(answered[test], text, score_cutoff=90)
+    return scores
 
 
 def _spelled(block: Texts, tests: Texts) -> np.ndarray:

@@ -1,11 +1,13 @@
 """A second opinion: a model rates each pair, and how far it agrees with people."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from common.agreement import cohens_kappa
 from common.json_reply import ReplyError, reply_json
 from common.language import either
 from data.cache import Cache
@@ -85,19 +87,6 @@ def _denied(rating: dict[str, bool] | None) -> str | None:
     return next((name for name in ASPECTS if not rating[name]), "")
 
 
-def kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Cohen's kappa of two raters: agreement beyond chance, 1 for full, 0 for none.
-
-    (p_o - p_e) / (1 - p_e), J. Cohen, "A coefficient of agreement for nominal scales", 1960. 0
-    where both raters say the same of everything, which shows no agreement beyond chance.
-    """
-    count = len(first)
-    observed = sum(a == b for a, b in zip(first, second, strict=True)) / count
-    yes, other = sum(first) / count, sum(second) / count
-    expected = yes * other + (1 - yes) * (1 - other)
-    return (observed - expected) / (1 - expected) if expected < 1 else 0.0
-
-
 def agreement(people: Sequence[str], failed: Sequence[str | None]) -> dict[str, Any]:
     """How a reviewer agrees with people's verdicts (good, usable, bad) of the same pairs.
 
@@ -110,10 +99,11 @@ def agreement(people: Sequence[str], failed: Sequence[str | None]) -> dict[str, 
     if not rated:
         return {"pairs": len(people), "rated": 0}
     human, model = [a for a, _ in rated], [b for _, b in rated]
+    found = cohens_kappa(human, model)
     return {
         "pairs": len(people),
         "rated": len(rated),
-        "kappa": round(kappa(human, model), 3),
+        "kappa": 0.0 if math.isnan(found) else round(found, 3),  # nothing beyond chance
         "agreement": round(sum(a == b for a, b in rated) / len(rated), 3),
         "bad_to_people": sum(human),
         "dropped": sum(model),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.language import either
+from common.text_encodings import decode
 
 LETTERS = "ABCD"
 
@@ -88,8 +89,10 @@ def write_task(folder: Path, name: str, rows: Sequence[dict[str, str]]) -> None:
 
 def _rows(path: Path) -> list[tuple[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = decode(path.read_bytes())
+    except FileNotFoundError as error:
+        raise TaskError(either(f"{path}：没有这个文件", f"{path}: no such file")) from error
+    except (OSError, ValueError) as error:
         raise TaskError(f"{path}: {error}") from error
     if path.suffix == ".jsonl":
         lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), 1)]

@@ -210,16 +210,6 @@ def length_bias(answers: Sequence[str], marks: Sequence[float]) -> float:
     return float(spearmanr(lengths, marks).statistic)
 
 
-def agreement(model: Sequence[int], people: Sequence[int]) -> float:
-    """Cohen's kappa with quadratic weights (Cohen 1968): 1 for full, 0 for no agreement beyond
-    chance; nan where both gave one mark only."""
-    from sklearn.metrics import cohen_kappa_score
-
-    if len(set(model) | set(people)) < 2:
-        return float("nan")
-    return float(cohen_kappa_score(model, people, weights="quadratic"))
-
-
 def _texts(row: dict[str, Any], *names: str) -> dict[str, str]:
     return {name: str(row[name]) or "（空）" for name in names}
 

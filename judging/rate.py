@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.agreement import cohens_kappa
 from common.chat_client import ChatClient, EndpointRefusesError
 from common.language import either, in_chinese
 from judging.compare_page import verdict
@@ -25,7 +26,6 @@ from judging.intervals import difference, interval
 from judging.model_judge import (
     CRITERIA,
     ModelJudge,
-    agreement,
     length_bias,
     position_bias,
     winner,
@@ -241,7 +241,8 @@ def _agreements(
         return [either("没有一个回答是人也评过的", "no answer here was rated by people, too")]
     said = []
     for name in [each for each in CRITERIA if each in shared[0][1]]:
-        kappa = agreement([m[name] for m, _ in shared], [round(p[name]) for _, p in shared])
+        model, people = [m[name] for m, _ in shared], [round(p[name]) for _, p in shared]
+        kappa = cohens_kappa(model, people, quadratic=True)
         said.append(
             either(
                 f"与人一致的程度，{name}：kappa {kappa:.2f}（{len(shared)} 个回答，平方加权）",

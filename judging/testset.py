@@ -1,11 +1,26 @@
 """Test sets: files of question-answer pairs that the judge can ask, one text a question."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from common.language import either
-from common.pairs import PairFile, refused, spots
+from common.pairs import PairFile, PairsError, refused, spots
 from common.read_pairs import read_pairs
+
+
+def read_testsets(paths: Sequence[str | Path]) -> list[PairFile]:
+    """Several test sets. Raises PairsError as `read_testset` does, and for one that is given twice,
+    whose questions would count twice."""
+    real = [Path(path).resolve() for path in paths]
+    if twice := [path for n, path in enumerate(real) if path in real[:n]]:
+        raise PairsError(
+            either(
+                f"{twice[0]} 给了两次：它的题会算两遍",
+                f"{twice[0]} is given twice: its questions would count twice",
+            )
+        )
+    return [read_testset(path) for path in paths]
 
 
 def read_testset(path: str | Path) -> PairFile:

@@ -23,8 +23,8 @@ from common.language import either, in_chinese
 from common.model_shape import ShapeError
 from common.pairs import PairsError
 from preflight.check import Submission, check
+from preflight.checkout import RepositoryError
 from preflight.model import ModelError, Precision
-from preflight.repository import RepositoryError
 from preflight.submission_evidence import LAST
 from preflight.table import passed, show, write
 

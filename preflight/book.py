@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from common.facts import FACTS, measured
 from common.language import either
 from common.pairs import PairFile
+from preflight.checkout import Checkout
 from preflight.lines import Line
-from preflight.repository import Checkout
 from preflight.workloads import Workload
 from retrieval.passages import PASSAGES_NAME
 from retrieval.prompt import BETWEEN, FORM, fitting
@@ -49,6 +49,8 @@ def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
 
     One that does not load is a fail: the service would not start.
     """
+    if checkout.stage is None:  # no Dockerfile: that has been said
+        return None, []
     told, defaults = checkout.environment, FACTS["service"]
     try:
         count, budget = (
@@ -58,16 +60,16 @@ def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
     except ValueError:  # the line on the settings has said so
         return None, []
     named = told.get("RETRIEVAL_DIR")
-    folder = checkout.directory / (named or defaults["retrieval_dir"]).removeprefix("/app/")
+    folder = checkout.in_image(named or defaults["retrieval_dir"])
     if count == 0 or (not named and not (folder / PASSAGES_NAME).is_file()):
         return None, []
-    inside = folder.is_relative_to(checkout.directory)
-    place = folder.relative_to(checkout.directory) if inside else folder
+    inside = folder.is_relative_to(checkout.app)
+    place = folder.relative_to(checkout.app) if inside else folder
     what = either(f"{place}/，教材的索引", f"{place}/, the book's index")
     try:
         retriever = Retriever.load(folder)
     except (IndexFileError, OSError) as error:
-        why = str(error).replace(f"{checkout.directory}/", "")
+        why = str(error).replace(f"{checkout.app}/", "")
         figure = either("读不出来", "does not load")
         return None, [Line("repository", what, "fail", figure, why=why)]
     books = ", ".join(dict.fromkeys(passage.book for passage in retriever.passages))

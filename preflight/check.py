@@ -7,14 +7,16 @@ from pathlib import Path
 
 from common.device_table import device
 from common.language import either
-from judging.testset import read_testset
+from judging.testset import read_testsets
 from preflight import budgets
 from preflight.book import committed_book
+from preflight.checkout import Checkout, unpack
+from preflight.dockerfile import dockerfile_lines
 from preflight.lines import Line
 from preflight.model import Model, ModelError, Precision, chosen_model
 from preflight.packages import package_lines
 from preflight.rehearsal import rehearse
-from preflight.repository import Checkout, repository_lines, unpack
+from preflight.repository import repository_lines
 from preflight.workloads import recorded_workloads, workload_of
 
 
@@ -58,13 +60,16 @@ def check(what: Submission) -> Found:
                 f"--model-dir {what.model_dir}: no such directory",
             )
         )
-    asked = [read_testset(path) for path in what.testsets]
+    asked = read_testsets(what.testsets)
     with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:
         folder = Path(scratch) / "checkout"
         folder.mkdir()
         checkout = unpack(what.repository, what.commit, folder)
         lines = repository_lines(what.repository, what.commit, checkout)
-        packages, wheels = package_lines(checkout.directory, Path(scratch), what.offline)
+        image = Path(scratch) / "image"
+        read, found = dockerfile_lines(checkout, image)
+        lines += found
+        packages, wheels = package_lines(folder, read, image, Path(scratch), what.offline)
         lines += packages
         model, found = chosen_model(
             checkout, what.model_dir, what.config, what.precision, what.offline
@@ -81,7 +86,7 @@ def check(what: Submission) -> Found:
         if model:
             environment = checkout.environment
             lines += budgets.run_lines(model, target, loads, what.startup_s, environment)
-        if what.rehearsal and what.model_dir and model:
+        if what.rehearsal and what.model_dir and model and read:
             lines += _rehearsal(checkout, what.model_dir, what.testsets, what.repository)
     return Found(lines, model, checkout.commit)
 
@@ -96,4 +101,4 @@ def _rehearsal(
         )
         what = either("测试集", "test sets")
         return [Line("rehearsal", what, "unknown", either("没有", "none"), why=why)]
-    return rehearse(checkout.directory, model_dir, chosen, checkout.environment)
+    return rehearse(checkout, model_dir, chosen)

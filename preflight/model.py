@@ -26,8 +26,8 @@ from common.model_shape import (
     shape_of,
     weights_format,
 )
+from preflight.checkout import Checkout
 from preflight.lines import Line, State
-from preflight.repository import Checkout
 
 Precision = Literal["bf16", "awq"]
 
@@ -125,7 +125,7 @@ def _compared(checkout: Checkout, directory: Path, offline: bool) -> Line:
     Their manifests may differ: they say where files came from, and are no part of an answer.
     """
     what = either("Dockerfile 里的", "the Dockerfile's")
-    named = f"{checkout.model_id}@{checkout.revision}"
+    named = f"{checkout.model_id}@{checkout.fetch.at}"
     if not checkout.model_id:
         compared = either(
             f"，没有与 {directory} 比较", f", so it was not compared with {directory}"
@@ -227,8 +227,8 @@ def from_hub(checkout: Checkout) -> Model:
     sizes = {file["path"]: file["size"] for file in plan["files"]}
     form, shape, problem = None, None, ""
     try:
-        hub: Hub = "hf" if checkout.hub == "hf" else "modelscope"
-        config = config_of(checkout.model_id, hub, checkout.revision)
+        hub: Hub = "hf" if checkout.fetch.hub == "hf" else "modelscope"
+        config = config_of(checkout.model_id, hub, checkout.fetch.at)
         form = weights_format(config)
         shape = shape_of(config, checkout.model_id)
     except ShapeError as error:
@@ -241,15 +241,23 @@ def from_hub(checkout: Checkout) -> Model:
 
 def hub_plan(checkout: Checkout) -> dict[str, Any]:
     """What the build would fetch, by download_model.py as the build asks. Raises HubError."""
-    options = ["--hub", checkout.hub, "--revision", checkout.revision]
-    return _plan(checkout.directory, checkout.model_id, *options)
+    fetch = checkout.fetch
+    options = ["--hub", fetch.hub, "--revision", fetch.at]
+    return _plan(checkout.directory, fetch.model_id, *options)
+
+
+def downloader(checkout: Path) -> Path:
+    """The commit's download_model.py; this kit's own for a Dockerfile that fetches otherwise."""
+    own = checkout / "download_model.py"
+    return own if own.is_file() else Path(__file__).parents[1] / "download_model.py"
 
 
 def _plan(checkout: Path, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "download_model.py", *words, "--budget-s", "60", "--plan"]
+    script = downloader(checkout)
+    command = [sys.executable, str(script), *words, "--budget-s", "60", "--plan"]
     # As the judge builds: without this user's tokens, which would open a private repository.
     nobody = {k: v for k, v in os.environ.items() if k not in ("MODELSCOPE_API_TOKEN", "HF_TOKEN")}
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, env=nobody)
+    done = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, env=nobody)
     if not done.returncode:
         return dict(json.loads(done.stdout))
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]

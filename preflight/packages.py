@@ -1,53 +1,159 @@
-"""requirements.txt on the judge's base image: would it replace torch, vLLM or Transformers there?
+"""What the build installs on the judge's base image: would it replace torch, vLLM or others there?
 
 pip itself resolves it for the image's Python, with the image's versions as constraints, then
 downloads the wheels and installs them into a scratch directory, which gives bytes and seconds.
 """
 
+import posixpath
 import re
+import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.facts import FACTS
 from common.language import either
+from preflight.dockerfile_reader import Dockerfile
 from preflight.lines import Line
 
 NO_NETWORK = ("NewConnectionError", "Temporary failure", "Network is unreachable", "ProxyError")
 # Every manylinux_2_N that the image's glibc can load.
+# Options of `pip install` that take a value of their own.
+_OPTIONS = """-c --constraint -e --editable -t --target -i --index-url --extra-index-url -f
+--find-links --prefix --root --trusted-host --retries --timeout --cache-dir --python-version
+--platform"""
+_WITH_VALUE = _OPTIONS.split()
 GLIBC_MINORS = range(5, int(FACTS["base_image"]["glibc"].split(".")[1]) + 1)
 
 
+class RequirementsError(ValueError):
+    """A file that pip in the image cannot read; the message says so."""
+
+
 def names_in(requirements: Path) -> dict[str, int]:
-    """Line number of each distribution that the file names; names normalized as PyPI does."""
+    """Line number of each distribution that the file, or one that it takes in with -r, names;
+    names normalized as PyPI does. Raises RequirementsError."""
     found = {}
-    for number, line in enumerate(requirements.read_text(encoding="utf-8").splitlines(), 1):
-        match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line)
-        if match:
+    for number, line in enumerate(_text(requirements).splitlines(), 1):
+        if nested := re.match(r"\s*(?:-r|--requirement)[\s=]*(\S+)", line):
+            other = requirements.parent / nested[1]
+            if not other.is_file():
+                raise RequirementsError(
+                    either(
+                        f"{requirements.name} 第 {number} 行要 {nested[1]}，镜像里没有：COPY 它",
+                        f"{requirements.name} line {number} takes in {nested[1]}, which the image "
+                        "has not: COPY it",
+                    )
+                )
+            found |= dict.fromkeys(names_in(other), number)
+        elif match := re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line):
             found[_normal(match.group(1))] = number
     return found
 
 
+def _asks(requirements: Path) -> bool:
+    """Whether anything stands in it but comments."""
+    lines = requirements.read_bytes().decode(errors="ignore").splitlines()
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
+def _text(requirements: Path) -> str:
+    """As pip reads it: UTF-8, or whatever its byte order mark says. Raises RequirementsError."""
+    data = requirements.read_bytes()
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequirementsError(
+            either(
+                f"{requirements.name} 不是 UTF-8，镜像里的 pip 读不了：请存为 UTF-8",
+                f"{requirements.name} is not UTF-8, so pip in the image stops at it: save it as "
+                "UTF-8",
+            )
+        ) from error
+
+
+@dataclass(frozen=True)
+class Installs:
+    """What the Dockerfile's RUN lines install by pip: requirements by file, and by name."""
+
+    files: list[Path]
+    named: list[str]
+
+
+def installs_of(read: Dockerfile | None, image: Path, checkout: Path) -> Installs:
+    """By the RUN lines; without one that installs, the commit's requirements.txt, if it has one."""
+    files, named = [], []
+    for run in read.runs if read else []:
+        for words in _pip_installs(run.text):
+            skip = False
+            for word, following in zip(words, [*words[1:], ""], strict=True):
+                if skip:
+                    skip = False
+                elif word in ("-r", "--requirement"):
+                    files.append(image / posixpath.join(run.workdir, following).lstrip("/"))
+                    skip = True
+                elif word.startswith("-"):
+                    skip = word in _WITH_VALUE
+                elif re.match(r"[A-Za-z0-9]", word) and "/" not in word.split("@")[0]:
+                    named.append(word)
+    if not files and not named and (checkout / "requirements.txt").is_file():
+        files = [checkout / "requirements.txt"]
+    return Installs(files, named)
+
+
+def _pip_installs(text: str) -> Iterator[list[str]]:
+    """The words after each `pip install` of a RUN."""
+    for command in re.split(r"&&|\|\||[;\n]", text):
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            words = command.split()
+        for at, pair in enumerate(zip(words, words[1:], strict=False)):
+            if re.fullmatch(r"(?:.*/)?pip3?(?:\.\d+)?", pair[0]) and pair[1] == "install":
+                yield words[at + 2 :]
+
+
 def package_lines(
-    checkout: Path, scratch: Path, offline: bool
+    checkout: Path, read: Dockerfile | None, image: Path, scratch: Path, offline: bool
 ) -> tuple[list[Line], tuple[int, float] | None]:
-    """Lines about requirements.txt, and (bytes of the wheels, seconds of installing them), None
-    when they were not measured."""
-    requirements = checkout / "requirements.txt"
-    if not requirements.is_file():
+    """Lines about what the build installs by pip, and (bytes of the wheels, seconds of installing
+    them), None when they were not measured. image: the root of the image's files."""
+    installs = installs_of(read, image, checkout)
+    files = [path for path in installs.files if path.is_file()]
+    if lost := [path.name for path in installs.files if not path.is_file()]:
+        why = either(
+            f"RUN pip install -r {lost[0]}：镜像里没有这个文件，先 COPY 它",
+            f"RUN pip install -r {lost[0]}: the image has no such file; COPY it first",
+        )
+        figure = either("没有", "missing")
+        return [Line("repository", lost[0], "fail", figure, why=why)], None
+    if not installs.named and not any(map(_asks, files)):
         figure, why = either(("没有", "没有要装的"), ("none", "nothing to install"))
         line = Line("repository", "requirements.txt", "note", figure, why=why)
         return [line], (0, 0.0)
     untouchable = set(FACTS["base_image"]["untouchable"])
-    named = {n: line for n, line in names_in(requirements).items() if n in untouchable}
-    if named:
-        told = ", ".join(
-            either(f"{name}（第 {line} 行）", f"{name} (line {line})")
-            for name, line in named.items()
-        )
-        why = either(f"requirements.txt 写了 {told}", f"requirements.txt names {told}")
-        return [_replaced(why, len(named))], None
+    told = []
+    try:
+        for file in files:
+            for name, number in names_in(file).items():
+                if name in untouchable:
+                    line = either(f"第 {number} 行", f"line {number}")
+                    told.append(f"{name} ({line}, {file.name})")
+    except RequirementsError as error:
+        figure = either("读不懂", "cannot be read")
+        return [Line("repository", "requirements.txt", "fail", figure, why=str(error))], None
+    for word in installs.named:
+        name = _normal(re.match(r"[A-Za-z0-9._-]+", word)[0])
+        if name in untouchable:
+            told.append(f"{name} (RUN pip install {word})")
+    if told:
+        names = ", ".join(told)
+        why = either(f"写了 {names}", f"named: {names}")
+        return [_replaced(why, len(told))], None
     if offline:
         figure, why = either(
             ("没有解析", "--offline：只看了文件里的名字，没有看它们会带来什么"),
@@ -57,7 +163,9 @@ def package_lines(
             ),
         )
         return [Line("repository", "requirements.txt", "unknown", figure, why=why)], None
-    problem, resolved, measured = _install(requirements, scratch)
+    every = scratch / "requirements.txt"
+    every.write_text("\n".join([*(f"-r {file}" for file in files), *installs.named]) + "\n")
+    problem, resolved, measured = _install(every, scratch)
     if problem and any(sign in problem for sign in NO_NETWORK):
         figure = either("pip 没有网络", "pip has no network")
         line = Line("repository", "requirements.txt", "unknown", figure, why=problem)

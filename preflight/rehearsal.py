@@ -3,7 +3,7 @@
 The preflight starts this module as a process of its own, in a network namespace that has only the
 loopback, where the machine allows one:
 
-python -m preflight.rehearsal CHECKOUT OUT.json TESTSET…
+python -m preflight.rehearsal IMAGE OUT.json TESTSET…
 """
 
 import fcntl
@@ -22,30 +22,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.facts import FACTS
 from common.language import either
 from common.service_process import ServiceError, ServiceProcess, running
 from judging.conclusion import standing
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import HEALTH_LIMIT_S, PREDICT_LIMIT_S, ServiceNotReadyError
-from judging.testset import read_testset
+from judging.testset import read_testsets
+from preflight.checkout import Checkout
 from preflight.lines import Line, amount, at_most
+from preflight.model import downloader
+from preflight.served_by import started
 
 AREA = "rehearsal"
 MODES = ("batch", "serial")
+JUDGES_PORT = int(FACTS["judge"]["port"])
 
 
-def rehearse(
-    checkout: Path, model: Path, testsets: Sequence[Path], environment: dict[str, str]
-) -> list[Line]:
-    """The lines of a rehearsal in both modes. checkout: the commit's files; model: a directory;
-    environment: the Dockerfile's ENV."""
-    lines = [_place_model(checkout, model)]
+def rehearse(checkout: Checkout, model: Path, testsets: Sequence[Path]) -> list[Line]:
+    """The lines of a rehearsal in both modes, of what the image would have of the commit, with
+    the model of a directory, and the Dockerfile's command with its ENV."""
+    assert checkout.stage is not None
+    environment = checkout.environment
+    place = checkout.in_image(environment.get("MODEL_DIR") or "model/served")
+    lines = [_place_model(downloader(checkout.directory), model, place)]
     if lines[0].state == "fail":
         return lines
-    out = checkout.parent / "rehearsal.json"
+    out = checkout.directory.parent / "rehearsal.json"
     cut = next((c for c in (["unshare", "-n"], ["unshare", "-rn"]) if _works([*c, "true"])), [])
-    command = [*cut, sys.executable, "-m", "preflight.rehearsal", str(checkout), str(out)]
-    told = {"cut": bool(cut), "environment": environment}
+    command = [*cut, sys.executable, "-m", "preflight.rehearsal", str(checkout.image), str(out)]
+    told = {"cut": bool(cut), "environment": environment, "workdir": checkout.stage.workdir}
+    told["command"] = started(checkout.stage)
     with running(
         [*command, *(str(path.resolve()) for path in testsets)],
         cwd=Path(__file__).parents[1],
@@ -71,13 +78,11 @@ def _works(command: list[str]) -> bool:
     )
 
 
-def _place_model(checkout: Path, model: Path) -> Line:
+def _place_model(script: Path, model: Path, place: Path) -> Line:
     """The Dockerfile's download step, from a directory of this machine."""
-    command = [sys.executable, "download_model.py", "--from", str(model.resolve())]
+    command = [sys.executable, str(script), "--from", str(model.resolve()), "--out", str(place)]
     start = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--out", "model/served"], cwd=checkout, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=script.parent, capture_output=True, text=True)
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     state = "fail" if done.returncode else "ok"
     return Line(
@@ -85,11 +90,11 @@ def _place_model(checkout: Path, model: Path) -> Line:
     )
 
 
-def _run(checkout: Path, testsets: Sequence[Path], environment: dict[str, str]) -> list[Line]:
-    lines = []
-    sets = [read_testset(path) for path in testsets]
+def _run(image: Path, testsets: Sequence[Path], told: dict[str, Any]) -> list[Line]:
+    lines, environment = [], told["environment"]
+    sets = read_testsets(testsets)
     for mode in MODES:
-        with _service(checkout, mode, environment) as service:
+        with _service(image, mode, told) as service:
             try:
                 # By the port: what GET / answers is for the judge's own code to say.
                 waited = service.wait_until_ready(HEALTH_LIMIT_S, path=None)
@@ -162,34 +167,44 @@ def _is_demo(info: Any) -> bool:
 
 
 @contextmanager
-def _service(checkout: Path, mode: str, environment: dict[str, str]) -> Iterator[ServiceProcess]:
-    """The Dockerfile's command with its ENV, stopped at the end."""
+def _service(image: Path, mode: str, told: dict[str, Any]) -> Iterator[ServiceProcess]:
+    """The Dockerfile's command with its ENV, stopped at the end. image: the root of its files."""
     with tempfile.TemporaryDirectory(prefix="preflight_caches_") as caches:
-        # Where the image has /app and /tmp, this machine has the checkout and a scratch folder.
-        places = {"/app/": f"{checkout}/", "/tmp/": f"{caches}/"}
-        image = {
-            name: re.sub("^/(app|tmp)/", lambda match: places[match.group()], value)
-            for name, value in environment.items()
-        }
+        # Where the image has its working directory (/app) and /tmp, this machine has other folders.
+        here = image / told["workdir"].lstrip("/")
+        places = {told["workdir"].rstrip("/"): str(here), "/tmp": caches}
+        own = re.compile("^(" + "|".join(map(re.escape, places)) + ")(?=/|$)")
+
+        def moved(text: str) -> str:
+            return own.sub(lambda match: places[match[0]], text)
+
+        environment = {name: moved(value) for name, value in told["environment"].items()}
         kept = {k: v for k, v in os.environ.items() if k not in ("HOME", "PREFLIGHT")}
+        # A shell's `uvicorn` is the one beside this Python.
+        beside = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        command = _command([moved(word) for word in told["command"]])
+        fixed = not any("{port}" in word for word in command)  # it stands in a script
         with running(
-            _command(checkout),
-            cwd=checkout,
-            environment={**kept, **image, "SERVE_MODE": mode},
-            log=checkout.parent / f"service-{mode}.log",
+            command,
+            cwd=here,
+            environment={**kept, **environment, **beside, "SERVE_MODE": mode},
+            port=JUDGES_PORT if fixed else None,
+            log=image.parent / f"service-{mode}.log",
         ) as service:
             yield service
 
 
-def _command(checkout: Path) -> list[str]:
-    """The Dockerfile's CMD, on a port that is free here."""
-    text = (checkout / "Dockerfile").read_text(encoding="utf-8")
-    found = re.findall(r"(?m)^CMD\s+(\[.*\])\s*$", text)
-    words = json.loads(found[-1]) if found else ["uvicorn", "serve:app", "--port", "8000"]
-    words = ["{port}" if word == "8000" else word for word in words]
-    if words[0] == "uvicorn":
-        words = [sys.executable, "-m", *words]
-    return words
+def _command(words: Sequence[str]) -> list[str]:
+    """What the container starts, on a port that is free here and with this Python's packages."""
+    port = rf"(?<!\d){JUDGES_PORT}(?!\d)"
+    here = [re.sub(port, "{port}", word) for word in words]
+    if "uvicorn" in here and "{port}" not in " ".join(here) and here[0] != "/bin/sh":
+        here += ["--port", "{port}"]  # its default is the judge's
+    if here[0] in ("uvicorn", "gunicorn"):
+        return [sys.executable, "-m", *here]
+    if re.fullmatch(r"python3?", here[0]):
+        return [sys.executable, *here[1:]]
+    return here
 
 
 def _raise_loopback() -> None:
@@ -203,8 +218,8 @@ def main() -> None:
     told = json.loads(os.environ["PREFLIGHT"])
     if told["cut"]:
         _raise_loopback()
-    checkout, out, *testsets = map(Path, sys.argv[1:])
-    lines = _run(checkout, testsets, told["environment"])
+    image, out, *testsets = map(Path, sys.argv[1:])
+    lines = _run(image, testsets, told)
     out.write_text(json.dumps([line.as_json() for line in lines]), encoding="utf-8")
 
 

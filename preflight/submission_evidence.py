@@ -10,7 +10,8 @@ import typer
 from common.language import either
 from judging.forecast import forecast_all
 from judging.read_report import ReportError, read_report
-from preflight.dockerfile_reader import DockerfileError, read_dockerfile
+from preflight.dockerfile_reader import DockerfileError, decode_dockerfile, read_dockerfile
+from preflight.fetched_model import fetched
 from preflight.submission_log import LogError, Numbers
 
 LAST = Path("report/preflight.json")  # where the preflight writes
@@ -67,20 +68,20 @@ def preflight(path: Path | None, commit: str) -> dict[str, Any]:
 
 
 def model_of(commit: str) -> tuple[str | None, str | None]:
-    """MODEL_ID and MODEL_REVISION of the commit's Dockerfile, which the judge builds."""
+    """Name and revision of the model that the commit's Dockerfile fetches."""
     command = ["git", "show", f"{commit}:Dockerfile"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True)
     try:
         if done.returncode:
-            raise DockerfileError(done.stderr.strip())
-        arguments = read_dockerfile(done.stdout)[1]
+            raise DockerfileError(done.stderr.decode(errors="replace").strip())
+        fetch = fetched(read_dockerfile(decode_dockerfile(done.stdout)))
     except DockerfileError as error:
         told = either(
             f"没有记下模型：Dockerfile：{error}", f"no model recorded: Dockerfile: {error}"
         )
         typer.secho(told, err=True, fg="yellow")
         return None, None
-    return arguments.get("MODEL_ID"), arguments.get("MODEL_REVISION")
+    return fetch.model_id or None, fetch.revision or None
 
 
 def commit(name: str) -> str:

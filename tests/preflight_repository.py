@@ -64,6 +64,9 @@ class Repository:
         for name in ("Dockerfile", ".dockerignore", "requirements.txt", "download_model.py"):
             shutil.copy(ROOT / name, directory / name)
         shutil.copytree(ROOT / "common", directory / "common")
+        for name in ("retrieval/__init__.py", "serving/__init__.py", "index/README.md"):
+            (directory / name).parent.mkdir()
+            (directory / name).write_text("")
         (directory / "serve.py").write_text(SERVICE.format(extra=0))
         git(directory, "init", "-q")
         self.commit()

@@ -1,15 +1,13 @@
 """The second opinion: what it drops, what it costs, and how its agreement is measured."""
 
 import json
-import random
 
-import pytest
 from typer.testing import CliRunner
 
 from data.__main__ import app
 from data.cache import Cache
 from data.records import Pair
-from data.review import ASPECTS, Rated, Reviewer, agreement, kappa, read_rating
+from data.review import ASPECTS, Rated, Reviewer, agreement, read_rating
 from tests.data_teacher_server import FILTERED, TeacherServer
 from tests.test_data_build import SAMPLE, rows, run
 
@@ -59,16 +57,6 @@ def test_ratings_are_read_strictly():
     }
     assert read_rating('{"stands_alone": 1, "answered": 1}') is None
     assert read_rating("都很好") is None and read_rating("") is None
-
-
-def test_kappa_is_that_of_scikit_learn():
-    metrics = pytest.importorskip("sklearn.metrics")
-    dice = random.Random(1)
-    for _ in range(20):
-        first = [True, False, *(dice.random() < 0.4 for _ in range(30))]
-        second = [a if dice.random() < 0.7 else not a for a in first]
-        assert kappa(first, second) == pytest.approx(metrics.cohen_kappa_score(first, second))
-    assert kappa([True] * 4, [True] * 4) == 0.0
 
 
 def test_agreement_counts_right_drops_and_leaves_out_what_was_not_rated():

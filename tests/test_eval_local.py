@@ -155,6 +155,7 @@ def test_gates(service, testset, tmp_path):
     [
         (["missing.docx"], "no such file"),
         (["notes.txt"], "expected a .docx or .jsonl"),
+        (["good.jsonl", "./good.jsonl"], "given twice"),
         (["empty.jsonl"], "no question with an answer"),
         ([], "Missing argument"),
         (["good.jsonl", "--url", "127.0.0.1:8000"], "no URL"),

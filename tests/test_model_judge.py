@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 pytest.importorskip("openai")
 pytest.importorskip("sklearn")
 from judging.__main__ import app
-from judging.model_judge import agreement, length_bias, position_bias, winner
+from judging.model_judge import length_bias, position_bias, winner
 from tests.reports_made import QUESTIONS, write_report
 
 GOOD = [reference for _, reference in QUESTIONS]
@@ -117,12 +117,10 @@ def test_replies_without_marks_are_counted_and_a_dead_key_stops(url: str, tmp_pa
     assert "p.csv, line 2" in rate(url, tmp_path, report, "--people", people, code=2)
 
 
-def test_habits_and_agreement() -> None:
+def test_habits() -> None:
     assert [winner(("first", "second")), winner(("second", "first"))] == [-1, 1]
     assert winner(("first", "first")) == winner(("tie", "first")) == 0
     first, turned = position_bias([("first", "first"), ("first", "second"), ("tie", "tie")])
     assert (first, turned) == (0.75, pytest.approx(1 / 3))
     assert length_bias(["a", "aa", "aaa"], [1, 2, 5]) == pytest.approx(1)
     assert math.isnan(length_bias(["a", "b"], [1, 2]))
-    assert agreement([1, 2, 3, 5], [1, 2, 3, 5]) == 1
-    assert agreement([1, 5, 1, 5], [5, 1, 5, 1]) < 0

@@ -15,10 +15,9 @@ from common.pairs import Pair, PairsError, by_fact
 from common.read_pairs import read_pairs
 from common.row_talks import bare
 from common.text_doubts import doubts_about
-from data.contamination import check, texts_of
+from data.contamination import texts_of
 from data.formats import merged_pairs, read_told
 from judging.testset import read_testset
-from tests import docx_files
 from train.dataset import load_rows
 from train.recipe import Recipe
 
@@ -355,45 +354,6 @@ def test_csv_headers(tmp_path: Path, header: str) -> None:
     path.write_bytes(f"{header}\r\n{mark.join(cells)}\r\n".encode("gbk"))
     (pair,) = read_pairs(path).pairs
     assert (pair.question, pair.answer, pair.where) == ("甲？", "第一行\n第二行", "line 2")
-
-
-# --- what training learns is what the leak check reads
-
-TEST = [("什么是线程束（warp）？", "线程束是 32 个线程的一组，一起执行同一条指令。")]
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"question": "何物？", "answer": "甲", "rephrasings": ["什么是线程束（warp）？"]},
-        {"messages": [USER, ASSISTANT, {"role": "user", "content": TEST[0][0]}, ASSISTANT]},
-        {"instruction": "谢谢", "output": "不客气", "history": [list(TEST[0])]},
-        {"instruction": "简答：", "input": TEST[0][0], "output": "甲"},
-        {"query": "甲？", "response": "乙", "system": f"题目：{TEST[0][0]}"},
-        {"conversations": [
-            {"from": "human", "value": "甲？"}, {"from": "gpt", "value": TEST[0][1]}]},
-        {"question": "常见问题？", "answer": f"1. {TEST[0][0]} 一组线程。2. 别的？ 别的。"},
-    ],
-)  # fmt: skip
-def test_a_test_question_anywhere_in_a_row_is_a_leak(tmp_path: Path, row: dict) -> None:
-    pairs = read_pairs(rows_file(tmp_path, row, {"question": "丁？", "answer": "戊。"})).pairs
-    outcome = check([texts_of(pair) for pair in pairs], TEST)
-    assert outcome.leaks and outcome.leaks[-1].row < len(pairs) - 1
-    text = outcome.leaks[-1].text
-    assert text in {t for pair in pairs for t, _ in texts_of(pair)}
-
-
-def test_a_question_typed_with_tracking_on_is_a_test_question(tmp_path: Path) -> None:
-    change = '<w:ins w:id="1" w:author="A" w:date="2024-01-01T00:00:00Z">{}</w:ins>'
-    typed = [change.format(docx_files.r(t)) for t in ("问题：什么是网格？", "答案：一组线程块。")]
-    path = docx_files.write(tmp_path / "t.docx", *map(docx_files.p, typed))
-    tests = [(pair.question, pair.answer) for pair in read_told(path)]
-    assert check([[("什么是网格？", "别的")]], tests).leaks
-
-
-def test_several_test_questions_in_one_row_are_all_found() -> None:
-    tests = [*TEST, ("一个线程块最多有多少线程？", "1024 个。")]
-    assert check([[(question, "") for question, _ in tests]], tests).found == {0, 1}
 
 
 def test_rows_of_one_fact_become_one_pair_talks_stay_apart() -> None:

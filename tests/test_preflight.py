@@ -29,7 +29,7 @@ def test_a_good_submission_passes_and_is_rehearsed_in_both_modes(preflight, mode
 def test_the_dockerfiles_model_is_compared_with_the_one_looked_at(
     preflight, repository, model, tmp_path
 ):
-    (repository.directory / "requirements.txt").unlink()  # pip has no index here
+    (repository.directory / "requirements.txt").write_text("# nothing\n")  # pip has no index here
     repository.change("Dockerfile", "Qwen/Qwen3-4B", "me/book")
     options = ("--model-dir", model, "--no-rehearsal")
     with HubStandin(tmp_path / "hub") as hub:
@@ -112,7 +112,7 @@ def test_a_commit_that_is_not_there_is_named(preflight):
 
 
 def test_a_hub_out_of_reach_is_told_in_one_sentence(preflight, repository):
-    (repository.directory / "requirements.txt").unlink()
+    (repository.directory / "requirements.txt").write_text("# nothing\n")
     repository.commit()
     code, lines = preflight(env={"MODELSCOPE_ENDPOINT": "http://127.0.0.1:9"})
     line = lines["model: Qwen/Qwen3-4B"]
@@ -126,7 +126,7 @@ def test_a_hub_out_of_reach_is_told_in_one_sentence(preflight, repository):
 @pytest.mark.parametrize("value", ["abc", "nan"])
 def test_a_setting_that_is_no_number_is_named(preflight, repository, tmp_path, value, service):
     if service:
-        shutil.copytree(ROOT / "serving", repository.directory / "serving")
+        shutil.copytree(ROOT / "serving", repository.directory / "serving", dirs_exist_ok=True)
     wrong = f"VLLM_USE_V1=1 GPU_MEMORY_UTILIZATION={value}"
     repository.change("Dockerfile", "VLLM_USE_V1=1", wrong)
     code, lines = preflight("--offline", "--config", config(tmp_path))

@@ -14,8 +14,9 @@ from common.roofline import floor_seconds
 from judging.testset import read_testset
 from preflight import budgets
 from preflight.book import committed_book
+from preflight.checkout import Checkout
+from preflight.dockerfile_reader import Stage
 from preflight.model import Model, ModelError, from_config, from_directory
-from preflight.repository import Checkout
 from preflight.workloads import recorded_workloads, workload_of
 from retrieval.build import IndexSettings, build_index
 from tests.preflight_repository import config
@@ -56,10 +57,15 @@ BOOK = "# 桥\n\n## 白鹭桥\n\n白鹭桥横跨清水河，全长 120 米，由
 
 
 def committed(tmp_path, **environment):
-    """A checkout whose index/ holds BOOK, a line of which has 40 characters and more."""
+    """A checkout in whose image index/ holds BOOK, a line of which has 40 characters and more."""
     (tmp_path / "book.md").write_text(BOOK, encoding="utf-8")
-    build_index([tmp_path / "book.md"], tmp_path / "checkout" / "index", IndexSettings(20, 80))
-    return Checkout(tmp_path / "checkout", environment=environment)
+    build_index([tmp_path / "book.md"], tmp_path / "image/app/index", IndexSettings(20, 80))
+    return imaged(tmp_path, environment)
+
+
+def imaged(tmp_path, environment):
+    stage = Stage("image", workdir="/app")
+    return Checkout(tmp_path, stage=stage, image=tmp_path / "image", environment=environment)
 
 
 def test_passages_of_a_committed_index_are_counted_in_prompts_and_time(tmp_path):
@@ -85,15 +91,15 @@ def test_passages_of_a_committed_index_are_counted_in_prompts_and_time(tmp_path)
 
 def test_an_index_that_the_service_would_not_start_with_fails(tmp_path):
     checkout = committed(tmp_path)
-    (checkout.directory / "index" / "passages.jsonl").write_text("{}\n", encoding="utf-8")
+    (checkout.app / "index" / "passages.jsonl").write_text("{}\n", encoding="utf-8")
     book, (line,) = committed_book(checkout)
     assert book is None and line.state == "fail" and "line 1" in line.why
-    missing = Checkout(tmp_path, environment={"RETRIEVAL_DIR": "/app/nowhere"})
+    missing = imaged(tmp_path, {"RETRIEVAL_DIR": "/app/nowhere"})
     assert committed_book(missing)[1][0].state == "fail"
 
 
 def test_without_an_index_nothing_is_said_of_one(tmp_path):
-    assert committed_book(Checkout(tmp_path)) == (None, [])
+    assert committed_book(imaged(tmp_path, {})) == (None, [])
     assert committed_book(committed(tmp_path, RETRIEVAL_PASSAGES="0")) == (None, [])
 
 

@@ -130,7 +130,7 @@ def test_another_base_image(preflight, repository, tmp_path):
     ],
 )
 def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_path, text, state):
-    shutil.copytree(ROOT / "serving", repository.directory / "serving")
+    shutil.copytree(ROOT / "serving", repository.directory / "serving", dirs_exist_ok=True)
     (repository.directory / "serve.env").write_text(text)
     repository.commit()
     code, lines = preflight("--offline", "--config", config(tmp_path))
@@ -142,7 +142,7 @@ def test_a_settings_file_is_read_as_the_service_does(preflight, repository, tmp_
 def test_settings_tuned_where_fp8_exists_do_not_go_to_a_device_without(
     preflight, repository, tmp_path
 ):
-    shutil.copytree(ROOT / "serving", repository.directory / "serving")
+    shutil.copytree(ROOT / "serving", repository.directory / "serving", dirs_exist_ok=True)
     (repository.directory / "serve.env").write_text("QUANTIZATION=fp8\n")
     repository.commit()
     _, lines = preflight("--offline")
@@ -188,7 +188,7 @@ def test_the_start_ups_budget_is_the_services_own():
 
 
 def test_more_gpus_than_the_judge_has(preflight, repository, tmp_path):
-    shutil.copytree(ROOT / "serving", repository.directory / "serving")
+    shutil.copytree(ROOT / "serving", repository.directory / "serving", dirs_exist_ok=True)
     (repository.directory / "serve.env").write_text("TENSOR_PARALLEL_SIZE=2\n")
     repository.commit()
     _, lines = preflight("--offline", "--config", config(tmp_path))

@@ -101,7 +101,7 @@ def test_missing_files_are_named(tmp_path):
     with pytest.raises(PairsError, match="train.jsonl: no such file"):
         load_rows(recipe(tmp_path))
     (tmp_path / "train.jsonl").write_text("", encoding="utf-8")
-    with pytest.raises(PairsError, match="train.jsonl: no question with an answer"):
+    with pytest.raises(DataError, match="train.jsonl is empty"):
         load_rows(recipe(tmp_path))
 
 

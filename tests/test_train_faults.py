@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from train import base as base_module  # noqa: E402
 from train.base import ModelError, save_full  # noqa: E402
 from train.demo.model import SYSTEM_PROMPT  # noqa: E402
 from train.finetune import finetune, last_complete, leave_the_group  # noqa: E402
+from train.same_run import need_same_run, note_run  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -211,6 +213,41 @@ def test_no_thread_of_the_group_outlives_a_process_that_ended_well(tmp_path):
     assert threads()
     leave_the_group()
     assert not threads() and not torch.distributed.is_initialized()
+
+
+def test_a_process_that_ended_well_leaves_its_group(base, data, tmp_path, monkeypatch):
+    import train.finetune as module
+
+    def trained(*_):
+        store = f"file://{tmp_path}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+
+    monkeypatch.setattr(module, "run_training", trained)
+    module.main(str(written(recipe(base, data, tmp_path), tmp_path / "recipe.yaml")))
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lora_rank": 4}, "lora_rank=4 (it was 8)"),
+        ({"learning_rate": 1e-3}, "learning_rate=0.001 (it was 0.01)"),
+        ({"rows": "里"}, "the train rows have changed"),
+    ],
+)
+def test_a_run_is_not_resumed_as_another(base, data, tmp_path, changes, told):
+    rows = shutil.copytree(data, tmp_path / "rows")
+    fields = {"num_train_epochs": 2}
+    out = tmp_path / "out"
+    (out / "checkpoints" / "checkpoint-3").mkdir(parents=True)
+    note_run(recipe(base, rows, out, **fields))
+    need_same_run(recipe(base, rows, out, num_train_epochs=3, save_total_limit=1))
+    if unit := changes.pop("rows", None):
+        text = (rows / "train.jsonl").read_text(encoding="utf-8")
+        (rows / "train.jsonl").write_text(text.replace("米", unit), encoding="utf-8")
+    with pytest.raises(ModelError) as error:
+        finetune(recipe(base, rows, out, **fields, **changes), resume=True)
+    assert told in str(error.value) and "another output_dir" in str(error.value)
 
 
 def test_on_a_gpu_training_leaves_this_process_as_it_was(base, data, tmp_path, monkeypatch):

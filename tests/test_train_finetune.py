@@ -179,7 +179,7 @@ def test_packed_rows_do_not_see_each_other(base, data, tmp_path):
 def test_what_cannot_be_trained_is_told(base, data, tmp_path):
     with pytest.raises(DataError, match="longer than cutoff_len=16"):
         finetune(recipe(base, data, tmp_path, cutoff_len=16))
-    with pytest.raises(ModelError, match="no config.json there"):
+    with pytest.raises(ModelError, match="no such directory, and no hub id"):
         finetune(recipe(Path("nowhere"), data, tmp_path))
     with pytest.raises(ModelError, match="unsloth is not installed"):
         finetune(recipe(base, data, tmp_path, backend="unsloth"))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from train.recipe import Recipe, RecipeError, load_recipe
+from train.recipe import Recipe
+from train.recipe_file import RecipeError, load_recipe
 
 RECIPES = sorted((Path(__file__).parents[1] / "train" / "recipes").glob("*.yaml"))
 

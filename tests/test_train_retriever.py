@@ -15,7 +15,7 @@ from retrieval.dense import Encoder  # noqa: E402
 from retrieval.passages import Passage, write_passages  # noqa: E402
 from retrieval.search import Retriever  # noqa: E402
 from tests.tiny_bert import write_bert  # noqa: E402
-from train.recipe import RecipeError, load_recipe  # noqa: E402
+from train.recipe_file import RecipeError, load_recipe  # noqa: E402
 from train.retriever.examples import (  # noqa: E402
     heading_examples,
     place_of,

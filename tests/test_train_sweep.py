@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from tests.conftest import ROOT
-from train.recipe import RecipeError
+from train.recipe_file import RecipeError
 from train.sweep import load_sweep, run_sweep, sweep_table, variants
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_value_shows_before_the_first_run(tmp_path):
         load_sweep(written(tmp_path, around={"lora_rank": [8, 0]}))
     with pytest.raises(RecipeError, match="gird"):
         load_sweep(written(tmp_path, gird={}))
-    with pytest.raises(RecipeError, match="No such file"):
+    with pytest.raises(RecipeError, match="none.yaml: no such file"):
         load_sweep(tmp_path / "none.yaml")
 
 

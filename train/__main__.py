@@ -19,7 +19,7 @@ from common.cli import make_app
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
 from train import after, steps
-from train.recipe import load_recipe
+from train.recipe_file import load_recipe
 from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
 from train.told import resume_hint, told_errors
 from train.verdict import EXIT_WORSE, sentences
@@ -88,7 +88,7 @@ def run(
         if dry_run:
             steps.show_plan(settings)
             return
-        found = steps.train(settings, resume)
+        found = steps.train(settings, resume, exports=True)
         if found and found.verdict == "worse" and not even_if_worse:
             steps.say(
                 either(

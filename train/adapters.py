@@ -1,13 +1,15 @@
 """An adapter read and put on its base, or refused in one line that says what to do."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from common.language import either
+from common.manifest import read_manifest
 from common.safetensors_header import ModelFileError, read_header
-from train.base import ModelError
+from train.base import ModelError, fingerprint
 
 WEIGHTS, PICKLE, CONFIG = "adapter_model.safetensors", "adapter_model.bin", "adapter_config.json"
 NAMED = 3
@@ -136,6 +138,41 @@ def read_weights(adapter: Path) -> dict[str, Any]:
     return weights
 
 
+def need_own_base(adapter: Path, base: Path) -> None:
+    """Raise ModelError where an adapter of this kit was trained on other weights than the base's,
+    which may have the same shapes; one without this kit's manifest is taken at its word."""
+    manifest = read_manifest(adapter)
+    told = manifest.settings.get("base_fingerprint") if manifest else None
+    if told and told != fingerprint(base):
+        trained_on = manifest.settings.get("model_name_or_path") if manifest else ""
+        raise ModelError(
+            either(
+                f"{adapter} 是在另一个基座（{trained_on}）上训练的：{base} 形状也许一样，"
+                "权重不同，合并后不会是训练时的那个模型；用原来的基座",
+                f"{adapter} was trained on another base ({trained_on}): {base} may have its "
+                "shapes, and has other weights; the merged model would not be the one that was "
+                "trained. Give its own base",
+            )
+        )
+
+
+def _note_few_layers(config: Any, weights: dict[str, Any], model: Any, adapter: Path) -> None:
+    """Say so where an adapter reaches the first layers only, without having been asked to."""
+    layers = int(getattr(model.config, "num_hidden_layers", 0) or 0)
+    found = (re.search(r"\.layers\.(\d+)\.", name) for name in weights)
+    reached = {int(match[1]) for match in found if match}
+    if not config.layers_to_transform and reached and max(reached) + 1 < layers:
+        last = max(reached)
+        print(
+            either(
+                f"注意：{adapter} 只改第 0 到 {last} 层，基座有 {layers} 层："
+                "是给更小的模型训练的吗？",
+                f"note: {adapter} changes layers 0 to {last} of the base's {layers}: was it "
+                "trained for a smaller model?",
+            )
+        )
+
+
 def put_on(model: Any, adapter: Path, base: Path) -> Any:
     """A PeftModel of `model` with the adapter's weights, every one of them in its place.
 
@@ -181,6 +218,7 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
                 f"note: {adapter} says that it was trained on {trained_on}; merging into {base}",
             )
         )
+    _note_few_layers(config, weights, model, adapter)
     result = set_peft_model_state_dict(tuned, weights)
     if result.unexpected_keys:
         names = _some(result.unexpected_keys)

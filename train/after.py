@@ -167,13 +167,15 @@ def plan(
     device_gb: Annotated[
         float,
         typer.Option(
-            help=either("设备的显存，GB（10⁹ 字节）", "memory of the device, GB (10⁹ bytes)")
+            min=0.1,
+            help=either("设备的显存，GB（10⁹ 字节）", "memory of the device, GB (10⁹ bytes)"),
         ),
     ] = DEVICE_GB,
     tokens: Annotated[
-        int, typer.Option(help=either("训练一步的词元数", "tokens in one step of training"))
+        int,
+        typer.Option(min=1, help=either("训练一步的词元数", "tokens in one step of training")),
     ] = 4096,
-    lora_rank: Annotated[int, typer.Option()] = 32,
+    lora_rank: Annotated[int, typer.Option(min=1)] = 32,
 ) -> None:
     """Memory and time of serving and training a model, by formulas."""
     from train.estimate import print_plan

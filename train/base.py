@@ -1,5 +1,6 @@
 """Base models: fetched or made when missing, checked against their tokenizer, saved for serving."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 from common.language import either
 from common.model_files import model_files_problems
 from common.prompting import write_system_prompt
+from common.safetensors_header import read_header
 from train import packed_attention
 from train.recipe import Recipe
 
@@ -28,6 +30,9 @@ COPIED = (
     "merges.txt",
     "chat_template.jinja",
 )
+FINGERPRINT_BYTES = 64  # of each tensor
+# Where this kit puts models; no hub has an owner of such a name.
+LOCAL_FOLDERS = ("out", "model", "models")
 
 
 class ModelError(ValueError):
@@ -59,16 +64,50 @@ def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
     return check_base(from_hub(recipe.model_name_or_path, recipe.hub))
 
 
-def from_hub(name: str, hub: str) -> Path:
-    """The directory of a model fetched from "modelscope" or "hf". Raises ModelError: no hub id."""
-    if Path(name).exists() or name.count("/") != 1:
+def base_directory(recipe: Recipe) -> Path | None:
+    """The base where it is on this machine, checked; None: still to be fetched or made.
+
+    Raises ModelError for a directory that is none or whose files are broken.
+    """
+    path = Path(recipe.model_name_or_path)
+    if (path / "config.json").is_file():
+        return check_base(path)
+    if recipe.demo_base_steps is None:
+        need_hub_id(recipe.model_name_or_path)
+    return None
+
+
+def need_hub_id(name: str) -> None:
+    """Raise ModelError for what is no OWNER/NAME of a hub, but a path without a model."""
+    path = Path(name)
+    if path.is_dir():
+        why = either(
+            "里面没有 config.json，不是模型目录", "no config.json in it: no model directory"
+        )
+        if (path / "adapter_config.json").is_file():
+            why = either(
+                "是一个适配器，不是模型：先 train merge 并进它的基座",
+                "an adapter, not a model: merge it into its base first (train merge)",
+            )
+        elif any(path.glob("*.gguf")):
+            why = either(
+                "里面是 GGUF，不能训练；请用原来的 safetensors 模型",
+                "holds GGUF, which cannot be trained; take the original safetensors model",
+            )
+        raise ModelError(f"model_name_or_path={name}: {why}")
+    local = name.startswith((".", "/", "~")) or name.split("/")[0] in LOCAL_FOLDERS
+    if local or path.exists() or name.count("/") != 1:
         raise ModelError(
             either(
-                f"model_name_or_path={name}：那里没有 config.json，也不像模型名（用户名/模型名）",
-                f"model_name_or_path={name}: no config.json there, and it is no hub id "
-                "(owner/name)",
+                f"model_name_or_path={name}：没有这个目录，也不是模型名（用户名/模型名）",
+                f"model_name_or_path={name}: no such directory, and no hub id (owner/name)",
             )
         )
+
+
+def from_hub(name: str, hub: str) -> Path:
+    """The directory of a model fetched from "modelscope" or "hf". Raises ModelError: no hub id."""
+    need_hub_id(name)
     if hub == "hf":
         from huggingface_hub import snapshot_download
     else:
@@ -246,6 +285,23 @@ def need_disk(directory: Path, bytes_needed: float, what: str) -> None:
                 f"{free / 1e9:.1f} GB are free; free some or set output_dir elsewhere",
             )
         )
+
+
+def fingerprint(directory: Path) -> str:
+    """A hash over a sample of every tensor, in a second: of other weights in the same shapes it is
+    another. Raises ModelFileError for a damaged file."""
+    digest = hashlib.sha256()
+    placed = {
+        name: (path, tensor)
+        for path in directory.glob("*.safetensors")
+        for name, tensor in read_header(path).items()
+    }
+    for name, (path, tensor) in sorted(placed.items()):  # however they are cut into files
+        with path.open("rb") as stream:
+            stream.seek((tensor.start + tensor.end) // 2)
+            sample = stream.read(min(FINGERPRINT_BYTES, tensor.end - stream.tell()))
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + sample)
+    return digest.hexdigest()
 
 
 def weight_bytes(directory: Path) -> int:

@@ -17,7 +17,7 @@ from judging.scoring import score_answers
 from train.base import ModelError, weight_bytes
 from train.logits import POSITIONS, last_logits, load_for_logits, prompt_ids, relative
 from train.merge import SHARE_OF_LOGITS, merged_model, round_as_saved
-from train.served import serve
+from train.served import need_python, serve
 
 ROOT = Path(__file__).parents[1]
 LOGIT_QUESTIONS = 8  # a float32 forward on the CPU each, several times
@@ -71,6 +71,7 @@ def check(
     An export fails when its score lies more than `max_drop` below the merged model's. `base`, when
     given, is asked first, to show what training brought; it cannot fail.
     """
+    need_python(python)
     check_logits(merged, [row.question for row in rows[:LOGIT_QUESTIONS]], python)
     before = [ask_model(base, rows, python)] if base else []
     full = ask_model(merged, rows, python)

@@ -11,11 +11,12 @@ from typing import Any
 
 from common.language import either
 from common.manifest import read_manifest
+from common.model_files import model_files_problems
 from common.pairs import PairFile
 from judging.intervals import difference, interval
 from judging.read_report import Report, ReportError, read_report
 from judging.scoring import score_answers, speed
-from judging.testset import read_testset
+from judging.testset import read_testsets
 from train.base import ModelError, weight_bytes
 from train.served import serve
 
@@ -94,7 +95,7 @@ def compare_models(
         )
     if not testsets:
         raise ModelError(either("至少给一个 --testset", "give at least one --testset"))
-    sets = [read_testset(path) for path in testsets]
+    sets = read_testsets(testsets)
     reports = [_read(folder) for folder in judged]
     known = {_model_of(report): report for report in reports}
     if strange := set(known) - {model.resolve() for model in models}:
@@ -105,12 +106,15 @@ def compare_models(
                 f"--judged: {one} was judged there, which is not compared",
             )
         )
-    asked = []
-    for model in models:
-        if report := known.get(model.resolve()):
-            asked.append(_from_report(report, sets))
-        else:
-            asked.append(_ask(model, sets, python, max_tokens))
+    judged_before = {at: _from_report(report, sets) for at, report in known.items()}
+    served = [model for model in models if model.resolve() not in judged_before]
+    for model in served:  # before the first is served for minutes
+        if problems := model_files_problems(model):
+            raise ModelError(f"{model}: {'; '.join(problems)}")
+    asked = [
+        judged_before.get(model.resolve()) or _ask(model, sets, python, max_tokens)
+        for model in models
+    ]
     return _compared(models, sets, asked)
 
 

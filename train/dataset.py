@@ -12,6 +12,7 @@ from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
 from serving.clean_answer import clean
+from train.excluded import refuse_excluded_files, refuse_test_questions
 from train.recipe import Recipe
 
 # What a model thought before it answered; a short block on one line is text about the tags.
@@ -39,23 +40,35 @@ class Rows:
 def load_rows(recipe: Recipe) -> Rows:
     """Train, dev and calibration rows of a recipe. Raises PairsError or DataError."""
     notes: list[str] = []
+    files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
+    given = [recipe.dataset_dir / name for name in files if name]
+    refuse_excluded_files(recipe, [*given, *filter(None, [recipe.mix_file])])
 
-    def pairs(name: str) -> list[Pair]:
-        found = read_pairs(recipe.dataset_dir / name)
+    def pairs(name: str, instead: str) -> list[Pair]:
+        path = recipe.dataset_dir / name
+        if path.is_file() and not path.read_bytes().strip():
+            raise DataError(either(f"{path} 是空的：{instead}", f"{path} is empty: {instead}"))
+        found = read_pairs(path)
         notes.extend(f"{found.path.name}: {warning}" for warning in found.warnings)
         return _learned(found, notes)
 
-    files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
-    learned = pairs(recipe.train_file)[: recipe.max_samples]
+    more = either(
+        "再做一次数据（bash run.sh data build …），书要更长，或加 --broad",
+        "make the data again (bash run.sh data build …) from a longer book, or with --broad",
+    )
+    learned = pairs(recipe.train_file, more)[: recipe.max_samples]
     if recipe.dev_file:
         train = [pair.asked_as(wording) for pair in learned for wording in pair.wordings]
-        dev = [pair.asked_as(pair.question) for pair in pairs(recipe.dev_file)]
+        dev = [pair.asked_as(pair.question) for pair in pairs(recipe.dev_file, without_dev())]
     else:
         learned = by_fact(learned)  # `python -m data` writes a row for each wording
         train = [p.asked_as(w) for p in learned for w in p.wordings[: _kept(p)]]
         dev = [p.asked_as(p.wordings[-1]) for p in learned if len(p.wordings) > 1]
+    train_rows = either(
+        "calibration_file=null 用训练的行来校准", "calibration_file=null quantizes with train rows"
+    )
     if recipe.calibration_file:
-        calibration = [p.asked_as(p.question) for p in pairs(recipe.calibration_file)]
+        calibration = [p.asked_as(p.question) for p in pairs(recipe.calibration_file, train_rows)]
     else:
         calibration = None
     asked = [{(p.history, p.alone.question) for p in rows} for rows in (train, dev)]
@@ -67,27 +80,40 @@ def load_rows(recipe: Recipe) -> Rows:
                 f"有 {count} 道验证题也在训练题里，验证得分就没有意义；第一道：{first}。"
                 "请用 `bash run.sh data build` 重新划分",
                 f"{count} dev questions are also train questions, so the dev score would mean "
-                f"nothing; the first: {first}. Split again with `python -m data`",
+                f"nothing; the first: {first}. Split again with `bash run.sh data build`",
             )
         )
+    refuse_test_questions(recipe, {"train": train, "dev": dev, "calibration": calibration or ()})
     if not dev:
-        raise DataError(
-            either(
-                "没有验证题（dev）：最好的检查点要靠它们挑选",
-                "no dev rows: the best checkpoint is chosen by them",
-            )
+        told = either(
+            "没有验证题（dev）：每个问答只有一种问法，没有可以留出来的",
+            "no dev rows: every pair has one wording, so none can be held out",
         )
+        raise DataError(f"{told}. {without_dev()}")
     distinct: dict[Pair, Pair] = {}
     for pair in train:
         distinct.setdefault(_said(pair), pair)
     shuffled = list(distinct.values())
     if recipe.mix_file:
-        shuffled += _mixed(recipe, len(shuffled), notes)
+        mixed = _mixed(recipe, len(shuffled), notes)
+        refuse_test_questions(recipe, {"mix_file": mixed})
+        shuffled += mixed
         files = [*files, recipe.mix_file.absolute()]
     # A book's rows lie side by side, wording after wording; packing would keep them so.
     random.Random(recipe.seed).shuffle(shuffled)
     return Rows(
         shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f], notes
+    )
+
+
+def without_dev() -> str:
+    """What to do where there are no dev rows."""
+    return either(
+        "最好的检查点要靠验证题（dev）挑选：用更长的书或 --broad 再做一次数据，或给自己的题 "
+        "dev_file=文件，或 dev_file=null 留出每个问答的最后一种问法",
+        "the best checkpoint is chosen by dev questions: make the data again from a longer book "
+        "or with --broad, or give your own as dev_file=FILE, or hold out the last wording of each "
+        "pair with dev_file=null",
     )
 
 

@@ -191,13 +191,17 @@ def _characters(pair: Pair) -> int:
 def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
     """What `--dry-run` shows: rows, tokens, steps, memory, and work of one recipe."""
     from train.base import load_tokenizer
-    from train.dataset import encode_rows, load_rows
+    from train.dataset import encode_rows, fitting_rows, load_rows
 
     rows = load_rows(recipe)
     directory = Path(recipe.model_name_or_path)
     system_prompt = recipe.system_prompt(directory)
     if (directory / "tokenizer.json").is_file():
         encoded = encode_rows(load_tokenizer(directory), rows.train, system_prompt)
+        encoded, left_out = fitting_rows(encoded, rows.train, recipe)
+        rows.notes.extend(
+            either(f"太长，不参加训练：{r}", f"left out (too long): {r}") for r in left_out
+        )
         tokens = sum(len(row["input_ids"]) for row in encoded)
         how = either("数出来的", "counted")
     else:

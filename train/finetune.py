@@ -18,8 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
@@ -34,6 +32,7 @@ from common.prompting import write_system_prompt
 from train.base import (
     ModelError,
     fetch_base,
+    fingerprint,
     load_tokenizer,
     need_disk,
     save_full,
@@ -41,11 +40,15 @@ from train.base import (
 )
 from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
-from train.recipe import Recipe, load_recipe
+from train.excluded import ExcludedError
+from train.recipe import Recipe
+from train.recipe_file import load_recipe
 from train.run_report import write_run_report
+from train.same_run import RECIPE, need_same_run, note_run
 from train.trainer import early_stopping_class, import_unsloth, make_trainer, torch_sees_a_gpu
 from train.verdict import Verdict, forget_judgement, reach_verdict
 
+FEW_UPDATES = 10  # the first is made at a learning rate of 0
 LIBRARIES = ["torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "liger-kernel"]
 
 
@@ -60,14 +63,13 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     share = 0.2 if recipe.finetuning_type == "lora" else 4.0 * (recipe.save_total_limit + 1)
     need_disk(recipe.output_dir, weight_bytes(base) * (1 + share), either("这次训练", "this run"))
     shutil.rmtree(_unwanted(recipe), ignore_errors=True)  # of a run killed while it made way
-    if not resume:
+    if resume:
+        need_same_run(recipe)
+    else:
         _make_way(recipe)
         forget_judgement(recipe.output_dir)  # answers of an earlier run are no epochs of this one
-    resolved = recipe.output_dir / "recipe.yaml"
-    resolved.write_text(
-        yaml.safe_dump(recipe.model_dump(mode="json"), allow_unicode=True, sort_keys=False),
-        encoding="utf-8",
-    )
+    note_run(recipe)
+    resolved = recipe.output_dir / RECIPE
     processes = str(recipe.num_processes)
     if recipe.num_processes == 1:
         if not torch_sees_a_gpu():
@@ -163,6 +165,7 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         if start:
             _count_on(recipe, trainer, start)
         trainer.train(resume_from_checkpoint=str(start) if start else None)
+        _warn_of_few_updates(trainer)
     except (RuntimeError, OSError) as error:  # torch's OutOfMemoryError is a RuntimeError
         if advice := _advice(recipe, error):
             raise ModelError(advice) from error
@@ -172,6 +175,19 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
     if trainer.is_world_process_zero():  # last: its manifest says that the run came to its end
         _write_outcome(recipe, trainer, base, rows, len(train_rows), len(skipped), started)
     return out
+
+
+def _warn_of_few_updates(trainer: Any) -> None:
+    steps = trainer.state.global_step
+    if steps < FEW_UPDATES and trainer.is_world_process_zero():
+        print(
+            either(
+                f"注意：只更新了 {steps} 次，几乎没有学到什么：要更多的行或轮数，或更小的 "
+                "gradient_accumulation_steps、pack_len",
+                f"note: only {steps} updates, which teach next to nothing: more rows or epochs, or "
+                "a smaller gradient_accumulation_steps or pack_len",
+            )
+        )
 
 
 def last_complete(checkpoints: Path) -> Path | None:
@@ -259,6 +275,7 @@ def _write_outcome(
         demo=bool(base_manifest and base_manifest.demo),
         inputs=[file_record(path) for path in rows.files],
         settings=recipe.model_dump(mode="json")
+        | {"base_fingerprint": fingerprint(base)}
         | ({"verdict": verdict.model_dump()} if verdict else {}),
         counts={"train_rows": used, "rows_left_out": skipped, "steps": trainer.state.global_step}
         | {"train_loss": final["train_loss"]}
@@ -360,10 +377,15 @@ def _memory_advice(recipe: Recipe, first_line: str) -> str:
     )
 
 
-if __name__ == "__main__":
-    _recipe = load_recipe(Path(sys.argv[1]))
+def main(recipe_path: str, *options: str) -> None:
+    """One process of a training; ends with one line where the user can mend the error."""
+    recipe = load_recipe(Path(recipe_path))
     try:
-        run_training(_recipe, fetch_base(_recipe), load_rows(_recipe), "--resume" in sys.argv[2:])
+        run_training(recipe, fetch_base(recipe), load_rows(recipe), "--resume" in options)
         leave_the_group()
-    except (ModelError, DataError, ManifestError) as _error:
-        sys.exit(either(f"错误：{_error}", f"error: {_error}"))
+    except (ModelError, DataError, ExcludedError, ManifestError) as error:
+        sys.exit(either(f"错误：{error}", f"error: {error}"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -17,7 +17,7 @@ from common.manifest import (
 )
 from common.model_files import model_files_problems
 from common.prompting import SYSTEM_PROMPT_FILE, messages_for, system_prompt_for, talk_ids
-from train.adapters import put_on, read_config
+from train.adapters import need_own_base, put_on, read_config
 from train.base import (
     ModelError,
     check_base,
@@ -68,6 +68,7 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     check_base(base)
     for adapter in adapters:  # before a base is loaded for a minute
         read_config(adapter)
+        need_own_base(adapter, base)
     need_disk(out, weight_bytes(base) * 1.05, either("合并后的模型", "the merged model"))
     tokenizer = load_tokenizer(base)  # a base that serving cannot use is not worth merging
     for adapter in adapters:

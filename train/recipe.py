@@ -1,30 +1,20 @@
-"""A recipe: every choice of one training run, in LLaMA-Factory's words, checked before the work.
+"""A recipe: every choice of one training run, in LLaMA-Factory's words (train/recipe_file.py reads
+its YAML)."""
 
-`load_recipe(path, ["num_train_epochs=1", …])` reads the YAML, applies the overrides and reports
-all errors at once, each with its field.
-"""
-
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from common.language import either
 from common.prompting import system_prompt_for
 
-AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 Format = Literal["awq", "awq-gemm", "gptq", "fp8", "int8", "bnb-8bit", "bnb-4bit"]
 
 
 # The service's own defaults (serving/settings.py; a test compares).
 SERVED_TOKENS, SERVED_CONTEXT = 640, 2048
 SERVED_PASSAGES, SERVED_PASSAGE_TOKENS = 2, 1200
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be used; the message lists every wrong field."""
 
 
 class Recipe(BaseModel):
@@ -47,6 +37,9 @@ class Recipe(BaseModel):
     )
     calibration_file: str | None = Field(
         "calibration.jsonl", description="rows to quantize with; null: the train rows"
+    )
+    exclude: list[Path] = Field(
+        [], description="test sets: a train, dev or calibration row that asks their question stops"
     )
     cutoff_len: int = Field(1024, ge=16, description="longest row in tokens; longer is an error")
     drop_long_rows: bool = Field(False, description="leave longer rows out instead of stopping")
@@ -104,7 +97,7 @@ class Recipe(BaseModel):
     torch_compile: bool = Field(
         False, description="compile the layers: a minute, then faster steps"
     )
-    seed: int = 42
+    seed: int = Field(42, ge=0, lt=2**32)
     logging_steps: int = Field(10, ge=1)
     save_total_limit: int = Field(2, ge=1)
     report_to: Literal["none", "tensorboard"] = "tensorboard"
@@ -162,6 +155,14 @@ class Recipe(BaseModel):
         # As it will be read from its file; YAML's `|` ends with a line feed.
         return self.default_system.strip()
 
+    @field_validator("export_formats", "exclude", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        """`export_formats=awq-gemm,int8`, as everybody writes it in a shell."""
+        if isinstance(value, str):
+            return [name.strip() for name in value.split(",") if name.strip()]
+        return value
+
     @model_validator(mode="after")
     def _choices_fit(self) -> "Recipe":
         wrong = []
@@ -214,117 +215,3 @@ class Recipe(BaseModel):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
-
-
-def load_recipe(
-    path: Path, overrides: Sequence[str] = (), model: type[AnyRecipe] = Recipe
-) -> AnyRecipe:
-    """The checked recipe of a YAML file with `key=value` overrides (values are YAML too).
-
-    model: what it is a recipe of.
-
-    Raises RecipeError with one line per problem.
-    """
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        why = error.strerror or error
-        if isinstance(error, FileNotFoundError):
-            why = either("没有这个文件", "no such file")
-        raise RecipeError(either(f"{path}：{why}", f"{path}: {why}")) from error
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            either(f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}")
-        ) from error
-    if not isinstance(fields, dict):
-        raise RecipeError(
-            either(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
-        )
-    problems = []
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            problems.append(
-                either(f"  {override}：应写成 键=值", f"  {override}: expected key=value")
-            )
-            continue
-        try:
-            fields[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            problems.append(
-                either(
-                    f"  {override}：等号右边不是合法的 YAML",
-                    f"  {override}: the value is no valid YAML",
-                )
-            )
-    try:
-        # In YAML 1.1, 2e-4 is text; pydantic reads it as the number that a field asks for.
-        recipe = model.model_validate(fields)
-    except ValidationError as error:
-        raise RecipeError(_explained(path, problems, error, model)) from error
-    if problems:
-        raise RecipeError(_unusable(path, problems))
-    return recipe
-
-
-def _unusable(path: Path, problems: Sequence[str]) -> str:
-    head = either(f"{path}：这份配方不能用：", f"{path}: cannot be used:")
-    return "\n".join([head, *problems])
-
-
-def _explained(
-    path: Path, problems: list[str], error: ValidationError, model: type[BaseModel]
-) -> str:
-    lines = list(problems)
-    for item in error.errors():
-        field = ".".join(map(str, item["loc"]))
-        if item["type"] == "extra_forbidden":
-            like = _nearest(field, model)
-            lines.append(either(f"  {field}：没有这个键{like}", f"  {field}: no such key{like}"))
-        elif item["type"] == "missing":
-            lines.append(either(f"  {field}：缺少", f"  {field}: missing"))
-        elif field:
-            told, got = item["msg"], item["input"]
-            lines.append(
-                either(
-                    f"  {field}：{_in_chinese(item)}（现在是 {got!r}）",
-                    f"  {field}: {told} (got {got!r})",
-                )
-            )
-        else:
-            lines.append(f"  {item['msg'].removeprefix('Value error, ')}")
-    return _unusable(path, lines)
-
-
-def _in_chinese(item: Any) -> str:
-    """pydantic's message of a wrong value; its own words for kinds that a recipe rarely meets."""
-    limits = item.get("ctx", {})
-    known = {
-        "greater_than": "应大于 {gt}",
-        "greater_than_equal": "应不小于 {ge}",
-        "less_than": "应小于 {lt}",
-        "less_than_equal": "应不大于 {le}",
-        "literal_error": "应是 {expected} 之一",
-        "int_parsing": "应是整数",
-        "int_type": "应是整数",
-        "int_from_float": "应是整数",
-        "float_parsing": "应是数",
-        "float_type": "应是数",
-        "bool_parsing": "应是 true 或 false",
-        "bool_type": "应是 true 或 false",
-        "string_type": "应是文字",
-        "string_too_short": "不能为空",
-        "path_type": "应是路径",
-        "list_type": "应是列表",
-    }
-    text = known.get(item["type"])
-    return text.format(**limits) if text else str(item["msg"])
-
-
-def _nearest(field: str, model: type[BaseModel]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(field, model.model_fields, 1)
-    if not found:
-        return ""
-    return either(f"；是不是 {found[0]}？", f"; did you mean {found[0]}?")

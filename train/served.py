@@ -39,12 +39,8 @@ class Served:
         return replies
 
 
-@contextmanager
-def serve(model_dir: Path, python: Path, **variables: str) -> Iterator[Served]:
-    """Start `serve:app` on a free port with `python`, wait until it answers, stop it at the end.
-
-    Raises ModelError with the end of its log when it does not start.
-    """
+def need_python(python: Path) -> None:
+    """Raise ModelError where there is no such python."""
     if not python.is_file():
         raise ModelError(
             either(
@@ -54,6 +50,15 @@ def serve(model_dir: Path, python: Path, **variables: str) -> Iterator[Served]:
                 "serve_python= to one that has vLLM",
             )
         )
+
+
+@contextmanager
+def serve(model_dir: Path, python: Path, **variables: str) -> Iterator[Served]:
+    """Start `serve:app` on a free port with `python`, wait until it answers, stop it at the end.
+
+    Raises ModelError with the end of its log when it does not start.
+    """
+    need_python(python)
     command = [str(python.absolute()), "-m", "uvicorn", "serve:app", "--port", "{port}"]
     environment = {**os.environ, "MODEL_DIR": str(model_dir.resolve()), "SERVE_MODE": "batch"}
     environment |= {"PREDICT_BUDGET_S": "3500", "HEALTH_BUDGET_S": str(START_LIMIT_S), **variables}

@@ -17,10 +17,12 @@ from train.verdict import Verdict, read_verdict, sentences
 console = Console()
 
 
-def train(recipe: Recipe, resume: bool) -> Verdict | None:
-    """Train; what the run brought, where dev questions were asked."""
+def train(recipe: Recipe, resume: bool, exports: bool = False) -> Verdict | None:
+    """Train; what the run brought, where dev questions were asked. exports: they follow."""
+    from train.before import check_recipe
     from train.finetune import finetune
 
+    check_recipe(recipe, exports)
     console.rule(either("训练", "train"))
     say(f"{either('训练完成：', 'trained: ')}{finetune(recipe, resume)}")
     found = read_verdict(recipe.output_dir)
@@ -89,6 +91,7 @@ def quantize(recipe: Recipe) -> None:
     """Every export that the recipe names."""
     from train.quantize import quantize as export
 
+    _need_merged(recipe)
     rows = load_rows(recipe).calibration
     for form in recipe.export_formats:
         console.rule(f"{either('量化：', 'quantize: ')}{form}")
@@ -99,11 +102,23 @@ def quantize(recipe: Recipe) -> None:
         say(f"{either('已导出：', 'exported: ')}{out}")
 
 
+def _need_merged(recipe: Recipe) -> None:
+    merged = recipe.output_dir / "merged"
+    if not (merged / "config.json").is_file():
+        raise ModelError(
+            either(
+                f"{merged}：还没有合并后的模型；先 bash run.sh train merge",
+                f"{merged}: no merged model yet: bash run.sh train merge comes first",
+            )
+        )
+
+
 def check(recipe: Recipe) -> None:
     """Serve base, merged model and exports; a table. Raises ModelError where an export failed."""
     from train.check import check as check_exports
     from train.stage_table import stage_table
 
+    _need_merged(recipe)
     console.rule(either("检查", "check"))
     # The service is asked one text a question: a turn with a talk before it cannot be.
     rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
@@ -163,8 +178,10 @@ def say(text: str, style: str = "") -> None:
 
 def show_plan(recipe: Recipe) -> None:
     """What a run would take; a missing demo base is made for it and removed again."""
+    from train.before import check_recipe
     from train.estimate import print_recipe_plan
 
+    check_recipe(recipe, exports=True)
     if (
         recipe.demo_base_steps is None
         or (Path(recipe.model_name_or_path) / "config.json").is_file()

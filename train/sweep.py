@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from common.language import either
 from common.manifest import read_manifest
-from train.recipe import RecipeError, load_recipe
+from train.recipe_file import RecipeError, load_recipe
 from train.verdict import Verdict, read_verdict
 
 RESULTS = "sweep.json"
@@ -60,12 +60,9 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
 
     Raises RecipeError naming the field, or the run whose recipe cannot be used.
     """
-    try:
-        found = Sweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror or error}") from error
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: {error}") from error
+    found = load_recipe(path, (), Sweep)
+    if wrong := [item for item in overrides if "=" not in item]:
+        raise RecipeError(either(f"{wrong[0]}：应写成 键=值", f"{wrong[0]}: expected key=value"))
     given = dict(item.partition("=")[::2] for item in overrides)
     out = Path(given.pop("output_dir", found.output_dir))
     values = {key: yaml.safe_load(value) for key, value in given.items()}

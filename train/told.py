@@ -14,7 +14,8 @@ from judging.harness import HarnessError
 from retrieval.search import IndexFileError
 from train.base import ModelError
 from train.dataset import DataError
-from train.recipe import RecipeError
+from train.excluded import ExcludedError
+from train.recipe_file import RecipeError
 from train.steps import console
 
 
@@ -35,6 +36,7 @@ def told_errors(hint: str = "") -> Iterator[None]:
         RecipeError,
         PairsError,
         DataError,
+        ExcludedError,
         ModelError,
         ShapeError,
         ManifestError,

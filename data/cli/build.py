@@ -1,6 +1,6 @@
 """python -m data build: the command, and what it prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -200,9 +200,30 @@ def _print_result(result: Any) -> None:
     if not result.changed:
         _say(either("与上次相比没有变化", "nothing changed since the last build"))
     _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
+    if not result.splits["train"] or not result.splits["dev"]:
+        _say(_before_training(result.splits))
+        return
     recipe = either("配方.yaml", "RECIPE.yaml")
     command = f"bash run.sh train run train/recipes/{recipe} dataset_dir={result.out}"
     _say(f"{either('接下来，微调：', 'next, fine-tune on it: ')}{command}")
+
+
+def _before_training(splits: Mapping[str, int]) -> str:
+    """What to do first where `train run` would stop: it chooses its checkpoint by dev rows."""
+    if not splits["train"]:
+        return either(
+            "没有可以训练的行：给更长的书，或加 --broad、--source teacher",
+            "no train rows, so nothing to fine-tune on: give a longer book, or --broad, or "
+            "--source teacher",
+        )
+    without = "dev_file=null" + ("" if splits["calibration"] else " calibration_file=null")
+    return either(
+        "验证集是空的，train run 要靠它挑检查点：给更长的书，或加 --broad；节数够多就加大 --dev；"
+        f"或训练时加 {without}，留出每个问答的最后一种问法",
+        "the dev split is empty, and train run chooses its checkpoint by it: give a longer book or "
+        "--broad, or, of many sections, a larger --dev; or train with "
+        f"{without}, which holds out the last wording of each pair",
+    )
 
 
 def _profiles(told: dict[str, Any]) -> Table:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.language import either
-from train.recipe import RecipeError, load_recipe
+from train.recipe_file import RecipeError, load_recipe
 
 console = Console()
 RecipePath = Annotated[

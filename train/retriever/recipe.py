@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.language import either
-from train.recipe import RecipeError
+from train.recipe_file import RecipeError
 
 SWEPT = ("learning_rate", "scale", "negatives")
 
