@@ -67,7 +67,9 @@ def cases(field: str) -> list:
 def test_a_rule_makes_the_pair_of_its_example(rule: Rule, example: Good):
     wanted = {example.question: example.answer or example.text}
     chunks = chunks_of(markdown_of(example))
-    alone = [pair for chunk in chunks for pair in chunk_pairs(chunk, only={rule.name})]
+    alone = [
+        pair for chunk in chunks for pair in chunk_pairs(chunk, chunk.topics, only={rule.name})
+    ]
     assert wanted.items() <= {pair.question: pair.answer for pair in alone}.items()
     assert {pair.kind for pair in alone} <= set(rule.kinds)
     assert wanted.items() <= pairs_of(markdown_of(example)).items(), "another rule is in the way"
@@ -101,7 +103,7 @@ def test_a_rule_is_asked_somewhere_and_has_an_example_of_each_pattern(rule: Rule
 def test_every_kind_that_a_rule_names_comes_up_in_its_examples():
     for rule in RULES.values():
         chunks = [c for example in rule.good for c in chunks_of(markdown_of(example))]
-        made = {pair.kind for c in chunks for pair in chunk_pairs(c, only={rule.name})}
+        made = {pair.kind for c in chunks for pair in chunk_pairs(c, c.topics, only={rule.name})}
         assert made == set(rule.kinds), rule.name
 
 
@@ -149,17 +151,17 @@ def test_the_sample_book_is_asked_about_in_several_chapters():
     assert {"definition", "code", "fact"} <= {p.kind for p in pairs}
 
 
-PLAIN = "排队区是一种存放待处理请求的内存空间，先到的先处理。"
+PLAIN = "排队等候区是一种存放待处理请求的内存空间，先到的先处理。"
 
 
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
-        (f"# 排队区\n\n{PLAIN}", True),  # a heading names it
-        (f"# 排队区的用处\n\n## 概述\n\n{PLAIN}", True),  # or one above
-        (f"# 概述\n\n排队区（waiting area）{PLAIN[3:]}", True),  # its English name is beside it
-        (f"# 概述\n\n**排队区**{PLAIN[3:]}", True),  # the author marked it
-        (f"# 概述\n\n{PLAIN.replace('排队区', '线程束')}", True),  # a term of the field
+        (f"# 排队等候区\n\n{PLAIN}", True),  # a heading names it
+        (f"# 排队等候区的用处\n\n## 概述\n\n{PLAIN}", True),  # or one above
+        (f"# 概述\n\n排队等候区（waiting area）{PLAIN[5:]}", True),  # its English name is beside it
+        (f"# 概述\n\n**排队等候区**{PLAIN[5:]}", True),  # the author marked it
+        (f"# 概述\n\n{PLAIN.replace('排队等候区', '线程束')}", True),  # a term of the field
         (f"# 概述\n\n{PLAIN}", False),  # one sentence speaks of it
     ],
 )
@@ -168,11 +170,11 @@ def test_a_subject_needs_a_heading_a_mark_or_an_english_name(text: str, asked: b
 
 
 def test_broad_asks_also_of_what_one_sentence_says():
-    text = "# 第三节\n\n海葵虾是指一种住在海葵触手之间的小虾，它靠海葵躲避天敌。"
+    text = "# 第三节\n\n海葵共生虾是指一种住在海葵触手之间的小虾，它靠海葵躲避天敌。"
     assert not pairs_of(text)
     source = RulesSource(RulesSettings(broad=True))
     assert [pair.question for _, pairs in source.pairs(chunks_of(text)) for pair in pairs] == [
-        "什么是海葵虾？"
+        "什么是海葵共生虾？"
     ]
     assert source.fingerprint != RulesSource().fingerprint  # else the cache would mix them
 

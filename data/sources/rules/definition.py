@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from data.sources.rules.nouns import (
+    acts,
     core,
     cuts_a_word,
     is_definable,
@@ -25,18 +26,19 @@ _MEANS = re.compile(
 _IS = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,30}}?{ENGLISH})\s*(?:是(?!否|不|什么|因为|由于"
     rf"|如何|为了|可以|必须|非常|很|最|更|较|比较|用|使用|让|在|从|的|通过|将|把|对|如|相同|一样))"
-    r"(?P<rest>[^，；。]{1,60}的(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
+    r"(?P<rest>[^，；。]{1,60}的(?:一[种个类])?(?P<noun>[^，。的]{2,14}))(?=[，。；]|$)"
 )
 _CALLED = re.compile(
     r"(?:^|[，；])(?P<what>[^，。；：？！]{2,40}?)(?:被|通常|也|又|一般)*(?<!就)(?:称为|称作"
     r"|称之为|叫做|叫作)\s*"
     rf"(?P<x>[^，。；：？！、]{{2,30}}?{ENGLISH})(?=[，。；]|$)"
 )
+LEAST_SAID = 11  # characters beside the name
 # Two things at once, a clause, or "八个条目": no name.
 _NO_NAME = (
-    r"[和与及、*]|允许|提供|之处$|原因$|^[一二三四五六七八九十两几\d]+[个种类条位名项大]"
+    r"[和与及、*]|类似|相当于|允许|提供|之处$|原因$|^[一二三四五六七八九十两几\d]+[个种类条位名项大]"
     r"|(?:原|曾|都|皆|均|仍|常|多|则|乃|亦|便|却|正|本|只)$|答案|本质|结果$|[⟨\\\\]"
-    r"|[\u4e00-\u9fff] [a-z]+(?: [a-z]+)?$"
+    r"|[\u4e00-\u9fff] [a-z]+(?: [a-z]+)?$|^[a-z]\w* ?方法$|^[a-zA-Z] ?[\u4e00-\u9fff]"
 )
 # "eat 是一个定义在包里的函数", "顶点属性是一个 vec3，它由 3 个值组成，所以大小是 3".
 _OF_ONE_PROGRAM = re.compile(
@@ -44,7 +46,7 @@ _OF_ONE_PROGRAM = re.compile(
 )
 # "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
 _JUDGES = re.compile(
-    r"(?:一?[个种件项类])?\s*(?:非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
+    r"(?:一?[个种件项类])?\s*(?:[^，。；]{0,6}(?:不断|充满|学习时|侧重)|一次|崭新|便利|巧妙|非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
     r"|强大|典型|独立|可选|两[种个]|几[种个]|不同|另一?|新的?|目前|迄今|到目前|热门|流行|有争议|挑战|难题|例外"
     r"|大综合|综合|方便|最具|全新|新增|当前|普通|真正|很棒|出色|优秀|强有力|公认|所有|任何|唯一|自然人|开放|有效)"
     r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
@@ -97,14 +99,18 @@ def _definition(at: Place) -> Iterator[Candidate]:
     name = core(match["x"]).lower() if match else ""
     if match and match["verb"] in ("又称", "也称") and not re.search("是|指", rest):
         return
-    if match and ("，而" in rest or re.match(r"[^，。]*的(?:关键|核心|基础|重点)", rest)):
+    if match and ("，而" in rest or re.search(r"，(?:而)?[A-Z]\w+ ?是", rest)):
+        return  # "ACID 是…，CAP 是…"
+    if match and (
+        re.search("侧重点", rest) or re.match(r"[^，。]*的(?:关键|核心|基础|重点)", rest)
+    ):
         return
     if match and _is_short(match["x"], sentence):
         return
     if match and name in rest[:12].lower():
         return  # "采样是指更新时通过采样…"
     example = re.match(_OF_ONE_PROGRAM, rest)
-    if match and (example or _acts(match["x"]) or re.search("我们|你|^(?:它|这|其|他|可以)", rest)):
+    if match and (example or acts(match["x"]) or re.search("我们|你|^(?:它|这|其|他|可以)", rest)):
         return  # "调用闭包", "插入节点": activities
     strong = (
         match
@@ -115,6 +121,8 @@ def _definition(at: Place) -> Iterator[Candidate]:
         return
     if match and re.search(_NO_NAME, core(match["x"])):
         return  # two things at once, or a clause
+    if match and len(at.continued) - len(name) < LEAST_SAID:
+        return
     added = "".join(c for c in rest if c not in name)
     if match and (re.match("当前|此处", rest) or not says_enough(added, 6)):
         return  # "定位属性是指定位的属性"
@@ -124,7 +132,7 @@ def _definition(at: Place) -> Iterator[Candidate]:
         yield Candidate("definition", _asks_for(match), at.continued)
         return
     match = _IS.match(sentence)
-    if match and (_JUDGES.match(match["rest"]) or _is_quoted(match["x"]) or _acts(match["x"])):
+    if match and (_JUDGES.match(match["rest"]) or _is_quoted(match["x"]) or acts(match["x"])):
         return
     if match and (
         re.search(_NO_NAME, core(match["x"]))
@@ -137,6 +145,8 @@ def _definition(at: Place) -> Iterator[Candidate]:
         return
     if match and cuts_a_word(sentence, match.end("x")):
         return
+    if match and len(at.continued) - len(core(match["x"])) < LEAST_SAID:
+        return  # "整数是没有小数部分的数字"
     if match and (tags(match["noun"])[-1][1][0] not in "nxel" or not says_enough(match["rest"], 6)):
         return  # "exit 是整个脚本的退出", "TSC 是 Rheb 的 GAP"
     if match and not _is_known(match["x"], at):
@@ -147,7 +157,7 @@ def _definition(at: Place) -> Iterator[Candidate]:
     for match in _CALLED.finditer(sentence):
         if match.start() or "$" in match["what"]:
             continue  # what it is called after: said in another clause
-        if len(re.findall("称为|称作|叫做|叫作", sentence)) > 1 or _acts(match["x"]):
+        if len(re.findall("称为|称作|叫做|叫作", sentence)) > 1 or acts(match["x"]):
             continue  # one half of a contrast
         if re.search(_NO_NAME, core(match["x"])):
             continue
@@ -173,12 +183,6 @@ def _is_known(name: str, at: Place) -> bool:
     return not re.fullmatch("[a-z]+", name) or any(name in title.lower() for title in at.block.path)
 
 
-def _acts(term: str) -> bool:
-    """Does a term begin with a verb that takes an object (调用闭包)? Then it is an activity."""
-    words = tags(core(term))
-    return len(words) > 1 and words[0][1] in ("v", "vd") and words[-1][1] in ("n", "eng", "nz")
-
-
 def _asks_for(match: re.Match[str]) -> str:
     return f"什么是{spaced(core(match['x']))}"
 
@@ -191,7 +195,7 @@ def _is_quoted(text: str) -> bool:
 def _says_what(what: str) -> bool:
     """Does the left side of 称为 say what it is, by a term in front or at its end?"""
     if re.search(
-        r"这|那|它|该|此|我们|上述|人们|有一|有个|可能|一些人|有时|^[将把如若当为也又则与和从]|时$|后$|中$|经常|也",
+        r"这|那|它|该|此|随后|任一|最后|我们|上述|人们|有一|有个|可能|一些人|有时|^[将把如若当为也又则与和从]|时$|后$|中$|经常|也",
         what,
     ):
         return False

@@ -85,7 +85,7 @@ def _question(text: str) -> str:
         if not _is_topic(subject):
             return ""
         verb = {"由": "由", "划分成": "分为", "分成": "分为"}.get(match["verb"], match["verb"])
-        noun = re.sub(r"^(?:完全)?(?:不同|相同)的", "", match["noun"].strip())
+        noun = re.sub(r"^(?:完全)?(?:不同|相同)的|^大(?=.{2})", "", match["noun"].strip())
         if re.search(r"[的了]$|的|和|可以|如下|以下", noun) or (noun and not is_term(noun, 12)):
             noun = ""
         unit = match["unit"] or ""
@@ -114,7 +114,8 @@ def _question(text: str) -> str:
 def _is_topic(text: str) -> bool:
     """What an enumeration may be about: a noun phrase, possibly with 的 in it."""
     if re.search(
-        r"^具体|我们|这|那|它|该|此|其(?!他)|上述|如下|以下|可以看|通过|如果|例子|代码里", text
+        r"^具体|是一|^详细|我们|这|那|它|该|此|其(?!他)|上述|如下|以下|可以看|通过|如果|例子|代码里",
+        text,
     ):
         return False
     if is_term(text, 30):
@@ -147,7 +148,7 @@ def verb_first(text: str) -> bool:
     patterns=(_PARTS,),
     good=[
         Good("浮点数由符号位、指数位和尾数位组成。", "浮点数由哪些部分组成？"),
-        Good("存储系统分为寄存器、高速缓存和主存三类。", "存储系统分为哪几种？"),
+        Good("存储层次结构分为寄存器、高速缓存和主存三类。", "存储层次结构分为哪几种？"),
     ],
     bad=[
         Bad("CUDA 工具包由一个编译器组成。", "one thing is no enumeration"),

@@ -7,9 +7,10 @@ translations tell what the book is about.
 """
 
 import re
+from collections.abc import Sequence
 
 from data.records import PARAGRAPH, Block
-from data.sources.rules.nouns import core, field_words, leading_term
+from data.sources.rules.nouns import core, field_words, is_everyday, leading_term
 
 _SUBJECT = re.compile(
     r"^什么是\s?(?P<defined>.+)？$|^请简要(?:介绍|说明)\s?(?P<told>.+)。$"
@@ -20,16 +21,40 @@ _SUBJECT = re.compile(
 )
 
 
-def is_named(question: str, answer: str, block: Block) -> bool:
-    """Does a heading, a mark of the author or an English name vouch for the subject?"""
+def subjects(question: str) -> list[str]:
+    """What a question asks about: one thing, or the two that it compares; none where unclear."""
     match = _SUBJECT.match(question)
     if not match:
         name = leading_term(re.sub(r"^(?:每?一?个|单个)\s*", "", question), 24)
-        return _in_headings(name, block) or is_known(name)
-    subjects = [name for name in match.groups() if name and name != match["attribute"]]
-    if any(_in_headings(name, block) or is_known(name) for name in subjects):
+        return [name] if name else []
+    return [name for name in match.groups() if name and name != match["attribute"]]
+
+
+# Kinds that ask what one thing is or does: a topic beside a name of its own makes them clear.
+_OF_ONE_THING = ("definition", "api", "purpose", "explain")
+
+
+def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequence[str]) -> bool:
+    """Is the subject named by the book, or a name in Latin letters in a book of a known topic?"""
+    if is_named(question, answer, block):
         return True
-    name = core(subjects[0])
+    asked = [core(name.split("的")[0]) for name in subjects(question)]
+    if not topics or kind not in _OF_ONE_THING or not asked:
+        return False
+    return bool(re.search("[A-Za-z]{2,}", asked[0])) or (
+        len(asked[0]) > 2 and not is_everyday(asked[0])
+    )
+
+
+def is_named(question: str, answer: str, block: Block) -> bool:
+    """Does a heading, a mark of the author or an English name vouch for the subject?"""
+    match = _SUBJECT.match(question)
+    asked = subjects(question)
+    if any(_in_headings(name, block) or is_known(name) for name in asked):
+        return True
+    if not match:
+        return False
+    name = core(asked[0])
     english = re.search(
         rf"{re.escape(name)}[*_`]*\s*[（(]\s*[A-Za-z][A-Za-z .,/–-]{{2,}}", answer + block.text
     )

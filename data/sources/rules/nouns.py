@@ -67,6 +67,28 @@ def _tagger():  # noqa: ANN202 - jieba has no types
     return jieba.posseg
 
 
+EVERYDAY = 40  # times in jieba's word list; 镜像 has 45, 卷积 12
+
+
+def is_common(word: str) -> bool:
+    """Does everyday language use the word itself (仓库, 形状, 模型)?"""
+    _tagger()
+    import jieba
+
+    return (jieba.dt.FREQ.get(word) or 0) >= EVERYDAY
+
+
+@lru_cache(maxsize=20_000)
+def is_everyday(word: str) -> bool:
+    """A word of everyday language, or a short one made of such words (父节点, 镜像层)."""
+    if word in field_words() and len(word) > 2:
+        return False
+    if is_common(word):
+        return True
+    parts = [part for part, _ in tags(word)]
+    return len(parts) > 1 and all(len(part) == 1 or is_everyday(part) for part in parts)
+
+
 @lru_cache(maxsize=20_000)
 def tags(text: str) -> tuple[tuple[str, str], ...]:
     """(word, part of speech) pairs by jieba; spaces dropped."""
@@ -116,6 +138,16 @@ def _nominal(word: str, flag: str) -> bool:
     if flag == "eng" or word in ("和", "与", "及", "的"):
         return True
     return flag[0] not in "rpcyed" and not (flag == "v" and len(word) == 1)
+
+
+def acts(term: str) -> bool:
+    """Does it begin with a verb that takes an object (调用闭包)? Then it is an activity."""
+    words = tags(core(term))
+    if re.search("一[个种]", term) or (
+        len(words) > 2 and [f for _, f in words[:2]] == ["eng", "v"]
+    ):
+        return True  # "onStart 启动线程"
+    return len(words) > 1 and words[0][1] in ("v", "vd") and words[-1][1] in ("n", "eng", "nz")
 
 
 def is_definable(text: str, longest: int = 24) -> bool:

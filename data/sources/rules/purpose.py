@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from data.sources.rules.nouns import core, cuts_a_word, is_definable, is_specific
+from data.sources.rules.nouns import acts, core, cuts_a_word, is_definable, is_specific
 from data.sources.rules.phrases import ENGLISH, says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
@@ -15,7 +15,7 @@ _USED_FOR = re.compile(
 _API = re.compile(
     r"^(?P<x>[A-Za-z_][\w.:]*(?:<<<.{0,12}>>>)?(?:\([^()]{0,30}\))?)\s*(?:这个)?(?:函数"
     r"|关键字|限定符|修饰符|变量|命令|接口|指令|宏|对象)?\s*"
-    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回(?!值|类型|码|的)|等待|负责|表示|指定|提供|允许|阻塞|分配"
+    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回(?!值|类型|码|的)|等待|负责|表示(?!法)|指定|提供|允许|阻塞|分配"
     r"|释放|同步|控制|接受|接收|获取|申请|标识|告诉|查询(?!适用)|复制|拷贝|传输"
     r")(?!的)",
     re.ASCII,
@@ -44,14 +44,16 @@ def _purpose(at: Place) -> Iterator[Candidate]:
         return  # "__device__ 函数用于…": functions of one program
     if match and re.search("(?:示例|例子|样例)$", core(match["x"])):
         return
-    if not match or (match["may"].startswith("可") and not match["x"][0].isascii()):
+    if not match or match["may"].startswith("可"):
         return  # "大括号可以用于多字符的模式": one use of many
     if re.match(
         r"[^，。]{0,6}(?:许多|各种|多个|不同)[^，。]{0,6}(?:领域|场合|场景|方面|情况)",
         match["rest"],
     ):
         return  # "用于许多不同的领域"
-    if "@" in match["x"]:
+    if acts(match["x"]) or re.match("参数|语句|变量|字段|主(?=[a-z])", core(match["x"])):
+        return  # "创建一个目录用来…"; of which command?
+    if re.search(r"@|->|^\w\.", match["x"]):
         return
     if re.search("，而|，当然", at.sentence) or not says_enough(match["rest"], 6):
         return

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from data.sources.rules.nouns import is_definable, tags
-from data.sources.rules.phrases import gap, title_term
+from data.sources.rules.phrases import gap, introduced_term
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import clean_sentences, is_standalone
 from data.text import cjk_share
@@ -52,7 +52,7 @@ def _section(at: Place) -> Iterator[Candidate]:
     block = at.block
     if not at.opens_section:
         return
-    term = title_term(block.path)
+    term = introduced_term(block.path)
     if not is_definable(term, 20) or block.text.rstrip().endswith(("：", ":")):
         return
     found = clean_sentences(block.text)

@@ -13,19 +13,19 @@ from data.sources.rules.nouns import tags
 from data.text import sentences
 
 _LEFT_OVER = re.compile(
-    r"\[(?:公式|图|表)|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
+    r"\[(?:公式|图|表)|【|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
     r"|[（(]\d+[.-]\d+[)）]|&[a-z]{2,6};|\\(?:text|cite|ref|label|begin|emph)\b|={3,}|-{4,}|\|\s*\|"
 )
 _ADDS_ON = re.compile(
-    r"(?:也|还|又|同样|亦)(?:是|有|可|能|会|被|称|叫|使|提供|包|需|属)|另[一外]|还有|[是为]一?(?:个|种)?(?:新的|相似|类似|同样|相同)"
+    r"(?:也|还|又|同样|亦)(?:是|有|可|能|会|被|称|叫|使|提供|包|需|属)|另[一外]|还有|再次|[是为]一?(?:个|种)?(?:新的|相似|类似|同样|相同)"
     r"|其余|剩下|第[一二三四五六七][个种类步点]|仍然?是|依然是|此时|当时|这时"
 )
 _CHATS = re.compile(
-    r"姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
+    r"不讲|就不(?=[说写展])|小伙伴|但实际上|姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
     r"|本(?:通路|系统|方法|算法|模型|项目|程序|课程|公司|办法|研究|教程|站|文|书|节|章)"
 )
 _DATED = re.compile(
-    r"今年|去年|明年|最近[，几的]|近[几两]年|近年来|截[至止]|写作时|现阶段|前不久|今天[，的我]"
+    r"今年|去年|明年|最近[，几的]|近[几两]年|近年来|比较新|刚刚?(?:发布|推出)|截[至止]|写作时|现阶段|前不久|今天[，的我]"
 )
 # A demonstrative and what it points at: "此标志", "这种情况", "上述两种".
 _DEMONSTRATIVE = re.compile(
@@ -110,6 +110,16 @@ def _praises(question: str, answer: str, kind: str) -> bool:
     return "$$" in answer or bool(re.search("之一$|之一，|最重要|最常|很棒|最早|最受", first))
 
 
+def _describes_a_parameter(question: str, answer: str, kind: str) -> bool:
+    """ "transfer（可选）是…", "muted 是否静音": a parameter or a switch of something."""
+    return bool(re.match(r"[^，。：]{1,40}(?:[（(]可选|[：:]?\s*是否)|[^。]*可选参数", answer))
+
+
+def _doubled(question: str, answer: str, kind: str) -> bool:
+    """文件头文件头: a caption run into its sentence."""
+    return bool(re.search("([\u4e00-\u9fff]{2,})\\1", question))
+
+
 def _formula(question: str, answer: str, kind: str) -> bool:
     """A formula or a lone letter in the question: its owner stands somewhere else."""
     if kind == "expression":
@@ -121,7 +131,7 @@ def _example(question: str, answer: str, kind: str) -> bool:
     """节点 3, 用户 A, 小明: people and things of one example."""
     if kind == "expression":
         return False
-    return bool(_ONE_EXAMPLE.search(question))
+    return bool(_ONE_EXAMPLE.search(question) or re.search(r"(?<![\w.])[a-z]\.\w", question))
 
 
 def _nameless(question: str, answer: str, kind: str) -> bool:
@@ -194,6 +204,8 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "dated": _dated,
     "chats": _chats,
     "formula": _formula,
+    "parameter": _describes_a_parameter,
+    "doubled": _doubled,
     "example": _example,
     "nameless": _nameless,
 }
