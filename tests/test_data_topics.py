@@ -16,7 +16,10 @@ from data.sources.rules import RulesSettings, RulesSource
 from data.sources.rules.scope import in_scope
 from data.topics import Topics
 
-PLAIN = "# 闸门\n\n闸门是一种按编号开合的水工装置，装在渠道的两侧，由值班的人按水位高低来开。\n"
+PLAIN = (
+    "# 闸门\n\n闸门是一种按编号开合的水工装置，装在渠道的两侧，"
+    "由值班的人按水位的高低决定什么时候打开。\n"
+)
 
 
 def written(folder: Path, **files: str) -> list[Path]:
