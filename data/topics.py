@@ -34,7 +34,7 @@ _NO_FIELD = frozenset(
     hello web demo test my awesome getting started quick start part chapter in of to and for with
     on by from basic basics advanced concepts concept intro preface new other others about using
     src chapters pages posts text use setup install programming github wiki tips learn way complete
-    source content blog repo
+    source content blog repo get post put delete head select
     memory asynchronous synchronous runtime function functions data stream streams restrictions
     compute synchronization table element object code string error errors type types class value
     key file files list set map array number key model models method methods operator operators
@@ -143,7 +143,8 @@ def latin(title: str) -> list[str]:
     >>> latin("2.1 CUDA C++ 编程模型")
     ['CUDA C++']
     """
-    found = [match.group().strip() for match in _LATIN.finditer(title)]
+    bare = re.sub(r"[（(][^（）()]*[）)]", "", title)  # 停用词（Stopwords）is not about Stopwords
+    found = [match.group().strip() for match in _LATIN.finditer(bare)]
     return [n for n in found if n.lower() not in _NO_FIELD and len(n) > 1]
 
 

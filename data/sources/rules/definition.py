@@ -102,7 +102,8 @@ def _definition(at: Place) -> Iterator[Candidate]:
     if match and ("，而" in rest or re.search(r"，(?:而)?[A-Z]\w+ ?是", rest)):
         return  # "ACID 是…，CAP 是…"
     if match and (
-        re.search("侧重点", rest) or re.match(r"[^，。]*的(?:关键|核心|基础|重点)", rest)
+        re.search("侧重点|^[^。]{0,24}类似", rest)
+        or re.match(r"[^，。]*的(?:关键|核心|基础|重点)", rest)
     ):
         return
     if match and _is_short(match["x"], sentence):

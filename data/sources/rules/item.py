@@ -26,7 +26,8 @@ _NO_EXPLANATION = re.compile(
     re.S,
 )
 _OF_ONE_PLACE = re.compile(
-    r"[-$.]|\d|习题|练习|foo|bar|.*(?:/|\.(?:txt|c|md|py|sh|json|html|log)\b)"
+    r"[-$.]|\d|(?:void|int|public|private|static|const|char|double|float|bool|String) "
+    r"|习题|练习|foo|bar|.*(?:/|\.(?:txt|c|md|py|sh|json|html|log)\b)"
 )
 _SORT_OF_THING = re.compile(
     r"(?:算法|协议|排序|定理|分布|攻击|网络|学习|编码|[^开]锁|索引|树|损失|正则化|范式)$"

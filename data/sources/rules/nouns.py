@@ -103,8 +103,8 @@ def core(term: str) -> str:
 
 def is_term(text: str, longest: int = 24) -> bool:
     """A noun phrase that names a thing by itself: no pronoun, no clause, no leading connective."""
-    bare = core(text)
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()]", bare):
+    bare = re.sub(r"^<([a-z][a-z0-9]*)>(?=\s*(?:标签|元素))", r"\1", core(text))
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–]", bare):
         return False
     if _POINTING.search(bare) or _BAD_START.match(bare) or _BAD_END.search(bare):
         return False
@@ -162,11 +162,11 @@ def is_definable(text: str, longest: int = 24) -> bool:
 def is_defined_name(text: str, longest: int = 16) -> bool:
     """Looser than `is_definable`, for X in "X 是指…": the sentence itself says it is a term."""
     bare = core(text)
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()的了]", bare):
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–的了]", bare):
         return False
     clause = re.match(
         r"(?:如果|当|因为|由于|但|而|也|就|若|没|在|从|通过|根据|为|把|将|让|可|请|最|被|例"
-        r"|一|每|所|第|要|需|会|能|想|只|除|以|与|和|用|使用)",
+        r"|.{0,6}(?:发生|进行|出现|存在|产生)|一|每|所|第|要|需|会|能|想|只|除|以|与|和|用|使用)",
         bare,
     )
     return not (clause or _POINTING.search(bare) or _BAD_END.search(bare)) or is_definable(bare)

@@ -51,7 +51,11 @@ def _purpose(at: Place) -> Iterator[Candidate]:
         match["rest"],
     ):
         return  # "用于许多不同的领域"
-    if acts(match["x"]) or re.match("参数|语句|变量|字段|主(?=[a-z])", core(match["x"])):
+    if (
+        re.search("[指是]", core(match["x"]))
+        or acts(match["x"])
+        or re.match("参数|语句|变量|字段|主(?=[a-z])", core(match["x"]))
+    ):
         return  # "创建一个目录用来…"; of which command?
     if re.search(r"@|->|^\w\.", match["x"]):
         return

@@ -63,7 +63,8 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
             return True  # torch.cuda.synchronize
         return _is_expanded(owner, answer) or (owner[:1].isupper() and _is_product(owner, answer))
     english = re.search(rf"{re.escape(owner)}\s*[（(]\s*[A-Za-z][A-Za-z .\-]{{3,}}", answer)
-    if english and (owner in field_words() or not is_common(owner)):
+    known = owner in field_words() and (len(owner) > 2 or not topics)
+    if english and (known or not is_common(owner)):
         return True  # 差分隐私（differential privacy）
     words = re.findall("[A-Za-z]{3,}", owner)
     if words and (re.search(rf"{_SORTS}$", owner) or any(not word.islower() for word in words)):

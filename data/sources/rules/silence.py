@@ -13,9 +13,11 @@ from data.sources.rules.nouns import tags
 from data.text import sentences
 
 _LEFT_OVER = re.compile(
-    r"\[(?:公式|图|表)|【|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
+    r"\[(?:公式|图|表)|【|(?<![A-Za-z0-9_])_[\u4e00-\u9fff]|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
     r"|[（(]\d+[.-]\d+[)）]|&[a-z]{2,6};|\\(?:text|cite|ref|label|begin|emph)\b|={3,}|-{4,}|\|\s*\|"
 )
+# <a>标签: a tag spoken of, no leftover of a page.
+_TAG_AS_NAME = re.compile(r"<[a-z][a-z0-9]*>(?=\s*(?:标签|元素|、|和|与))")
 _ADDS_ON = re.compile(
     r"(?:也|还|又|同样|亦)(?:是|有|可|能|会|被|称|叫|使|提供|包|需|属)|另[一外]|还有|再次|[是为]一?(?:个|种)?(?:新的|相似|类似|同样|相同)"
     r"|其余|剩下|第[一二三四五六七][个种类步点]|仍然?是|依然是|此时|当时|这时"
@@ -159,7 +161,8 @@ def _unfinished(question: str, answer: str, kind: str) -> bool:
 def _left_over(question: str, answer: str, kind: str) -> bool:
     """Marks of a reader or a page: [公式 3.1], {{…}}, <br>, an equation's number."""
     marked = "*" in question and kind != "expression"
-    return marked or bool(_LEFT_OVER.search(question + "\n" + answer))
+    said = _TAG_AS_NAME.sub("", question + "\n" + answer)
+    return marked or bool(_LEFT_OVER.search(said))
 
 
 def _adds_on(question: str, answer: str, kind: str) -> bool:
