@@ -54,7 +54,7 @@ _SHORT = {
 }
 LEAST = 3  # mentions below a title, and headings that name a chapter's field
 MOST_FILES = 0.25  # share of a folder's files that mention what the folder is about
-FAR_MORE = 2  # a chapter on RocketMQ in a book on Java speaks of Java, too
+FAR_MORE = 4  # a chapter on RocketMQ in a book on Java speaks of Java, too
 
 
 class Topics:

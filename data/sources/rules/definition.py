@@ -36,7 +36,7 @@ _CALLED = re.compile(
 LEAST_SAID = 11  # characters beside the name
 # Two things at once, a clause, or "八个条目": no name.
 _NO_NAME = (
-    r"[和与及、*]|类似|相当于|允许|提供|之处$|原因$|^[一二三四五六七八九十两几\d]+[个种类条位名项大]"
+    r"[和与及、*]|例外|情况$|以前|规定|类似|相当于|允许|提供|之处$|原因$|^[一二三四五六七八九十两几\d]+[个种类条位名项大]"
     r"|(?:原|曾|都|皆|均|仍|常|多|则|乃|亦|便|却|正|本|只)$|答案|本质|结果$|[⟨\\\\]"
     r"|[\u4e00-\u9fff] [a-z]+(?: [a-z]+)?$|^[a-z]\w* ?方法$|^[a-zA-Z] ?[\u4e00-\u9fff]"
 )
@@ -46,7 +46,7 @@ _OF_ONE_PROGRAM = re.compile(
 )
 # "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
 _JUDGES = re.compile(
-    r"(?:一?[个种件项类])?\s*(?:[^，。；]{0,6}(?:不断|充满|学习时|侧重)|一次|崭新|便利|巧妙|非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
+    r"(?:一?[个种件项类])?\s*(?:[^，。；]{0,6}(?:不断|充满|学习时|侧重)|完全免费|一次|崭新|便利|巧妙|非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
     r"|强大|典型|独立|可选|两[种个]|几[种个]|不同|另一?|新的?|目前|迄今|到目前|热门|流行|有争议|挑战|难题|例外"
     r"|大综合|综合|方便|最具|全新|新增|当前|普通|真正|很棒|出色|优秀|强有力|公认|所有|任何|唯一|自然人|开放|有效)"
     r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
@@ -99,7 +99,7 @@ def _definition(at: Place) -> Iterator[Candidate]:
     name = core(match["x"]).lower() if match else ""
     if match and match["verb"] in ("又称", "也称") and not re.search("是|指", rest):
         return
-    if match and ("，而" in rest or re.search(r"，(?:而)?[A-Z]\w+ ?是", rest)):
+    if match and ("，而" in rest or re.search(r"，(?:而)?[A-Za-z]\w+ ?是", rest)):
         return  # "ACID 是…，CAP 是…"
     if match and (
         re.search("侧重点|^[^。]{0,24}类似", rest)
@@ -196,7 +196,7 @@ def _is_quoted(text: str) -> bool:
 def _says_what(what: str) -> bool:
     """Does the left side of 称为 say what it is, by a term in front or at its end?"""
     if re.search(
-        r"这|那|它|该|此|随后|任一|最后|我们|上述|人们|有一|有个|可能|一些人|有时|^[将把如若当为也又则与和从]|时$|后$|中$|经常|也",
+        r"这|那|它|该|此|以前|随后|任一|最后|我们|上述|人们|有一|有个|可能|一些人|有时|^[将把如若当为也又则与和从]|时$|后$|中$|经常|也",
         what,
     ):
         return False

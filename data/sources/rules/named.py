@@ -36,6 +36,8 @@ _OF_ONE_THING = ("definition", "api", "purpose", "explain")
 
 def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequence[str]) -> bool:
     """Is the subject named by the book, or a name in Latin letters in a book of a known topic?"""
+    if _is_member(kind, question, answer, block):
+        return False
     if is_named(question, answer, block):
         return True
     asked = [core(name.split("的")[0]) for name in subjects(question)]
@@ -44,6 +46,28 @@ def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequ
     return bool(re.search("[A-Za-z]{2,}", asked[0])) or (
         len(asked[0]) > 2 and not is_everyday(asked[0])
     )
+
+
+_MEMBER = re.compile(r"[a-z][A-Za-z0-9]*(?:\(.*\))?\s*(?:方法|属性|字段|参数|对象|表达式)?")
+_OF_ALL = (
+    r"(?:函数|命令|语句|关键字|运算符|操作符|指令|工具|程序|服务|循环|结构|宏|库|标签|软件|系统)"
+)
+
+
+def _is_member(kind: str, question: str, answer: str, block: Block) -> bool:
+    """A method or field (values(), getUint32) whose class a question would have to name.
+
+    Its own heading, or a word that says it is nobody's (函数, 命令), makes it one of the book's.
+    """
+    asked = subjects(question)
+    if not asked or not _MEMBER.fullmatch(asked[0]) or is_known(asked[0]):
+        return False
+    if kind == "definition" and not re.search(r"\(|方法$|属性$|字段$|参数$", asked[0]):
+        return False  # a thing: znode, tcpdump
+    name = core(re.match("[A-Za-z0-9]+", asked[0]).group())
+    if block.path and name.lower() in block.path[-1].lower():
+        return False
+    return not re.search(rf"{re.escape(name)}[`*]*(?:\(.*?\))?\s*[^，。]{{0,24}}{_OF_ALL}", answer)
 
 
 def is_named(question: str, answer: str, block: Block) -> bool:

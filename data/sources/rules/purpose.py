@@ -10,7 +10,7 @@ from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 _USED_FOR = re.compile(
     rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{ENGLISH})\s*(?:函数限定符|函数|关键字|限定符"
     rf"|修饰符|变量|命令|接口|指令)?\s*"
-    r"(?P<may>(?:主要|通常|一般|专门|常|可以|可)*)(?:用于|用来|用作|负责)(?P<rest>.{4,})$"
+    r"(?P<may>(?:主要|通常|一般|专门|常|可以|可)*)(?:用于|用来|负责)(?P<rest>.{4,})$"
 )
 _API = re.compile(
     r"^(?P<x>[A-Za-z_][\w.:]*(?:<<<.{0,12}>>>)?(?:\([^()]{0,30}\))?)\s*(?:这个)?(?:函数"
@@ -59,6 +59,8 @@ def _purpose(at: Place) -> Iterator[Candidate]:
         return  # "创建一个目录用来…"; of which command?
     if re.search(r"@|->|^\w\.", match["x"]):
         return
+    if re.match("[^，。]*的(?:情况|情形)", match["rest"]):
+        return
     if re.search("，而|，当然", at.sentence) or not says_enough(match["rest"], 6):
         return
     if re.match(r"-|[A-Z]+_|[a-z]{1,4}$|[a-z]{1,4}方法", core(match["x"])):
@@ -91,7 +93,9 @@ def _api(at: Place) -> Iterator[Candidate]:
     if re.search(r"是[^，。]{0,12}(?:定义|位于)|(?:定义|位于)[在于]|@|\w/\w", at.sentence[:80]):
         return  # where it stands says nothing of what it does
     named = re.search(r"[_()<.]|[a-z][A-Z]", match["x"])
-    if re.search(r"\d$|\.(?:txt|c|md|py|sh|json|html|log)$", match["x"]):
+    if re.match(r"[^，。]{0,8}(?:接受|接收)[^，。]{0,8}参数", at.sentence[match.end("x") :]):
+        return  # how many arguments it takes
+    if re.search(r"\d$|[_.]$|\.(?:txt|c|md|py|sh|json|html|log)$", match["x"]):
         return  # a version or a file
     if named and says_enough(at.sentence[match.end("x") :], 8):
         yield Candidate("api", f"{match['x'].strip()}的作用是什么", at.continued)

@@ -24,6 +24,7 @@ _KNOWN = frozenset(
 _SORT = re.compile(
     r"^(?:函数|命令|指令|关键字|运算符|环境变量|标签|元素|组件|模块|事件|方法|属性|参数|选项|字段)\s*(?=[A-Za-z_<$\-])"
 )
+_SORTS_OF_CODE = r"(?:语句|字段|方法|属性|参数|对象|函数|表达式|关键字|类|接口|特征|类型|子句)"
 # What makes a name in Latin letters a thing of its own, whatever the book is about.
 _PRODUCT = re.compile(
     r"\s*(?:[（(][^（）()]*[）)])?[，,]?\s*(?:是|指|为)[^，。；]{0,30}"
@@ -67,6 +68,8 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
     if english and (known or not is_common(owner)):
         return True  # 差分隐私（differential privacy）
     words = re.findall("[A-Za-z]{3,}", owner)
+    if re.fullmatch(rf"[A-Za-z0-9_]+ ?{_SORTS_OF_CODE}", owner):
+        return False  # LOAD 语句: of which language?
     if words and (re.search(rf"{_SORTS}$", owner) or any(not word.islower() for word in words)):
         return True
     chinese = re.sub("[^\u4e00-\u9fff]", "", core(name) if not topics else owner)
@@ -100,7 +103,7 @@ def _is_expanded(name: str, answer: str) -> bool:
     """Does its full name stand beside it: "TCP（Transmission Control Protocol）"?"""
     place = answer.find(name)
     after = answer[place + len(name) :][:12] if place >= 0 else ""
-    if re.match(r"[(][a-z]", after):
+    if re.match(r"[(][a-z]", after) or (name[:1].islower() and after.startswith("(")):
         return False  # its arguments: decltype(auto)
     return bool(
         re.match(

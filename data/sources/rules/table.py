@@ -66,8 +66,9 @@ def _table(at: Place) -> Iterator[Candidate]:
             continue
         if len(row[1]) > 200 or not is_standalone(row[1]) or re.match("同上|见|无$", row[1]):
             continue
+        name = re.sub(r"^[a-z]\w*\s+(?=[a-z]\w*\()", "", row[0])  # without its return type
         of = f"{owner} 的" if owner else ""
-        thing = f"{of}{sort['sort']}{gap('a')}{row[0]}"
+        thing = f"{of}{sort['sort']}{gap('a')}{name}"
         said = row[1].rstrip("。.；; ")
         verb = VERB.match(said) and not said.startswith(("是", "指"))
         yield Candidate("api", f"{thing} 的作用是什么", f"{thing}{' ' if verb else '：'}{said}")
