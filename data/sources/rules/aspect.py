@@ -9,6 +9,7 @@ from data.sources.rules.nouns import core, is_definable, is_term
 from data.sources.rules.phrases import unnumbered
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, polish, strip_lead
+from data.text import cjk_share
 
 MAX_LISTED = 8
 _ASPECT = re.compile(
@@ -17,7 +18,7 @@ _ASPECT = re.compile(
 )
 _ONE_COURSE = re.compile(r"步骤|流程")
 _OF_THE_BOOK = re.compile(
-    r"[本这]|^高级$|学习|课程|面试|背景|其[他它]|新|[和与及、/]|概述|简介|介绍|总结|小结|安装|部署|升级|使用$"
+    r"[本这]|优缺点|^高级$|学习|课程|面试|背景|其[他它]|新|[和与及、/]|概述|简介|介绍|总结|小结|安装|部署|升级|使用$"
 )
 
 
@@ -58,7 +59,7 @@ def _aspect(at: Place) -> Iterator[Candidate]:
         return
     listed = "；".join(f"（{number}）{text}" for number, text in enumerate(said, 1))
     answer = f"{subject}的{aspect}：{listed}。"
-    if len(answer) <= MAX_ANSWER:
+    if len(answer) <= MAX_ANSWER and cjk_share(answer) > 0.3:
         ask = "是什么" if _ONE_COURSE.search(aspect) else "有哪些"
         yield Candidate("enumeration", f"{subject}的{aspect}{ask}", answer)
 

@@ -26,7 +26,7 @@ _NO_EXPLANATION = re.compile(
     re.S,
 )
 _OF_ONE_PLACE = re.compile(
-    r"[-$.]|\d|.*[_.]$|(?:void|int|public|private|static|const|char|double|float|bool|String) "
+    r"[-$.]|\d|.*[_.:]$|(?:void|int|public|private|static|const|char|double|float|bool|String) "
     r"|习题|练习|foo|bar|.*(?:/|\.(?:txt|c|md|py|sh|json|html|log)\b)"
 )
 _SORT_OF_THING = re.compile(

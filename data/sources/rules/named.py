@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from data.records import PARAGRAPH, Block
-from data.sources.rules.nouns import core, field_words, is_everyday, leading_term
+from data.sources.rules.nouns import core, field_words, leading_term
 
 _SUBJECT = re.compile(
     r"^什么是\s?(?P<defined>.+)？$|^请简要(?:介绍|说明)\s?(?P<told>.+)。$"
@@ -30,28 +30,35 @@ def subjects(question: str) -> list[str]:
     return [name for name in match.groups() if name and name != match["attribute"]]
 
 
-# Kinds that ask what one thing is or does: a topic beside a name of its own makes them clear.
-_OF_ONE_THING = ("definition", "api", "purpose", "explain")
-
-
-def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequence[str]) -> bool:
-    """Is the subject named by the book, or a name in Latin letters in a book of a known topic?"""
-    if _is_member(kind, question, answer, block):
-        return False
-    if is_named(question, answer, block):
-        return True
-    asked = [core(name.split("的")[0]) for name in subjects(question)]
-    if not topics or kind not in _OF_ONE_THING or not asked:
-        return False
-    return bool(re.search("[A-Za-z]{2,}", asked[0])) or (
-        len(asked[0]) > 2 and not is_everyday(asked[0])
-    )
-
-
 _MEMBER = re.compile(r"[a-z][A-Za-z0-9]*(?:\(.*\))?\s*(?:方法|属性|字段|参数|对象|表达式)?")
+# What a whole language or system has; a method or a field belongs to one class of it.
 _OF_ALL = (
     r"(?:函数|命令|语句|关键字|运算符|操作符|指令|工具|程序|服务|循环|结构|宏|库|标签|软件|系统)"
 )
+
+
+def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequence[str]) -> bool:
+    """Is the subject named by the book, or, where its topic is known, a name of its own?"""
+    if _is_member(kind, question, answer, block):
+        return False
+    return is_named(question, answer, block) or bool(topics and _is_distinct(question, answer))
+
+
+def _is_distinct(question: str, answer: str) -> bool:
+    """A name that its sentence says to be a command, a function, a product of somebody's."""
+    asked = [core(name.split("的")[0]) for name in subjects(question)]
+    if len(asked) != 1 or not re.search("[A-Za-z]{2,}", asked[0]):
+        return False
+    if re.match(rf"{_OF_ALL} ", asked[0]):
+        return True  # a row of a table with a header
+    name = re.escape(re.sub(rf"\s*{_OF_ALL}$", "", asked[0]))
+    made = (
+        r"(?:开源|公司|开发的|发布的|推出的|提供的)[^，。；]{0,20}"
+        r"(?:软件|平台|工具|语言|数据库|框架|引擎|系统|库)"
+    )
+    return bool(
+        re.match(rf"{name}[`*]*(?:\(.*?\))?\s*(?:{_OF_ALL}|是[^，。；]{{0,20}}{made})", answer)
+    )
 
 
 def _is_member(kind: str, question: str, answer: str, block: Block) -> bool:
@@ -67,7 +74,7 @@ def _is_member(kind: str, question: str, answer: str, block: Block) -> bool:
     name = core(re.match("[A-Za-z0-9]+", asked[0]).group())
     if block.path and name.lower() in block.path[-1].lower():
         return False
-    return not re.search(rf"{re.escape(name)}[`*]*(?:\(.*?\))?\s*[^，。]{{0,24}}{_OF_ALL}", answer)
+    return not re.search(rf"{re.escape(name)}[`*]*(?:\(.*?\))?\s*{_OF_ALL}", answer)
 
 
 def is_named(question: str, answer: str, block: Block) -> bool:

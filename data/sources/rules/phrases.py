@@ -35,11 +35,22 @@ def title_term(path: Sequence[str]) -> str:
     return core(unnumbered(path[-1]).strip("`* ")) if path else ""
 
 
-def introduced_term(path: Sequence[str]) -> str:
-    """What a section introduces by its heading: 什么是 X？, X 是什么, X 简介."""
+def introduced_names(path: Sequence[str]) -> list[str]:
+    """What a section introduces by its heading: 什么是 X？, X 简介, <a>, 特征（Trait）."""
+    if not path:
+        return []
+    title = unnumbered(path[-1]).strip("`* ")
+    if tag := re.match(r"`?(<[a-z][a-z0-9]*>)", title):
+        return [tag.group(1)]
     bare = re.sub(r"[？?]$", "", title_term(path)).strip()
     bare = re.sub(r"^什么是\s*|^认识\s*|\s*的?(?:是什么|简介|介绍|概述|的概念|的定义)$", "", bare)
-    return core(bare)
+    names = [core(bare)]
+    chinese, latin = r"([\u4e00-\u9fff]{2,})", r"([A-Za-z][\w .\-]+?)"
+    for both in (f"{chinese} ?{latin}", f"{latin} ?{chinese}"):
+        if match := re.fullmatch(both, bare):
+            names += match.groups()
+    names += re.findall(r"[（(]([A-Za-z][\w .\-]+)[)）]", title)
+    return [name.strip() for name in names if len(name.strip()) > 1]
 
 
 def gap(text: str) -> str:

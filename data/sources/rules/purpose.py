@@ -52,7 +52,7 @@ def _purpose(at: Place) -> Iterator[Candidate]:
     ):
         return  # "用于许多不同的领域"
     if (
-        re.search("[指是]", core(match["x"]))
+        re.search("[指是和与及、]", core(match["x"]))
         or acts(match["x"])
         or re.match("参数|语句|变量|字段|主(?=[a-z])", core(match["x"]))
     ):

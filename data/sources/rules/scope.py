@@ -107,7 +107,8 @@ def _is_expanded(name: str, answer: str) -> bool:
         return False  # its arguments: decltype(auto)
     return bool(
         re.match(
-            r"\s*[（(]\s*(?!已|可选|推荐|默认|必|不|仅|废)[A-Za-z\u4e00-\u9fff]{2,}|，?全称", after
+            r"\s*[（(]\s*(?!已|可选|推荐|默认|必|不|仅|废|带)[A-Za-z\u4e00-\u9fff]{2,}|，?全称",
+            after,
         )
     )
 

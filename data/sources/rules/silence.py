@@ -13,7 +13,8 @@ from data.sources.rules.nouns import tags
 from data.text import sentences
 
 _LEFT_OVER = re.compile(
-    r"\[(?:公式|图|表)|【|(?<![A-Za-z0-9_])_[\u4e00-\u9fff]|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
+    r"\[(?:公式|图|表)|如 所示|[见在] [，。中]|【|(?<![A-Za-z0-9])_[\u4e00-\u9fff（(]|[⟨⟩]"
+    r"|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
     r"|[（(]\d+[.-]\d+[)）]|&[a-z]{2,6};|\\(?:text|cite|ref|label|begin|emph)\b|={3,}|-{4,}|\|\s*\|"
 )
 # <a>标签: a tag spoken of, no leftover of a page.
@@ -23,7 +24,7 @@ _ADDS_ON = re.compile(
     r"|其余|剩下|第[一二三四五六七][个种类步点]|仍然?是|依然是|此时|当时|这时"
 )
 _CHATS = re.compile(
-    r"不讲|就不(?=[说写展])|小伙伴|但实际上|姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
+    r"不讲|感兴趣|自行|不过多|过多介绍|炫酷|逼格|就不(?=[说写展])|小伙伴|但实际上|姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
     r"|本(?:通路|系统|方法|算法|模型|项目|程序|课程|公司|办法|研究|教程|站|文|书|节|章)"
 )
 _DATED = re.compile(
@@ -112,6 +113,19 @@ def _praises(question: str, answer: str, kind: str) -> bool:
     return "$$" in answer or bool(re.search("之一$|之一，|最重要|最常|很棒|最早|最受", first))
 
 
+# "A 用于…；B 用于…", "ACID 是…，CAP 是…": what a question about A has in common with B.
+_SECOND = re.compile(
+    r"[；;，,]\s*而?\s*[A-Za-z_][\w.]*(?:\(.*?\))?\s*(?:则|也)?(?:是|用于|用来|返回|表示|负责|指|适|确保|则)"
+)
+
+
+def _contrasts(question: str, answer: str, kind: str) -> bool:
+    """One half of a contrast of two names."""
+    if kind in ("comparison", "enumeration", "expression"):
+        return False
+    return bool(_SECOND.search(re.split("。", answer)[0]))
+
+
 def _describes_a_parameter(question: str, answer: str, kind: str) -> bool:
     """ "transfer（可选）是…", "muted 是否静音": a parameter or a switch of something."""
     return bool(re.match(r"[^，。：]{1,40}(?:[（(]可选|[：:]?\s*是否)|[^。]*可选参数", answer))
@@ -190,7 +204,10 @@ def _garbled(question: str, answer: str, kind: str) -> bool:
     letters = r"(?:(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])\s+){3,}"
     return bool(
         re.search(
-            letters + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]", answer
+            letters
+            + r"|[\u4e00-\u9fff] [，。、]|其中 是|。”。"
+            + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]",
+            answer,
         )
     )
 
@@ -207,6 +224,7 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "dated": _dated,
     "chats": _chats,
     "formula": _formula,
+    "contrasts": _contrasts,
     "parameter": _describes_a_parameter,
     "doubled": _doubled,
     "example": _example,
