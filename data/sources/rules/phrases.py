@@ -13,7 +13,7 @@ _NUMBERING = re.compile(
 VERB = re.compile(
     r"^(?:主要|通常|一般)?(?:用于|用来|用以|是(?!否|不是)|指(?![令针向数定])|表示|代表|返回(?![的值])|提供|负责"
     r"|可以|能够?|会(?![话议员计])|将|让|使(?![得用])|存放|存储|保存|记录|控制|支持|获取|定义|声明"
-    r"|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
+    r"|标识|只能|必须|实现|等待|释放|分配|阻塞|查询|设置|创建|指定)"
 )
 # How an explanation begins that says what its term is or does. "性能提升：与原来相比，…" tells of
 # one case, "macOS：图形化安装" of one procedure.

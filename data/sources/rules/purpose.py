@@ -8,7 +8,7 @@ from data.sources.rules.phrases import ENGLISH, says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
 _USED_FOR = re.compile(
-    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{ENGLISH})\s*(?:函数限定符|函数|关键字|限定符"
+    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{ENGLISH})\s*(?:函数限定符|函数|关键字|子命令|系统变量|环境变量|配置项|参数|限定符"
     rf"|修饰符|变量|命令|接口|指令)?\s*"
     r"(?P<may>(?:主要|通常|一般|专门|常|可以|可)*)(?:用于|用来|负责)(?P<rest>.{4,})$"
 )

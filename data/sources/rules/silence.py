@@ -115,7 +115,8 @@ def _praises(question: str, answer: str, kind: str) -> bool:
 
 # "A 用于…；B 用于…", "ACID 是…，CAP 是…": what a question about A has in common with B.
 _SECOND = re.compile(
-    r"[；;，,]\s*而?\s*[A-Za-z_][\w.]*(?:\(.*?\))?\s*(?:则|也)?(?:是|用于|用来|返回|表示|负责|指|适|确保|则)"
+    r"[；;，,]\s*而?\s*[A-Za-z_][\w.]*(?: [A-Za-z]+)?(?:\(.*?\))?\s*(?:则|也)?"
+    r"(?:是|用于|用来|返回|表示|负责|指|适|确保|则)"
 )
 
 
@@ -133,7 +134,7 @@ def _describes_a_parameter(question: str, answer: str, kind: str) -> bool:
 
 def _doubled(question: str, answer: str, kind: str) -> bool:
     """文件头文件头: a caption run into its sentence."""
-    return bool(re.search("([\u4e00-\u9fff]{2,})\\1", question))
+    return bool(re.search(r"([\u4e00-\u9fff]{2,})\1|\b([A-Za-z]{2,}) \2\b", question))
 
 
 def _formula(question: str, answer: str, kind: str) -> bool:

@@ -16,7 +16,7 @@ from data.sources.rules.scope import in_scope
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "8"
+VERSION = "9"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -62,8 +62,8 @@ class RulesSettings(SourceSettings):
 
     broad: bool = option(
         False,
-        "只有一句话提到的主语也问：题更多，许多不合格",
-        "also ask where only one sentence speaks of the subject: more pairs, many of them poor",
+        "没有标题专讲的主语也问：题更多，合格的少一些",
+        "also ask about what no heading is about: more pairs, fewer of them good",
     )
     topic: str = option(
         "",
