@@ -53,6 +53,7 @@ _SHORT = {
     "pg": "PostgreSQL",
 }
 LEAST = 3  # mentions below a title, and headings that name a chapter's field
+FOLDER_LEAST = 8  # folders hold files on other things as well
 MOST_FILES = 0.25  # share of a folder's files that mention what the folder is about
 FAR_MORE = 4  # a chapter on RocketMQ in a book on Java speaks of Java, too
 
@@ -121,7 +122,7 @@ class Topics:
         def topics(path: Sequence[str]) -> tuple[str, ...]:
             found = [n for title in path for n in latin(title) if headings[n] >= LEAST]
             found += [n for n in own if own[n] >= LEAST and path and _opens(path[0], n)]
-            found += [n for n in folders if n.isascii()]
+            found += [n for n in folders if n.isascii() and count(n) >= FOLDER_LEAST]
             chapter = sorted(
                 {n for n in found if count(n) >= LEAST and n not in named}, key=lambda n: -count(n)
             )

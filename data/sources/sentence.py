@@ -16,7 +16,8 @@ _ELSEWHERE = re.compile(
     r"|后文|官方文档|如?式\s*[（(]\d|[Ss]ection \d"
     r"|以下(?:特点|特性|要求|条件|方面|原则|问题|缺点|优点)"
     r"|TODO|更多(?:信息|内容|细节|用法)|我(?!们)|究其原因|此代码|该代码|这段|这份"
-    r"|这个(?:图|表|例子|新的|函数|内核|版本|kernel)|the (?:figure|chapter|text|above"
+    r"|[该此](?:示例|例子|例)(?!程)|这个(?:图|表|例子|新的|函数|内核|版本|kernel)"
+    r"|the (?:figure|chapter|text|above"
     r"|following)|\bfigure \d|https?://",
     re.I,
 )

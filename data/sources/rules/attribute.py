@@ -15,7 +15,7 @@ _ATTRIBUTE = re.compile(
 # something that only the page says.
 _HAS_ONE = re.compile(
     r"(?:主要|基本|最大的?|根本|常见|显著|核心|默认|最终|首要|重要|直接)?(?:优点|缺点|特点|特征|特性|优势|劣势|不足|局限性?"
-    r"|思想|目标|目的|任务|作用|功能|职能|用途|含义|意思|定义|全称|默认值|原理|成因"
+    r"|(?:主要|基本|核心)思想|目标|目的|任务|作用|功能|职能|用途|含义|意思|定义|全称|默认值|原理|成因"
     r"|返回类型|返回值|类型|时间复杂度|空间复杂度|复杂度|扩展名|单位|首都|作者|创始人|发明者|奠基人"
     r"|成分|内存类型|取值范围|值域|别名|缩写|英文名|表达式|公式|性质|标志|症状|病因|原则|来源|前身)"
 )
@@ -101,7 +101,7 @@ def _is_named(owner: str) -> bool:
 def _suitability(at: Place) -> Iterator[Candidate]:
     match = _SUITS.match(at.sentence)
     vague = match and re.match(
-        r"(?:于|在|用于)?[^，。]{0,4}(?:多种|各种|许多|很多|需要)", match["rest"]
+        r"(?:于|在|用于)?[^，。]{0,4}(?:任何|所有|多种|各种|许多|很多|需要)", match["rest"]
     )
     if match and not vague and is_definable(match["x"], 26):
         ask = "擅长什么" if match["verb"] == "擅长" else "适合用在什么情况下"

@@ -33,6 +33,7 @@ _CALLED = re.compile(
     r"|称之为|叫做|叫作)\s*"
     rf"(?P<x>[^，。；：？！、]{{2,30}}?{ENGLISH})(?=[，。；]|$)"
 )
+LEAST_NEW = 8
 LEAST_SAID = 11  # characters beside the name
 # Two things at once, a clause, or "八个条目": no name.
 _NO_NAME = (
@@ -46,11 +47,11 @@ _OF_ONE_PROGRAM = re.compile(
 )
 # "X 是最基础的方法", "X 是一个非常好的选择": a judgement, which does not say what X is.
 _JUDGES = re.compile(
-    r"(?:一?[个种件项类])?\s*(?:[^，。；]{0,6}(?:不断|充满|学习时|侧重)|[^，。；]{0,12}挑战性|完全免费|一次|崭新|便利|巧妙|非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
+    r"(?:一?[个种件项类])?\s*(?:[^，。；]{0,6}(?:知名度|不断|充满|学习时|侧重)|[^，。；]{0,12}挑战性|完全免费|一次|崭新|便利|巧妙|非常|很|十分|相当|最|更|较|比较|好|不错|重要|关键|有趣|有用|常见|简单"
     r"|强大|典型|独立|可选|两[种个]|几[种个]|不同|另一?|新的?|目前|迄今|到目前|热门|流行|有争议|挑战|难题|例外"
     r"|大综合|综合|方便|最具|全新|新增|当前|普通|真正|很棒|出色|优秀|强有力|公认|所有|任何|唯一|自然人|开放|有效)"
     r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
-    r"|[^，。；]{0,40}(?:崭新|炫酷|朴素|令人|相对|较简单|最|之一|比[^，。]{1,20}更|必要|必需|前提|不可|起源|祖先|后裔|典范|代表作|产物|角落|选择|责任|结果|原因|主题|理想|梦想|敌人|朋友|学生|成员|教师|教授|儿子|女儿|丈夫|妻子|父亲|母亲|兄弟|弟弟|哥哥|后代|子孙|部下|弟子|盛世|现象|威胁|危险|区别|问题|过程中"
+    r"|[^，。；]{0,40}(?:崭新|绝佳|炫酷|朴素|令人|相对|较简单|最|之一|比[^，。]{1,20}更|必要|必需|前提|不可|起源|祖先|后裔|典范|代表作|产物|角落|选择|责任|结果|原因|主题|理想|梦想|敌人|朋友|学生|成员|教师|教授|儿子|女儿|丈夫|妻子|父亲|母亲|兄弟|弟弟|哥哥|后代|子孙|部下|弟子|盛世|现象|威胁|危险|区别|问题|过程中"
     r"|重要|主要|关键|核心|基础|著名|罕见|手段|反应|场所|用户|成分|长期|复杂|颠覆|基本元素|基本对象|范例|工程|概念|能力|杰作|公司|标志|象征|体现|表现|例子|组成部分|一部分|版本|拓展|扩展|推广|变体|特例)(?:[^，。；]{0,6})(?=[，。；]|$)"
 )
 
@@ -122,7 +123,9 @@ def _definition(at: Place) -> Iterator[Candidate]:
         return
     if match and re.search(_NO_NAME, core(match["x"])):
         return  # two things at once, or a clause
-    if match and len(at.continued) - len(name) < LEAST_SAID:
+    if match and (
+        len(at.continued) - len(name) < LEAST_SAID or _adds_little(match["x"], at.continued)
+    ):
         return
     added = "".join(c for c in rest if c not in name)
     if match and (re.match("当前|此处", rest) or not says_enough(added, 6)):
@@ -146,8 +149,11 @@ def _definition(at: Place) -> Iterator[Candidate]:
         return
     if match and cuts_a_word(sentence, match.end("x")):
         return
-    if match and len(at.continued) - len(core(match["x"])) < LEAST_SAID:
-        return  # "整数是没有小数部分的数字"
+    if match and (
+        len(at.continued) - len(core(match["x"])) < LEAST_SAID
+        or _adds_little(match["x"], at.continued)
+    ):
+        return  # "圆括号表达式是由圆括号包围的表达式"
     if match and (tags(match["noun"])[-1][1][0] not in "nxel" or not says_enough(match["rest"], 6)):
         return  # "exit 是整个脚本的退出", "TSC 是 Rheb 的 GAP"
     if match and not _is_known(match["x"], at):
@@ -170,6 +176,15 @@ def _definition(at: Place) -> Iterator[Candidate]:
             continue  # what one place calls so, in passing
         if is_definable(match["x"], 20) and _says_what(match["what"]):
             yield Candidate("definition", _asks_for(match), at.continued)
+
+
+def _adds_little(name: str, said: str) -> bool:
+    """Is hardly a word in a definition that its name lacks? A Latin word counts as two signs."""
+    name, rest = core(name).lower(), re.sub("是一[种个类套款]|指的是|是指", "", said.lower())
+    signs = set(re.findall("[\u4e00-\u9fff]", name))
+    others = [c for c in re.findall("[\u4e00-\u9fff]", rest) if c not in signs]
+    latin = [w for w in re.findall("[a-z]{2,}|[0-9]+", rest) if w not in name]
+    return len(others) + 2 * len(latin) < LEAST_NEW
 
 
 def _is_short(term: str, sentence: str) -> bool:

@@ -30,6 +30,14 @@ _PARTS = re.compile(
 )
 
 
+_NUMBERS = {sign: number for number, sign in enumerate("一二三四五六七八九十", 1)}
+_NUMBERS |= {"两": 2} | {str(number): number for number in range(1, 10)}
+_COUNTED = re.compile(
+    r"(?:有|分为|分成|包括|包含|支持|提供|由)[^，。]{0,6}?(?<!\d)([一两二三四五六七八九十1-9])(?!\d|十)\s*"
+    r"(?:个|种|类|大|点|步|层|级|方面|部分|阶段)[^，。]{0,12}[：:]$"
+)
+
+
 def items_after(blocks: Sequence[Block], index: int) -> list[Block]:
     """The list items of outermost depth that follow a block, up to the first other block."""
     found: list[Block] = []
@@ -72,6 +80,8 @@ def _introduction(at: Place) -> Iterator[Candidate]:
     items = items_after(at.blocks, at.index)
     if not 2 <= len(items) <= MAX_ITEMS:
         return
+    if (told := _COUNTED.search(text)) and _NUMBERS[told.group(1)] != len(items):
+        return  # "有两种写法：" and four items: what is what?
     question = _question(text)
     answer = _answer(text, items)
     if question and is_standalone(question) and len(answer) <= MAX_ANSWER:
@@ -85,7 +95,9 @@ def _question(text: str) -> str:
         if not _is_topic(subject):
             return ""
         verb = {"由": "由", "划分成": "分为", "分成": "分为"}.get(match["verb"], match["verb"])
-        noun = re.sub(r"^(?:完全)?(?:不同|相同)的|^大(?=.{2})", "", match["noun"].strip())
+        noun = re.sub(
+            r"^(?:完全)?(?:不同|相同)的|^(?:大|许多|多种)(?=.{2})", "", match["noun"].strip()
+        )
         if re.search(r"[的了]$|的|和|可以|如下|以下", noun) or (noun and not is_term(noun, 12)):
             noun = ""
         unit = match["unit"] or ""

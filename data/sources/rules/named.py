@@ -75,6 +75,8 @@ def _is_distinct(question: str, answer: str) -> bool:
         return False
     if re.match(rf"{_OF_ALL} ", asked[0]):
         return True  # a row of a table with a header
+    if re.search("[a-z][A-Z]", asked[0]) and re.match(r"[^，。]*?函数", answer):
+        return False  # minMax(array:) 函数: of one example
     name = re.escape(re.sub(rf"\s*{_OF_ALL}$", "", asked[0]))
     made = (
         r"(?:开源|公司|开发的|发布的|推出的|提供的)[^，。；]{0,20}"

@@ -45,10 +45,6 @@ def introduced_names(path: Sequence[str]) -> list[str]:
     bare = re.sub(r"[？?]$", "", title_term(path)).strip()
     bare = re.sub(r"^什么是\s*|^认识\s*|\s*的?(?:是什么|简介|介绍|概述|的概念|的定义)$", "", bare)
     names = [core(bare)]
-    chinese, latin = r"([\u4e00-\u9fff]{2,})", r"([A-Za-z][\w .\-]+?)"
-    for both in (f"{chinese} ?{latin}", f"{latin} ?{chinese}"):
-        if match := re.fullmatch(both, bare):
-            names += match.groups()
     names += re.findall(r"[（(]([A-Za-z][\w .\-]+)[)）]", title)
     return [name.strip() for name in names if len(name.strip()) > 1]
 

@@ -92,6 +92,8 @@ def _api(at: Place) -> Iterator[Candidate]:
         return  # "OpenGL 允许…": one thing of many that it does
     if re.search(r"是[^，。]{0,12}(?:定义|位于)|(?:定义|位于)[在于]|@|\w/\w", at.sentence[:80]):
         return  # where it stands says nothing of what it does
+    if re.match(r"[^，。]*的[\u4e00-\u9fff]{1,4}，(?:从|则|是|就)", at.sentence[match.end("x") :]):
+        return  # "X 获取锁的接口，从表象看，是…": the verb comes later
     named = re.search(r"[_()<.]|[a-z][A-Z]", match["x"])
     if re.match(r"[^，。]{0,8}(?:接受|接收)[^，。]{0,8}参数", at.sentence[match.end("x") :]):
         return  # how many arguments it takes

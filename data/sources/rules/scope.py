@@ -63,9 +63,11 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
         if re.match(r"\w{2,}\.\w{2,}\.\w", owner):
             return True  # torch.cuda.synchronize
         return _is_expanded(owner, answer) or (owner[:1].isupper() and _is_product(owner, answer))
+    latin_topic = bool(topics) and topics[0].isascii()
     english = re.search(rf"{re.escape(owner)}\s*[（(]\s*[A-Za-z][A-Za-z .\-]{{3,}}", answer)
     known = owner in field_words() and (len(owner) > 2 or not topics)
-    if english and (known or not is_common(owner)):
+    short = latin_topic and len(owner) < 5
+    if english and (known or not (short or is_common(owner))):
         return True  # 差分隐私（differential privacy）
     words = re.findall("[A-Za-z]{3,}", owner)
     if re.fullmatch(rf"[A-Za-z0-9_]+ ?{_SORTS_OF_CODE}", owner):
@@ -73,13 +75,13 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
     if words and (re.search(rf"{_SORTS}$", owner) or any(not word.islower() for word in words)):
         return True
     chinese = re.sub("[^\u4e00-\u9fff]", "", core(name) if not topics else owner)
-    if topics and topics[0].isascii() and "的" in name and len(chinese) <= 6:
+    if latin_topic and "的" in name and len(chinese) <= 6:
         return False  # 架构设计的原则: of whose?
-    if len(chinese) > 4:
+    if len(chinese) > (5 if latin_topic else 4):
         return True
     if not topics and len(chinese) < 4:
         return chinese in field_words()
-    return not (is_everyday(chinese) or (len(chinese) < 4 and topics[0].isascii()))
+    return not (is_everyday(chinese) or latin_topic)
 
 
 def _says_its_topic(name: str, topics: Sequence[str]) -> bool:
