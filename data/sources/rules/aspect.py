@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from data.records import ITEM, Block
 from data.sources.rules.enumeration import MAX_ANSWER, items_after
-from data.sources.rules.nouns import core, is_definable, is_term
+from data.sources.rules.nouns import core, is_definable, is_everyday, is_term
 from data.sources.rules.phrases import unnumbered
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, polish, strip_lead
@@ -13,10 +13,10 @@ from data.text import cjk_share
 
 MAX_LISTED = 8
 _ASPECT = re.compile(
-    r"^(?P<x>.*?)\s*的?\s*(?P<a>(?:主要|核心|基本|常见|典型)?(?:优点|缺点|特点|特性|特征|优势|劣势|局限性?|不足|好处|用途|作用"
-    r"|功能|应用场景|使用场景|适用场景|组成部分|分类|类型|种类|原则|步骤|工作流程|流程))$"
+    r"^(?P<x>.*?)\s*的?\s*(?P<a>(?:主要|核心|基本|常见|典型)?"
+    r"(?:优点|缺点|特点|特性|特征|优势|劣势|局限性?|好处|应用场景|使用场景|适用场景|步骤))$"
 )
-_ONE_COURSE = re.compile(r"步骤|流程")
+_ONE_COURSE = re.compile("步骤")
 _OF_THE_BOOK = re.compile(
     r"[本这]|优缺点|^高级$|学习|课程|面试|背景|其[他它]|新|[和与及、/]|概述|简介|介绍|总结|小结|安装|部署|升级|使用$"
 )
@@ -89,4 +89,8 @@ def _subject_and_aspect(path: Sequence[str]) -> tuple[str, str] | None:
         subject = core(unnumbered(path[-2]))
     if len(subject) < 2 or _OF_THE_BOOK.search(subject) or not is_term(match["a"], 8):
         return None
+    if subject.endswith(("关键", "安全", "核心", "知识点")) or (
+        not re.search("[A-Z]", subject) and is_everyday(subject)
+    ):
+        return None  # "安全的特性": of one project
     return (subject, match["a"]) if is_definable(subject, 20) else None

@@ -46,8 +46,18 @@ def items_after(blocks: Sequence[Block], index: int) -> list[Block]:
             break
         if not block.marker or (found and block.depth != found[0].depth):
             return []  # nested or several paragraphs long: its shape would be lost
+        if found and not _goes_on(found[-1].marker, block.marker):
+            return []  # another list begins
         found.append(block)
     return found
+
+
+def _goes_on(before: str, marker: str) -> bool:
+    """Is a marker that of the next item of the same list?"""
+    numbers = [re.sub(r"\D", "", text) for text in (before, marker)]
+    if all(numbers):
+        return int(numbers[1]) > int(numbers[0])
+    return not any(numbers) and before == marker
 
 
 @rule(

@@ -8,7 +8,7 @@ anything; headings tell what the book is about.
 import re
 from collections.abc import Sequence
 
-from data.records import TABLE, Block
+from data.records import ITEM, TABLE, Block
 from data.sources.rules.nouns import core, field_words, leading_term
 from data.sources.rules.phrases import introduced_names, unnumbered
 from data.sources.sentence import strip_lead
@@ -95,7 +95,11 @@ def _is_member(kind: str, question: str, answer: str, block: Block) -> bool:
     asked = subjects(question)
     if not asked or not _MEMBER.fullmatch(asked[0]) or is_known(asked[0]):
         return False
-    if kind == "definition" and not re.search(r"\(|方法$|属性$|字段$|参数$", asked[0]):
+    if (
+        kind == "definition"
+        and block.kind != ITEM
+        and not re.search(r"\(|方法$|属性$|字段$|参数$", asked[0])
+    ):
         return False  # a thing: znode, tcpdump
     name = core(re.match("[A-Za-z0-9]+", asked[0]).group())
     if block.path and _is_in(name, block.path[-1]):

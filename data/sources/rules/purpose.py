@@ -17,7 +17,7 @@ _API = re.compile(
     r"|关键字|限定符|修饰符|变量|命令|接口|指令|宏|对象)?\s*"
     r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回(?!值|类型|码|的)|等待|负责|表示(?!法)|指定|提供|允许|阻塞|分配"
     r"|释放|同步|控制|接受|接收|获取|申请|标识|告诉|查询(?!适用)|复制|拷贝|传输"
-    r")(?!的)",
+    r")(?!的|可以|语句|是|将|会|时|中|后|器|者|符|结果)",
     re.ASCII,
 )
 
@@ -95,7 +95,7 @@ def _api(at: Place) -> Iterator[Candidate]:
     if re.match(r"[^，。]*的[\u4e00-\u9fff]{1,4}，(?:从|则|是|就)", at.sentence[match.end("x") :]):
         return  # "X 获取锁的接口，从表象看，是…": the verb comes later
     named = re.search(r"[_()<.]|[a-z][A-Z]", match["x"])
-    if re.match(r"[^，。]{0,8}(?:接受|接收)[^，。]{0,8}参数", at.sentence[match.end("x") :]):
+    if re.match(r"[^，。]{0,8}(?:接受|接收)[^，。]{0,24}参数", at.sentence[match.end("x") :]):
         return  # how many arguments it takes
     if re.search(r"\d$|[_.]$|\.(?:txt|c|md|py|sh|json|html|log)$", match["x"]):
         return  # a version or a file

@@ -52,7 +52,7 @@ def in_scope(question: str, answer: str, topics: Sequence[str]) -> str:
 def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
     """Does a name mean the same thing in every book?"""
     owner = core(name.split("的")[0])
-    if re.match(r"[A-Za-z_.\-]{2,} 的(?:选项|参数|方法|成员函数|字段)", name):
+    if not topics and re.match(r"[A-Za-z_.\-]{2,} 的(?:选项|参数|方法|成员函数|字段)", name):
         return True  # a command's option, a class's method
     if is_known(owner) or _says_its_topic(owner, topics):
         return True

@@ -129,7 +129,9 @@ def _contrasts(question: str, answer: str, kind: str) -> bool:
 
 def _describes_a_parameter(question: str, answer: str, kind: str) -> bool:
     """ "transfer（可选）是…", "muted 是否静音": a parameter or a switch of something."""
-    return bool(re.match(r"[^，。：]{1,40}(?:[（(]可选|[：:]?\s*是否)|[^。]*可选参数", answer))
+    return bool(
+        re.match(r"[^，。：]{1,40}(?:[（(]可选|[：:]?\s*是否)|[^。]*可选(?:参数|项)", answer)
+    )
 
 
 def _doubled(question: str, answer: str, kind: str) -> bool:
@@ -169,7 +171,10 @@ def _nameless(question: str, answer: str, kind: str) -> bool:
 
 def _unfinished(question: str, answer: str, kind: str) -> bool:
     """What was a formula or a figure of its own is missing: "…的梯度为。"."""
-    end = r"(?:为|是|如|即|得|有|：|记作|等于|表示为|定义为|满足|使得|如下|包括|包含)[。.]$"
+    end = (
+        r"(?:[；;：:]\s*\d+[.、]?|为|是|如|即|得|有|：|记作|等于|表示为|定义为|满足|使得|如下"
+        r"|包括|包含)[。.]$"
+    )
     return bool(re.search(end, answer.strip()))
 
 
