@@ -102,7 +102,9 @@ class Topics:
         alone = not (self._several and _is_markdown(file))
         if alone:  # a book of its own
             outermost = list(dict.fromkeys(path[0] for path in paths if path))
-            titles += [file.stem, *outermost[:1]]
+            titles.append(file.stem)
+            # The first of several chapters names the book only where it names something.
+            titles += outermost if len(outermost) == 1 else latin(" ".join(outermost[:1]))
         own = Counter(n for path in paths for n in set(latin(" ".join(path[-1:]))))
         headings = own if alone else self._headings
         counts: dict[str, int] = {}
@@ -131,9 +133,7 @@ class Topics:
                 or not named[0].isascii()
                 or count(chapter[0]) >= FAR_MORE * max(1, count(named[0]))
             )
-            if nearer:
-                return (*chapter[:1], *named[:1])
-            return tuple(named[:1])
+            return (*chapter[:1], *named[:2]) if nearer else tuple(named[:2])
 
         return topics
 

@@ -7,6 +7,7 @@ from data.sources.rules.nouns import (
     acts,
     core,
     cuts_a_word,
+    field_words,
     is_definable,
     is_defined_name,
     is_term,
@@ -52,7 +53,7 @@ _JUDGES = re.compile(
     r"|大综合|综合|方便|最具|全新|新增|当前|普通|真正|很棒|出色|优秀|强有力|公认|所有|任何|唯一|自然人|开放|有效)"
     r"|[^，。；]{0,40}的好[\u4e00-\u9fff]{1,4}(?=[，。；]|$)"
     r"|[^，。；]{0,40}(?:崭新|绝佳|炫酷|活跃|名称|名字|朴素|令人|相对|较简单|最|之一|比[^，。]{1,20}更|必要|必需|前提|不可|起源|祖先|后裔|典范|代表作|产物|角落|选择|责任|结果|原因|主题|理想|梦想|敌人|朋友|学生|成员|教师|教授|儿子|女儿|丈夫|妻子|父亲|母亲|兄弟|弟弟|哥哥|后代|子孙|部下|弟子|盛世|现象|威胁|危险|区别|问题|过程中"
-    r"|重要|主要|关键|核心|基础|著名|罕见|手段|反应|场所|用户|成分|长期|复杂|颠覆|基本元素|基本对象|范例|工程|概念|能力|杰作|公司|标志|象征|体现|表现|例子|组成部分|一部分|版本|拓展|扩展|推广|变体|特例)(?:[^，。；]{0,6})(?=[，。；]|$)"
+    r"|重要|主要|关键|核心|基础|著名|罕见|手段|反应|场所|用户|成分|长期|复杂|颠覆|基本元素|基本对象|范例|工程|概念|能力(?!的)|杰作|公司|标志|象征|体现|表现|例子|组成部分|一部分|版本|拓展|扩展|推广|变体|特例)(?:[^，。；]{0,6})(?=[，。；]|$)"
 )
 
 
@@ -190,7 +191,8 @@ def _adds_little(name: str, said: str) -> bool:
 def _is_short(term: str, sentence: str) -> bool:
     """Two characters that no English name follows: 强化 or 专家 mean one thing at this place."""
     named = re.search(r"[（(][^（）()]*[A-Za-z]", term + sentence[len(term) : len(term) + 3])
-    return len(core(term)) <= 2 and not core(term).isascii() and not named
+    short = len(core(term)) <= 2 and not core(term).isascii()
+    return short and not named and core(term) not in field_words()
 
 
 def _is_known(name: str, at: Place) -> bool:

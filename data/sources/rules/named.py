@@ -112,9 +112,11 @@ def is_named(question: str, answer: str, block: Block) -> bool:
 
     A Chinese name has to be the heading, or part of one with its English name beside it: the
     heading "异常值检测" is not about 异常值. Two names, and one whose parts are asked for, may be
-    part of a heading.
+    part of a heading. A text without headings vouches by defining outright.
     """
     asked = subjects(question)
+    if not block.path:
+        return len(asked) == 1 and bool(_STRONG.match(answer[len(asked[0]) :]))
     if len(asked) != 1 or _PARTS.search(question):
         return any(_in_headings(name, block) for name in asked)
     name = core(asked[0].split("的")[0]).rstrip("()")
@@ -126,6 +128,7 @@ def is_named(question: str, answer: str, block: Block) -> bool:
     return _in_headings(name, block) and bool(re.search(english, answer + block.text))
 
 
+_STRONG = re.compile(r"\s*(?:[（(][^（）()]*[）)])?\s*(?:是指|指的是|是一[种类])")
 _PARTS = re.compile(r"哪些|哪几|多少|几[级层个]|的(?:步骤|流程)是什么")
 
 

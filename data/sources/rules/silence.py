@@ -211,7 +211,7 @@ def _garbled(question: str, answer: str, kind: str) -> bool:
     return bool(
         re.search(
             letters
-            + r"|[\u4e00-\u9fff] [，。、]|其中 是|。”。"
+            + r"|[\u4e00-\u9fff] [，。、]|其中 是|。”。|。。"
             + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]",
             answer,
         )
