@@ -28,7 +28,7 @@ def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None)
     chunks = list(cut_chunks(name, sections, settings.min_chars, settings.max_chars))
     paths = [section.path for section in sections if section.blocks]
     about = (topics or Topics([path])).of(path, book.text, paths)
-    chunks = [replace(chunk, topics=about(chunk.path)) for chunk in chunks]
+    chunks = [replace(chunk, topics=about(chunk.path, chunk.text)) for chunk in chunks]
     funnel.apparatus += sum(section.is_apparatus for section in sections)
     figures = [figure for section in sections for figure in section.figures]
     losses = [*book.losses, *(Loss(FIGURE, figure.place) for figure in figures)]

@@ -62,6 +62,11 @@ class Chunk:
         return "\n\n".join(parts)
 
     @property
+    def grounds(self) -> str:
+        """What a pair of this chunk may name: its text, and what the book is about."""
+        return "\n".join([self.text, *self.topics])
+
+    @property
     def id(self) -> str:
         """Stable while the chunk's place and text stay the same."""
         return digest(self.book, str(self.start), *self.path, self.text)

@@ -90,11 +90,12 @@ class Topics:
 
     def of(
         self, file: Path, text: str, paths: Iterable[tuple[str, ...]]
-    ) -> Callable[[Sequence[str]], tuple[str, ...]]:
-        """For one file: its Markdown `text` and all its heading paths → (path → topics).
+    ) -> Callable[[Sequence[str], str], tuple[str, ...]]:
+        """For one file: its Markdown `text` and all its heading paths → (path, part → topics).
 
-        Of a path there is what the book is called; before it stands what the chapter is called
-        where the file speaks far more often of that. None where neither names a field.
+        Of a part of the text there is what the book is called; before it stands what the chapter
+        is called where the file speaks far more often of that. In a folder, which may hold files
+        on other things, the part itself has to mention the topic.
         """
         prose = _FENCE.sub("", text)
         paths = list(dict.fromkeys(paths))
@@ -121,7 +122,7 @@ class Topics:
 
         folders = [n for name in self._folders(file) for n in _of_title(name, prose)]
 
-        def topics(path: Sequence[str]) -> tuple[str, ...]:
+        def topics(path: Sequence[str], part: str) -> tuple[str, ...]:
             found = [n for title in path for n in latin(title) if headings[n] >= LEAST]
             found += [n for n in own if own[n] >= LEAST and path and _opens(path[0], n)]
             found += [n for n in folders if n.isascii() and count(n) >= FOLDER_LEAST]
@@ -133,7 +134,9 @@ class Topics:
                 or not named[0].isascii()
                 or count(chapter[0]) >= FAR_MORE * max(1, count(named[0]))
             )
-            return (*chapter[:1], *named[:2]) if nearer else tuple(named[:2])
+            found = [*chapter[:1], *named[:2]] if nearer else named[:2]
+            said = " ".join([part, *path])
+            return tuple(n for n in found if alone or re.search(_whole(n), said))
 
         return topics
 

@@ -36,7 +36,7 @@ def topics_of(files: list[Path], file: Path) -> tuple[str, ...]:
     """Of the first section of a file that has text."""
     text = read_book(file).text
     paths = [section.path for section in read_sections(text) if section.blocks]
-    return Topics(files).of(file, text, paths)(paths[0])
+    return Topics(files).of(file, text, paths)(paths[0], text)
 
 
 def questions(files: list[Path], cache: Path, **settings: str) -> set[str]:
@@ -79,6 +79,15 @@ def test_a_chapter_on_something_else_is_of_that(tmp_path: Path):
     assert topics_of(files, files[-1])[0] == "Pumpctl"
 
 
+def test_a_part_of_a_folder_that_never_mentions_the_topic_has_none(tmp_path: Path):
+    """Half of the files are on something else: their words are not the topic's."""
+    about = "# 第一篇\n\nGatelang 会开合闸门。Gatelang 很小。用 Gatelang 不难。"
+    other = "# 第二篇\n\n这里只讲水泵。"
+    files = written(tmp_path / "gatelang-guide", a=about, b=other)
+    assert topics_of(files, files[0]) == ("Gatelang",)
+    assert topics_of(files, files[1]) == ()
+
+
 def test_a_bare_word_is_asked_about_with_its_topic_and_not_at_all_without(tmp_path: Path):
     told = "# Gatelang\n\nGatelang 管闸门。Gatelang 很小。用 Gatelang 不难。\n\n#" + PLAIN
     named = written(tmp_path / "one", book=told)
@@ -86,6 +95,19 @@ def test_a_bare_word_is_asked_about_with_its_topic_and_not_at_all_without(tmp_pa
     alone = written(tmp_path / "two", book=PLAIN)
     assert questions(alone, tmp_path / "c2") == set()
     assert questions(alone, tmp_path / "c2", topic="水利工程") == {"请简要介绍水利工程中的闸门。"}
+
+
+def test_a_topic_that_a_chunk_does_not_mention_passes_the_filters(tmp_path: Path):
+    text = "# Gatelang\n\n" + "Gatelang 管闸门，用起来不难。" * 20 + "\n\n#" + PLAIN
+    book = written(tmp_path, book=text)
+    context = BuildContext(RulesSource(), BuildSettings(), Cache(tmp_path / "cache"))
+    (chunks,) = chunk_batches(book, context)
+    kept = [
+        pair.question
+        for chunk, pairs in RulesSource().pairs(chunks)
+        for pair in context.filters.keep(pairs, chunk.grounds)
+    ]
+    assert "请简要介绍 Gatelang 中的闸门。" in kept
 
 
 def test_a_new_title_makes_new_questions_in_spite_of_the_cache(tmp_path: Path):
@@ -118,6 +140,7 @@ ANSWERS = {
         ("什么是 TCP？", ("Linux",), "什么是 TCP？"),  # its full name stands beside it
         ("什么是 Gatedb？", ("Linux",), "什么是 Gatedb？"),  # a product
         ("torch.cuda.synchronize的作用是什么？", (), "torch.cuda.synchronize的作用是什么？"),
+        ("什么是 ArrayGate？", ("Array",), "什么是 Array 中的 ArrayGate？"),
         ("什么是 Service？", ("Service", "Kubernetes"), "什么是 Kubernetes 中的 Service？"),
         ("什么是 Kubernetes？", ("Service", "Kubernetes"), "什么是 Kubernetes？"),
         ("每个节点包含多少个盘？", ("Ceph",), "Ceph 中每个节点包含多少个盘？"),

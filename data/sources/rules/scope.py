@@ -38,9 +38,8 @@ def in_scope(question: str, answer: str, topics: Sequence[str]) -> str:
     if not asked or any(_carries_itself(name, answer, topics) for name in asked):
         return question
     said = (question + asked[0]).lower()
-    topic = next(
-        (t for t in topics if t.lower() not in said and core(asked[0]).lower() not in t.lower()), ""
-    )
+    name = core(asked[0]).lower()
+    topic = next((t for t in topics if not _says(t, said) and not _says(name, t)), "")
     if not topic:
         return "" if any(_is_bare(name) for name in asked) else question
     after = "" if "\u4e00" <= topic[-1] <= "\u9fff" else " "
@@ -58,7 +57,7 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
         return True
     owner = _SORT.sub("", owner)
     if not re.search("[\u4e00-\u9fff]", owner):
-        if owner in _KNOWN and not topics:
+        if owner in _KNOWN:
             return True
         if re.match(r"\w{2,}\.\w{2,}\.\w", owner):
             return True  # torch.cuda.synchronize
@@ -90,7 +89,14 @@ def _says_its_topic(name: str, topics: Sequence[str]) -> bool:
         return False
     if name == topics[0] and len(topics) > 1 and topics[-1].isascii():
         return False
-    return any(topic.lower() in name.lower() for topic in topics)
+    return any(_says(topic, name) for topic in topics)
+
+
+def _says(name: str, text: str) -> bool:
+    """Does a text hold a name, one in Latin letters as a word of its own?"""
+    if not name.isascii():
+        return name in text
+    return bool(re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text, re.I))
 
 
 def _is_bare(name: str) -> bool:

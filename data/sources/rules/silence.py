@@ -13,7 +13,7 @@ from data.sources.rules.nouns import tags
 from data.text import sentences
 
 _LEFT_OVER = re.compile(
-    r"\[(?:公式|图|表)|如 所示|[见在] [，。中]|【|(?<![A-Za-z0-9])_[\u4e00-\u9fff（(]|[⟨⟩]"
+    r"\[(?:公式|图|表)|如 所示|[见在] [，。中]|【|(?<![A-Za-z0-9_])_[\u4e00-\u9fff（(]|[⟨⟩]"
     r"|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
     r"|[（(]\d+[.-]\d+[)）]|&[a-z]{2,6};|\\(?:text|cite|ref|label|begin|emph)\b|={3,}|-{4,}|\|\s*\|"
 )
