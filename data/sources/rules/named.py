@@ -134,8 +134,9 @@ _PARTS = re.compile(r"哪些|哪几|多少|几[级层个]|的(?:步骤|流程)�
 
 # What CUDA itself names; a book need not put it into a heading.
 _CUDA = re.compile(
-    r"cu(?:da|blas|fft|rand|sparse|dnn)[A-Z]\w*(?:\(.*\))?|__(?:global|device|host|shared|constant|managed|restrict|launch_bounds)__"
-    r"|__(?:sync|shfl|ldg|ballot|any|all)\w*(?:\(\))?|nvcc|warp"
+    r"cu(?:da|blas|fft|rand|sparse|dnn)[A-Z]\w*(?:\(.*\))?"
+    r"|__(?:global|device|host|shared|constant|managed|restrict|launch_bounds|noinline|forceinline)__"
+    r"|__(?:sync|shfl|ldg|ballot|any|all)\w*(?:\(\))?|nvcc|[Ww]arp"
     r"|(?:thread|block)Idx(?:\.[xyz])?|(?:block|grid)Dim(?:\.[xyz])?|warpSize|dim3|atomic[A-Z]\w*(?:\(\))?"
 )
 
