@@ -111,14 +111,14 @@ def is_named(question: str, answer: str, block: Block) -> bool:
     """Does a heading name the subject?
 
     A Chinese name has to be the heading, or part of one with its English name beside it: the
-    heading "异常值检测" is not about 异常值. Two names, and one whose parts are asked for, may be
-    part of a heading. A text without headings vouches by defining outright.
+    heading "异常值检测" is not about 异常值. Two names (both of them), and one whose parts are
+    asked for, may be part of a heading. A text without headings vouches by defining outright.
     """
     asked = subjects(question)
     if not block.path:
         return len(asked) == 1 and bool(_STRONG.match(answer[len(asked[0]) :]))
     if len(asked) != 1 or _PARTS.search(question):
-        return any(_in_headings(name, block) for name in asked)
+        return bool(asked) and all(_in_headings(name, block) for name in asked)
     name = core(asked[0].split("的")[0]).rstrip("()")
     if name.isascii() or re.search("[A-Za-z]{2,}", name):
         return _in_headings(name, block)
