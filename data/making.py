@@ -10,8 +10,12 @@ from data.sources import PairSource
 
 
 def cache_key(source: PairSource, chunk: Chunk) -> str:
-    """What a chunk's pairs depend on: the source and the chunk's text and headings."""
-    return f"pairs-1/{source.fingerprint}/{chunk.content_key}"
+    """What a chunk's pairs depend on: the source and the chunk's text and headings.
+
+    The topics, too, where the source names them in its questions.
+    """
+    about = "/".join(chunk.topics) if getattr(source, "names_topics", False) else ""
+    return f"pairs-1/{source.fingerprint}/{chunk.content_key}{about and f'/{about}'}"
 
 
 def usage_key(source: PairSource, chunk: Chunk) -> str:

@@ -144,10 +144,10 @@ def write_files(
             either(
                 f"训练只有 {len(splits['train'])} 行，学不到多少东西：让模型出题"
                 "（--source vllm --model 模型目录，或 --source teacher），"
-                "加上已有的问答（--merge），或者放宽规则（--broad，题更多也更差）",
+                "加上已有的问答（--merge），或者放宽规则（--broad，题约多一倍，合格的少一些）",
                 f"only {len(splits['train'])} rows to train on, which teach little: let a model "
                 "ask (--source vllm --model DIRECTORY, or --source teacher), add pairs you have "
-                "(--merge), or loosen the rules (--broad: more pairs, poorer ones)",
+                "(--merge), or loosen the rules (--broad: twice as many pairs, fewer of them good)",
             )
         )
     report = {**report, "warnings": report["warnings"] + warnings}

@@ -167,7 +167,7 @@ def _from_books(books: Sequence[Path], context: BuildContext, listing: Path) -> 
                 funnel.made += len(made[chunk.id])
                 used = context.cache.get(usage_key(source, chunk)) or (0, 0, 0)
                 funnel.usage = [a + b for a, b in zip(funnel.usage, used, strict=True)]
-                pairs += context.filters.keep(made[chunk.id], chunk.text)
+                pairs += context.filters.keep(made[chunk.id], chunk.grounds)
     return pairs
 
 

@@ -1,6 +1,7 @@
 """Books → chunks, counted in the build's funnel."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from common.language import either
@@ -11,16 +12,23 @@ from data.limited import Told
 from data.losses import FIGURE, Loss
 from data.records import Chunk
 from data.sections import read_sections
+from data.topics import Topics
 
 
-def read_chunks(path: Path, context: BuildContext) -> list[Chunk]:
-    """The chunks of one book. Raises BookError."""
+def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None) -> list[Chunk]:
+    """The chunks of one book, with what it is about. Raises BookError.
+
+    topics: of all books of the run; without it the book counts as the only one.
+    """
     funnel, settings = context.funnel, context.settings
     book = read_book(path, context.cache, settings.ocr.value, _ocr_progress(path, context.progress))
     sections = list(read_sections(book.text))
     # Two books of one file name are told apart by their digests.
     name = book.name if book.name not in funnel.books else f"{book.name}#{book.sha256[:8]}"
     chunks = list(cut_chunks(name, sections, settings.min_chars, settings.max_chars))
+    paths = [section.path for section in sections if section.blocks]
+    about = (topics or Topics([path])).of(path, book.text, paths)
+    chunks = [replace(chunk, topics=about(chunk.path, chunk.text)) for chunk in chunks]
     funnel.apparatus += sum(section.is_apparatus for section in sections)
     figures = [figure for section in sections for figure in section.figures]
     losses = [*book.losses, *(Loss(FIGURE, figure.place) for figure in figures)]
@@ -53,10 +61,11 @@ def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list
     BookError.
     """
     everything: list[Chunk] = []
+    topics = Topics(books)
     for path in books:
         context.progress.step(either(f"读 {path.name}", f"reading {path.name}"))
         try:
-            chunks = read_chunks(path, context)
+            chunks = read_chunks(path, context, topics)
         except BookError as error:
             if not context.settings.keep_going:
                 raise

@@ -38,7 +38,8 @@ class Block:
 class Chunk:
     """Neighbouring blocks of one section: what one question is asked about.
 
-    `path` is the heading path, outermost first; the span is that of its blocks.
+    `path` is the heading path, outermost first; the span is that of its blocks. `topics` is what
+    the book is about at this place (see `data/topics.py`), no part of the chunk's identity.
     """
 
     book: str
@@ -46,6 +47,7 @@ class Chunk:
     start: int
     end: int
     blocks: tuple[Block, ...] = field(repr=False)
+    topics: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -58,6 +60,11 @@ class Chunk:
             path = block.path
             parts.append(block_text(block))
         return "\n\n".join(parts)
+
+    @property
+    def grounds(self) -> str:
+        """What a pair of this chunk may name: its text, and what the book is about."""
+        return "\n".join([self.text, *self.topics])
 
     @property
     def id(self) -> str:
@@ -91,7 +98,8 @@ def chunk_from_dict(row: dict[str, Any]) -> Chunk:
     blocks = tuple(
         Block(**{**b, "path": tuple(b["path"]), "terms": tuple(b["terms"])}) for b in row["blocks"]
     )
-    return Chunk(row["book"], tuple(row["path"]), row["start"], row["end"], blocks)
+    topics = tuple(row.get("topics", ()))
+    return Chunk(row["book"], tuple(row["path"]), row["start"], row["end"], blocks, topics)
 
 
 @dataclass

@@ -13,7 +13,7 @@
 # BOOK      a book, or a folder of books (data/sample/book.md)
 # TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
 # MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
-# SOURCE    who asks of your book: options of data build ("--broad": rules, many and poorer; better, with a
+# SOURCE    who asks of your book: options of data build ("--broad": rules, twice as many; better, with a
 #           model: "--source vllm --model DIR", "--source teacher --model NAME …")
 # RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
 # OUT       where everything goes (out/submit)

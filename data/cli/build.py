@@ -25,6 +25,7 @@ from data.row_counts import explained
 from data.settings import BuildInputs, BuildSettings
 from data.sources.prompts import ModelSettings, Style
 from data.sources.registry import SOURCES
+from data.topics import Topics
 
 PROFILE_FIGURES = (
     "chars_mean",
@@ -115,10 +116,10 @@ def _given(context: typer.Context) -> list[str]:
 
 
 def _estimate(books: Sequence[Path], context: BuildContext) -> Table:
-    source, chunks = context.source, []
+    source, chunks, topics = context.source, [], Topics(books)
     for path in books:
         context.progress.step(either(f"读 {path.name}", f"reading {path.name}"))
-        chunks += read_chunks(path, context)
+        chunks += read_chunks(path, context, topics)
     new = [c for c in chunks if context.cache.get(cache_key(source, c)) is None]
     cost = source.estimate(new)
     table = Table(

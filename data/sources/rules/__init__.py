@@ -6,6 +6,7 @@ examples; importing the module registers it, and `source.ORDER` says where it is
 """
 
 from data.sources.rules import (  # noqa: F401 - imported to register
+    aspect,
     attribute,
     code,
     comparison,
@@ -15,6 +16,7 @@ from data.sources.rules import (  # noqa: F401 - imported to register
     number,
     purpose,
     section,
+    table,
 )
 from data.sources.rules.registry import RULES
 from data.sources.rules.source import RulesSettings, RulesSource, chunk_pairs

@@ -30,6 +30,14 @@ _PARTS = re.compile(
 )
 
 
+_NUMBERS = {sign: number for number, sign in enumerate("一二三四五六七八九十", 1)}
+_NUMBERS |= {"两": 2} | {str(number): number for number in range(1, 10)}
+_COUNTED = re.compile(
+    r"(?:有|分为|分成|包括|包含|支持|提供|由)[^，。]{0,6}?(?<!\d)([一两二三四五六七八九十1-9])(?!\d|十)\s*"
+    r"(?:个|种|类|大|点|步|层|级|方面|部分|阶段)[^，。]{0,12}[：:]$"
+)
+
+
 def items_after(blocks: Sequence[Block], index: int) -> list[Block]:
     """The list items of outermost depth that follow a block, up to the first other block."""
     found: list[Block] = []
@@ -38,8 +46,18 @@ def items_after(blocks: Sequence[Block], index: int) -> list[Block]:
             break
         if not block.marker or (found and block.depth != found[0].depth):
             return []  # nested or several paragraphs long: its shape would be lost
+        if found and not _goes_on(found[-1].marker, block.marker):
+            return []  # another list begins
         found.append(block)
     return found
+
+
+def _goes_on(before: str, marker: str) -> bool:
+    """Is a marker that of the next item of the same list?"""
+    numbers = [re.sub(r"\D", "", text) for text in (before, marker)]
+    if all(numbers):
+        return int(numbers[1]) > int(numbers[0])
+    return not any(numbers) and before == marker
 
 
 @rule(
@@ -72,6 +90,8 @@ def _introduction(at: Place) -> Iterator[Candidate]:
     items = items_after(at.blocks, at.index)
     if not 2 <= len(items) <= MAX_ITEMS:
         return
+    if (told := _COUNTED.search(text)) and _NUMBERS[told.group(1)] != len(items):
+        return  # "有两种写法：" and four items: what is what?
     question = _question(text)
     answer = _answer(text, items)
     if question and is_standalone(question) and len(answer) <= MAX_ANSWER:
@@ -85,7 +105,9 @@ def _question(text: str) -> str:
         if not _is_topic(subject):
             return ""
         verb = {"由": "由", "划分成": "分为", "分成": "分为"}.get(match["verb"], match["verb"])
-        noun = re.sub(r"^(?:完全)?(?:不同|相同)的", "", match["noun"].strip())
+        noun = re.sub(
+            r"^(?:完全)?(?:不同|相同)的|^(?:大|许多|多种)(?=.{2})", "", match["noun"].strip()
+        )
         if re.search(r"[的了]$|的|和|可以|如下|以下", noun) or (noun and not is_term(noun, 12)):
             noun = ""
         unit = match["unit"] or ""
@@ -114,7 +136,8 @@ def _question(text: str) -> str:
 def _is_topic(text: str) -> bool:
     """What an enumeration may be about: a noun phrase, possibly with 的 in it."""
     if re.search(
-        r"^具体|我们|这|那|它|该|此|其(?!他)|上述|如下|以下|可以看|通过|如果|例子|代码里", text
+        r"^具体|是一|^详细|我们|这|那|它|该|此|其(?!他)|上述|如下|以下|可以看|通过|如果|例子|代码里",
+        text,
     ):
         return False
     if is_term(text, 30):
@@ -147,7 +170,7 @@ def verb_first(text: str) -> bool:
     patterns=(_PARTS,),
     good=[
         Good("浮点数由符号位、指数位和尾数位组成。", "浮点数由哪些部分组成？"),
-        Good("存储系统分为寄存器、高速缓存和主存三类。", "存储系统分为哪几种？"),
+        Good("存储层次结构分为寄存器、高速缓存和主存三类。", "存储层次结构分为哪几种？"),
     ],
     bad=[
         Bad("CUDA 工具包由一个编译器组成。", "one thing is no enumeration"),

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 
 from data.records import Block
-from data.sources.rules.nouns import core, is_definable
+from data.sources.rules.nouns import core, is_definable, is_everyday
 from data.sources.rules.phrases import TELLS, VERB, gap, says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, strip_lead
 from data.text import cjk_share
 
+MAX_BODY = 240  # a longer one is an essay that begins with its topic
 _EXPLAINS = re.compile(
     r"^(?P<term>.{1,60}?)\s*(?:(?<![：:])[：:](?![/：:])|——|--|—|\s[-–]\s)\s*(?P<text>.{6,})$", re.S
 )
@@ -20,11 +21,16 @@ _DEFINES = re.compile(
 # What stands in no term: advice, an entry of a list of links, a reference to the line before.
 _NO_EXPLANATION = re.compile(
     r"没有|不(?!同)|无需|请|建议|检查|确认|注意|避免|尽量|准备|记得|点击|如果|若|[此该这]|相当于"
-    r"|.{0,80}(?:教程|文章|视频|博客|论文|网站|ppt|书籍|课程|主页|链接)|.* [*=+] |.*[=+]\s*\d",
+    r"|.{0,80}(?:教程|文章|视频|博客|论文|网站|ppt|书籍|课程|主页|链接|指南|详解)"
+    r"|.* [*=+] |.*[=+]\s*\d",
     re.S,
 )
 _OF_ONE_PLACE = re.compile(
-    r"[-$.]|\d|习题|练习|foo|bar|.*(?:/|\.(?:txt|c|md|py|sh|json|html|log)\b)"
+    r"[-$.]|\d|.*[_.:]$|(?:void|int|public|private|static|const|char|double|float|bool|String) "
+    r"|习题|练习|foo|bar|.*(?:/|\.(?:txt|c|md|py|sh|json|html|log)\b)"
+)
+_SORT_OF_THING = re.compile(
+    r"(?:算法|协议|排序|定理|分布|攻击|网络|学习|编码|[^开]锁|索引|树|损失|正则化|范式)$"
 )
 _DOES = re.compile(
     r"^(?P<term>[^，。；：]{1,40}?)\s*(?P<text>(?:主要)?(?:用于|用来|负责|是指|指的是|表示"
@@ -80,7 +86,7 @@ def _item(at: Place) -> Iterator[Candidate]:
     term, body = core(match["term"].strip("「」 ")), match["text"].strip()
     if not _is_name(term, block) or not is_standalone(body.split("，")[0]):
         return
-    if body.endswith(("：", ":")) or len(body) < 8 or cjk_share(body) < 0.25:
+    if body.endswith(("：", ":")) or not 8 <= len(body) <= MAX_BODY or cjk_share(body) < 0.25:
         return
     if _NO_EXPLANATION.match(body) or _OF_ONE_PLACE.match(term):
         return
@@ -96,6 +102,8 @@ def _item(at: Place) -> Iterator[Candidate]:
         yield Candidate("purpose", f"{term}的作用是什么", answer)
     elif _DEFINES.match(body) and says_enough(body, 8):
         yield Candidate("definition", f"什么是{gap(term)}{term}", answer)
+    elif _is_marked_term(term, block) and TELLS.match(body) and says_enough(body, 14):
+        yield Candidate("explain", f"请简要说明{term}", answer)
     # "性能提升" and "执行链码" are headings of what is told; "load", "INT" are anybody's.
     elif (
         re.fullmatch(r"(?![a-z]+$|[A-Z]{1,5}$|[A-Z][a-z]+$|.*\(.*,).*", term, re.ASCII)
@@ -104,6 +112,14 @@ def _item(at: Place) -> Iterator[Candidate]:
         and (says or TELLS.match(body))
     ):
         yield Candidate("explain", f"请简要说明{gap(term)}{term}", answer)
+
+
+def _is_marked_term(term: str, block: Block) -> bool:
+    """A marked Chinese term with its English name, or of a sort that has names: 漏桶算法."""
+    if re.search("[A-Za-z]", term) or len(term) < 4 or is_everyday(term):
+        return False
+    english = re.search(rf"{re.escape(term)}[*`]*\s*[（(][A-Za-z]{{3,}}", block.text)
+    return bool(english or _SORT_OF_THING.search(term))
 
 
 def _is_name(term: str, block: Block) -> bool:

@@ -67,6 +67,28 @@ def _tagger():  # noqa: ANN202 - jieba has no types
     return jieba.posseg
 
 
+EVERYDAY = 40  # times in jieba's word list; 镜像 has 45, 卷积 12
+
+
+def is_common(word: str) -> bool:
+    """Does everyday language use the word itself (仓库, 形状, 模型)?"""
+    _tagger()
+    import jieba
+
+    return (jieba.dt.FREQ.get(word) or 0) >= EVERYDAY
+
+
+@lru_cache(maxsize=20_000)
+def is_everyday(word: str) -> bool:
+    """A word of everyday language, or a short one made of such words (父节点, 镜像层)."""
+    if word in field_words() and len(word) > 2:
+        return False
+    if is_common(word):
+        return True
+    parts = [part for part, _ in tags(word)]
+    return len(parts) > 1 and all(len(part) == 1 or is_everyday(part) for part in parts)
+
+
 @lru_cache(maxsize=20_000)
 def tags(text: str) -> tuple[tuple[str, str], ...]:
     """(word, part of speech) pairs by jieba; spaces dropped."""
@@ -81,8 +103,8 @@ def core(term: str) -> str:
 
 def is_term(text: str, longest: int = 24) -> bool:
     """A noun phrase that names a thing by itself: no pronoun, no clause, no leading connective."""
-    bare = core(text)
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()]", bare):
+    bare = re.sub(r"^<([a-z][a-z0-9]*)>(?=\s*(?:标签|元素))", r"\1", core(text))
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–]", bare):
         return False
     if _POINTING.search(bare) or _BAD_START.match(bare) or _BAD_END.search(bare):
         return False
@@ -118,6 +140,16 @@ def _nominal(word: str, flag: str) -> bool:
     return flag[0] not in "rpcyed" and not (flag == "v" and len(word) == 1)
 
 
+def acts(term: str) -> bool:
+    """Does it begin with a verb that takes an object (调用闭包)? Then it is an activity."""
+    words = tags(core(term))
+    if re.search("一[个种]", term) or (
+        len(words) > 2 and [f for _, f in words[:2]] == ["eng", "v"]
+    ):
+        return True  # "onStart 启动线程"
+    return len(words) > 1 and words[0][1] in ("v", "vd") and words[-1][1] in ("n", "eng", "nz")
+
+
 def is_definable(text: str, longest: int = 24) -> bool:
     """A term that names a thing, not an attribute of one ("共享内存的大小")."""
     bare = core(text)
@@ -130,11 +162,11 @@ def is_definable(text: str, longest: int = 24) -> bool:
 def is_defined_name(text: str, longest: int = 16) -> bool:
     """Looser than `is_definable`, for X in "X 是指…": the sentence itself says it is a term."""
     bare = core(text)
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()的了]", bare):
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–的了]", bare):
         return False
     clause = re.match(
         r"(?:如果|当|因为|由于|但|而|也|就|若|没|在|从|通过|根据|为|把|将|让|可|请|最|被|例"
-        r"|一|每|所|第|要|需|会|能|想|只|除|以|与|和|用|使用)",
+        r"|.{0,6}(?:发生|进行|出现|存在|产生)|一|每|所|第|要|需|会|能|想|只|除|以|与|和|用|使用)",
         bare,
     )
     return not (clause or _POINTING.search(bare) or _BAD_END.search(bare)) or is_definable(bare)

@@ -75,6 +75,8 @@ def _number(at: Place) -> Iterator[Candidate]:
     ):
         return  # "是两种不同的算法"
     small = re.fullmatch("[两三四五六七八九十]", match["n"])
+    if small and match["unit"] not in ("级", "层") and not tail.startswith("部分"):
+        return  # "生活有两种活动": an enumeration that leaves out its things
     unit = match["unit"]
     if unit.isascii() and unit.isalpha() and not small:
         asked = f"{head}多少 {unit}{tail}"

@@ -11,9 +11,9 @@ _NUMBERING = re.compile(
     r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
 )
 VERB = re.compile(
-    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是|指(?![令针向数])|表示|代表|返回|提供|负责"
-    r"|可以|能够?|会|将|让|使(?!得)|存放|存储|保存|记录|控制|支持|获取|定义|声明"
-    r"|标识|只能|必须|执行|实现|完成|等待|释放|分配|阻塞|查询|设置|创建|指定)"
+    r"^(?:主要|通常|一般)?(?:用于|用来|用以|是(?!否|不是)|指(?![令针向数定])|表示|代表|返回(?![的值])|提供|负责"
+    r"|可以|能够?|会(?![话议员计])|将|让|使(?![得用])|存放|存储|保存|记录|控制|支持|获取|定义|声明"
+    r"|标识|只能|必须|实现|等待|释放|分配|阻塞|查询|设置|创建|指定)"
 )
 # How an explanation begins that says what its term is or does. "性能提升：与原来相比，…" tells of
 # one case, "macOS：图形化安装" of one procedure.
@@ -33,6 +33,20 @@ def unnumbered(title: str) -> str:
 def title_term(path: Sequence[str]) -> str:
     """The innermost heading without its number, brackets and Markdown."""
     return core(unnumbered(path[-1]).strip("`* ")) if path else ""
+
+
+def introduced_names(path: Sequence[str]) -> list[str]:
+    """What a section introduces by its heading: 什么是 X？, X 简介, <a>, 特征（Trait）."""
+    if not path:
+        return []
+    title = unnumbered(path[-1]).strip("`* ")
+    if tag := re.match(r"`?(<[a-z][a-z0-9]*>)", title):
+        return [tag.group(1)]
+    bare = re.sub(r"[？?]$", "", title_term(path)).strip()
+    bare = re.sub(r"^什么是\s*|^认识\s*|\s*的?(?:是什么|简介|介绍|概述|的概念|的定义)$", "", bare)
+    names = [core(bare)]
+    names += re.findall(r"[（(]([A-Za-z][\w .\-]+)[)）]", title)
+    return [name.strip() for name in names if len(name.strip()) > 1]
 
 
 def gap(text: str) -> str:

@@ -3,21 +3,21 @@
 import re
 from collections.abc import Iterator
 
-from data.sources.rules.nouns import core, cuts_a_word, is_definable, is_specific
+from data.sources.rules.nouns import acts, core, cuts_a_word, is_definable, is_specific
 from data.sources.rules.phrases import ENGLISH, says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 
 _USED_FOR = re.compile(
-    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{ENGLISH})\s*(?:函数限定符|函数|关键字|限定符"
+    rf"^(?P<x>[^，。；：？！,;:?!]{{1,40}}?{ENGLISH})\s*(?:函数限定符|函数|关键字|子命令|系统变量|环境变量|配置项|参数|限定符"
     rf"|修饰符|变量|命令|接口|指令)?\s*"
-    r"(?P<may>(?:主要|通常|一般|专门|常|可以|可)*)(?:用于|用来|用作|负责)(?P<rest>.{4,})$"
+    r"(?P<may>(?:主要|通常|一般|专门|常|可以|可)*)(?:用于|用来|负责)(?P<rest>.{4,})$"
 )
 _API = re.compile(
     r"^(?P<x>[A-Za-z_][\w.:]*(?:<<<.{0,12}>>>)?(?:\([^()]{0,30}\))?)\s*(?:这个)?(?:函数"
     r"|关键字|限定符|修饰符|变量|命令|接口|指令|宏|对象)?\s*"
-    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回(?!值|类型|码|的)|等待|负责|表示|指定|提供|允许|阻塞|分配"
+    r"(?:则|主要|通常|可以|能够?|会|将)*(?:充当|返回(?!值|类型|码|的)|等待|负责|表示(?!法)|指定|提供|允许|阻塞|分配"
     r"|释放|同步|控制|接受|接收|获取|申请|标识|告诉|查询(?!适用)|复制|拷贝|传输"
-    r")(?!的)",
+    r")(?!的|可以|语句|是|将|会|时|中|后|器|者|符|结果)",
     re.ASCII,
 )
 
@@ -44,14 +44,22 @@ def _purpose(at: Place) -> Iterator[Candidate]:
         return  # "__device__ 函数用于…": functions of one program
     if match and re.search("(?:示例|例子|样例)$", core(match["x"])):
         return
-    if not match or (match["may"].startswith("可") and not match["x"][0].isascii()):
+    if not match or match["may"].startswith("可"):
         return  # "大括号可以用于多字符的模式": one use of many
     if re.match(
         r"[^，。]{0,6}(?:许多|各种|多个|不同)[^，。]{0,6}(?:领域|场合|场景|方面|情况)",
         match["rest"],
     ):
         return  # "用于许多不同的领域"
-    if "@" in match["x"]:
+    if (
+        re.search("[指是和与及、]", core(match["x"]))
+        or acts(match["x"])
+        or re.match("参数|语句|变量|字段|主(?=[a-z])", core(match["x"]))
+    ):
+        return  # "创建一个目录用来…"; of which command?
+    if re.search(r"@|->|^\w\.", match["x"]):
+        return
+    if re.match("[^，。]*的(?:情况|情形)", match["rest"]):
         return
     if re.search("，而|，当然", at.sentence) or not says_enough(match["rest"], 6):
         return
@@ -84,8 +92,12 @@ def _api(at: Place) -> Iterator[Candidate]:
         return  # "OpenGL 允许…": one thing of many that it does
     if re.search(r"是[^，。]{0,12}(?:定义|位于)|(?:定义|位于)[在于]|@|\w/\w", at.sentence[:80]):
         return  # where it stands says nothing of what it does
+    if re.match(r"[^，。]*的[\u4e00-\u9fff]{1,4}，(?:从|则|是|就)", at.sentence[match.end("x") :]):
+        return  # "X 获取锁的接口，从表象看，是…": the verb comes later
     named = re.search(r"[_()<.]|[a-z][A-Z]", match["x"])
-    if re.search(r"\d$|\.(?:txt|c|md|py|sh|json|html|log)$", match["x"]):
+    if re.match(r"[^，。]{0,8}(?:接受|接收)[^，。]{0,24}参数", at.sentence[match.end("x") :]):
+        return  # how many arguments it takes
+    if re.search(r"\d$|[_.]$|\.(?:txt|c|md|py|sh|json|html|log)$", match["x"]):
         return  # a version or a file
     if named and says_enough(at.sentence[match.end("x") :], 8):
         yield Candidate("api", f"{match['x'].strip()}的作用是什么", at.continued)

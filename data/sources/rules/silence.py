@@ -13,19 +13,22 @@ from data.sources.rules.nouns import tags
 from data.text import sentences
 
 _LEFT_OVER = re.compile(
-    r"\[(?:公式|图|表)|[⟨⟩]|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
+    r"\[(?:公式|图|表)|如 所示|[见在] [，。中]|【|(?<![A-Za-z0-9_])_[\u4e00-\u9fff（(]|[⟨⟩]"
+    r"|\w\^[A-Z]{2}|\{\{|\}\}|\{%|:::|</?[a-z]{1,10}(?:\s[^>]*)?/?>(?<!<T>)|!\[|\]\(|\[\^|\[\[|\{[:#.]"
     r"|[（(]\d+[.-]\d+[)）]|&[a-z]{2,6};|\\(?:text|cite|ref|label|begin|emph)\b|={3,}|-{4,}|\|\s*\|"
 )
+# <a>标签: a tag spoken of, no leftover of a page.
+_TAG_AS_NAME = re.compile(r"<[a-z][a-z0-9]*>(?=\s*(?:标签|元素|、|和|与))")
 _ADDS_ON = re.compile(
-    r"(?:也|还|又|同样|亦)(?:是|有|可|能|会|被|称|叫|使|提供|包|需|属)|另[一外]|还有|[是为]一?(?:个|种)?(?:新的|相似|类似|同样|相同)"
+    r"(?:也|还|又|同样|亦)(?:是|有|可|能|会|被|称|叫|使|提供|包|需|属)|另[一外]|还有|再次|[是为]一?(?:个|种)?(?:新的|相似|类似|同样|相同)"
     r"|其余|剩下|第[一二三四五六七][个种类步点]|仍然?是|依然是|此时|当时|这时"
 )
 _CHATS = re.compile(
-    r"姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
+    r"不讲|不要混淆|感兴趣|自行|不过多|过多介绍|炫酷|逼格|就不(?=[说写展])|小伙伴|但实际上|姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
     r"|本(?:通路|系统|方法|算法|模型|项目|程序|课程|公司|办法|研究|教程|站|文|书|节|章)"
 )
 _DATED = re.compile(
-    r"今年|去年|明年|最近[，几的]|近[几两]年|近年来|截[至止]|写作时|现阶段|前不久|今天[，的我]"
+    r"今年|去年|明年|最近[，几的]|近[几两]年|近年来|比较新|刚刚?(?:发布|推出)|停止维护|截[至止]|写作时|现阶段|前不久|今天[，的我]"
 )
 # A demonstrative and what it points at: "此标志", "这种情况", "上述两种".
 _DEMONSTRATIVE = re.compile(
@@ -110,6 +113,32 @@ def _praises(question: str, answer: str, kind: str) -> bool:
     return "$$" in answer or bool(re.search("之一$|之一，|最重要|最常|很棒|最早|最受", first))
 
 
+# "A 用于…；B 用于…", "ACID 是…，CAP 是…": what a question about A has in common with B.
+_SECOND = re.compile(
+    r"[；;，,]\s*而?\s*[A-Za-z_][\w.]*(?: [A-Za-z]+)?(?:\(.*?\))?\s*(?:则|也)?"
+    r"(?:是|用于|用来|返回|表示|负责|指|适|确保|则)"
+)
+
+
+def _contrasts(question: str, answer: str, kind: str) -> bool:
+    """One half of a contrast of two names."""
+    if kind in ("comparison", "enumeration", "expression"):
+        return False
+    return bool(_SECOND.search(re.split("。", answer)[0]))
+
+
+def _describes_a_parameter(question: str, answer: str, kind: str) -> bool:
+    """ "transfer（可选）是…", "muted 是否静音": a parameter or a switch of something."""
+    return bool(
+        re.match(r"[^，。：]{1,40}(?:[（(]可选|[：:]?\s*是否)|[^。]*可选(?:参数|项)", answer)
+    )
+
+
+def _doubled(question: str, answer: str, kind: str) -> bool:
+    """文件头文件头: a caption run into its sentence."""
+    return bool(re.search(r"([\u4e00-\u9fff]{2,})\1|\b([A-Za-z]{2,}) \2\b", question))
+
+
 def _formula(question: str, answer: str, kind: str) -> bool:
     """A formula or a lone letter in the question: its owner stands somewhere else."""
     if kind == "expression":
@@ -121,7 +150,7 @@ def _example(question: str, answer: str, kind: str) -> bool:
     """节点 3, 用户 A, 小明: people and things of one example."""
     if kind == "expression":
         return False
-    return bool(_ONE_EXAMPLE.search(question))
+    return bool(_ONE_EXAMPLE.search(question) or re.search(r"(?<![\w.])[a-z]\.\w", question))
 
 
 def _nameless(question: str, answer: str, kind: str) -> bool:
@@ -142,14 +171,18 @@ def _nameless(question: str, answer: str, kind: str) -> bool:
 
 def _unfinished(question: str, answer: str, kind: str) -> bool:
     """What was a formula or a figure of its own is missing: "…的梯度为。"."""
-    end = r"(?:为|是|如|即|得|有|：|记作|等于|表示为|定义为|满足|使得|如下|包括|包含)[。.]$"
+    end = (
+        r"(?:[；;：:]\s*\d+[.、]?|为|是|如|即|得|有|：|记作|等于|表示为|定义为|满足|使得|如下"
+        r"|包括|包含)[。.]$"
+    )
     return bool(re.search(end, answer.strip()))
 
 
 def _left_over(question: str, answer: str, kind: str) -> bool:
     """Marks of a reader or a page: [公式 3.1], {{…}}, <br>, an equation's number."""
     marked = "*" in question and kind != "expression"
-    return marked or bool(_LEFT_OVER.search(question + "\n" + answer))
+    said = _TAG_AS_NAME.sub("", question + "\n" + answer)
+    return marked or bool(_LEFT_OVER.search(said))
 
 
 def _adds_on(question: str, answer: str, kind: str) -> bool:
@@ -177,7 +210,10 @@ def _garbled(question: str, answer: str, kind: str) -> bool:
     letters = r"(?:(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])\s+){3,}"
     return bool(
         re.search(
-            letters + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]", answer
+            letters
+            + r"|[\u4e00-\u9fff] [，。、]|其中 是|。”。|。。"
+            + r"|[a-z]-\s*[\u4e00-\u9fff]|[\u4e00-\u9fff] {2,}[\u4e00-\u9fff]",
+            answer,
         )
     )
 
@@ -194,6 +230,9 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "dated": _dated,
     "chats": _chats,
     "formula": _formula,
+    "contrasts": _contrasts,
+    "parameter": _describes_a_parameter,
+    "doubled": _doubled,
     "example": _example,
     "nameless": _nameless,
 }

@@ -8,14 +8,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from data.options import option
-from data.records import CODE, ITEM, PARAGRAPH, QUOTE, VERBATIM, Block, Chunk, Pair, pair_at
+from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
 from data.sources import Estimate, SourceSettings
-from data.sources.rules.named import is_named
+from data.sources.rules.named import is_vouched, subjects
 from data.sources.rules.registry import RULES, Candidate, Place
+from data.sources.rules.scope import in_scope
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "7"
+VERSION = "16"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -45,13 +46,14 @@ SECOND_PASS = BySentence(
         "parts",
     ),
 )
-TEXT = ("introduction", FIRST_PASS, SECOND_PASS, "section")
+TEXT = ("introduction", "aspect", FIRST_PASS, SECOND_PASS, "section")
 # Kind of block → the rules asked about it. Of two that ask the same question the first wins.
 ORDER: dict[str, Sequence[str | BySentence]] = {
     CODE: ("function", "expression"),
-    ITEM: ("item", FIRST_PASS, SECOND_PASS),
+    ITEM: ("aspect", "item", FIRST_PASS, SECOND_PASS),
     PARAGRAPH: TEXT,
     QUOTE: TEXT,
+    TABLE: ("table",),
 }
 
 
@@ -60,8 +62,14 @@ class RulesSettings(SourceSettings):
 
     broad: bool = option(
         False,
-        "只有一句话提到的主语也问：题更多，许多不合格",
-        "also ask where only one sentence speaks of the subject: more pairs, many of them poor",
+        "没有标题专讲的主语也问：题更多，合格的少一些",
+        "also ask about what no heading is about: more pairs, fewer of them good",
+    )
+    topic: str = option(
+        "",
+        "书讲的是什么（如 CUDA），写进只有短名字的问题里；默认从书名、目录名和标题里找",
+        "what the book is about (CUDA), named in questions about bare words; by default found in "
+        "the title, the folder's name and the headings",
     )
 
 
@@ -70,16 +78,19 @@ class RulesSource:
 
     name = "rules"
     one_batch = False
+    names_topics = True  # questions depend on Chunk.topics
 
     def __init__(self, settings: RulesSettings | None = None) -> None:
         self.settings = settings or RulesSettings()
-        self.fingerprint = f"rules/{VERSION}" + ("/broad" if self.settings.broad else "")
+        told = [self.settings.broad and "broad", self.settings.topic]
+        self.fingerprint = "/".join(["rules", VERSION, *filter(None, told)])
         self.notes: list[str] = []
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs of each chunk in order."""
         for chunk in chunks:
-            yield chunk, list(chunk_pairs(chunk, broad=self.settings.broad))
+            topics = [self.settings.topic] if self.settings.topic else chunk.topics
+            yield chunk, list(chunk_pairs(chunk, topics, broad=self.settings.broad))
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """Rules cost no calls and no tokens."""
@@ -93,11 +104,15 @@ _NAMELESS = re.compile(
 
 
 def chunk_pairs(
-    chunk: Chunk, only: Collection[str] = RULES.keys(), broad: bool = False
+    chunk: Chunk,
+    topics: Sequence[str] = (),
+    only: Collection[str] = RULES.keys(),
+    broad: bool = False,
 ) -> Iterator[Pair]:
     """What the rules named `only` make of a chunk; of one question the first answer stays.
 
-    broad: without asking whether the book vouches for the subject (named.py).
+    topics: what the book is about here; the first is named beside bare words (scope.py). broad:
+    without asking whether the book vouches for the subject (named.py).
     """
     seen: set[str] = set()
     for index, block in enumerate(chunk.blocks):
@@ -112,10 +127,14 @@ def chunk_pairs(
                 continue
             if why_silent(question, answer, kind):
                 continue
-            vouched = broad or kind in (*VERBATIM, "expression")
-            if not vouched and not is_named(question, answer, block):
+            if kind not in (*VERBATIM, "expression"):
+                if not (broad or is_vouched(kind, question, answer, block, topics)):
+                    continue
+                question = in_scope(question, answer, topics)
+            told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
+            if not question or question in seen or told in seen:
                 continue
-            seen.add(question)
+            seen |= {question, told}
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
 
 
