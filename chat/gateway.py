@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from chat.engine import Engine
 from chat.errors import LoadError, NotLoadedError
+from chat.listing import status
 from chat.registry import Registry, Target
 
 PASSED = ("chat/completions", "completions")
@@ -86,7 +87,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get("/chat/models")
     async def known() -> dict[str, Any]:
-        return {"models": await anyio.to_thread.run_sync(registry.status)}
+        return {"models": await anyio.to_thread.run_sync(status, registry)}
 
     @router.post("/chat/models/load")
     async def load(name: ModelName) -> Response:

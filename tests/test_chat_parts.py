@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from chat.asking import fitting_turns
 from chat.catalogue import catalogue
 from chat.command import gpu_share, server_command, server_environment
 from chat.errors import LoadError
+from chat.figures import Figures
 from chat.memory import Gpu
 from chat.pairs_review import ReviewError, open_review, save_review
 from chat.ratings import (
@@ -256,3 +259,21 @@ def test_an_engine_on_a_processor_has_no_worker_to_wait_for(
     assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in server_environment("secret", [card])
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     assert server_environment("secret", [])["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
+
+
+def test_figures_are_read_while_new_ones_come() -> None:
+    told, stop = Figures(), threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            told._record("model", {"vllm:num_requests_running": 1.0})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            assert told.latest().get("model") is None or told.latest()["model"].running == 1
+    finally:
+        stop.set()
+        writer.join()
