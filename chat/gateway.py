@@ -1,5 +1,6 @@
 """The API: OpenAI's paths passed on to the engine of the model named, and models in and out."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
@@ -120,24 +121,20 @@ async def _passed(registry: Registry, request: Request, path: str) -> Response:
     passed = prepared(body, target) if path == "chat/completions" else body | {"model": target.name}
     engine = target.engine
     url = f"{engine.url}/v1/{path}"
-    busy = engine.busy()
-    busy.__enter__()  # until the last byte is out, or the client has gone
-    handed_over = False
-    try:
-        sending = registry.stream.post(url, json=passed, headers=engine.headers)
-        answer = await _unless_hung_up(sending, request)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(engine.busy())
+        try:
+            sending = registry.stream.post(url, json=passed, headers=engine.headers)
+            answer = await _unless_hung_up(sending, request)
+        except aiohttp.ClientError as error:
+            engine.check()
+            why = engine.problem or f"{type(error).__name__} {error}"
+            return _error(502, f"{target.name}: its engine did not answer: {why}", "engine_failed")
         if answer is None:
             return Response(status_code=499)  # nobody is there to read it
-        handed_over = True
-    except aiohttp.ClientError as error:
-        engine.check()
-        why = engine.problem or f"{type(error).__name__} {error}"
-        return _error(502, f"{target.name}: its engine did not answer: {why}", "engine_failed")
-    finally:
-        if not handed_over:
-            busy.__exit__(None, None, None)
+        held = stack.pop_all()  # until the last byte is out, or the client has gone
     return StreamingResponse(
-        _chunks(answer, engine, busy),
+        _chunks(answer, engine, held),
         answer.status,
         media_type=answer.headers.get("content-type", "application/json"),
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
@@ -145,7 +142,7 @@ async def _passed(registry: Registry, request: Request, path: str) -> Response:
 
 
 async def _chunks(
-    answer: aiohttp.ClientResponse, engine: Engine, busy: Any
+    answer: aiohttp.ClientResponse, engine: Engine, held: contextlib.ExitStack
 ) -> AsyncIterator[bytes]:
     # Closing the answer, as Starlette does when the client has gone, makes vLLM abort the request.
     try:
@@ -157,7 +154,7 @@ async def _chunks(
         told = {"message": f"the engine ended in mid-answer: {why}", "type": "engine_failed"}
         yield f"data: {json.dumps({'error': told})}\n\n".encode()
     finally:
-        busy.__exit__(None, None, None)
+        held.close()
         answer.close()  # nothing to do once it is read to its end
 
 

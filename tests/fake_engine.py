@@ -98,6 +98,7 @@ def main() -> None:
         http=Impatient,
         access_log=False,
         log_level="warning",
+        timeout_graceful_shutdown=1,
     )
 
 

@@ -2,11 +2,13 @@
 stand-in whose tokens come by the clock, all between it and the client is real."""
 
 import asyncio
+import json
 import re
 import signal
 import time
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 
@@ -80,6 +82,31 @@ def test_the_stand_in_closes_connections_that_idle(server: ServiceProcess) -> No
 
     first, second = asyncio.run(twice())
     assert not first and second
+
+
+def test_who_hangs_up_at_whatever_moment_is_forgotten(server: ServiceProcess) -> None:
+    asked = {"model": MODEL, "messages": [], "stream": True, "max_tokens": 1000}
+    body = json.dumps(asked).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}"
+
+    async def hang_up(seconds: float) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head.encode() + b"\r\n\r\n" + body)
+        await asyncio.sleep(seconds)
+        writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(hang_up(n / 1000) for n in range(100)))
+
+    def answering() -> list[int]:
+        told = httpx.get(f"{server.url}/chat/models").json()["models"]
+        return [each["in_flight"] for each in told]
+
+    asyncio.run(all_of_them())
+    end = time.monotonic() + 10
+    while answering() != [0]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_the_gateway_rests_when_nobody_asks(server: ServiceProcess) -> None:
