@@ -1,8 +1,9 @@
 """The API: OpenAI's paths passed on to the engine of the model named, and models in and out."""
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import aiohttp
@@ -159,27 +160,19 @@ async def _chunks(
 
 
 async def _unless_hung_up(
-    sending: Awaitable[aiohttp.ClientResponse], request: Request
+    sending: Coroutine[Any, Any, aiohttp.ClientResponse], request: Request
 ) -> aiohttp.ClientResponse | None:
     """The engine's answer; None when the client went away before it began."""
-    answer: aiohttp.ClientResponse | None = None
-    failed: aiohttp.ClientError | None = None
-    async with anyio.create_task_group() as group:
-
-        async def watch() -> None:
-            while not await request.is_disconnected():
-                await anyio.sleep(HUNG_UP_EVERY_S)
-            group.cancel_scope.cancel()
-
-        group.start_soon(watch)
-        try:
-            answer = await sending
-        except aiohttp.ClientError as error:  # raised below: a task group would wrap it
-            failed = error
-        group.cancel_scope.cancel()
-    if failed:
-        raise failed
-    return answer
+    task = asyncio.create_task(sending)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=HUNG_UP_EVERY_S)
+            if not task.done() and await request.is_disconnected():
+                return None
+        return await task
+    finally:
+        if task.cancel():  # nobody waits for it any more
+            await asyncio.wait([task])
 
 
 async def _told(action: Any, done: dict[str, Any]) -> Response:

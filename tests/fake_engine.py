@@ -24,7 +24,7 @@ def script(path: Path, python: Path) -> Path:
 
 
 class FakeEngine:
-    """An ASGI application: /health, /metrics, and streamed chat completions."""
+    """An ASGI application: /health, /metrics, chat completions; those not streamed are empty."""
 
     def __init__(self, token_s: float):
         self._token_s = token_s
@@ -45,7 +45,12 @@ class FakeEngine:
                 body += message.get("body", b"")
                 if not message.get("more_body"):
                     break
-            await self._stream(json.loads(body), send)
+            asked = json.loads(body)
+            if asked["stream"]:
+                await self._stream(asked, send)
+            else:
+                await asyncio.sleep(asked["max_tokens"] * self._token_s)
+                await _whole(send, b"{}")
 
     async def _stream(self, asked: dict[str, Any], send: Any) -> None:
         await send(_start(b"text/event-stream; charset=utf-8"))

@@ -84,8 +84,11 @@ def test_the_stand_in_closes_connections_that_idle(server: ServiceProcess) -> No
     assert not first and second
 
 
-def test_who_hangs_up_at_whatever_moment_is_forgotten(server: ServiceProcess) -> None:
-    asked = {"model": MODEL, "messages": [], "stream": True, "max_tokens": 1000}
+@pytest.mark.parametrize("streamed", [True, False])
+def test_who_hangs_up_at_whatever_moment_is_forgotten(
+    server: ServiceProcess, streamed: bool
+) -> None:
+    asked = {"model": MODEL, "messages": [], "stream": streamed, "max_tokens": 1000}
     body = json.dumps(asked).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}"
 
