@@ -4,6 +4,7 @@ A page at http://127.0.0.1:7860 and OpenAI's API at /v1 of the same address. Ctr
 """
 
 import asyncio
+import gc
 import logging
 import shlex
 import signal
@@ -146,6 +147,10 @@ async def _serve(settings: ChatSettings, wanted: list[str]) -> None:
             timeout_keep_alive=KEEP_ALIVE_S,
         )
     )
+    # Gradio leaves some hundred thousand objects. Going through them for garbage takes a tenth of a
+    # second, in which no stream moves, and none of them ever is garbage.
+    gc.collect()
+    gc.freeze()
     first = asyncio.create_task(_load_first(registry, settings, wanted))
     try:
         await server.serve()

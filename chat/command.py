@@ -1,7 +1,9 @@
-"""The command line of `vllm serve` for a model, and whether this machine's memory will do."""
+"""Command line and environment of `vllm serve` for a model; whether the memory will do."""
 
 import os
 from typing import Any
+
+import psutil
 
 from chat.catalogue import Model
 from chat.errors import too_little
@@ -54,6 +56,35 @@ def server_command(
         option = f"--{name.replace('_', '-')}"
         words += [option] if value is True else [option, str(value)]
     return (python, "-m", SERVER, *words, *settings.engine_args)
+
+
+def server_environment(key: str, cards: list[Gpu]) -> dict[str, str]:
+    """All its variables; key: what it asks of every request. Of the rest the user's own win."""
+    return {
+        **({} if cards else _on_a_processor()),
+        "OMP_WAIT_POLICY": "passive",  # see devices.before_imports
+        **os.environ,
+        # Not on the command line, which every user of this machine can read.
+        "VLLM_API_KEY": key,
+        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def _on_a_processor() -> dict[str, str]:
+    """Leaves the web servers, vLLM's own and ours, time on a core.
+
+    By itself vLLM computes in a worker process there, and its core waits for that by spinning: on
+    two cores streams stood still for tenths of a second (docs/chat.md, Speed). So the core computes
+    itself, as in the service, with as many threads as vLLM would have taken: one core is left.
+    """
+    cores = min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0)))
+    return {
+        **devices.cpu("").environment,
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": str(max(1, cores - 1)),
+    }
 
 
 def gpu_share(model: Model, context: int, cards: list[Gpu]) -> float:

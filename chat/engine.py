@@ -1,7 +1,6 @@
 """One model in vLLM's own OpenAI server: its start and stop, its adapters, its figures."""
 
 import contextlib
-import os
 import random
 import secrets
 import threading
@@ -12,14 +11,13 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from chat.catalogue import Adapter, Model
-from chat.command import server_command
+from chat.command import server_command, server_environment
 from chat.errors import LoadError
-from chat.memory import Gpu, Memory, gpus, measure
+from chat.memory import Memory, gpus, measure
 from chat.settings import ChatSettings
 from common.language import either
 from common.ports import PortTakenError, check_port
 from common.service_process import ServiceError, ServiceProcess, running
-from serving.engine import devices
 
 State = Literal["loading", "ready", "unloading", "failed", "stopped"]
 STOP_GRACE_S = 20.0
@@ -83,7 +81,7 @@ class Engine:
                         command,
                         port=_port(),
                         log=log,
-                        environment=self._environment(cards),
+                        environment=server_environment(self._key, cards),
                         grace=STOP_GRACE_S,
                     )
                 )
@@ -156,19 +154,6 @@ class Engine:
         if told.status_code != 200:
             refused = either("vLLM 不接受：", "vLLM refused it: ")
             raise LoadError(f"{body['lora_name']}: {refused}{_message(told)}")
-
-    def _environment(self, cards: list[Gpu]) -> dict[str, str]:
-        defaults = {} if cards else devices.cpu("").environment
-        return {
-            **defaults,
-            "OMP_WAIT_POLICY": "passive",  # see devices.before_imports
-            **os.environ,
-            # Not on the command line, which every user of this machine can read.
-            "VLLM_API_KEY": self._key,
-            "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
-            "VLLM_NO_USAGE_STATS": "1",
-            "HF_HUB_OFFLINE": "1",
-        }
 
 
 def _port() -> int:

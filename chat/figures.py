@@ -28,15 +28,19 @@ class Sample:
 
 
 class Figures:
-    """The samples, oldest first."""
+    """Samples of the last REMEMBERED_S; pages read them in threads of their own."""
 
     def __init__(self) -> None:
-        self.samples: deque[Sample] = deque()
+        self._samples: deque[Sample] = deque()
         self._totals: dict[str, tuple[float, float]] = {}
+
+    def recent(self) -> list[Sample]:
+        """The samples, oldest first."""
+        return list(self._samples)  # a copy: a deque that grows meanwhile cannot be gone through
 
     def latest(self) -> dict[str, Sample]:
         """The newest sample of each model."""
-        return {sample.model: sample for sample in self.samples}
+        return {sample.model: sample for sample in self.recent()}
 
     async def watch(
         self, engines: Callable[[], Iterable[Engine]], client: httpx.AsyncClient
@@ -61,6 +65,6 @@ class Figures:
             figures.get(f"vllm:{key}", 0.0)
             for key in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
         )
-        self.samples.append(Sample(now, name, running, waiting, 100 * used, rate))
-        while self.samples[0].time < now - REMEMBERED_S:
-            self.samples.popleft()
+        self._samples.append(Sample(now, name, running, waiting, 100 * used, rate))
+        while self._samples[0].time < now - REMEMBERED_S:
+            self._samples.popleft()

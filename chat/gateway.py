@@ -1,7 +1,9 @@
 """The API: OpenAI's paths passed on to the engine of the model named, and models in and out."""
 
+import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import aiohttp
@@ -12,6 +14,7 @@ from pydantic import BaseModel
 
 from chat.engine import Engine
 from chat.errors import LoadError, NotLoadedError
+from chat.listing import status
 from chat.registry import Registry, Target
 
 PASSED = ("chat/completions", "completions")
@@ -86,7 +89,7 @@ def routes(registry: Registry) -> APIRouter:
 
     @router.get("/chat/models")
     async def known() -> dict[str, Any]:
-        return {"models": await anyio.to_thread.run_sync(registry.status)}
+        return {"models": await anyio.to_thread.run_sync(status, registry)}
 
     @router.post("/chat/models/load")
     async def load(name: ModelName) -> Response:
@@ -119,24 +122,20 @@ async def _passed(registry: Registry, request: Request, path: str) -> Response:
     passed = prepared(body, target) if path == "chat/completions" else body | {"model": target.name}
     engine = target.engine
     url = f"{engine.url}/v1/{path}"
-    busy = engine.busy()
-    busy.__enter__()  # until the last byte is out, or the client has gone
-    handed_over = False
-    try:
-        sending = registry.stream.post(url, json=passed, headers=engine.headers)
-        answer = await _unless_hung_up(sending, request)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(engine.busy())
+        try:
+            sending = registry.stream.post(url, json=passed, headers=engine.headers)
+            answer = await _unless_hung_up(sending, request)
+        except aiohttp.ClientError as error:
+            engine.check()
+            why = engine.problem or f"{type(error).__name__} {error}"
+            return _error(502, f"{target.name}: its engine did not answer: {why}", "engine_failed")
         if answer is None:
             return Response(status_code=499)  # nobody is there to read it
-        handed_over = True
-    except aiohttp.ClientError as error:
-        engine.check()
-        why = engine.problem or f"{type(error).__name__} {error}"
-        return _error(502, f"{target.name}: its engine did not answer: {why}", "engine_failed")
-    finally:
-        if not handed_over:
-            busy.__exit__(None, None, None)
+        held = stack.pop_all()  # until the last byte is out, or the client has gone
     return StreamingResponse(
-        _chunks(answer, engine, busy),
+        _chunks(answer, engine, held),
         answer.status,
         media_type=answer.headers.get("content-type", "application/json"),
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
@@ -144,7 +143,7 @@ async def _passed(registry: Registry, request: Request, path: str) -> Response:
 
 
 async def _chunks(
-    answer: aiohttp.ClientResponse, engine: Engine, busy: Any
+    answer: aiohttp.ClientResponse, engine: Engine, held: contextlib.ExitStack
 ) -> AsyncIterator[bytes]:
     # Closing the answer, as Starlette does when the client has gone, makes vLLM abort the request.
     try:
@@ -156,32 +155,24 @@ async def _chunks(
         told = {"message": f"the engine ended in mid-answer: {why}", "type": "engine_failed"}
         yield f"data: {json.dumps({'error': told})}\n\n".encode()
     finally:
-        busy.__exit__(None, None, None)
+        held.close()
         answer.close()  # nothing to do once it is read to its end
 
 
 async def _unless_hung_up(
-    sending: Awaitable[aiohttp.ClientResponse], request: Request
+    sending: Coroutine[Any, Any, aiohttp.ClientResponse], request: Request
 ) -> aiohttp.ClientResponse | None:
     """The engine's answer; None when the client went away before it began."""
-    answer: aiohttp.ClientResponse | None = None
-    failed: aiohttp.ClientError | None = None
-    async with anyio.create_task_group() as group:
-
-        async def watch() -> None:
-            while not await request.is_disconnected():
-                await anyio.sleep(HUNG_UP_EVERY_S)
-            group.cancel_scope.cancel()
-
-        group.start_soon(watch)
-        try:
-            answer = await sending
-        except aiohttp.ClientError as error:  # raised below: a task group would wrap it
-            failed = error
-        group.cancel_scope.cancel()
-    if failed:
-        raise failed
-    return answer
+    task = asyncio.create_task(sending)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=HUNG_UP_EVERY_S)
+            if not task.done() and await request.is_disconnected():
+                return None
+        return await task
+    finally:
+        if task.cancel():  # nobody waits for it any more
+            await asyncio.wait([task])
 
 
 async def _told(action: Any, done: dict[str, Any]) -> Response:

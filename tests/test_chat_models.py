@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from bench.chat import load as load_test
-from bench.chat import stream
+from bench.chat import session, stream
 from common.service_process import ServiceProcess
 from tests.chat_server import chat, load, make_root, needs_chat, write_adapter
 
@@ -41,7 +41,7 @@ def ask(server: ServiceProcess, model: str) -> httpx.Response:
 def test_a_request_waits_for_a_model_that_is_loaded_first(server: ServiceProcess) -> None:
     async def both() -> list:
         """Many ask for it at once: it is loaded once; the other one answers meanwhile."""
-        async with httpx.AsyncClient(base_url=server.url, timeout=LIMIT_S) as client:
+        async with session(server.url) as client:
             waiting = [stream(client, SECOND, "白鹭桥有多长？", 8) for _ in range(5)]
             (others, _), *told = await asyncio.gather(
                 load_test(server.url, FIRST, clients=2, requests=20, max_tokens=16), *waiting

@@ -1,6 +1,9 @@
 """The chat's parts that need no engine: who may come in, ratings, reviews, reports, follow-ups."""
 
 import json
+import os
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +15,9 @@ from pydantic import ValidationError
 from chat.access import Access
 from chat.asking import fitting_turns
 from chat.catalogue import catalogue
-from chat.command import gpu_share, server_command
+from chat.command import gpu_share, server_command, server_environment
 from chat.errors import LoadError
+from chat.figures import Figures
 from chat.memory import Gpu
 from chat.pairs_review import ReviewError, open_review, save_review
 from chat.ratings import (
@@ -240,3 +244,36 @@ def test_an_engine_takes_a_share_of_a_gpu_and_leaves_room_for_a_second(tmp_path:
     full = Gpu("H100", used=79 << 30, total=80 << 30, percent=0)
     with pytest.raises(LoadError, match="1.0 GiB are free.*unload another model first"):
         gpu_share(model, 2048, [full])
+
+
+def test_an_engine_on_a_processor_has_no_worker_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_NUM_THREADS", "VLLM_ENABLE_V1_MULTIPROCESSING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VLLM_API_KEY", "of somebody else")
+    told = server_environment("secret", [])
+    assert told["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0" and told["VLLM_API_KEY"] == "secret"
+    assert 1 <= int(told["OMP_NUM_THREADS"]) <= max(1, len(os.sched_getaffinity(0)) - 1)
+    card = Gpu("H100", used=0, total=80 << 30, percent=0)
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in server_environment("secret", [card])
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    assert server_environment("secret", [])["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
+
+
+def test_figures_are_read_while_new_ones_come() -> None:
+    told, stop = Figures(), threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            told._record("model", {"vllm:num_requests_running": 1.0})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            assert told.latest().get("model") is None or told.latest()["model"].running == 1
+    finally:
+        stop.set()
+        writer.join()

@@ -11,6 +11,7 @@ from chat import registry as module
 from chat.catalogue import Model
 from chat.engine import Engine
 from chat.errors import LoadError, NotLoadedError
+from chat.listing import choices, quick_first, status
 from chat.memory import Memory
 from chat.registry import Registry
 from chat.settings import ChatSettings
@@ -113,7 +114,7 @@ def test_a_load_that_fails_is_told_to_all_and_tried_again_later(run) -> None:
                 *(registry.load("model/broken") for _ in range(3)), return_exceptions=True
             )
             assert [str(error) for error in told] == ["no weights"] * 3
-        assert registry.status()[0]["problem"] == "no weights"
+        assert status(registry)[0]["problem"] == "no weights"
         await registry.load("model/a")
 
     assert run(what).count("start model/broken rank 0") == 2
@@ -127,9 +128,9 @@ def test_an_adapter_that_came_later_has_its_base_loaded_again(run, tmp_path: Pat
         target = await registry.target("out/late/adapter")
         assert target.engine.rank == 64 and registry.names() == ["model/a", "out/late/adapter"]
         stable = ["model/a", "out/late/adapter", "model/b", "model/broken"]
-        assert registry.choices() == stable
+        assert choices(registry) == stable
         await registry.unload("model/a")
         await registry.load("model/b")
-        assert registry.choices() == stable and registry.quick_first()[0] == "model/b"
+        assert choices(registry) == stable and quick_first(registry)[0] == "model/b"
 
     assert run(what)[2:4] == ["stopped model/a", "start model/a rank 64"]

@@ -34,6 +34,7 @@ mark.counts { text-decoration: underline; font-weight: 600; }
 footer { display: none !important; }
 """
 EVENTS_AT_ONCE = 64
+QUEUE_POLL_S = 0.02
 
 
 def mount(app: FastAPI, page: Page, path: str) -> FastAPI:
@@ -87,6 +88,10 @@ def _blocks(page: Page) -> gr.Blocks:
             api_visibility="private",
         )
     blocks.queue(default_concurrency_limit=EVENTS_AT_ONCE)
+    # Gradio looks for clicks a thousand times a second, on each page, in the event loop that passes
+    # the streams on; it has no setting for that.
+    blocks._queue.sleep_when_free = QUEUE_POLL_S
+    blocks._queue.progress_update_sleep_when_free = 5 * QUEUE_POLL_S
     return blocks
 
 

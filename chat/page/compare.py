@@ -9,6 +9,7 @@ import gradio as gr
 
 from chat.asking import SHOWN_EVERY_S, Reply, Sampling, ask
 from chat.errors import LoadError, NotLoadedError
+from chat.listing import quick_first
 from chat.page.context import Page
 from chat.votes import VOTES_NAME, save_vote, votes
 
@@ -25,7 +26,7 @@ def build(page: Page) -> None:
         )
         gr.on(
             None,
-            lambda: gr.update(choices=page.model_choices(), value=page.registry.quick_first()[:2]),
+            lambda: gr.update(choices=page.model_choices(), value=quick_first(page.registry)[:2]),
             outputs=models,
             api_visibility="private",
         )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import gradio as gr
 from markupsafe import Markup
 
+from chat import listing
 from chat.asking import Reply
 from chat.book import Book
 from chat.registry import Registry
@@ -33,9 +34,8 @@ class Page:
         """(what is shown, name) of all that can be asked."""
         loaded = self.registry.names()
         later = self.say("（提问时加载）", " (loads when asked)")
-        return [
-            (name if name in loaded else name + later, name) for name in self.registry.choices()
-        ]
+        names = listing.choices(self.registry)
+        return [(name if name in loaded else name + later, name) for name in names]
 
     def model_dropdown(self, **more: Any) -> gr.Dropdown:
         """A choice of models that looks for new ones whenever it is opened."""

@@ -10,6 +10,7 @@ import psutil
 
 from chat.errors import LoadError, NotLoadedError
 from chat.figures import REMEMBERED_S
+from chat.listing import choices, status
 from chat.memory import Freed, gpus
 from chat.page.context import Page
 
@@ -21,7 +22,7 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
     say, registry = page.say, page.registry
     with gr.Row(elem_classes="bottom"):
         name = gr.Dropdown(
-            registry.choices(), label=say("模型或 adapter", "model or adapter"), scale=3
+            choices(registry), label=say("模型或 adapter", "model or adapter"), scale=3
         )
         load = gr.Button(say("加载", "load"), variant="primary", scale=0, min_width=110)
         switch = gr.Button(say("只留它", "switch to it"), scale=0, min_width=110)
@@ -82,7 +83,7 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
     load.click(do_load, name, told, **private)
     switch.click(do_switch, name, told, **private)
     unload.click(do_unload, name, told, **private)
-    page.refreshed(name, registry.choices)
+    page.refreshed(name, lambda: choices(registry))
     timer = gr.Timer(EVERY_S, active=False)
     now: dict[str, Any] = {"show_progress": "hidden", **private}
     tab.select(lambda: gr.Timer(active=True), outputs=timer, **now)
@@ -106,7 +107,7 @@ def _models(page: Page) -> pd.DataFrame:
         "not loaded": say("未加载", "not loaded"),
     }
     rows = []
-    for each in page.registry.status():
+    for each in status(page.registry):
         sample = latest.get(each["id"]) if each["state"] == "ready" else None
         rows.append(
             [
@@ -147,7 +148,7 @@ def _memory(page: Page) -> pd.DataFrame:
 
 def _figures(page: Page) -> tuple[pd.DataFrame, pd.DataFrame]:
     now = time.time()
-    samples = [s for s in page.registry.figures.samples if s.time > now - REMEMBERED_S]
+    samples = [s for s in page.registry.figures.recent() if s.time > now - REMEMBERED_S]
     minutes = [(s.time - now) / 60 for s in samples]
     speed = pd.DataFrame(
         {

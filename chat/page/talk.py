@@ -12,6 +12,7 @@ import gradio as gr
 from chat.asking import Sampling, ask, paced
 from chat.book import tokens_of
 from chat.errors import LoadError, NotLoadedError
+from chat.listing import quick_first
 from chat.page.context import Page, joined, text_block
 from chat.page.plain_chatbot import PlainChatbot, PlainChatInterface
 
@@ -173,7 +174,7 @@ def _exported(history: list[Message], model: str | None) -> list[str]:
 
 
 def _first(page: Page) -> str | None:
-    return next(iter(page.registry.quick_first()), None)
+    return next(iter(quick_first(page.registry)), None)
 
 
 def _book_at_first(page: Page) -> bool:
