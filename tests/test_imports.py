@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "judging.scoring",
         "retrieval.dense",
+        "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",
         "retrieval.terms",

@@ -1,0 +1,100 @@
+"""Questions by a model to what the book says: spans, and what becomes of the replies."""
+
+import json
+
+import pytest
+
+from data.chunks import cut_chunks
+from data.sections import read_sections
+from data.sources.book_answers import Answers, book_replies, keeps_terms
+from data.sources.prompts import ModelSettings, Style
+from data.sources.spans import answer_spans
+
+BOOK = """# CUDA 入门
+
+## 共享内存
+
+共享内存（shared memory）位于片上，同一个线程块的 32 个线程束都能访问它。它的延迟约为 20 个周期。
+如图 3 所示，全局内存慢得多。
+
+但是共享内存只有 48 KB，超出时内核不能启动。
+
+声明共享内存的代码：
+
+```cpp
+__shared__ float tile[32][32];
+tile[threadIdx.y][threadIdx.x] = a[i];
+```
+
+## 线程束
+
+线程束（warp）是调度的基本单位，包含 32 个线程，同一个 warp 的线程同时执行相同的指令。
+"""
+
+
+@pytest.fixture
+def chunks():
+    return list(cut_chunks("book.md", list(read_sections(BOOK)), 20, 1500))
+
+
+def test_spans_are_whole_stretches_that_stand_alone(chunks):
+    spans = [span for chunk in chunks for span in answer_spans(chunk, 20, 120, 9)]
+    texts = [span.text for span in spans]
+    assert any("__shared__ float tile[32][32];" in text for text in texts)
+    for text in texts:
+        assert "图 3" not in text  # the reader does not see the figure
+        assert not text.startswith(("但是", "它"))
+        assert "## " not in text
+        assert not ("片上" in text and "基本单位" in text), "a span crosses a heading"
+    assert {span.kind for span in spans} == {"code", "other"}
+
+
+def test_as_many_spans_as_asked_for_at_most(chunks):
+    assert all(len(answer_spans(chunk, 20, 120, 1)) <= 1 for chunk in chunks)
+
+
+def replies(chunks, answers, question="什么是线程束（warp）？", answer=""):
+    def ask(chats, tokens, count, temperature):
+        asked = [chat[-1]["content"] for chat in chats]
+        return [[question if "答案：" in text else answer] * count for text in asked]
+
+    settings = ModelSettings(style=Style(chars=(20, 120)), wordings=1)
+    told = book_replies(chunks, settings, answers, ask)
+    return [pair for text in told for pair in json.loads(text)["pairs"]]
+
+
+def test_the_answer_is_the_books_text(chunks):
+    pairs = replies(chunks, Answers.book)
+    assert pairs and all(pair["question"] == "什么是线程束（warp）？" for pair in pairs)
+    assert any("包含 32 个线程" in pair["answer"] for pair in pairs)
+    assert all(pair["wordings"] == [] for pair in pairs), "the same question is no other wording"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "它有多快？",
+        "上图中的线程束是什么？",
+        "教材里的线程束是什么？",
+        "线程束（warp）是调度的基本单位。",
+        "",
+        "线程束" * 60 + "？",
+    ],
+)
+def test_replies_that_ask_nothing_give_no_pair(chunks, question):
+    assert replies(chunks, Answers.book, question) == []
+
+
+def test_a_chosen_answer_is_near_the_books_words_or_there_is_none(chunks):
+    good = "线程束（warp）是调度的基本单位，包含 32 个线程，同一个 warp 的线程同时执行相同的指令。"
+    answers = {pair["answer"] for pair in replies(chunks, Answers.chosen, answer=good)}
+    assert answers == {good}
+    poor = "线程束是一种织布的方法，与计算机没有关系，也不需要很多的时间。"
+    assert replies(chunks, Answers.chosen, answer=poor) == []
+
+
+def test_a_retold_answer_that_changes_terms_is_not_taken():
+    text = "warp 包含 32 个线程，由 SM 调度。"
+    assert keeps_terms("一个 warp 包含 32 个线程，由 SM 调度执行。", text, "什么是 warp？")
+    assert not keeps_terms("一个 warp 包含 64 个线程，由 GPU 调度。", text, "什么是 warp？")
+    assert not keeps_terms("warp 有很多线程。", text, "什么是 warp？")
