@@ -41,7 +41,7 @@ class VllmSettings(ModelSettings):
     longest: tuple[int, int] | None = (120, 1200)
     reply_tokens: int = 4096
     answers: Answers = option(
-        Answers.book,
+        Answers.retold,
         "vllm：答案用书里的原文、让模型复述、从模型的几个答案里选，还是题和答案都由模型写",
         "vllm: answers are the book's text, retold, chosen of several, or the model's pairs",
     )
