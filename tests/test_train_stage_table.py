@@ -73,7 +73,7 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_a_run_goes_through_its_stages_and_names_the_next_command(recipe_file, monkeypatch):
     seen = []
     for stage in ("train", "merge", "quantize", "check"):
-        monkeypatch.setattr(command.steps, stage, lambda *_, stage=stage: seen.append(stage))
+        monkeypatch.setattr(command.steps, stage, lambda *_, stage=stage, **__: seen.append(stage))
     told = CliRunner().invoke(command.app, ["run", str(recipe_file)])
     assert told.exit_code == 0 and seen == ["train", "merge", "quantize", "check"]
     assert "MODEL_DIR=out/x/awq-gemm bash run.sh TESTSET.docx" in told.output
@@ -82,7 +82,7 @@ def test_a_run_goes_through_its_stages_and_names_the_next_command(recipe_file, m
 
 
 def test_ctrl_c_names_resume(recipe_file, monkeypatch):
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command.steps, "train", stop)
