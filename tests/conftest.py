@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -31,6 +32,15 @@ os.environ.setdefault("KIT_LANGUAGE", "en")
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("search", print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS", "same"))
+
+
+@pytest.fixture
+def bm25s_installed() -> None:
+    """Skips where it is not; without importing it, since its numba keeps vLLM's CPU build from
+    starting in the same process."""
+    if find_spec("bm25s") is None:
+        pytest.skip("bm25s is not installed")
+
 
 # Short facts that a toy learns by heart in seconds; nothing of any test set.
 TINY_PAIRS = {

@@ -203,8 +203,8 @@ def test_the_oldest_turns_go_when_the_context_is_short() -> None:
     assert fitting_turns(history, len, 5, ["q"]) == []
 
 
+@pytest.mark.usefixtures("bm25s_installed")
 def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path) -> None:
-    pytest.importorskip("bm25s")
     from chat.book import Book, searched
     from retrieval.passages import Passage, write_passages
     from retrieval.search import SPARSE_DIR

@@ -5,10 +5,19 @@ import json
 import pytest
 
 from data.chunks import cut_chunks
+from data.filters import FILTERS
+from data.records import Pair
 from data.sections import read_sections
-from data.sources.book_answers import Answers, book_replies, keeps_terms
-from data.sources.prompts import ModelSettings, Style
+from data.sources.book_answers import (
+    Answers,
+    book_replies,
+    calls_for,
+    keeps_terms,
+    unused_in,
+)
+from data.sources.prompts import ModelSettings, Style, load_prompts
 from data.sources.spans import answer_spans
+from data.sources.vllm_source import VllmSettings
 
 BOOK = """# CUDA 入门
 
@@ -53,14 +62,17 @@ def test_as_many_spans_as_asked_for_at_most(chunks):
     assert all(len(answer_spans(chunk, 20, 120, 1)) <= 1 for chunk in chunks)
 
 
-def replies(chunks, answers, question="什么是线程束（warp）？", answer=""):
+def told(chunks, answers, question="什么是线程束（warp）？", answer=""):
     def ask(chats, tokens, count, temperature):
         asked = [chat[-1]["content"] for chat in chats]
         return [[question if "答案：" in text else answer] * count for text in asked]
 
     settings = ModelSettings(style=Style(chars=(20, 120)), wordings=1)
-    told = book_replies(chunks, settings, answers, ask)
-    return [pair for text in told for pair in json.loads(text)["pairs"]]
+    return book_replies(chunks, settings, answers, ask)
+
+
+def replies(*given, **more):
+    return [pair for text in told(*given, **more) for pair in json.loads(text)["pairs"]]
 
 
 def test_the_answer_is_the_books_text(chunks):
@@ -91,6 +103,58 @@ def test_a_chosen_answer_is_near_the_books_words_or_there_is_none(chunks):
     assert answers == {good}
     poor = "线程束是一种织布的方法，与计算机没有关系，也不需要很多的时间。"
     assert replies(chunks, Answers.chosen, answer=poor) == []
+
+
+def test_what_comes_to_no_pair_is_counted(chunks):
+    spans = sum(len(answer_spans(chunk, 20, 120, 2)) for chunk in chunks)
+    unused = [unused_in(text) for text in told(chunks, Answers.book, "它是什么？")]
+    assert sum(sum(each.values()) for each in unused) == spans > 0
+    assert {reason for each in unused for reason in each} == {"no question to it"}
+    unused = [unused_in(text) for text in told(chunks, Answers.chosen, answer="织布。")]
+    assert {reason for each in unused for reason in each} == {"no answer near the book's words"}
+    assert not any(unused_in(text) for text in told(chunks, Answers.book))
+
+
+@pytest.mark.parametrize("answers", [Answers.book, Answers.retold, Answers.chosen])
+def test_the_estimate_counts_the_prompts_that_are_sent(chunks, answers):
+    sent = []
+
+    def ask(chats, tokens, count, temperature):
+        sent.extend(chats)
+        return [["什么是线程束（warp）？"] * count for _ in chats]
+
+    settings = ModelSettings(style=Style(chars=(20, 120)), wordings=1)
+    book_replies(chunks, settings, answers, ask)
+    most = calls_for(chunks, settings, answers)
+    assert len(sent) == most or (answers is Answers.retold and 0 < len(sent) < most)  # code is not
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "field"),
+    [
+        ("question_examples.jsonl", '{"path": "a", "question": "b"}', "answer"),
+        ("answer_examples.jsonl", '{"question": "a", "answer": "b"}', "text"),
+    ],
+)
+def test_a_broken_example_is_named_by_file_line_and_field(tmp_path, name, line, field):
+    (tmp_path / name).write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"{name}, line 1: '{field}'"):
+        load_prompts(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_engine_arguments_that_are_no_object_are_refused(tmp_path, text):
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="engine"):
+        VllmSettings(model=str(tmp_path), engine=text)
+
+
+def test_a_line_of_code_may_stand_twice_under_a_sentence(chunks):
+    code = "两次同步：\n__syncthreads();\nload_tile(a, b);\n__syncthreads();\nload_tile(a, b);"
+    pair = Pair("共享内存为什么要同步两次？", code)
+    assert FILTERS["repeating"].keeps(pair, "")
+    twice = "线程束是调度的基本单位。线程束是调度的基本单位。"
+    assert not FILTERS["repeating"].keeps(Pair("什么是线程束？", twice), "")
 
 
 def test_a_retold_answer_that_changes_terms_is_not_taken():

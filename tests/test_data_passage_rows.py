@@ -74,6 +74,22 @@ def test_most_rows_show_where_their_answer_stands(built: Path, index: Path) -> N
     assert 0.6 < sum(first) / len(first) < 0.95
 
 
+def test_of_the_passages_of_a_place_the_one_with_the_answers_words_is_right(index: Path) -> None:
+    """A model's pairs name a whole chunk, which may lie in several passages."""
+    passages = Retriever.load(index).passages
+    first, second = next(
+        (a, b)
+        for a, b in zip(passages, passages[1:], strict=False)
+        if len(a.text) > 1.5 * len(b.text) and a.book == b.book
+    )
+    settings = PassageSettings(no_passages=0, wrong_passages=0, later_passage=0)
+    rows = PassageRows(index, settings, [SAMPLE], None, 0)
+    pair = Pair("这里讲了什么？", second.text[:200], book=second.book, start=first.start)
+    pair.end = second.end
+    (shown,) = rows.shown([pair])
+    assert shown.passages[0] == second.id
+
+
 def test_the_row_is_read_as_the_prompt_and_judged_as_the_question(built: Path) -> None:
     path = built / "dev.jsonl"
     rows = lines(path)

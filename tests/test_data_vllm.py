@@ -14,6 +14,7 @@ from data.cache import Cache
 from data.chunks import cut_chunks
 from data.making import make_pairs
 from data.sections import read_sections
+from data.sources.book_answers import spans_of
 from data.sources.prompts import ModelSettings, schema
 from data.sources.ray_source import RaySettings, RaySource
 from data.sources.teacher import TeacherSettings, TeacherSource
@@ -21,7 +22,8 @@ from data.sources.vllm_source import VllmSettings, VllmSource, structured
 from tests.test_data_teacher import book_text
 
 # A random model writes noise: short strings keep it inside the token limit.
-SHORT = {"answers": "model", "per_chunk": 1, "wordings": 1, "longest": (8, 12), "reply_tokens": 400}
+SHORT = {"per_chunk": 1, "wordings": 1, "longest": (8, 12), "reply_tokens": 400}
+PAIRS = {"answers": "model", **SHORT}
 ENGINE = json.dumps(
     {
         "enforce_eager": True,
@@ -90,13 +92,29 @@ def made_by(source, chunks, cache) -> dict:
 def test_every_reply_of_a_real_engine_fits_the_schema(tiny_model, chunks, tmp_path, monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    source = VllmSource(VllmSettings(model=str(tiny_model), engine=ENGINE, **SHORT))
+    source = VllmSource(VllmSettings(model=str(tiny_model), engine=ENGINE, **PAIRS))
     replies = source.replies(chunks)
     assert len(replies) == len(chunks) and {finish for _, finish in replies} == {"stop"}
     for text, _ in replies:
         for row in json.loads(text, strict=False)["pairs"]:
             assert set(row) == {"kind", "question", "answer", "wordings"}
             assert len(row["question"]) <= 8 and len(row["answer"]) <= 12
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", ["retold", "chosen"])
+def test_a_real_engine_is_asked_about_what_the_book_says(tiny_model, chunks, monkeypatch, answers):
+    """A random model asks nothing: every stretch of the book is counted as unused."""
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    settings = VllmSettings(model=str(tiny_model), engine=ENGINE, answers=answers, per_chunk=2)
+    source = VllmSource(settings)
+    spans = sum(len(spans_of(chunk, settings)) for chunk in chunks)
+    made = dict(source.pairs(chunks))
+    assert set(made) == set(chunks) and spans > 0
+    told = sum(int(note.split()[1]) for note in source.notes)
+    assert told + sum(map(len, made.values())) == spans
 
 
 @pytest.mark.vllm
@@ -137,7 +155,7 @@ def test_ray_workers_make_the_same_replies(tiny_model, chunks, monkeypatch):
 
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    told = {"model": str(tiny_model), "engine": ENGINE, **SHORT}
+    told = {"model": str(tiny_model), "engine": ENGINE, **PAIRS}
     alone = VllmSource(VllmSettings(**told))
     ray.init(
         num_cpus=2,
@@ -176,7 +194,7 @@ def test_unusable_replies_are_counted_and_the_others_kept(tmp_path, chunks, monk
     (tmp_path / "config.json").write_text("{}")
     good = '{"pairs": [{"kind": "fact", "question": "主题0是什么？", "answer": "主题0是名称。"}]}'
     replies = [(good, "stop"), ('{"pairs"', "length"), ("{", "stop"), ('{"pairs": []}', "stop")]
-    source = VllmSource(VllmSettings(model=str(tmp_path)))
+    source = VllmSource(VllmSettings(model=str(tmp_path), answers="model"))
     monkeypatch.setattr(source, "replies", lambda chunks: replies)
     made = made_by(source, chunks, Cache(tmp_path / "cache"))
     assert [len(pairs) for pairs in made.values()] == [1, 0]
@@ -188,7 +206,7 @@ def test_unusable_replies_are_counted_and_the_others_kept(tmp_path, chunks, monk
 
 def test_a_worker_on_ray_is_told_the_same_and_shares_the_cache(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    told = {"model": str(tmp_path), "engine": ENGINE, **SHORT}
+    told = {"model": str(tmp_path), "engine": ENGINE, **PAIRS}
     spread = RaySource(RaySettings(ray="local", workers=3, **told))
     assert spread.fingerprint == VllmSource(VllmSettings(**told)).fingerprint
     assert spread.fingerprint != VllmSource(VllmSettings(model=str(tmp_path))).fingerprint

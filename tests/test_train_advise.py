@@ -68,8 +68,8 @@ def test_dev_far_above_the_test_set_is_a_leak_or_another_style(tmp_path):
         advise(out, tmp_path)
 
 
+@pytest.mark.usefixtures("bm25s_installed")
 def test_with_an_index_the_questions_whose_passage_was_not_found_are_counted(tmp_path):
-    pytest.importorskip("bm25s")
     from retrieval.build import IndexSettings, build_index
 
     book = tmp_path / "书.md"

@@ -114,12 +114,12 @@ def test_dev_questions_are_asked_by_the_services_own_defaults(tmp_path):
     assert made.retrieval_tokens == served.retrieval_tokens
 
 
+@pytest.mark.usefixtures("bm25s_installed")
 def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     tmp_path, untrained_model, monkeypatch
 ):
     """The same prompts, token by token, as the service's own answerer makes."""
     pytest.importorskip("transformers")
-    pytest.importorskip("bm25s")
     from transformers import AutoTokenizer
 
     from retrieval.build import IndexSettings, build_index

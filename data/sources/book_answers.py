@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from common.language import either
 from data.filters import Filters
 from data.records import CODE, Chunk, pair_at
 from data.sources.prompts import ModelSettings, fill, load_prompts
+from data.sources.replies import kind_of_answer
 from data.sources.sentence import points_elsewhere
 from data.sources.spans import Span, answer_spans
 from data.text import ascii_terms, normalise
@@ -28,6 +30,9 @@ Chat = list[dict[str, str]]
 # (chats, tokens of a reply, replies to each, temperature) -> replies of each chat, in order.
 Ask = Callable[[Sequence[Chat], int, int, float], list[list[str]]]
 
+VERSION = 1  # of what is taken from a book and from replies; cached pairs were made by one
+NO_QUESTION = either("没有问出题", "no question to it")
+NO_ANSWER = either("没有接近原文的答案", "no answer near the book's words")
 QUESTION_TOKENS = 96
 ANSWER_TOKENS = 512
 WORDINGS_TEMPERATURE = 0.6
@@ -67,7 +72,10 @@ class Asked:
 def book_replies(
     chunks: Sequence[Chunk], settings: ModelSettings, answers: Answers, ask: Ask
 ) -> list[str]:
-    """The reply of each chunk as `read_reply` reads it: JSON of its pairs."""
+    """The reply of each chunk as `read_reply` reads it: JSON of its pairs.
+
+    Beside them `unused` counts the stretches of the book that came to none, by reason.
+    """
     spans = [(n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings)]
     chats = [_question_chat(chunks[n], span, settings) for n, span in spans]
     first = ask(chats, QUESTION_TOKENS, 1, 0.0)
@@ -85,14 +93,33 @@ def book_replies(
     elif answers is Answers.chosen:
         told = _chosen(chunks, found, settings, ask)
     rows: list[list[dict[str, object]]] = [[] for _ in chunks]
+    unused: list[Counter[str]] = [Counter() for _ in chunks]
+    for n, _ in spans:
+        unused[n][NO_QUESTION] += 1
     for (n, asked), answer in zip(found, told, strict=True):
+        unused[n][NO_QUESTION] -= 1
         if answer is None:
+            unused[n][NO_ANSWER] += 1
             continue
         question, *others = asked.questions
         kind = asked.span.kind
         row = {"kind": kind, "question": question, "answer": answer, "wordings": others}
         rows[n].append(row)
-    return [json.dumps({"pairs": pairs}, ensure_ascii=False) for pairs in rows]
+    return [
+        json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
+        for pairs, counts in zip(rows, unused, strict=True)
+    ]
+
+
+def unused_in(reply: str) -> Counter[str]:
+    """What a reply of `book_replies` says came to no pair."""
+    return Counter(json.loads(reply)["unused"])
+
+
+def calls_for(chunks: Sequence[Chunk], settings: ModelSettings, answers: Answers) -> int:
+    """Prompts that `book_replies` sends, where every stretch gets a question."""
+    each = 1 + bool(settings.wordings) + {Answers.retold: 1, Answers.chosen: 2}.get(answers, 0)
+    return each * sum(len(spans_of(chunk, settings)) for chunk in chunks)
 
 
 def spans_of(chunk: Chunk, settings: ModelSettings) -> list[Span]:
@@ -104,7 +131,7 @@ def spans_of(chunk: Chunk, settings: ModelSettings) -> list[Span]:
 def _question_chat(chunk: Chunk, span: Span, settings: ModelSettings) -> Chat:
     prompts = load_prompts(settings.prompts)
     chat = [{"role": "system", "content": prompts.text("question.md")}]
-    for row in _examples(prompts.text("question_examples.jsonl")):
+    for row in prompts.examples("question_examples.jsonl"):
         chat += _turn(row["path"], row["answer"], row["question"])
     return [*chat, *_turn(_path(chunk), span.text)]
 
@@ -112,10 +139,6 @@ def _question_chat(chunk: Chunk, span: Span, settings: ModelSettings) -> Chat:
 def _turn(path: str, answer: str, question: str = "") -> Chat:
     asked = [{"role": "user", "content": f"位置：{path}\n答案：\n{answer}"}]
     return [*asked, {"role": "assistant", "content": question}] if question else asked
-
-
-def _examples(text: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def _path(chunk: Chunk) -> str:
@@ -188,14 +211,15 @@ def _chosen(
 
 def _passes(chunk: Chunk, asked: Asked, answer: str) -> bool:
     """Would the build keep this answer?"""
-    pair = pair_at(chunk, asked.questions[0], answer, asked.span.kind, "vllm")
+    kind = kind_of_answer(asked.span.kind, answer)
+    pair = pair_at(chunk, asked.questions[0], answer, kind, "vllm")
     return not Filters().dropped_by(pair, chunk.text)
 
 
 def _retold(found: Sequence[tuple[int, Asked]], settings: ModelSettings, ask: Ask) -> list[str]:
     """Each answer told anew, beginning with the question's subject; code stays as it is."""
     prompts = load_prompts(settings.prompts)
-    examples = _examples(prompts.text("answer_examples.jsonl"))
+    examples = prompts.examples("answer_examples.jsonl")
     places = [n for n, (_, asked) in enumerate(found) if asked.span.kind != CODE]
     chats = []
     for place in places:

@@ -33,6 +33,11 @@ PLACEHOLDERS = {
     "examples.jsonl": (),
     **dict.fromkeys(BOOK_ANSWER_PROMPTS, ()),
 }
+EXAMPLE_FIELDS = {
+    "examples.jsonl": ("text", "pairs"),
+    "question_examples.jsonl": ("path", "answer", "question"),
+    "answer_examples.jsonl": ("question", "text", "answer"),
+}
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK, CHOICE = "talk", "choice"
 
@@ -62,7 +67,12 @@ class ModelSettings(SourceSettings):
     model: str = option(
         "", "teacher：模型名；vllm：模型目录", "teacher: model name; vllm: model directory"
     )
-    per_chunk: int = option(6, "每块文字要几对", "pairs to ask for per chunk", ge=1)
+    per_chunk: int = option(
+        6,
+        "每块文字要几对（答案出自书时：每千字）",
+        "pairs per chunk (where the book answers: per 1,000 characters)",
+        ge=1,
+    )
     wordings: int = option(2, "每题另加几种问法", "more wordings per question", ge=0, le=6)
     prompts: Path | None = option(
         None, "提示词目录，代替 data/prompts", "folder of prompt files that replace data/prompts"
@@ -100,6 +110,10 @@ class Prompts:
         """One file's text."""
         return dict(self.texts)[name]
 
+    def examples(self, name: str) -> list[dict[str, Any]]:
+        """The rows of one file of examples, which were looked at when it was loaded."""
+        return example_rows(self.text(name), Path(name), EXAMPLE_FIELDS[name])
+
 
 @lru_cache(maxsize=8)
 def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
@@ -127,7 +141,9 @@ def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
                         f"{file}: {{{needed}}} is missing: the model would not see it",
                     )
                 )
-    _examples(texts["examples.jsonl"], folder or DEFAULTS)
+    for name, fields in EXAMPLE_FIELDS.items():
+        own = folder is not None and (folder / name).is_file()
+        example_rows(texts[name], (folder if own and folder else DEFAULTS) / name, fields)
     return Prompts(tuple(texts.items()), _kinds(texts["kinds.md"], wanted))
 
 
@@ -150,15 +166,23 @@ def _kinds(text: str, wanted: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, known[name]) for name in chosen)
 
 
-def _examples(text: str, folder: Path) -> str:
-    shown = []
+def example_rows(text: str, file: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a file of examples. Raises ValueError naming file, line and field."""
+    rows = []
     for number, line in enumerate(filter(str.strip, text.split("\n")), 1):
         try:
             row = json.loads(line)
-            made = json.dumps({"pairs": row["pairs"]}, ensure_ascii=False)
-            shown.append(f"示例：\n<<<\n{row['text']}\n>>>\n{made}")
+            rows.append({field: row[field] for field in fields})
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder / 'examples.jsonl'}, line {number}: {error}") from error
+            raise ValueError(f"{file}, line {number}: {error}") from error
+    return rows
+
+
+def _examples(prompts: "Prompts") -> str:
+    shown = []
+    for row in prompts.examples("examples.jsonl"):
+        made = json.dumps({"pairs": row["pairs"]}, ensure_ascii=False)
+        shown.append(f"示例：\n<<<\n{row['text']}\n>>>\n{made}")
     return "\n\n".join(shown)
 
 
@@ -192,7 +216,7 @@ def messages(chunk: Chunk, settings: ModelSettings) -> list[dict[str, str]]:
         length=settings.style.length,
         code=settings.style.code,
         angles="；".join(filter(None, map(str.strip, prompts.text("angles.md").split("\n")))),
-        examples=_examples(prompts.text("examples.jsonl"), DEFAULTS),
+        examples=_examples(prompts),
     )
     path = " › ".join(chunk.path) or chunk.book
     user = fill(prompts.text("user.md"), path=path, text=chunk.text, count=settings.per_chunk)

@@ -29,7 +29,7 @@ class RaySettings(VllmSettings):
 
     def unused(self) -> dict[str, str]:
         """Without Ray there are no workers."""
-        return {} if self.ray else {"workers": "without --ray"}
+        return {**super().unused(), **({} if self.ray else {"workers": "without --ray"})}
 
 
 class _Worker:

@@ -50,12 +50,16 @@ def _said(row: dict[str, Any], name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def kind_of_answer(kind: str, answer: str) -> str:
+    """The kind that a pair is given: code is an answer of code alone, whatever was asked for."""
+    return "other" if kind == CODE and not is_code(answer) else kind
+
+
 def _pair(row: dict[str, Any], chunk: Chunk, source: str) -> Pair | None:
     question, answer = _said(row, "question"), _said(row, "answer")
     if len(question) < 2 or len(answer) < 2:
         return None
-    kind = _said(row, "kind") or "other"
-    kind = "other" if kind == CODE and not is_code(answer) else kind
+    kind = kind_of_answer(_said(row, "kind") or "other", answer)
     pair = pair_at(chunk, question, answer, kind, source)
     given = row.get("wordings")
     texts = [w.strip() for w in given if isinstance(w, str)] if isinstance(given, list) else []

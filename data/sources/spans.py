@@ -14,7 +14,6 @@ from data.records import CODE, ITEM, TABLE, Block, Chunk, digest
 from data.sources.sentence import clean_sentences, is_standalone, points_elsewhere
 from data.text import ascii_terms, cjk_share
 
-SPANS_VERSION = 1
 _ANNOUNCES = re.compile(r"[：:]$")
 _BELOW = re.compile(r"^(?:以下|下面|如下)是?|(?:如下|下面|以下)(?:所示)?(?=[：:]?$)")
 _PICTURE = re.compile(r"^\s*!?\[[^\]]*\]\([^)]*\)\s*$")

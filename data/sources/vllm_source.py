@@ -17,7 +17,14 @@ from common.language import either
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
-from data.sources.book_answers import Answers, Chat, book_replies
+from data.sources.book_answers import (
+    VERSION,
+    Answers,
+    Chat,
+    book_replies,
+    calls_for,
+    unused_in,
+)
 from data.sources.prompts import (
     ModelSettings,
     estimate_tokens,
@@ -28,9 +35,10 @@ from data.sources.prompts import (
     schema,
 )
 from data.sources.replies import read_reply
-from data.sources.spans import SPANS_VERSION
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
+# Of one question or answer where the book answers; chunks of the CUDA tutorial had 590 to 780.
+ASSUMED_PROMPT_TOKENS, ASSUMED_ANSWER_TOKENS = 700, 60
 CPU_MEMORY_SHARE = 0.5
 ENGINE_EXAMPLE = '{"gpu_memory_utilization": 0.5}'
 
@@ -74,6 +82,11 @@ class VllmSettings(ModelSettings):
             )
         return self
 
+    def unused(self) -> dict[str, str]:
+        """Where the book answers, the model is asked for no kinds."""
+        own = self.answers is Answers.model
+        return {} if own else {"kinds": f"without --answers {Answers.model.value}"}
+
     @property
     def fingerprint(self) -> str:
         """What of the settings and the model changes the pairs."""
@@ -85,7 +98,7 @@ class VllmSettings(ModelSettings):
         if self.answers is not Answers.model:
             asked = load_prompts(self.prompts).book_answers_version
             low, high = self.style.chars
-            version = f"{self.answers.value}-{SPANS_VERSION}-{asked}-{low}-{high}"
+            version = f"{self.answers.value}-{VERSION}-{asked}-{low}-{high}"
         return f"vllm/{version}/{model}/{self.per_chunk}/{self.wordings}/{shown}"
 
 
@@ -188,10 +201,16 @@ class VllmSource:
         self.notes: list[str] = []
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
-        """One prompt a chunk; tokens and time are rough."""
-        prompt, answer = estimate_tokens(chunks, self.settings)
+        """One prompt a chunk, or some for each stretch of it; tokens and time are rough."""
         basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s on one GPU"
-        return Estimate(len(chunks), prompt, answer, answer / ASSUMED_TOKENS_PER_SECOND, basis)
+        settings = self.settings
+        if settings.answers is Answers.model:
+            calls = len(chunks)
+            prompt, answer = estimate_tokens(chunks, settings)
+        else:
+            calls = calls_for(chunks, settings, settings.answers)
+            prompt, answer = calls * ASSUMED_PROMPT_TOKENS, calls * ASSUMED_ANSWER_TOKENS
+        return Estimate(calls, prompt, answer, answer / ASSUMED_TOKENS_PER_SECOND, basis)
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:
         """Pairs of each chunk in order; chunks whose reply was cut off are left out and noted."""
@@ -209,14 +228,24 @@ class VllmSource:
     def read(
         self, chunks: Sequence[Chunk], replies: Sequence[tuple[str, str]]
     ) -> Iterator[tuple[Chunk, list[Pair]]]:
-        """Pairs from replies; unusable replies are counted into `notes`."""
+        """Pairs from replies; what came to none is counted into `notes`."""
         failures: Counter[str] = Counter()
+        unused: Counter[str] = Counter()
         own = self.settings.answers is Answers.model
         for chunk, (text, finish) in zip(chunks, replies, strict=True):
             try:
                 most = self.settings.per_chunk if own else len(text)
-                yield chunk, read_reply(text, chunk, self.name, most)
+                pairs = read_reply(text, chunk, self.name, most)
+                unused.update({} if own else unused_in(text))
+                yield chunk, pairs
             except ReplyError as error:
                 cut = finish == "length"  # whole pairs before the cut were kept
                 failures["cut off at the token limit" if cut else error.reason] += 1
         self.notes += failure_notes(self.name, failures)
+        self.notes += [
+            either(
+                f"{self.name}：书里 {count} 段文字没有成为问答：{reason}",
+                f"{self.name}: {count} stretches of the book came to no pair: {reason}",
+            )
+            for reason, count in sorted(unused.items())
+        ]
