@@ -39,6 +39,27 @@ LIBRARIES = (
 FEW_ROWS = 100  # of fewer a run of three epochs makes hardly 20 steps
 
 
+def few_rows(count: int, source: str) -> str:
+    """What to do about so few train rows; source: the fingerprint of what made them."""
+    by_model = source.split("/")[0] in ("vllm", "teacher")
+    zh = (
+        "给更长的书，"
+        if by_model
+        else "让模型出题（--source vllm --model 模型目录，或 --source teacher），"
+        "放宽规则（--broad，题约多一倍，合格的少一些），"
+    )
+    en = (
+        "give it a longer book, "
+        if by_model
+        else "let a model ask (--source vllm --model DIRECTORY, or --source teacher), loosen the "
+        "rules (--broad: twice as many pairs, fewer of them good), "
+    )
+    return either(
+        f"训练只有 {count} 行，学不到多少东西：{zh}或者加上已有的问答（--merge）",
+        f"only {count} rows to train on, which teach little: {en}or add pairs you have (--merge)",
+    )
+
+
 def make_report(
     context: BuildContext,
     splits: dict[str, list[Pair]],
@@ -140,16 +161,7 @@ def write_files(
                 )
             )
     if len(splits["train"]) < FEW_ROWS:
-        warnings.append(
-            either(
-                f"训练只有 {len(splits['train'])} 行，学不到多少东西：让模型出题"
-                "（--source vllm --model 模型目录，或 --source teacher），"
-                "加上已有的问答（--merge），或者放宽规则（--broad，题约多一倍，合格的少一些）",
-                f"only {len(splits['train'])} rows to train on, which teach little: let a model "
-                "ask (--source vllm --model DIRECTORY, or --source teacher), add pairs you have "
-                "(--merge), or loosen the rules (--broad: twice as many pairs, fewer of them good)",
-            )
-        )
+        warnings.append(few_rows(len(splits["train"]), report["source"]))
     report = {**report, "warnings": report["warnings"] + warnings}
     (work / "report.json").write_text(_json(report), encoding="utf-8")
     (work / "report.html").write_text(reports.render_html(report), encoding="utf-8")

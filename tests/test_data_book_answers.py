@@ -58,6 +58,12 @@ def test_spans_are_whole_stretches_that_stand_alone(chunks):
     assert {span.kind for span in spans} == {"code", "other"}
 
 
+def test_a_list_item_without_an_end_mark_gets_one():
+    text = "# 工具\n\n## nvprof\n\n- nvprof 是命令行的性能分析工具，显示每个内核用了多少时间\n"
+    (chunk,) = cut_chunks("book.md", list(read_sections(text)), 5, 1500)
+    assert [span.text[-3:] for span in answer_spans(chunk, 20, 120, 5)] == ["时间。"]
+
+
 def test_as_many_spans_as_asked_for_at_most(chunks):
     assert all(len(answer_spans(chunk, 20, 120, 1)) <= 1 for chunk in chunks)
 

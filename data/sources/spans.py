@@ -16,6 +16,7 @@ from data.text import ascii_terms, cjk_share
 
 _ANNOUNCES = re.compile(r"[：:]$")
 _BELOW = re.compile(r"^(?:以下|下面|如下)是?|(?:如下|下面|以下)(?:所示)?(?=[：:]?$)")
+_ENDS = re.compile(r"[。！？.!?；;）)」”]$")
 _PICTURE = re.compile(r"^\s*!?\[[^\]]*\]\([^)]*\)\s*$")
 
 
@@ -125,6 +126,8 @@ def _span(units: Sequence[_Unit]) -> Span:
     for before, unit in pairwise(units):
         same = before.block is unit.block and unit.block.kind not in (CODE, ITEM)
         text += (" " if same and text[-1].isascii() else "" if same else "\n") + unit.text
+    if units[-1].block.kind not in (CODE, TABLE) and not _ENDS.search(text):
+        text += "。"  # list items have no end mark, and an answer without one looks cut off
     kind = CODE if any(unit.block.kind == CODE for unit in units) else "other"
     return Span(text, units[0].block.start, units[-1].block.end, kind)
 
