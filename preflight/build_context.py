@@ -6,7 +6,7 @@ import posixpath
 import re
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from common.language import either
@@ -152,7 +152,7 @@ def _place(
             shutil.copy2(context / path, target)
 
 
-def _ignored(context: Path):  # noqa: ANN202  a function of a path
+def _ignored(context: Path) -> Callable[[str], bool]:
     """Whether .dockerignore leaves a path out: by the last pattern that fits it or a folder above
     it, as in Docker (moby/patternmatcher)."""
     rules: list[tuple[bool, re.Pattern[str]]] = []
