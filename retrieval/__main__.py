@@ -203,6 +203,13 @@ def compare(
         list[Path] | None,
         typer.Option(help=either("重排模型；可以给多次", "cross-encoders; repeatable")),
     ] = None,
+    rerank_first: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2,
+            help=either("重排前几个；可以给多次", "passages that a reranker reads; repeatable"),
+        ),
+    ] = None,
     misses: Annotated[
         int,
         typer.Option(
@@ -225,10 +232,13 @@ def compare(
     from retrieval.build import MAX_CHARS
     from retrieval.compare import compare as run
     from retrieval.evaluate import MEASURES
+    from retrieval.rerank import FIRST
 
     with _told(), errors.status("index") as status:
         sizes, models = max_chars or [MAX_CHARS], (encoder or [], reranker or [])
-        rows = list(run(find_books(books), testset, sizes, *models, Cache(cache), status.update))
+        firsts = rerank_first or [FIRST]
+        found = find_books(books)
+        rows = list(run(found, testset, sizes, *models, Cache(cache), firsts, status.update))
     table = Table("chars", "method", *MEASURES, "ms", "MB", "missed @3", title=testset.name)
     for row in rows:
         cells = [f"{v.mean:.2f}\n{v.low:.2f}–{v.high:.2f}" for v in row.outcome.values]

@@ -4,13 +4,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from data.cache import Cache
 from retrieval.build import MIN_CHARS, IndexSettings, build_index, vectors_of
 from retrieval.dense import DenseIndex, Encoder
 from retrieval.evaluate import CUTS, Asked, Outcome, evaluate_method, read_evaluation_set
-from retrieval.rerank import Reranker
+from retrieval.rerank import FIRST, Reranker
 from retrieval.search import Method, Retriever
 
 
@@ -34,10 +35,12 @@ def compare(
     encoders: Sequence[Path] = (),
     rerankers: Sequence[Path] = (),
     cache: Cache | None = None,
+    firsts: Sequence[int] = (FIRST,),
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Iterator[Row]:
     """Rows as they are measured: BM25; each encoder alone and fused; each reranker after BM25 and
-    after each encoder. Raises BookError, PairsError, ValueError or OSError.
+    after each encoder. firsts: how many passages a reranker reads.
+    Raises BookError, PairsError, ValueError or OSError.
     """
     for size in sizes:
         on_step(f"passages of up to {size} characters")
@@ -57,12 +60,11 @@ def compare(
                 retriever = plain.with_models(dense, Encoder(directory))
                 yield _row(retriever, asked, size, "dense", name)
                 yield _row(retriever, asked, size, "fused", name)
-            for cross in rerankers:
-                on_step(f"{label(cross)} reranks")
-                both = retriever.with_reranker(Reranker(cross))
-                yield _row(
-                    both, asked, size, "reranked", " + ".join(filter(None, (name, label(cross))))
-                )
+            for cross, first in product(rerankers, firsts):
+                model = f"{label(cross)} @{first}"
+                on_step(f"{model} reranks")
+                both = retriever.with_reranker(Reranker(cross, first=first))
+                yield _row(both, asked, size, "reranked", " + ".join(filter(None, (name, model))))
 
 
 def label(directory: Path) -> str:

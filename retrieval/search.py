@@ -17,9 +17,7 @@ from retrieval.sparse import SparseIndex
 
 Method = Literal["bm25", "dense", "fused", "reranked"]
 SPARSE_DIR = "bm25"
-# What each method recalls before fusion, and what of the fused list a cross-encoder reads.
-RECALLED = 100
-RERANKED = 30
+RECALLED = 100  # by each method before fusion
 
 
 class IndexFileError(ValueError):
@@ -162,7 +160,7 @@ class Retriever:
     ) -> list[list[tuple[int, float]]]:
         if self._reranker is None:
             raise ValueError("reranked: the retriever was loaded without a reranker")
-        candidates = [[place for place, _ in row[:RERANKED]] for row in rows]
+        candidates = [[place for place, _ in row[: self._reranker.first]] for row in rows]
         scores = iter(
             self._reranker.scores(
                 [

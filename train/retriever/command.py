@@ -55,7 +55,16 @@ def train_finder(
     kind, model = kinds[name]
     recipe: Any = load_recipe(path, overrides, model)
     points = sweep_points(sweep, model)
-    _show(run(kind, recipe, points, testset, lambda step: console.rule(step, align="left")))
+    _show(
+        run(
+            kind,
+            recipe,
+            points,
+            testset,
+            lambda step: console.rule(step, align="left"),
+            lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        )
+    )
 
 
 def _need_sentence_transformers() -> None:
@@ -87,10 +96,11 @@ def _show(result: Any) -> None:
             table.add_row(", ".join(f"{k}={v}" for k, v in point.items()), f"{value:.3f}")
         console.print(table)
     for c in result.compared:
-        title = f"{c.questions}, {c.count}: {c.method} — {in_words(c.change)}"
+        versus = c.versus
+        title = f"{c.questions}, {c.count}: {versus.method} — {in_words(c.change)}"
         table = Table("", *MEASURES, title=title, title_justify="left")
-        base = either("调整前", "base") if c.method != "reranked" else "BM25"
-        for label, outcome in ((base, c.base), (either("调整后", "tuned"), c.tuned)):
+        base = either("调整前", "base") if versus.base_name == "base" else versus.base_name
+        for label, outcome in ((base, versus.base), (either("调整后", "tuned"), versus.tuned)):
             table.add_row(label, *(f"{v.mean:.2f}" for v in outcome.values))
         console.print(table)
         low, high = c.change.low, c.change.high
