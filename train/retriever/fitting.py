@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieval.dense import loading_quietly
 from train.progress import tell_in_words
 from train.retriever.recipe import FinderRecipe
 
@@ -78,9 +79,10 @@ def fit(trainer_class: Any, recipe: FinderRecipe, metric: str, base: float, **gi
         if recipe.early_stopping_patience
         else []
     )
-    trainer = trainer_class(callbacks=callbacks, **given)
-    tell_in_words(trainer)
-    trainer.train()
+    with loading_quietly():  # what it says of special tokens is no one's to mend
+        trainer = trainer_class(callbacks=callbacks, **given)
+        tell_in_words(trainer)
+        trainer.train()
     shutil.rmtree(given["args"].output_dir, ignore_errors=True)
     log: list[dict[str, float]] = [{"step": 0, "ndcg": base}]
     for row in trainer.state.log_history:
