@@ -91,9 +91,9 @@ def _rows(examples: Sequence[Example], passages: Sequence[Passage], negatives: i
 
     return Dataset.from_list(
         [
-            {"question": example.question, "passage": example.text}
+            {"question": example.question, "passage": example.shown(passages[example.right])}
             | {
-                f"wrong_{n}": passages[place].indexed_text
+                f"wrong_{n}": example.shown(passages[place])
                 for n, place in enumerate(example.wrong[:negatives])
             }
             for example in examples

@@ -127,9 +127,12 @@ def _rows(examples: Sequence[Example], passages: Sequence[Passage]) -> Any:
 
     rows = []
     for example in examples:
-        rows.append({"question": example.question, "passage": example.text, "label": 1.0})
         rows += [
-            {"question": example.question, "passage": passages[p].indexed_text, "label": 0.0}
-            for p in example.wrong
+            {
+                "question": example.question,
+                "passage": example.shown(passages[place]),
+                "label": float(place == example.right),
+            }
+            for place in (example.right, *example.wrong)
         ]
     return Dataset.from_list(rows)

@@ -40,7 +40,7 @@ def run(
     most = max(point.get("negatives", recipe.negatives) for point in points)
     mined = recipe.model_copy(update={"negatives": most})
     finder = work.finder()
-    train = with_wrong_passages(examples.train, finder, mined)
+    train = with_wrong_passages(examples.train, finder, mined, examples.held_out)
     dev = with_wrong_passages(examples.dev, finder, mined)
     recipe.output_dir.mkdir(parents=True, exist_ok=True)
     model, candidate = recipe.output_dir / "model", recipe.output_dir / "candidate"
