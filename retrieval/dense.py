@@ -5,7 +5,9 @@ product (Reimers and Gurevych 2019, arXiv:1908.10084).
 """
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ class Encoder:
 
         if not (directory / "config.json").is_file() and not (directory / "modules.json").is_file():
             raise ValueError(f"{directory}: neither modules.json nor config.json: no encoder")
-        self._model: Any = SentenceTransformer(str(directory), device=device)
+        with loading_quietly():
+            self._model: Any = SentenceTransformer(str(directory), device=device)
         if self._model.device.type == "cpu":
             self._model.float()  # half precision is several times slower there
         self._model.max_seq_length = min(
@@ -105,6 +108,26 @@ class DenseIndex:
             [(int(place), float(score)) for place, score in zip(*row, strict=True) if place >= 0]
             for row in zip(places, scores, strict=True)
         ]
+
+
+@contextmanager
+def loading_quietly() -> Iterator[None]:
+    """No progress bar and no notes while a model loads: tensors that are not used, a number format
+    that is changed right after, a warning on tokenizers of another family. Errors still raise."""
+    from transformers.utils import logging as told
+
+    level, sentence_log = told.get_verbosity(), logging.getLogger("sentence_transformers")
+    before, bar = sentence_log.level, told.is_progress_bar_enabled()
+    told.set_verbosity_error()
+    told.disable_progress_bar()
+    sentence_log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.set_verbosity(level)
+        sentence_log.setLevel(before)
+        if bar:
+            told.enable_progress_bar()
 
 
 def prompts_of(directory: Path, model: Any) -> dict[str, str]:

@@ -70,8 +70,24 @@ def test_all_methods_search_and_a_changed_chapter_is_encoded_alone(
     assert encoded == [1]
 
 
-def test_what_the_retriever_has_no_model_for_is_told(book: Path, tmp_path: Path) -> None:
+def test_a_reranker_reads_the_first_only_and_leaves_out_the_rest(
+    book: Path, tmp_path: Path
+) -> None:
     build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    cross = write_bert(tmp_path / "cross", "BertForSequenceClassification", BOOK + QUESTION)
+    question = "白鹭桥、青石塔和北港的渡船"
+    retriever = Retriever.load(tmp_path / "index", reranker=cross, rerank_first=2)
+    (found,) = retriever.rank([question], 10)
+    (matched,) = retriever.rank([question], 10, "bm25")
+    assert len(matched) > 2 and {p for p, _ in found} == {p for p, _ in matched[:2]}
+
+
+def test_what_the_retriever_has_no_model_for_is_told(
+    book: Path, encoder: Path, tmp_path: Path
+) -> None:
+    build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    with pytest.raises(ValueError, match="no cross-encoder"):  # its order would be random
+        Retriever.load(tmp_path / "index", reranker=encoder)
     with pytest.raises(ValueError, match="without an encoder"):
         Retriever.load(tmp_path / "index").search([QUESTION], 1, "dense")
     with pytest.raises(IndexFileError, match="damaged"):
