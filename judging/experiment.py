@@ -20,11 +20,12 @@ from common.language import either, in_chinese
 from common.manifest import Manifest
 from judging.ability import sentences
 from judging.compare import compared
-from judging.compare_page import score_blocks, verdict
+from judging.compare_page import score_blocks
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
 from judging.metrics import METRICS
 from judging.read_report import Report, ReportError, read_report, read_reports, same_questions
 from judging.run_files import RunError, RunFiles, answer_of, question_of, read_run
+from judging.verdicts import verdict
 
 CASES = 2  # each of greatest wins, greatest losses and random ones
 SAMPLES = 3  # rows of the data

@@ -27,13 +27,17 @@ app = make_app()
 
 def forecast(report: Report, questions: int, testset: str | None = None) -> Interval:
     """The accuracy to expect on `questions` questions like those of a report (or of one test set
-    of it). Raises ReportError for fewer than two."""
-    values = [row["score"] for row in report.rows if testset in (None, row["testset"])]
-    try:
-        found = predicted(values, questions)
-    except ValueError as error:
-        raise ReportError(f"{report.folder}: {error}") from error
-    return Interval(found.mean, max(0.0, found.low), min(1.0, found.high))
+    of it). Raises ReportError where no question has a reference."""
+    rows = [row for row in report.rows if testset in (None, row["testset"])]
+    values = [row["score"] for row in rows if row["reference"].strip()]
+    if not values:
+        raise ReportError(
+            either(
+                f"{report.folder}：没有一题有参考答案，说不出分数",
+                f"{report.folder}: no question has a reference, so there is no score to expect",
+            )
+        )
+    return predicted(values, questions)
 
 
 def forecast_all(report: Report) -> Interval:

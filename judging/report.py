@@ -44,8 +44,26 @@ LABELS = {
     "empty": "空回答",
     "look cut": "像是被截断",
     "over-long": "过长",
+    "repeat the question": "只是重说问题",
 }
 
+NAMES = {  # of what DEFINITIONS explain, in Chinese
+    "accuracy": "准确率",
+    "speed": "速度",
+    "stderr": "标准误差",
+    "ceiling": "上限",
+    "of_ceiling": "占上限",
+    "echo": "复述问题",
+    "precision": "查准",
+    "recall": "查全",
+    "chinese": "计入中文",
+    "tokens_per_second": "词元/秒",
+    "unanswered": "没有回答",
+    "empty": "空回答",
+    "looks_cut": "像是被截断",
+    "over_long": "过长",
+    "repeats": "只是重说问题",
+}
 IN_CHINESE = {
     "accuracy": "每题 ROUGE-L F1 的平均值，按评测机的算法（jieba 分词后用空格连接）；"
     "只计英文词和数字，汉字不计；提交失败时为 0",
@@ -64,6 +82,7 @@ IN_CHINESE = {
     "或代码块没有闭合的回答（猜测）",
     "over_long": f"超过参考答案 {scoring.OVER_LONG_RATIO:g} 倍再加 "
     f"{scoring.OVER_LONG_EXTRA} 个字符的回答",
+    "repeats": "几乎只是把问题重说一遍的回答（猜测）：没有回答什么，评测机却给分",
 }
 DEFINITIONS = {
     "accuracy": "mean ROUGE-L F1 over jieba words joined by spaces, as the judge computes it; only "
@@ -85,6 +104,8 @@ DEFINITIONS = {
     "closing mark where the reference has one, or in an open code block (a guess)",
     "over_long": f"answers over {scoring.OVER_LONG_RATIO:g} times their reference's characters "
     f"and {scoring.OVER_LONG_EXTRA} more",
+    "repeats": "answers that do little but say their question again (a guess): they answer "
+    "nothing, and the judge pays for them",
 }
 
 
@@ -231,6 +252,7 @@ def table(told: dict[str, Any]) -> Group:
     row("empty", "empty", "dim", "{:,}")
     row("look cut", "looks_cut", "dim", "{:,}")
     row("over-long", "over_long", "dim", "{:,}")
+    row("repeat the question", "repeats", "dim", "{:,}")
     note = [Text(told["note"], style="bold yellow")] if told["note"] else []
     note += [Text(told["book"], style="bold")] if told["book"] else []
     said = told["conclusion"]
@@ -304,6 +326,7 @@ def _numbers(results: Sequence[Result], scores: Scores, tokenizer: Any) -> dict[
         "empty": scores.empty,
         "looks_cut": scores.looks_cut,
         "over_long": scores.over_long,
+        "repeats": scores.repeats,
     }
 
 

@@ -18,7 +18,8 @@ BAD = ["不知道 x"] * len(QUESTIONS)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_report(tmp_path / "a", BAD, "base", "2026-01-01", model_dir=str(tmp_path / "base"))
+    write_report(tmp_path / "a", BAD, "base", "2026-01-01", max_tokens=48,
+                 model_dir=str(tmp_path / "base"))  # fmt: skip
     write_report(tmp_path / "b", GOOD, "tuned", "2026-01-02", max_tokens=96,
                  model_dir=str(tmp_path / "out" / "merged"))  # fmt: skip
     return tmp_path
@@ -86,9 +87,11 @@ def test_only_shared_questions_are_compared(folder: Path) -> None:
 
 def test_the_table_of_runs_says_what_changed(folder: Path) -> None:
     shown = call(runs.app, folder, "--plot", folder / "runs.svg")
-    assert "base → tuned" in shown.replace("\n", "") and "MAX_TOKENS=None → 96" in shown
+    assert "(changed: base → tuned; MAX_TOKENS=48 → 96)" in shown.replace("\n", " ")
+    assert "against the last: better: +1.000" in shown and "above the contest's 0.35" in shown
     assert "1.000" in shown and (folder / "runs.svg").read_text("utf-8").count("<svg") == 1
     by_score = call(runs.app, folder, "--sort", "accuracy")
+    by_score = by_score[by_score.index("━") :]
     assert by_score.index("base") < by_score.index("1.000")
     call(runs.app, folder / "a", code=2)
 
