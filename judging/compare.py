@@ -26,7 +26,7 @@ from judging.compare_page import FEW, gap_text, mean_text, page
 from judging.document import write
 from judging.intervals import Difference, difference, interval
 from judging.metrics import METRICS, Metric, scores, similarity
-from judging.read_report import Report, read_report, same_questions, without_reference
+from judging.read_report import Report, read_report, same_questions, scored_rows, without_reference
 from judging.verdicts import next_step, verdicts
 
 app = make_app()
@@ -69,6 +69,8 @@ def main(
 ) -> None:
     """All metrics of one judgement, or of several, paired with the first."""
     try:
+        if len({folder.resolve() for folder in reports}) < len(reports):
+            raise ValueError(either("同一份报告给了两次", "the same report is given twice"))
         found = [read_report(folder) for folder in reports]
         rows = same_questions(found)
         metrics = [*METRICS.values(), *([similarity(encoder)] if encoder else [])]
@@ -135,7 +137,15 @@ def left_out(reports: list[Report], compared: int) -> list[str]:
                     f"{report.name}: {without} questions without a reference are left out",
                 )
             )
-        if others := len(report.rows) - without - compared:
+        scored = len(scored_rows(report.rows))
+        if twice := len(report.rows) - without - scored:
+            said.append(
+                either(
+                    f"{report.name}：{twice} 题问了不止一遍，只算一遍",
+                    f"{report.name}: {twice} questions are asked more than once and count once",
+                )
+            )
+        if others := scored - compared:
             said.append(
                 either(
                     f"{report.name}：{others} 题别的报告里没有，只比共有的 {compared} 题",

@@ -162,7 +162,7 @@ def conclusion(
             told = sentences(each)[0]
             said.append(either(f"{run.folder.name}：{told}。", f"{run.folder.name}: {told}."))
     if judged:
-        last = judged[-1].summary.get("conclusion", {})
+        last = judged[-1].summary.get("conclusion") or {}
         said.append(either(last.get("zh", ""), last.get("en", "")).rsplit("。", 1)[0])
     else:
         said.append(

@@ -18,7 +18,7 @@ from common.language import either, language
 from common.question_kinds import kind_of
 from judging import charts
 from judging.differences import LONGEST_TEXT, differences
-from judging.report import NAMES
+from judging.report_words import NAMES
 
 FILTER = Path(__file__).with_name("report_filter.js")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)*", re.ASCII)

@@ -90,11 +90,23 @@ def predicted(values: Sequence[float], questions: int) -> Interval:
     far too much. Within [0, 1]. It knows nothing of a test set of another kind. Raises ValueError
     for no values.
     """
-    given = _array(values)
-    supposed = np.concatenate([given, [0.0, 1.0]])
-    middle = float(supposed.mean())
-    spread = 1.96 * float(supposed.std(ddof=1)) * (1 / len(supposed) + 1 / questions) ** 0.5
-    return Interval(float(given.mean()), max(0.0, middle - spread), min(1.0, middle + spread))
+    return predicted_together([(values, questions)])
+
+
+def predicted_together(parts: Sequence[tuple[Sequence[float], int]]) -> Interval:
+    """`predicted` over several kinds of questions, each with its sample and so many new ones."""
+    whole = sum(questions for _, questions in parts)
+    mean = middle = variance = 0.0
+    for values, questions in parts:
+        given = _array(values)
+        supposed = np.concatenate([given, [0.0, 1.0]])
+        weight = questions / whole
+        mean += weight * float(given.mean())
+        middle += weight * float(supposed.mean())
+        spread = float(supposed.var(ddof=1)) * (1 / len(supposed) + 1 / questions)
+        variance += weight**2 * spread
+    half = 1.96 * variance**0.5
+    return Interval(mean, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def _array(values: Sequence[float]) -> "np.ndarray":

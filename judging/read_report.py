@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,17 +95,23 @@ def read_reports(folder: Path) -> tuple[list[Report], list[str]]:
 
 
 def same_questions(reports: list[Report]) -> list[list[dict[str, Any]]]:
-    """The rows of all reports for the questions that all of them asked, in the first's order.
-
-    A question is told by its text and its reference; one that is asked twice is paired with the
-    other's first and second. Questions without a reference are left out: nothing can be scored.
-    Raises ReportError when none is left.
-    """
-    keyed = [_keyed(each.rows) for each in reports]
+    """The rows of all reports for the questions that all of them asked, in the first's order: see
+    `scored_rows`. Raises ReportError when there is none."""
+    keyed = [{_key(row): row for row in scored_rows(each.rows)} for each in reports]
     shared = [key for key in keyed[0] if all(key in rows for rows in keyed)]
     if not shared:
         raise ReportError(_nothing_shared(reports))
     return [[rows[key] for key in shared] for rows in keyed]
+
+
+def scored_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that can be scored and counted: with a reference, and each question (told by its
+    text and its reference) once, since the same question twice is not more evidence."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if row["reference"].strip():
+            found.setdefault(_key(row), row)
+    return list(found.values())
 
 
 def without_reference(rows: list[dict[str, Any]]) -> int:
@@ -114,15 +119,8 @@ def without_reference(rows: list[dict[str, Any]]) -> int:
     return sum(not row["reference"].strip() for row in rows)
 
 
-def _keyed(rows: list[dict[str, Any]]) -> dict[tuple[str, str, int], dict[str, Any]]:
-    seen: Counter[tuple[str, str]] = Counter()
-    found = {}
-    for row in rows:
-        if row["reference"].strip():
-            key = (row["question"], row["reference"])
-            found[(*key, seen[key])] = row
-            seen[key] += 1
-    return found
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["question"], row["reference"]
 
 
 def _nothing_shared(reports: list[Report]) -> str:
@@ -155,7 +153,9 @@ def _row(row: dict[str, Any], where: str) -> dict[str, Any]:
         raise ReportError(
             either(f"{where}：reference 不是文字", f"{where}: its reference is no text")
         )
-    score = row.setdefault("score", 0.0) if not row["reference"] else row.get("score")
+    if row.get("score") is None and not row["reference"].strip():
+        row["score"] = 0.0
+    score = row.get("score")
     if not _is_number(score) or not 0 <= score <= 1:
         told = either(f"score {score!r} 不是 0 到 1 的数", f"score {score!r} is not within 0 and 1")
         raise ReportError(f"{where}: {told}")

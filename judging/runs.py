@@ -25,7 +25,7 @@ from common.facts import WANTED_ACCURACY
 from common.language import either, in_chinese
 from common.submission_log import LOG, LogError, Submission, read_log
 from judging.intervals import difference
-from judging.read_report import Report, ReportError, read_reports, same_questions
+from judging.read_report import Report, ReportError, read_reports, same_questions, scored_rows
 from judging.run_settings import changes, data_of, questions_of, settings_of, testsets_of
 from judging.verdicts import stands, verdict
 
@@ -142,7 +142,7 @@ def runs_of(reports: Sequence[Report], submissions: Sequence[Submission] = ()) -
 def head(runs: Sequence[Run]) -> list[str]:
     """The newest run, against the one before it, and the best so far on its questions."""
     newest = runs[-1]
-    rows = [row for row in newest.report.rows if row["reference"].strip()]
+    rows = scored_rows(newest.report.rows)
     said = []
     if newest.report.failures:
         told = newest.report.failures[0]

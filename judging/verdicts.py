@@ -9,7 +9,7 @@ from judging.conclusion import standing_of
 from judging.intervals import FEWEST, Difference
 from judging.read_report import Report
 from judging.run_settings import changes
-from judging.scoring import repeats_question
+from judging.scoring import judge_tokens, repeats_question
 
 CONTENT = ("rougeL-zh", "chrF", "BLEU", "EM", "F1-char", "similarity")  # what is said, not how long
 
@@ -62,6 +62,34 @@ def doubts(
             )
         )
     found += [line for report in reports for line in _of_one(report)]
+    unscored = sum(not judge_tokens(row["reference"]) for row in rows[0])
+    if unscored == len(rows[0]):
+        found.append(
+            either(
+                "参考答案里没有一个英文词或数字：评测机的分必为 0，只能看别的指标",
+                "no reference has a Latin word or number: the judge's score is always 0: see the "
+                "others",
+            )
+        )
+        chinese = told["metrics"]["rougeL-zh"]
+        found += [
+            f"{report.name}{either('，中文 ROUGE-L：', ', Chinese ROUGE-L: ')}{verdict(gap)}"
+            for report, gap in zip(reports[1:], chinese["differences"], strict=True)
+        ]
+    elif unscored:
+        found.append(
+            either(
+                f"{unscored} 题的参考答案没有计分的词，怎么答都是 0",
+                f"{unscored} references have no word that counts: always 0",
+            )
+        )
+    for report, each in zip(reports, rows, strict=True):
+        if empty := sum(not row["answer"].strip() for row in each):
+            found.append(
+                either(
+                    f"{report.name}：{empty} 个回答是空的", f"{report.name}: {empty} empty answers"
+                )
+            )
     repeats = [
         sum(repeats_question(r["question"], r["reference"], r["answer"]) for r in each)
         for each in rows
@@ -73,8 +101,9 @@ def doubts(
         )
         found.append(
             either(
-                f"只是把问题重说一遍、评测机却给分的回答：{counts}",
-                f"answers that only say their question again, which the judge pays for: {counts}",
+                f"几乎只是把问题重说一遍的回答（其中的英文词评测机照样给分）：{counts}",
+                f"answers that do little but say their question again (its Latin words score all "
+                f"the same): {counts}",
             )
         )
     for index, report in enumerate(reports[1:]):
@@ -132,7 +161,7 @@ def _other_metrics(told: dict[str, Any], index: int, report: Report) -> list[str
         names = either("、", ", ").join(labels[name] for name in other)
         return [
             either(
-                f"{report.name}：只有评测机的分提高了，{names}都看不出提高：不一定答得更对",
+                f"{report.name}：只有评测机的分提高了，{names} 都看不出提高：不一定答得更对",
                 f"{report.name}: only the judge's score rose, none of {names} shows a gain: the "
                 "answers need not be more correct",
             )
@@ -169,8 +198,9 @@ def next_step(
 ) -> tuple[str, str]:
     """The one thing to do next, in words, and its command."""
     last = reports[-1]
-    if len(reports) == 1:
-        said = last.summary.get("conclusion") or {}
+    if len(reports) == 1 or last.failures:
+        said = last.summary.get("conclusion")
+        said = said if isinstance(said, dict) else {}
         words = str(said.get(language(), "")).rstrip("：:")
         return words.rpartition(either("。", ". Next, "))[2], str(said.get("command", ""))
     side = told["metrics"]["judge"]["differences"][-1].side
