@@ -101,9 +101,12 @@ def _compared(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _common(rows: Sequence[dict[str, Any]], field: str) -> list[tuple[str, int]]:
-    """The words that are missed (or stray) most often, and how often."""
+    """The words of most questions, and of how many: an answer that says one word fifty times is one
+    question."""
     source = "reference" if field == "missed" else "answer"
-    words = Counter(word for row in rows for word in whole_words(row[source], row[field]))
+    words = Counter(
+        word for row in rows for word in dict.fromkeys(whole_words(row[source], row[field]))
+    )
     return words.most_common(_COMMON_TOKENS)
 
 
