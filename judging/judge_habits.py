@@ -7,6 +7,7 @@ does its verdict turn with the order? Each is told with its interval or p.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from common.language import either
@@ -20,7 +21,9 @@ from judging.model_judge import (
     rank_correlation,
 )
 from judging.read_report import Report
+from judging.scoring import repeats_question
 
+FEW = 3  # answers that answer nothing: fewer say little of the judge
 UNSTEADY = 1 / 3  # of the verdicts turn with the order: a coin's would turn half of the time
 
 
@@ -79,6 +82,7 @@ def habits_of_marks(
         by_score_rho = by_score[0] if by_score else 0.0
         bad = by_length is not None and by_length[1] < CHANCE and by_length[0] > by_score_rho
         said.append(Habit(text, bad))
+    said += _of_no_answers(rows, marks)
     everything = [mark.marks for given in marks for mark in given if mark]
     if len(everything) >= FEWEST and all(each == everything[0] for each in everything):
         same = either(
@@ -87,6 +91,29 @@ def habits_of_marks(
         )
         said.append(Habit(same, bad=True))
     return said
+
+
+def _of_no_answers(
+    rows: Sequence[Sequence[dict[str, Any]]], marks: Sequence[Sequence[Marked | None]]
+) -> list[Habit]:
+    """What "correct" an answer gets that answers nothing: empty, or the question again."""
+    nothing, others = [], []
+    for answers, given in zip(rows, marks, strict=True):
+        for row, mark in zip(answers, given, strict=True):
+            if mark:
+                texts = row["question"], row["reference"], row["answer"]
+                idle = not row["answer"].strip() or repeats_question(*texts)
+                (nothing if idle else others).append(mark.marks["correct"])
+    if not nothing or not others:
+        return []
+    idle, real = fmean(nothing), fmean(others)
+    text = either(
+        f"没有回答什么的回答（空的、只是重说问题的）{len(nothing)} 个，“正确”平均得 {idle:.2f}，"
+        f"其余 {len(others)} 个平均 {real:.2f}",
+        f"{len(nothing)} answers that answer nothing (empty, or the question again) got "
+        f'"correct" {idle:.2f} on average, the other {len(others)} got {real:.2f}',
+    )
+    return [Habit(text, idle >= real and len(nothing) >= FEW)]
 
 
 def habits_of_choices(

@@ -30,7 +30,8 @@ CRITERIA = {
 NO_REFERENCE = "（没有。correct 一项按你自己的知识判断）"
 LOWEST, HIGHEST = 1, 5
 FIRST, SECOND, TIE = "first", "second", "tie"
-_VERSION = 1  # part of every key of the cache: one more whenever a prompt below changes
+_VERSION = 2  # part of every key of the cache: one more whenever prompts or sampling change
+REPLY_TOKENS = 1024  # a reason without end would hold up all other calls
 
 RATE = """你是严格的评分人。按下面每一项给回答打 1 到 5 的整数分（1 很差，3 一般，5 很好）。
 {criteria}

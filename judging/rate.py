@@ -24,7 +24,7 @@ from common.chat_client import ChatClient, EndpointRefusesError
 from common.language import either, in_chinese
 from judging.intervals import difference, interval
 from judging.judge_habits import habits_of_choices, habits_of_marks, headline
-from judging.model_judge import CRITERIA, Chosen, Marked, ModelJudge
+from judging.model_judge import CRITERIA, REPLY_TOKENS, Chosen, Marked, ModelJudge
 from judging.read_report import Report, ReportError, read_report, same_questions
 from judging.verdicts import verdict
 
@@ -116,7 +116,9 @@ def main(
                 "word, for a server without keys)",
             )
         )
-    judge = ModelJudge(ChatClient(base_url, model, key), cache, concurrency)
+    # Sampled verdicts turn by chance: what turns with the order could not be told from it.
+    client = ChatClient(base_url, model, key, reply_tokens=REPLY_TOKENS, temperature=0)
+    judge = ModelJudge(client, cache, concurrency)
     try:
         marks = [judge.marks(each) for each in rows]
         verdicts = judge.better(rows[0], rows[1]) if len(rows) == 2 else []

@@ -30,10 +30,15 @@ class Opinion(BaseHTTPRequestHandler):
 
     asked = 0
     wrong: str | None = None
+    no_temperature = False
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         type(self).asked += 1
+        if "temperature" in body and self.no_temperature:
+            self.reply(400, {"error": {"message": "Unsupported value: 'temperature'"}})
+            return
+        assert body.get("temperature", 0) == 0
         if body.get("response_format", {}).get("type") == "json_schema":
             self.reply(400, {"error": {"message": "response_format is not supported"}})
             return
@@ -75,6 +80,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setattr(Opinion, "asked", 0)
     monkeypatch.setattr(Opinion, "wrong", None)
+    monkeypatch.setattr(Opinion, "no_temperature", False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Opinion)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
@@ -117,6 +123,11 @@ def test_two_reports_are_rated_compared_and_paid_for_once(url: str, tmp_path: Pa
     assert told[0]["answers"][0]["marks"]["correct"] == 2 and told[0]["answers"][0]["reason"] == "…"
 
 
+def test_an_endpoint_may_refuse_a_temperature(url: str, tmp_path: Path) -> None:
+    Opinion.no_temperature = True
+    assert "6 questions, marks 1 to 5" in rate(url, tmp_path, write_report(tmp_path / "a", GOOD))
+
+
 def test_a_judge_that_takes_what_comes_first_is_called_out(url: str, tmp_path: Path) -> None:
     first = write_report(tmp_path / "a", [f"{answer} 甲" for answer in GOOD])
     second = write_report(tmp_path / "b", [f"{answer} 乙乙" for answer in GOOD])
@@ -125,6 +136,14 @@ def test_a_judge_that_takes_what_comes_first_is_called_out(url: str, tmp_path: P
     assert "! position: the answer shown first wins 100%" in shown
     assert "100% of the questions turn" in shown and "preference +1.00" in shown
     assert "every answer got the same marks" in shown
+
+
+def test_a_judge_that_calls_no_answer_correct_is_called_out(url: str, tmp_path: Path) -> None:
+    idle = [question for question, _ in QUESTIONS[:3]]
+    shown = rate(url, tmp_path, write_report(tmp_path / "a", [*idle, "不对", "不", "错"]))
+    assert "! 3 answers that answer nothing" in shown and 'got "correct" 2.00' in shown
+    shown = rate(url, tmp_path, write_report(tmp_path / "b", [*idle, *GOOD[3:]]))
+    assert " 3 answers that answer nothing" in shown and "! 3 answers" not in shown
 
 
 def test_answers_without_a_reference_can_be_judged(url: str, tmp_path: Path) -> None:
