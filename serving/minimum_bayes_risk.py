@@ -4,8 +4,8 @@ Minimum Bayes risk decoding (Eikema and Aziz 2020, arXiv:2005.10283): of N draws
 whose mean utility against the other draws is highest. The utility here is the judge's own, ROUGE-L
 F1 over runs of [a-z0-9]: F1 = 2 * L / (m + n), with L the length of the longest common subsequence
 of m and n words. The judge cuts the text with jieba first, which splits such a run after the
-decimals of a number (1.5GB), as is done here, and where its dictionary has a word that begins with
-Latin letters (in abcT恤 it sees abc and T恤), which is not.
+decimals of a number (1.5GB), as is done here, and where its dictionary has a word with Latin
+letters (abc and T恤 in abcT恤, a and C++ in aC++), which is not.
 """
 
 import re

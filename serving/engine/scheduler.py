@@ -235,7 +235,8 @@ class Scheduler:
         if self._running:
             try:
                 for request_id, tokens in partial_tokens(self.engine, self._running).items():
-                    self._keep_partial(self._running[request_id], tokens)
+                    if not self._running[request_id].batch.is_draws:
+                        self._keep_partial(self._running[request_id], tokens)
             except Exception:  # noqa: BLE001 - a broken engine may break anywhere
                 log.warning("the partial answers cannot be read", exc_info=True)
             try:
