@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from judging.judge import judge
+from judging.report import answer_rows, summary, write_report
+from judging.testset import read_testset
 from serving.answerer import Answerer
 from serving.batch_record import BatchRecord
 from serving.draws import choose, draws_deadline, draws_of
@@ -19,7 +22,13 @@ from serving.engine.base import Answer, Batch, EngineError, FinishReason, genera
 from serving.engine.transformers_engine import TransformersEngine
 from serving.settings import Settings, SettingsError, load_settings
 from tests.conftest import TINY_PAIRS
-from tests.instant_engine import InstantAnswerer, InstantEngine, instant_app, running_app
+from tests.instant_engine import (
+    InstantAnswerer,
+    InstantEngine,
+    instant_app,
+    running_app,
+    served_app,
+)
 from tests.test_recovery import FailingEngine, drive, made, prompts
 
 ANSWERED = ("warp 32 threads", "warp 32 lanes", "warp 32 threads here", "block")
@@ -235,6 +244,18 @@ def test_info_and_metrics_tell_of_draws() -> None:
     assert 'serving_draws_total{result="voted"} 6.0' in metrics
     assert 'serving_draws_total{result="changed the answer"} 0.0' in metrics
     assert 'serving_tokens_total{kind="draw"} 6.0' in metrics
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+def test_the_judge_says_that_one_of_several_answers_was_given(draws: int, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text('{"question": "a?", "reference": "b 1"}\n', "utf-8")
+    with served_app(instant_app(Settings(retrieval_dir=None, answer_draws=draws))) as url:
+        judgement = judge(url, [read_testset(asked)])
+    told = summary(judgement)
+    page = write_report(told, list(answer_rows(judgement)), tmp_path / "report") / "report.html"
+    assert told["draws"].startswith("of 4 answers to each question") == (draws == 4)
+    assert ("that agrees most" in page.read_text("utf-8")) == (draws == 4)
 
 
 # The scheduler, on an engine that fails in every way.
