@@ -73,6 +73,7 @@ class Scheduler:
         # Preempted requests, queued for another attempt.
         self._preempted = Queues()
         self._draws = Queues()
+        self._ever_drew = False  # spares those who do not the look for running draws
         # Slots were just freed by preemption: fill them whatever `refill` says.
         self._just_preempted = False
         # After a failure: the group that is being retried, and the groups that wait for their turn.
@@ -131,6 +132,7 @@ class Scheduler:
         """Queue requests behind those of their call."""
         for request in requests:
             (self._draws if request.batch.is_draws else self._queues).add(request)
+            self._ever_drew |= request.batch.is_draws
 
     def release(self, count: int) -> list[Request]:
         """Give up to `count` requests away that have not begun, the last ones first."""
@@ -175,7 +177,8 @@ class Scheduler:
             self._end_loops()
         waits = self._queues or len(self._running) > self.slots
         if self._steps % FAIR_SHARE_STEPS == 0:
-            self._put_draws_back()
+            if self._ever_drew:
+                self._put_draws_back()
             if waits:
                 self._preempt_for_fair_shares()
         self.continue_retries()
