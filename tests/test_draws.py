@@ -18,7 +18,7 @@ from judging.testset import read_testset
 from serving.answerer import Answerer
 from serving.batch_record import BatchRecord
 from serving.draws import choose, draws_deadline, draws_of
-from serving.engine.base import Answer, Batch, EngineError, FinishReason, generate, wait
+from serving.engine.base import Answer, Batch, EngineError, FinishReason
 from serving.engine.transformers_engine import TransformersEngine
 from serving.settings import Settings, SettingsError, load_settings
 from tests.conftest import TINY_PAIRS
@@ -340,74 +340,6 @@ def test_draws_end_at_their_deadline_and_are_no_unfinished_answers(caplog: Any) 
     assert batch.answers()[0].text == "answer 100"
     assert {answer.finish_reason for answer in draws.answers()} == {"deadline"}
     assert "unfinished" not in caplog.text
-
-
-# Real engines.
-
-
-@pytest.fixture(scope="module")
-def engine(untrained_model: Path):
-    pytest.importorskip("vllm")
-    from bench.measured_engine import MeasuredEngine
-
-    it = MeasuredEngine(Settings(model_dir=untrained_model, max_model_len=1024, max_num_seqs=16))
-    it.start()
-    yield it
-    it.stop()
-
-
-PROMPTS = [[300 + i, *([*range(300, 340)] * 8)] for i in range(8)]
-
-
-@pytest.mark.vllm
-def test_real_draws_differ_read_the_cache_and_change_no_first_answer(engine: Any) -> None:
-    alone = generate(engine, PROMPTS, [40] * 8, in_seconds(60))
-    engine.reset_prefix_cache()
-    cached: list[int] = []
-
-    def watch(llm: Any) -> None:
-        step = llm.llm_engine.step
-
-        def counted() -> Any:
-            outputs = step()
-            cached.extend(output.num_cached_tokens or 0 for output in outputs)
-            return outputs
-
-        llm.llm_engine.step = counted
-
-    engine.call(watch)
-    batch = Batch(PROMPTS, [40] * 8, in_seconds(60))
-    draws = draws_of(batch, 3, 0.9, batch.deadline)
-    engine.submit(batch)
-    engine.submit(draws)
-    assert wait(batch) and wait(draws)
-    assert batch.answers() == alone
-    texts = [answer.text for answer in draws.answers()]
-    assert len(set(texts)) > 12, "sampled from noise, they are all different"
-    # All whole blocks (of 128 tokens at most) but perhaps the last of 321 tokens.
-    assert sum(tokens >= 192 for tokens in cached) >= len(texts)
-
-
-@pytest.mark.vllm
-def test_real_draws_leave_with_their_caller_and_take_no_deadline_along(engine: Any) -> None:
-    batch = Batch(PROMPTS, [40] * 8, in_seconds(60))
-    draws = draws_of(batch, 20, 0.9, batch.deadline)
-    engine.submit(batch)
-    engine.submit(draws)
-    assert wait(batch)
-    began = time.monotonic()
-    draws.cancel()
-    draws.done.result(5)
-    assert time.monotonic() - began < 2
-    assert engine.stats()["running"] == engine.stats()["waiting_draws"] == 0
-    deadline = in_seconds(0.5)
-    batch = Batch(PROMPTS, [400] * 8, deadline)
-    draws = draws_of(batch, 20, 0.9, draws_deadline(deadline))
-    engine.submit(batch)
-    engine.submit(draws)
-    assert wait(batch) and wait(draws)
-    assert time.monotonic() - deadline < 0.5
-    assert min(answer.tokens for answer in batch.answers()) > 0
 
 
 def test_transformers_draws_follow_the_answers(tiny_model: Path) -> None:
