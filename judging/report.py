@@ -76,6 +76,7 @@ def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:
         "note": demo_note() if model.get("demo") else "",
         "model": str(model.get("name") or _unknown_model()),
         "book": book_at_hand(judgement.info),
+        "draws": answer_draws(judgement.info),
         "manifest_chain": manifest_chain(model.get("manifest")),
         "testsets": sets,
         "total": _numbers(results, together, tokenizer),
@@ -120,6 +121,20 @@ def book_at_hand(info: dict[str, Any] | None) -> str:
     return either(
         f"翻着书作答：{books}，每题至多 {count} 个片段",
         f"with the book at hand: {books}, at most {count} passages a question",
+    )
+
+
+def answer_draws(info: dict[str, Any] | None) -> str:
+    """What to say beside the score of a service that gives one of several answers it has written;
+    "" of one that writes one."""
+    draws = (info or {}).get("draws")
+    if not isinstance(draws, dict):
+        return ""
+    count, temperature = draws.get("answers", "?"), draws.get("temperature", "?")
+    return either(
+        f"每题写 {count} 个回答（温度 {temperature}），给出最一致的一个：每次分数略有不同",
+        f"of {count} answers to each question (temperature {temperature}) the one that agrees most "
+        "with the others: scores differ a little from run to run",
     )
 
 
@@ -172,7 +187,7 @@ def table(told: dict[str, Any]) -> Group:
     row("over-long", "over_long", "dim", "{:,}")
     row("repeat the question", "repeats", "dim", "{:,}")
     note = [Text(told["note"], style="bold yellow")] if told["note"] else []
-    note += [Text(told["book"], style="bold")] if told["book"] else []
+    note += [Text(told[name], style="bold") for name in ("book", "draws") if told[name]]
     said = told["conclusion"]
     style = "bold red" if told["failures"] else "bold"
     conclusion = Text(said[language()], style=style)
