@@ -73,8 +73,9 @@ def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, st
                     if end < len(body) and not _continues(below, lines[body[end]]):
                         break
                     continue
-                if not lines[index].block and _starts_paragraph(
-                    lines[index], below, rights[below.page, below.column], pitch
+                above = lines[index]
+                if not above.block and _starts_paragraph(
+                    above, below, rights[above.page, above.column], pitch
                 ):
                     break
                 end += 1

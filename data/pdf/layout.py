@@ -122,6 +122,9 @@ def _are_columns(parts: Sequence[Segment], x: float) -> bool:
     for half, lines in zip(halves, rows, strict=True):
         edge = min(s.left for s in half), max(s.right for s in half)
         width = edge[1] - edge[0]
+        if _gutter(half) is not None:  # columns themselves: their lines need not share baselines
+            filled.append(1.0)
+            continue
         # Columns of numbers and names are narrow: a column of prose holds ten characters.
         if width < max(10 * half[0].size, total * _COLUMN):
             return False

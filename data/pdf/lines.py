@@ -10,7 +10,9 @@ from data.text import CJK
 
 # Around words set in a code face inside prose, until the text is written as Markdown.
 CODE_ON, CODE_OFF = "\ue010", "\ue011"
+SCRIPT = 0.88  # of the size: what is smaller and off the baseline is a script (HTML's are 0.83)
 SPACE = 0.16  # of the font size: a wider gap between Latin letters parts words
+TIGHT = 0.06  # the same where the file has a space there
 _WIDE = re.compile(f"[{CJK}\u3000-\u303f\uff00-\uffef“”‘’…—·]")
 _IDEOGRAPH = re.compile(f"[{CJK}]")
 _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
@@ -65,8 +67,8 @@ def segments(chars: Sequence[Char]) -> list[Segment]:
     """The segments of a page, from above to below and left to right."""
     body = body_size(chars)
     shown = [c for c in chars if not c.text.isspace() and c.text.isprintable()]
-    rows = _rows([c for c in shown if c.size >= body * 0.8])
-    for small in _rows([c for c in shown if c.size < body * 0.8]):
+    rows = _rows([c for c in shown if c.size >= body * SCRIPT])
+    for small in _rows([c for c in shown if c.size < body * SCRIPT]):
         for run in _runs(small):
             home = _home(run, rows)
             if home is None:
@@ -112,7 +114,7 @@ def _home(run: list[Char], rows: list[list[Char]]) -> list[Char] | None:
     for row in rows:
         main = max(c.size for c in row[:20])
         shift = base - row[0].base
-        if run[0].size > main * 0.85 or not -main * 0.75 <= shift <= main * 0.5:
+        if run[0].size > main * SCRIPT or not -main * 0.75 <= shift <= main * 0.5:
             continue
         near = any(c.left - main * 0.75 < right and c.right + main * 0.75 > left for c in row)
         if near and abs(shift) < nearest:
@@ -212,7 +214,7 @@ def _scripts(text: str) -> str:
 
 
 def _level(char: Char, size: float, base: float) -> str:
-    if char.size > size * 0.85 or abs(char.base - base) < size * 0.06:
+    if char.size > size * SCRIPT or abs(char.base - base) < size * 0.06:
         return ""
     return "^" if char.base < base else "_"
 
@@ -230,6 +232,8 @@ def _gap(before: Char, char: Char, size: float, pitch: float) -> str:
     if both and not _IDEOGRAPH.match(both[0]):
         return ""  # beside Chinese punctuation
     small = min(before.size, char.size)
+    if before.spaced and not both and gap > small * TIGHT:
+        return " "
     return " " if gap > small * (0.08 if both else SPACE) else ""
 
 
