@@ -90,9 +90,7 @@ def _repeated(texts: dict[int, str], titles: set[int]) -> set[int]:
 
     def runs(page: int) -> bool:
         text = texts[page]
-        numbered = (
-            counting and page not in titles and str(page + offset) in _NUMBER.findall(text)
-        )
+        numbered = counting and page not in titles and str(page + offset) in _NUMBER.findall(text)
         words = _words(text)
         return len(text) <= _LONGEST and (numbered or bool(words) and same[words] >= 3)
 
