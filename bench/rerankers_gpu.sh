@@ -25,8 +25,10 @@ compared=()
 base=$BASE
 if [ -n "${CMRC:-}" ]; then
   [ -d "$out/general/data" ] || $DATA_PY -m bench.cmrc_train "$CMRC" "$out/general"
+  # A new head stays at chance for a while before it learns: no early stop.
   $PY -m train reranker train/recipes/retrieval/reranker.yaml "model_name_or_path=$BASE" heading_questions=false \
     "dataset_dir=$out/general/data" "index_dir=$out/general/index" "output_dir=$out/general" "${extra[@]}" \
+    num_train_epochs=10 early_stopping_patience=null \
     --sweep "learning_rate=${GENERAL_RATES:-5e-5,1e-4,2e-4}"
   base=$out/general/model
 fi
