@@ -24,7 +24,7 @@ from rich.table import Table
 
 from bench.cmrc_score import em, f1
 from common.manifest import library_versions
-from retrieval.compare import label
+from retrieval.dense import model_name
 from retrieval.evaluate import MEASURES, Asked, Outcome, difference, evaluate_method, interval
 from retrieval.passages import Passage
 from retrieval.prompt import BETWEEN
@@ -117,7 +117,7 @@ def recall(
         both = retriever.with_reranker(Reranker(directory, first=first))
         outcome = evaluate_method(both, asked, "reranked")
         change = asdict(difference(bm25, outcome))
-        rows.append(_row(f"BM25, {label(directory)}", outcome) | {"ndcg_less_bm25": change})
+        rows.append(_row(f"BM25, {model_name(directory)}", outcome) | {"ndcg_less_bm25": change})
     for directory in encoders:
         began = time.perf_counter()
         encoder = Encoder(directory)

@@ -30,13 +30,16 @@ EncoderOption = Annotated[
     Path | None,
     typer.Option(
         help=either(
-            "双塔模型的目录（bge-small-zh、e5……）：按意思检索",
-            "bi-encoder's directory (bge-small-zh, e5 …): search by meaning",
+            "双塔模型（bge-small-zh、e5……）的目录或魔搭模型名：按意思检索",
+            "bi-encoder (bge-small-zh, e5 …), a directory or ModelScope id: search by meaning",
         )
     ),
 ]
 RerankerOption = Annotated[
-    Path | None, typer.Option(help=either("重排模型的目录", "cross-encoder's directory"))
+    Path | None,
+    typer.Option(
+        help=either("重排模型的目录或魔搭模型名", "cross-encoder, a directory or ModelScope id")
+    ),
 ]
 FirstOption = Annotated[
     int | None,
@@ -45,6 +48,12 @@ FirstOption = Annotated[
         help=either("重排前几个（默认 30）", "passages that the reranker reads (30 by default)"),
     ),
 ]
+
+
+def _model(named: Path | None) -> Path | None:
+    from retrieval.model_directory import model_directory
+
+    return model_directory(named) if named else None
 
 
 @contextmanager
@@ -96,7 +105,7 @@ def build(
             raise ValueError(f"--min-chars {settings.min_chars} is above --max-chars")
         with errors.status(either("索引", "index")) as status:
             manifest, changed = build_index(
-                find_books(books), out, settings, Cache(cache), encoder, status.update
+                find_books(books), out, settings, Cache(cache), _model(encoder), status.update
             )
     counts = manifest.counts
     passages, characters = counts["passages"], counts["characters"]
@@ -128,7 +137,7 @@ def search(
 
     with _told():
         first = rerank_first or FIRST
-        retriever = Retriever.load(directory, encoder, reranker, rerank_first=first)
+        retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         (hits,) = retriever.search([question], count)
     if not hits:
         errors.print(
@@ -170,7 +179,7 @@ def evaluate(
 
     with _told(), errors.status(either("检索", "searching")):
         first = rerank_first or FIRST
-        retriever = Retriever.load(directory, encoder, reranker, rerank_first=first)
+        retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         asked = read_evaluation_set(testset, retriever.passages)
         outcomes = evaluate_methods(retriever, asked)
     known = sum(item.how == "evidence" for item in asked)
@@ -261,7 +270,8 @@ def compare(
     from retrieval.rerank import FIRST
 
     with _told(), errors.status(either("索引", "index")) as status:
-        sizes, models = max_chars or [MAX_CHARS], (encoder or [], reranker or [])
+        sizes = max_chars or [MAX_CHARS]
+        models = [[_model(each) for each in given or []] for given in (encoder, reranker)]
         firsts = rerank_first or [FIRST]
         found = find_books(books)
         rows = list(run(found, testset, sizes, *models, Cache(cache), firsts, status.update))

@@ -24,7 +24,7 @@ from data.cache import Cache
 from data.chunks import cut_chunks
 from data.sections import read_sections
 from retrieval.dense import INDEX_NAME as DENSE_NAME
-from retrieval.dense import DenseIndex, Encoder
+from retrieval.dense import DenseIndex, Encoder, model_name
 from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import write_sparse_index
@@ -88,7 +88,7 @@ def build_index(
             name=", ".join(path.name for path in books[:5]) + (" …" if len(books) > 5 else ""),
             inputs=[file_record(path) for path in books],
             outputs=directory_records(work),
-            settings=asdict(settings) | {"encoder": encoder.name if encoder else None},
+            settings=asdict(settings) | {"encoder": model_name(encoder) if encoder else None},
             counts={
                 "passages": len(passages),
                 "characters": sum(len(passage.text) for passage in passages),
@@ -121,8 +121,8 @@ def vectors_of(
     for start in range(0, len(new), AT_ONCE):
         on_step(
             either(
-                f"{directory.name} 的向量：{len(new)} 个里的 {start} 个",
-                f"vectors by {directory.name}: {start} of {len(new)}",
+                f"{model_name(directory)} 的向量：{len(new)} 个里的 {start} 个",
+                f"vectors by {model_name(directory)}: {start} of {len(new)}",
             )
         )
         batch = new[start : start + AT_ONCE]

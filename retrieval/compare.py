@@ -10,7 +10,7 @@ from pathlib import Path
 from common.language import either
 from data.cache import Cache
 from retrieval.build import MIN_CHARS, IndexSettings, build_index, vectors_of
-from retrieval.dense import DenseIndex, Encoder
+from retrieval.dense import DenseIndex, Encoder, model_name
 from retrieval.evaluate import Asked, Outcome, Reason, evaluate_method, read_evaluation_set, reason
 from retrieval.rerank import FIRST, Reranker
 from retrieval.search import Method, Retriever
@@ -55,22 +55,16 @@ def compare(
         for directory in (None, *encoders):
             retriever, name = plain, ""
             if directory:
-                name = label(directory)
+                name = model_name(directory)
                 dense = DenseIndex.build(vectors_of(directory, texts, cache, on_step))
                 retriever = plain.with_models(dense, Encoder(directory))
                 yield _row(retriever, asked, size, "dense", name)
                 yield _row(retriever, asked, size, "fused", name)
             for cross, first in product(rerankers, firsts):
-                model = f"{label(cross)} @{first}"
+                model = f"{model_name(cross)} @{first}"
                 on_step(either(f"{model} 重排", f"{model} reranks"))
                 both = retriever.with_reranker(Reranker(cross, first=first))
                 yield _row(both, asked, size, "reranked", " + ".join(filter(None, (name, model))))
-
-
-def label(directory: Path) -> str:
-    """A folder's name, with the run's before it where it is only `model`."""
-    path = directory.resolve()
-    return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
 
 
 def _row(

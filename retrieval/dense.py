@@ -130,6 +130,15 @@ def loading_quietly() -> Iterator[None]:
             told.enable_progress_bar()
 
 
+def model_name(directory: Path) -> str:
+    """A model's name by its folder: that of a hub's cache is OWNER--NAME/snapshots/REVISION, that
+    of a training here RUN/model."""
+    path = directory.resolve()
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.partition("--")[2] or path.name
+    return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
+
+
 def prompts_of(directory: Path, model: Any) -> dict[str, str]:
     """What stands before a "query" and a "document": the model's own prompts, or those of its
     family where its files name none."""
@@ -139,7 +148,7 @@ def prompts_of(directory: Path, model: Any) -> dict[str, str]:
             "query": own.get("query", ""),
             "document": own.get("document") or own.get("passage", ""),
         }
-    names = [directory.name.lower()]
+    names = [model_name(directory).lower()]
     config = directory / "config.json"
     if config.is_file():
         names.append(

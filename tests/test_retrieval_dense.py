@@ -14,8 +14,10 @@ from data.cache import Cache  # noqa: E402
 from retrieval import build as build_module  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
 from retrieval.compare import compare  # noqa: E402
-from retrieval.dense import DenseIndex, Encoder  # noqa: E402
+from retrieval.dense import DenseIndex, Encoder, model_name  # noqa: E402
+from retrieval.model_directory import model_directory  # noqa: E402
 from retrieval.search import IndexFileError, Retriever  # noqa: E402
+from tests.hub_standin import running  # noqa: E402
 from tests.test_retrieval import BOOK  # noqa: E402
 from tests.tiny_bert import write_bert  # noqa: E402
 
@@ -92,6 +94,24 @@ def test_what_the_retriever_has_no_model_for_is_told(
         Retriever.load(tmp_path / "index").search([QUESTION], 1, "dense")
     with pytest.raises(IndexFileError, match="damaged"):
         Retriever.load(tmp_path / "index", tmp_path)  # the index has no vectors
+
+
+def test_a_modelscope_id_is_downloaded_once_and_keeps_its_name(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "cache"))
+    assert model_directory(encoder) == encoder
+    with running(tmp_path / "hub") as hub:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
+        hub.publish("someone/e5-small", encoder)
+        found = model_directory(Path("someone/e5-small"))
+        assert model_name(found) == "e5-small"
+        vector = Encoder(found).queries(["白鹭桥"])
+        assert np.allclose(vector, Encoder(encoder).queries(["白鹭桥"])), "other prompts"
+        with pytest.raises(OSError, match="someone/none: not downloaded"):
+            model_directory(Path("someone/none"))
+    with pytest.raises(ValueError, match="no such directory"):
+        model_directory(tmp_path / "none")
 
 
 def test_one_table_compares_sizes_and_models(book: Path, encoder: Path, tmp_path: Path) -> None:

@@ -206,3 +206,14 @@ def test_what_cannot_be_trained_is_told(made: Path) -> None:
     assert done.returncode == 1 and "did you mean scale?" in done.stdout
     with pytest.raises(RecipeError, match="learning_rate, negatives"):
         sweep_points(["scale=3"], RerankerRecipe)
+    for wrong in ("learning_rate=fast", "negatives=0", "negatives=1.5"):
+        with pytest.raises(RecipeError, match=wrong):
+            sweep_points([wrong], RerankerRecipe)
+
+
+def test_a_sweep_has_numbers_as_people_write_them() -> None:
+    points = sweep_points(["learning_rate=1e-5,0.00003", "negatives=2"], RerankerRecipe)
+    assert points == [
+        {"learning_rate": 1e-5, "negatives": 2},
+        {"learning_rate": 3e-5, "negatives": 2},
+    ]

@@ -155,7 +155,8 @@ def with_wrong_passages(
         )
     passages = retriever.passages
     terms = [set(index_terms(passage.text)) for passage in passages]
-    allowed = {p for p, passage in enumerate(passages) if passage.path not in held_out}
+    allowed = [p for p, passage in enumerate(passages) if passage.path not in held_out]
+    may = set(allowed)
     ranked = retriever.rank([example.question for example in examples], recipe.mine_first)
     draw = random.Random(recipe.seed)
     done = []
@@ -166,15 +167,15 @@ def with_wrong_passages(
             same = (passages[place].book, passages[place].path) == (right.book, right.path)
             return not same and (not wanted or len(wanted & terms[place]) < HOLDS * len(wanted))
 
-        found = (place for place, _ in row if place in allowed and fits(place))
+        found = (place for place, _ in row if place in may and fits(place))
         wrong = list(islice(found, recipe.negatives))
-        for others in (
-            [p for p in sorted(allowed) if fits(p)],
-            sorted(allowed - {example.right}),  # all say much the same
-            [p for p in range(len(passages)) if p != example.right],
-        ):
-            left = [p for p in others if p not in wrong]
-            wrong += draw.sample(left, min(recipe.negatives - len(wrong), len(left)))
+        for others in (allowed, range(len(passages))):
+            if len(wrong) < recipe.negatives:
+                left = [p for p in others if p not in wrong and fits(p)]
+                wrong += draw.sample(left, min(recipe.negatives - len(wrong), len(left)))
+        if len(wrong) < recipe.negatives:  # all say much the same
+            left = [p for p in range(len(passages)) if p not in wrong and p != example.right]
+            wrong += draw.sample(left, recipe.negatives - len(wrong))
         done.append(replace(example, wrong=tuple(wrong)))
     return done
 
