@@ -131,7 +131,6 @@ def test_each_rater_has_an_order_of_their_own_and_equal_answers_come_once() -> N
 
 
 def test_agreement_is_cohens_kappa() -> None:
-    pytest.importorskip("sklearn")
     same = [rated(rater, n, n % 5 + 1, 3, 1 + n % 2, 5) for rater in "ab" for n in range(10)]
     by_name = {row.criterion: row for row in agreement(same)}
     assert by_name["helpful"].kappa == pytest.approx(1) and by_name["helpful"].same == 1
