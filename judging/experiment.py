@@ -24,7 +24,14 @@ from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, 
 from judging.experiment_cases import CASES, add_cases
 from judging.experiment_data import add_data
 from judging.metrics import METRICS
-from judging.read_report import Report, ReportError, read_report, read_reports, same_questions
+from judging.read_report import (
+    Report,
+    ReportError,
+    read_report,
+    read_reports,
+    same_questions,
+    scored_rows,
+)
 from judging.run_files import RunError, RunFiles, read_run
 from judging.run_settings import questions_of
 from judging.verdicts import next_step, verdicts
@@ -92,7 +99,11 @@ def main(
 def judged_models(runs: Sequence[RunFiles], folder: Path) -> list[Report]:
     """The newest report of each base and of each model of the runs, merged ones first, on the
     questions that most of these models were asked; failed ones are none."""
-    reports = [each for each in read_reports(folder)[0] if each.model_dir and not each.failures]
+    reports = [
+        each
+        for each in read_reports(folder)[0]
+        if each.model_dir and not each.failures and scored_rows(each.rows)
+    ]
     models = [Path(run.base) for run in runs]
     models += [run.folder / name for run in runs for name in sorted(run.stages, key=_merged_first)]
     wanted = list(dict.fromkeys(path.resolve() for path in models))

@@ -130,13 +130,17 @@ class ModelJudge:
         self._lock = Lock()
         self._known: dict[str, dict[str, Any]] = {}
         if cache.is_file():
-            for line in cache.read_text(encoding="utf-8").split("\n"):
+            text = cache.read_text(encoding="utf-8", errors="replace")
+            for line in text.split("\n"):
                 try:
                     row = json.loads(line) if line.strip() else None
                 except ValueError:
                     continue  # the line that a kill cut off: it is asked again
-                if row:
+                if isinstance(row, dict) and "key" in row and "reply" in row:
                     self._known[row["key"]] = row["reply"]
+            if text and not text.endswith("\n"):  # else the next reply would be part of that line
+                with cache.open("a", encoding="utf-8") as stream:
+                    stream.write("\n")
 
     def marks(self, rows: Sequence[dict[str, Any]]) -> list[Marked | None]:
         """Of each row (question, reference, answer) the marks by criterion; None: no usable reply.

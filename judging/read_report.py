@@ -2,11 +2,13 @@
 
 import json
 import math
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.language import either
+from judging.scoring import rouge_l
 
 
 class ReportError(ValueError):
@@ -79,7 +81,7 @@ def read_report(folder: Path) -> Report:
                 f"{folder}: its answers.jsonl holds no answer",
             )
         )
-    return Report(folder, _checked(summary, folder / "summary.json"), rows)
+    return Report(folder, _checked(summary, rows, folder / "summary.json"), rows)
 
 
 def read_reports(folder: Path) -> tuple[list[Report], list[str]]:
@@ -153,26 +155,33 @@ def _row(row: dict[str, Any], where: str) -> dict[str, Any]:
         raise ReportError(
             either(f"{where}：reference 不是文字", f"{where}: its reference is no text")
         )
-    if row.get("score") is None and not row["reference"].strip():
-        row["score"] = 0.0
-    score = row.get("score")
+    if row.get("score") is None:  # rows of another tool
+        row["score"] = rouge_l(row["reference"], row["answer"]) if row["reference"].strip() else 0.0
+    score = row["score"]
     if not _is_number(score) or not 0 <= score <= 1:
         told = either(f"score {score!r} 不是 0 到 1 的数", f"score {score!r} is not within 0 and 1")
         raise ReportError(f"{where}: {told}")
     return row
 
 
-def _checked(summary: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A summary with the totals that are shown. Raises ReportError naming the field at fault."""
-    sets, total = summary.get("testsets"), summary.get("total")
+def _checked(summary: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
+    """A summary with the totals that are shown; those it does not tell are those of the rows.
+    Raises ReportError naming the field at fault."""
+    sets, total = summary.get("testsets"), summary.get("total") or {}
     if not isinstance(sets, list) or not all(
         isinstance(each, dict) and isinstance(each.get("name"), str) for each in sets
     ):
         told = either("testsets 不是题集的列表", "testsets is no list of test sets")
         raise ReportError(f"{path}: {told}")
-    total = total if isinstance(total, dict) else {}
-    for name in ("accuracy", "stderr", "speed"):
-        if not _is_number(total.get(name)):
+    scores = [row["score"] for row in rows]
+    known = {
+        "accuracy": statistics.fmean(scores),
+        "stderr": statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0,
+        "speed": 0.0,
+    }
+    summary["total"] = known | total if isinstance(total, dict) else {}
+    for name in known:
+        if not _is_number(summary["total"].get(name)):
             told = either(f"total.{name} 不是数", f"total.{name} is no number")
             raise ReportError(f"{path}: {told}")
     return summary

@@ -200,7 +200,7 @@ def table(runs: Sequence[Run], sort: str) -> Table:
             Text(testsets_of(report)),
             Text(either("评测判失败", "failed"), style="red") if report.failures else score,
             echo,
-            f"{total['speed']:,.0f}",
+            f"{total['speed']:,.0f}" if total["speed"] else "–",
             Text(run.against),
             Text(run.changed),
             *([Text(run.judged)] if judged else []),

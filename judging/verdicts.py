@@ -9,7 +9,7 @@ from judging.conclusion import standing_of
 from judging.intervals import FEWEST, Difference
 from judging.read_report import Report
 from judging.run_settings import changes
-from judging.scoring import judge_tokens, repeats_question
+from judging.scoring import judge_tokens, repeats_question, rouge_l
 
 CONTENT = ("rougeL-zh", "chrF", "BLEU", "EM", "F1-char", "similarity")  # what is said, not how long
 
@@ -231,5 +231,10 @@ def next_step(
     )
 
 
-def _scores(rows: Sequence[dict[str, Any]]) -> tuple[list[float], list[float | None]]:
-    return [row["score"] for row in rows], [row.get("echo") for row in rows]
+def _scores(rows: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    """Scores and those of the echo, which rows of another tool do not tell."""
+    echoes = [row.get("echo") for row in rows]
+    return [row["score"] for row in rows], [
+        rouge_l(row["reference"], row["question"]) if echo is None else float(echo)
+        for row, echo in zip(rows, echoes, strict=True)
+    ]

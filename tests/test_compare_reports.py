@@ -255,3 +255,22 @@ def test_methods_side_by_side_say_what_else_differs(folder: Path) -> None:
     text = (first / "experiment.md").read_text("utf-8")
     assert "| method | QLoRA (4 bit) | full fine-tuning |" in text
     assert "differ in more than the method: seed." in text
+
+
+def test_the_quantised_model_stands_beside_base_and_tuned(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    out = trained(folder)
+    (out / "awq").mkdir()
+    quantised = Manifest(stage="quantize", name="awq", counts={"bytes": 5e8})
+    write_manifest(out / "awq", quantised)
+    half = GOOD[:3] + BAD[3:]
+    write_report(folder / "q", half, "awq", "2026-01-03", model_dir=str(out / "awq"))
+    found = experiment.judged_models([experiment.read_run(out)], folder)
+    assert [each.folder.name for each in found] == ["a", "b", "q"]
+    call(experiment.app, out, "--reports", folder, "--cases", 0)
+    text = (out / "experiment.md").read_text("utf-8")
+    assert "merged: 1.000" in text and "awq: 0.500" in text and "awq weights, GB | 0.50" in text
+    cases = text[text.index("## Cases") :]
+    for question, _ in QUESTIONS:
+        assert question in cases.replace("\\", "")
+    assert cases.count("| awq · q |") == 6

@@ -114,6 +114,11 @@ def test_two_reports_are_rated_compared_and_paid_for_once(url: str, tmp_path: Pa
     # Where both answers are good the reply to "rate" is one: 6 + 3 marks, 6 verdicts.
     assert "cost 0." in shown
     asked = Opinion.asked
+    cache = tmp_path / "cache.jsonl"
+    lines = cache.read_text("utf-8").splitlines(keepends=True)
+    cache.write_text("".join(lines[:-1]) + lines[-1][:20], "utf-8")  # killed while writing
+    assert "1 calls" in rate(url, tmp_path, base, tuned)
+    asked = Opinion.asked
     again = rate(url, tmp_path, base, tuned, "--json", tmp_path / "told.json")
     assert Opinion.asked == asked and "0 calls" in again and "won 3" in again
     assert "was not compared with people" in again

@@ -190,6 +190,16 @@ def test_what_repeats_its_question_is_no_answer_to_it() -> None:
     assert not repeats_question(number, words, words)
 
 
+def test_rows_of_another_tool_are_scored_here(tmp_path: Path) -> None:
+    names = ("question", "reference", "answer")
+    bare = edit(write_report(tmp_path / "a", GOOD), lambda i, row: {n: row[n] for n in names})
+    whole = write_report(tmp_path / "b", GOOD)
+    assert [row["score"] for row in read_report(bare).rows] == [1.0] * 6
+    assert "accuracy 1.000 ± 0.000 (95 %): above the echo of the question (0.539)" in compare(bare)
+    assert "no difference shown: +0.000" in compare(bare, whole)
+    assert "? │ 6 │ 1.000" in call(forecast.app, bare)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -206,8 +216,10 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, change: dict, told: 
         read_report(report)
 
 
-@pytest.mark.parametrize("change", [{"testsets": None}, {"total": {}}, {"total": None}])
-def test_a_summary_without_its_numbers_is_named(tmp_path: Path, change: dict) -> None:
+@pytest.mark.parametrize(
+    "change", [{"testsets": None}, {"total": {"accuracy": "x"}}, {"total": [1]}]
+)
+def test_a_summary_with_broken_numbers_is_named(tmp_path: Path, change: dict) -> None:
     report = summary(write_report(tmp_path / "a", GOOD), **change)
     with pytest.raises(ReportError, match=r"summary\.json: (testsets|total)"):
         read_report(report)
