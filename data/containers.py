@@ -114,7 +114,9 @@ def _inline(text: str) -> str:
         )
         text = _NOTE_TEXT.sub("> ", text)
         text = _NOTE_MARK.sub("", text)
-    return re.sub(r"(?<![=\w])==(?=[^\s=])([^=\n]{1,80}?)(?<=[^\s=])==(?![=\w])", r"\1", text)
+    return re.sub(
+        r"(?<![=A-Za-z0-9_])==(?=[^\s=])([^=\n]{1,80}?)(?<=[^\s=])==(?![=A-Za-z0-9_])", r"\1", text
+    )
 
 
 def _tab(tab: bool, closing: str | None, rest: str) -> str:

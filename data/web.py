@@ -297,7 +297,7 @@ def _scripts(soup: Any) -> None:
         text = tag.get_text(strip=True)
         before = str(tag.previous_sibling or "")[-1:]
         wanted = re.match(r"[A-Za-z0-9)\]}α-ωΑ-Ω]", before) and re.fullmatch(
-            r"[\w+\-−*/=,.()]{1,12}", text
+            r"[A-Za-z0-9α-ωΑ-Ω+\-−*/=,.()]{1,12}", text
         )
         if not wanted or re.fullmatch("st|nd|rd|th|TM|®", text) or tag.find_parent(["pre", "a"]):
             continue
