@@ -199,7 +199,7 @@ def _epub(path: Path, content: bytes) -> tuple[str, list[Loss]]:
 
 def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
     """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
-    kept = {"footnote", "endnote", "phonetic guide", "picture"}
+    kept = {"footnote", "endnote", "phonetic guide", "picture", "struck-through text"}
     return [
         Loss(FORMULA, f"paragraph {number}", either("留下了普通文字", "its plain text stays"))
         if what == "formula"
