@@ -31,7 +31,7 @@ class Report:
     @property
     def model(self) -> str:
         """The model's name, with its run where it is one's result."""
-        name = str(self.summary.get("model", "?"))
+        name = str(self.summary.get("model") or "?")
         directory = self.model_dir
         if directory and directory.name == name and self.summary.get("manifest_chain"):
             return f"{directory.parent.name}/{name}"  # every run's are called merged, awq, …
