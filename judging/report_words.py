@@ -1,5 +1,8 @@
 """What the numbers of a report are called, and what each is."""
 
+from typing import Any
+
+from common.language import either
 from judging import scoring
 
 LABELS = {
@@ -84,3 +87,16 @@ DEFINITIONS = {
     "repeats": "answers that do little but say their question again (a guess): they answer "
     "nothing, and the judge pays for them",
 }
+
+
+def book_at_hand(info: dict[str, Any] | None) -> str:
+    """What to say beside the score of a service that puts passages before the questions; "" of
+    one that does not."""
+    retrieval = (info or {}).get("retrieval")
+    if not isinstance(retrieval, dict):
+        return ""
+    books, count = retrieval.get("books") or "?", retrieval.get("passages_a_question", "?")
+    return either(
+        f"翻着书作答：{books}，每题至多 {count} 个片段",
+        f"with the book at hand: {books}, at most {count} passages a question",
+    )

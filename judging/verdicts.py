@@ -58,7 +58,7 @@ def doubts(
         found.append(
             either(
                 f"只有 {len(rows[0])} 题：什么也分不出来，区间不能当真",
-                f"only {len(rows[0])} questions: nothing can be told, and no interval holds",
+                f"too few questions ({len(rows[0])}): nothing can be told, and no interval holds",
             )
         )
     found += [line for report in reports for line in _of_one(report)]
@@ -80,7 +80,7 @@ def doubts(
         found.append(
             either(
                 f"{unscored} 题的参考答案没有计分的词，怎么答都是 0",
-                f"{unscored} references have no word that counts: always 0",
+                f"references without a word that counts, where every answer scores 0: {unscored}",
             )
         )
     for report, each in zip(reports, rows, strict=True):
