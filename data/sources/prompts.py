@@ -21,8 +21,10 @@ DEFAULTS = Path(__file__).parents[1] / "prompts"
 BOOK_ANSWER_PROMPTS = (
     "question.md",
     "question_examples.jsonl",
+    "demands.md",
     "answer.md",
     "answer_examples.jsonl",
+    "answer_turns_examples.jsonl",
 )
 PLACEHOLDERS = {
     "system.md": ("wordings", "kinds", "angles", "examples", "length", "code"),
@@ -35,8 +37,9 @@ PLACEHOLDERS = {
 }
 EXAMPLE_FIELDS = {
     "examples.jsonl": ("text", "pairs"),
-    "question_examples.jsonl": ("path", "answer", "question"),
+    "question_examples.jsonl": ("path", "demand", "answer", "question"),
     "answer_examples.jsonl": ("question", "text", "answer"),
+    "answer_turns_examples.jsonl": ("path", "text", "question", "answer"),
 }
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK, CHOICE = "talk", "choice"
@@ -109,6 +112,13 @@ class Prompts:
     def text(self, name: str) -> str:
         """One file's text."""
         return dict(self.texts)[name]
+
+    def demands(self) -> dict[str, str]:
+        """What a question is to ask for: name and words, of demands.md. Raises ValueError."""
+        said = dict(
+            line.split(":", 1) for line in self.text("demands.md").split("\n") if ":" in line
+        )
+        return {name.strip(): words.strip() for name, words in said.items()}
 
     def examples(self, name: str) -> list[dict[str, Any]]:
         """The rows of one file of examples, which were looked at when it was loaded."""

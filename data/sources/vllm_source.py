@@ -17,10 +17,10 @@ from common.language import either
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
+from data.sources.asking import Chat
 from data.sources.book_answers import (
     VERSION,
     Answers,
-    Chat,
     book_replies,
     calls_for,
     unused_in,
