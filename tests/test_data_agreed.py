@@ -1,6 +1,7 @@
 """Answers that a model's draws agree on, and the faults of questions that patterns can tell."""
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,9 @@ from data.sections import read_sections
 from data.sources import agreed
 from data.sources.agreed import agreement, choose, is_verbatim, likeness, tidied
 from data.sources.book_answers import Answers, book_replies, spans_of, unused_in
-from data.sources.demands import NAMES, demand_for
+from data.sources.demands import demand_for
 from data.sources.faults import FAULTS, Told, code_of, fault_of, is_named, without_numbering
-from data.sources.prompts import ModelSettings, Style, load_prompts
+from data.sources.prompts import DEMANDS, ModelSettings, Style, load_prompts
 from data.sources.spans import Span, answer_spans
 
 TEXT = (
@@ -69,7 +70,7 @@ SOUND = told("为什么令牌桶（token bucket）允许短时间的突发？", 
         ),
         (
             "one_of_two",
-            SOUND._replace(question="token bucket 和 leaky bucket2 有什么区别？", answer="token。"),
+            SOUND._replace(question="token 和 bucket2 有什么区别？", answer="token 有 1 个。"),
         ),
         ("code", SOUND._replace(question="怎样取令牌？写出核心代码。")),
         (
@@ -123,17 +124,19 @@ def test_a_heading_counts_where_the_text_names_it():
 
 
 def test_a_demand_is_one_that_the_span_can_answer():
-    used = dict.fromkeys(NAMES, 0)
+    used = Counter()
     assert demand_for(Span(CODE, 0, 1, "code"), used) == "code"
     made = {demand_for(Span(TEXT, 0, 1, "other"), used) for _ in range(3)}
     assert made == {"why", "number", "what"}
     assert demand_for(Span("令牌桶是一种限流的办法。", 0, 1, "other"), used) == "what"
 
 
-def test_every_demand_has_its_words_and_every_example_a_demand():
-    prompts = load_prompts()
-    assert set(prompts.demands()) == set(NAMES)
-    assert {row["demand"] for row in prompts.examples("question_examples.jsonl")} <= set(NAMES)
+def test_every_demand_has_its_words_and_every_example_a_demand(tmp_path):
+    rows = load_prompts().examples("question_examples.jsonl")
+    assert {row["demand"] for row in rows} <= set(DEMANDS)
+    (tmp_path / "demands.md").write_text("why: 问原因\nwhat: 问两点\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"demands\.md: no contrast, number, code"):
+        load_prompts(tmp_path)
 
 
 @pytest.mark.parametrize(

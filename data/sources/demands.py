@@ -15,11 +15,10 @@ _MARKS = {
     ),
 }
 DEFAULT = "what"
-NAMES = (*_MARKS, CODE, DEFAULT)
 
 
 def demand_for(span: Span, used: Counter[str]) -> str:
-    """One of NAMES that the span can answer, the one `used` least so far; counted into `used`."""
+    """One of DEMANDS that the span can answer, the one `used` least so far; counted into `used`."""
     fit = [name for name, marks in _MARKS.items() if marks.search(span.text)]
     names = [CODE] if span.kind == CODE else [*fit, DEFAULT]
     name = min(names, key=lambda name: (used[name], digest(span.text, name)))

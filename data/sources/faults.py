@@ -27,11 +27,7 @@ _WHY = re.compile(r"为什么|为何|原因")
 _HOW = re.compile(r"如何|怎么|怎样|方法|方案|步骤")
 _DEFINES = re.compile(r"(?:是指|指的是|是一种|是一个|就是)")
 _DOES = re.compile(r"可以|先|使用|通过|利用|调用|采用|需要|将|把|用|设|让|令|按|每")
-_PAIR = re.compile(
-    r"(?:^|[，,、中下里在])([^，,。？?、]{1,24}?)(?:和|与|跟|、)([^，,。？?、]{1,24}?)"
-    r"(?:两者|二者|两种|这两|之间|的|有|在|分别)"
-)
-_COMPARES = re.compile(r"区别|不同|差异|关系|相比|对比|异同|分别")
+_PAIR = re.compile(r"([A-Za-z_]\w*)[^，,。？?\u4e00-\u9fff]{0,12}(?:和|与|跟|、)\s*([A-Za-z_]\w*)")
 _STRAY = re.compile(
     r":::|\[![A-Za-z]*|布局图|\bLine \d|图(?:中|示|所示|来理解)|如.{0,20}(?:所述|所示)"
     r"|章节中|更多.{0,6}(?:参|见)|[（(]?参[见考看]"
@@ -167,16 +163,10 @@ def _how_without_means(told: Told) -> bool:
 
 
 def _one_of_two(told: Told) -> bool:
-    """Compares two, and one of them is not in the answer."""
-    found = _PAIR.search(told.question)
-    if not found or not _COMPARES.search(told.question):
-        return False
-    said = normalise(told.answer)
-    for side in found.groups():
-        names = [normalise(term) for term in ascii_terms(side)]
-        if names and not any(name in said for name in names):
-            return True
-    return False
+    """Asks about A and B, and one of them is not in the answer."""
+    said = {term.lower() for term in ascii_terms(told.answer)}
+    named = [name.lower() for found in _PAIR.findall(told.question) for name in found]
+    return any(name not in said for name in named)
 
 
 def _code_missing(told: Told) -> bool:
@@ -223,7 +213,7 @@ FAULTS: dict[str, tuple[Callable[[Told], bool], str]] = {
         either("问公式，没有答公式", "asks for a formula, none is given"),
     ),
     "how": (_how_without_means, either("问怎样做，答的是定义", "asks how, a definition is given")),
-    "one_of_two": (_one_of_two, either("比较两样，只答了一样", "compares two, one is missing")),
+    "one_of_two": (_one_of_two, either("问两样，只答了一样", "asks about two, one is missing")),
     "code": (_code_missing, either("要代码，没有代码", "asks for code, none is given")),
     "half_code": (_half_code, either("代码不完整", "its code is cut")),
     "asks_back": (_asks_back, either("答案里有问句", "the answer asks a question")),
