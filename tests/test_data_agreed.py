@@ -202,6 +202,15 @@ def test_code_of_the_book_may_stand_in_an_answer():
     assert tidied("根据教材片段中的代码，" + fenced) == f"先补充令牌。核心代码：\n{CODE}"
 
 
+def test_macros_that_the_code_uses_come_along():
+    text = "#define TAKE(n) (n - 1)\n#define OTHER 3\nint left = TAKE(tokens);"
+    answer = "取走 1 个令牌：\nint left = TAKE(tokens);"
+    whole = "取走 1 个令牌：\n#define TAKE(n) (n - 1)\nint left = TAKE(tokens);"
+    assert agreed.with_macros(answer, text) == whole
+    assert agreed.with_macros(whole, text) == whole
+    assert agreed.with_macros("没有代码的答案。", text) == "没有代码的答案。"
+
+
 def test_questions_are_answered_from_the_chunk_after_worked_examples():
     seen = []
 

@@ -20,7 +20,7 @@ from data.sources.asking import ANSWER_TOKENS, Answered, Ask, Asked, Chat
 from data.sources.faults import Told, code_of, fault_of, prose_of, reason
 from data.sources.prompts import ModelSettings, load_prompts
 from data.sources.spans import Span
-from data.text import CJK
+from data.text import CJK, ascii_terms
 from retrieval.passages import Passage
 from retrieval.prompt import with_passages
 
@@ -35,6 +35,7 @@ NOT_IN_BOOK = either("代码不是书里的", "its code is not in the book")
 BARE = either("只有代码，没有说明", "code without a word")
 LONG = either("答案太长", "the answer is too long")
 _TOKEN = re.compile(rf"[a-z0-9]+|[{CJK}]")
+_MACRO = re.compile(r"^\s*#define (\w+).*(?<!\\)$", re.M)
 _FENCE = re.compile(r"^\s*```\w*\s*$")
 _SAYS_SOURCE = re.compile(
     r"^(?:根据|在|从)(?:[^，。\n]{0,6})教材(?:片段)?(?:中|里|的内容|的代码)*[，,：:]\s*"
@@ -72,7 +73,7 @@ def choose(draws: Sequence[str], chunk: Chunk, question: str, span: Span, longes
             continue
         fault = _fault(draws[number], chunk, question, span, longest)
         if not fault:
-            return Answered(draws[number])
+            return Answered(with_macros(draws[number], chunk.text))
         why = why or fault
     return Answered(reason=why)
 
@@ -102,6 +103,17 @@ def tidied(answer: str) -> str:
     """An answer without fences, empty lines and "根据教材片段，"."""
     lines = [line.rstrip() for line in _SAYS_SOURCE.sub("", answer.strip()).split("\n")]
     return "\n".join(line for line in lines if line.strip() and not _FENCE.match(line)).strip()
+
+
+def with_macros(answer: str, text: str) -> str:
+    """The answer, before its code the one-line `#define`s of the text that this code uses."""
+    code = code_of(answer)
+    used = set(ascii_terms("\n".join(code)))
+    lines = [m for m in _MACRO.finditer(text) if m[1] in used and m[0].strip() not in answer]
+    if not code or not lines:
+        return answer
+    head, first, tail = answer.partition(code[0])
+    return head + "\n".join(line[0].strip() for line in lines) + "\n" + first + tail
 
 
 def is_verbatim(answer: str, text: str) -> bool:

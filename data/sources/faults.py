@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from common.language import either
 from data.sources.sentence import points_elsewhere
-from data.text import ascii_terms, cjk_share, normalise, sentences
+from data.text import CJK, ascii_terms, cjk_share, normalise, sentences
 
 COPIED = 25  # characters of the book in a row in a question: a statement with 吗 or 如何 around it
-REPEATED = 8  # characters that a question says twice
+REPEATED = 7  # Chinese characters or Latin words in a row that a question says twice
 KNOWN = 0.6  # of the pairs of Chinese characters of a question: words the book uses itself
 _NUMBERING = re.compile(
     r"^\s*(?:第\s*[\d一二三四五六七八九十百]+\s*[章节篇部][、.\s]*|[※§]\s*|"
@@ -124,8 +124,8 @@ def _copied(told: Told) -> bool:
 
 
 def _repeats(told: Told) -> bool:
-    asked = normalise(told.question)
-    runs = [asked[i : i + REPEATED] for i in range(len(asked) - REPEATED + 1)]
+    said = re.findall(rf"\w+|[{CJK}]", re.sub(rf"([{CJK}])", r" \1 ", told.question.lower()))
+    runs = [tuple(said[i : i + REPEATED]) for i in range(len(said) - REPEATED + 1)]
     return len(runs) != len(set(runs))
 
 
