@@ -156,6 +156,9 @@ def main(
         raise typer.Exit(1) from None
     told = summary(judgement, loaded_tokenizer)
     rows = list(answer_rows(judgement))
+    from judging.history import against  # loads numpy
+
+    told["against"] = against(told, rows, out)
     told["gap"] = gap([row["answer"] for row in rows], [row["reference"] for row in rows])
     _note_warnings(told)
     results_to.print(table(told))  # before any file is written: a full disk must not cost it

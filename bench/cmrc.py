@@ -2,10 +2,11 @@
 
     git clone https://github.com/ymcui/cmrc2018
     python -m bench.cmrc cmrc2018 --encoder DIR           which of 848 passages holds the answer
+    python -m bench.cmrc cmrc2018 --reranker DIR --sample 200      and after a cross-encoder
     python -m bench.cmrc cmrc2018 --answers MODEL_DIR     EM and F1 of answers with BM25's passages
 
-Answers: as many of the questions, in random order, as fit the time. Results go to
-bench/results/cmrc_cpu.json, each kind beside what is there.
+Answers: as many of the questions, in random order, as fit the time, on a GPU where there is one.
+Results go to bench/results/cmrc_cpu.json, each kind beside what is there.
 """
 
 import json
@@ -23,9 +24,11 @@ from rich.table import Table
 
 from bench.cmrc_score import em, f1
 from common.manifest import library_versions
-from retrieval.evaluate import MEASURES, Asked, Outcome, evaluate_method, interval
+from retrieval.dense import model_name
+from retrieval.evaluate import MEASURES, Asked, Outcome, difference, evaluate_method, interval
 from retrieval.passages import Passage
 from retrieval.prompt import BETWEEN
+from retrieval.rerank import FIRST, Reranker
 from retrieval.search import SPARSE_DIR, Retriever
 from retrieval.sparse import SparseIndex, write_sparse_index
 
@@ -34,7 +37,7 @@ SQUAD_FILE = "squad-style-data/cmrc2018_dev.json"
 # The references are words of the passage, not sentences: asked so, unlike what the service asks.
 FORM = "材料：\n{passages}\n\n从材料中摘出回答问题的词语，只写这些词语，不写整句：{question}"
 LONGEST_ANSWER = 48  # tokens
-BATCH = 4
+BATCH, GPU_BATCH = 4, 64
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Question:
 def main(
     repository: Annotated[Path, typer.Argument(help="the cloned repository, or its dev file")],
     encoder: Annotated[list[Path] | None, typer.Option(help="bi-encoders; repeatable")] = None,
+    reranker: Annotated[list[Path] | None, typer.Option(help="cross-encoders; repeatable")] = None,
+    rerank_first: Annotated[int, typer.Option(help="of BM25's passages", min=2)] = FIRST,
+    sample: Annotated[int | None, typer.Option(help="questions drawn at random", min=2)] = None,
     answers: Annotated[Path | None, typer.Option(help="a model directory: ask it")] = None,
     seconds: Annotated[float, typer.Option(help="of answering")] = 600,
     passages: Annotated[int, typer.Option(help="before a question", min=1)] = 2,
@@ -64,8 +70,11 @@ def main(
         keep(out, {"answers": found})
         console.print_json(json.dumps(found, ensure_ascii=False))
         return
-    rows = recall(retriever, asked, encoder or [])
-    keep(out, {"recall": rows})
+    if sample:
+        asked = random.Random(0).sample(asked, min(sample, len(asked)))
+    rows = recall(retriever, asked, encoder or [], reranker or [], rerank_first)
+    told = {"questions": len(asked), "passages_reranked": rerank_first, "rows": rows}
+    keep(out, {"recall_of_a_sample": told} if sample else {"recall": rows})
     table = Table("method", *MEASURES, title=f"{len(asked)} questions, {len(texts)} passages")
     for row in rows:
         table.add_row(row["method"], *(f"{row[name]['mean']:.3f}" for name in MEASURES))
@@ -91,13 +100,24 @@ def read_dev(repository: Path) -> tuple[list[Passage], list[Question]]:
 
 
 def recall(
-    retriever: Retriever, questions: list[Question], encoders: list[Path]
+    retriever: Retriever,
+    questions: list[Question],
+    encoders: list[Path],
+    rerankers: list[Path],
+    first: int,
 ) -> list[dict[str, Any]]:
-    """Recall, MRR and nDCG of BM25, and of each encoder alone and fused with it."""
+    """Recall, MRR and nDCG of BM25, of each encoder alone and fused with it, and of each reranker
+    over BM25's `first`, with its difference of nDCG@10, question by question."""
     from retrieval.dense import DenseIndex, Encoder
 
     asked = [Asked(q.text, frozenset({q.place}), "evidence") for q in questions]
-    rows = [_row("BM25", evaluate_method(retriever, asked, "bm25"))]
+    bm25 = evaluate_method(retriever, asked, "bm25")
+    rows = [_row("BM25", bm25)]
+    for directory in rerankers:
+        both = retriever.with_reranker(Reranker(directory, first=first))
+        outcome = evaluate_method(both, asked, "reranked")
+        change = asdict(difference(bm25, outcome))
+        rows.append(_row(f"BM25, {model_name(directory)}", outcome) | {"ndcg_less_bm25": change})
     for directory in encoders:
         began = time.perf_counter()
         encoder = Encoder(directory)
@@ -126,12 +146,15 @@ def answered(
 
     tokenizer = AutoTokenizer.from_pretrained(directory)
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.bfloat16)
+    at_once = BATCH
+    if torch.cuda.is_available():
+        model, at_once = model.to("cuda"), GPU_BATCH
     order = list(questions)
     random.Random(0).shuffle(order)
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
+    for start in range(0, len(order), at_once):
+        batch = order[start : start + at_once]
         hits = retriever.search([q.text for q in batch], count)
         prompts = [
             FORM.replace("{question}", q.text).replace(
@@ -139,7 +162,7 @@ def answered(
             )
             for q, found in zip(batch, hits, strict=True)
         ]
-        said = greedy_answers(model, tokenizer, prompts, "", LONGEST_ANSWER, BATCH)
+        said = greedy_answers(model, tokenizer, prompts, "", LONGEST_ANSWER, at_once)
         for q, found, answer in zip(batch, hits, said, strict=True):
             rows.append(
                 {
@@ -151,7 +174,7 @@ def answered(
                 }
             )
         spent = time.perf_counter() - began
-        if spent + spent / (start // BATCH + 1) > seconds:
+        if spent + spent / (start // at_once + 1) > seconds:
             break
     return {
         "model": directory.name,

@@ -68,10 +68,14 @@ class MeasuredAnswerer(Answerer):
     tokens_of: TokensOf | None = None
 
     async def answer(
-        self, questions: Sequence[str], deadline: float, tokens_of: TokensOf | None = None
+        self,
+        questions: Sequence[str],
+        deadline: float,
+        tokens_of: TokensOf | None = None,
+        draws: int | None = None,
     ) -> list[str]:
         """As the service's; `tokens_of` of the call, the warm-up's, wins."""
-        return await super().answer(questions, deadline, tokens_of or self.tokens_of)
+        return await super().answer(questions, deadline, tokens_of or self.tokens_of, draws)
 
 
 def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:

@@ -64,6 +64,9 @@ def server_environment(key: str, cards: list[Gpu]) -> dict[str, str]:
         **({} if cards else _on_a_processor()),
         "OMP_WAIT_POLICY": "passive",  # see devices.before_imports
         **os.environ,
+        # Long past the idle seconds after which the gateway uses a connection no more: a request
+        # that met the moment at which vLLM closes it would be lost.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
         # Not on the command line, which every user of this machine can read.
         "VLLM_API_KEY": key,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",

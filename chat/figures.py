@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
+import psutil
 
 from chat.engine import Engine
 
@@ -31,6 +32,7 @@ class Figures:
     """Samples of the last REMEMBERED_S; pages read them in threads of their own."""
 
     def __init__(self) -> None:
+        self.cpu_percent = 0.0
         self._samples: deque[Sample] = deque()
         self._totals: dict[str, tuple[float, float]] = {}
 
@@ -47,6 +49,7 @@ class Figures:
     ) -> None:
         """Ask the engines that answer, again and again; notice those that have ended."""
         while True:
+            self.cpu_percent = psutil.cpu_percent()  # since the last time in this thread, no other
             for engine in list(engines()):
                 engine.check()
                 if engine.state == "ready":

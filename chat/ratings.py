@@ -19,6 +19,7 @@ Each row stands alone: a model can be asked to judge the same answers from this 
 import csv
 import hashlib
 import itertools
+import math
 import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chat.csv_file import append, now
+from common.agreement import cohens_kappa
 from common.language import either
 
 CRITERIA = ("helpful", "relevant", "concise", "coherent")
@@ -164,23 +166,19 @@ def agreement(ratings: Iterable[Rating]) -> list[Agreement]:
 
 
 def _agreement(name: str, shared: list[dict[str, Mapping[str, int]]]) -> Agreement:
-    from sklearn.metrics import cohen_kappa_score
-
     raters = sorted({rater for marks in shared for rater in marks})
     kappas, equal, pairs = [], 0, 0
     for first, second in itertools.combinations(raters, 2):
         both = [(m[first][name], m[second][name]) for m in shared if first in m and second in m]
         equal += sum(a == b for a, b in both)
         pairs += len(both)
-        if (
-            len({mark for pair in both for mark in pair}) > 1
-        ):  # else there is nothing to agree about
+        if both:
             left, right = zip(*both, strict=True)
-            marks = range(LOWEST, HIGHEST + 1)
-            kappas.append(cohen_kappa_score(left, right, labels=list(marks), weights="quadratic"))
+            kappas.append(cohens_kappa(left, right, quadratic=True))
+    kappas = [kappa for kappa in kappas if not math.isnan(kappa)]  # no variation
     return Agreement(
         name,
         len(shared),
-        statistics.mean(map(float, kappas)) if kappas else None,
+        statistics.mean(kappas) if kappas else None,
         equal / pairs if pairs else None,
     )

@@ -22,6 +22,7 @@ from common.language import either
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for
 
 log = logging.getLogger(__name__)
+REUSED_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class Registry:
         self.settings = settings
         self.engines: dict[str, Engine] = {}
         self.figures = Figures()
-        # Each request has a connection of its own, here and below: vLLM closes an idle one after 5
-        # seconds, and a request that is just then sent over it is lost (20 of 1,000, provoked). It
-        # costs half a millisecond.
+        # Each request of the page has a connection of its own.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self.client = httpx.AsyncClient(timeout=None, trust_env=False, limits=limits)
         self.stream: aiohttp.ClientSession
@@ -53,10 +52,12 @@ class Registry:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Registry"]:
         """Watch the engines meanwhile; stop them all at the end."""
-        # For streams that are passed on: a fifth of httpx's CPU a token.
+        # For streams that are passed on: a fifth of httpx's CPU a token. Connections are used again
+        # only soon after (see server_environment; older versions of vLLM close them after 5
+        # seconds): a new one costs half a millisecond here, and about as much in the engine.
         self.stream = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None),
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=REUSED_WITHIN_S),
             auto_decompress=False,
         )
         watching = asyncio.create_task(self.figures.watch(self.engines.values, self.client))

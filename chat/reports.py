@@ -26,7 +26,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Report:
-    """One judgement, or a comparison. numbers: a row a model and test set, for the table."""
+    """One judgement, or a comparison. numbers: a row a model and test set, for the table; margin:
+    half the 95 % interval of its score, None where it is not known."""
 
     id: str
     created: str
@@ -89,6 +90,9 @@ def _read(path: Path, root: Path) -> Report:
     if path.name == COMPARISON_NAME:
         keys = ("model", "testset", "score", "ceiling", "echo", "speed")
         rows = [{key: result.get(key) for key in keys} for result in told["results"]]
+        for row, result in zip(rows, told["results"], strict=True):
+            low, high = result.get("low"), result.get("high")
+            row["margin"] = None if low is None or high is None else (high - low) / 2
         created = _time(path)
         page = path.with_name("comparison.html")
         models = list(told["models"])
@@ -99,6 +103,7 @@ def _read(path: Path, root: Path) -> Report:
                 "model": told["model"],
                 "testset": each["name"],
                 "score": each["accuracy"],
+                "margin": 1.96 * each["stderr"] if each.get("stderr") is not None else None,
                 "ceiling": each["ceiling"],
                 "echo": each["echo"],
                 "speed": each["speed"],

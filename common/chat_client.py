@@ -37,8 +37,9 @@ class ChatClient:
     """One endpoint and one model; calls may come from several threads.
 
     used: called with prompt and answer tokens after each call. noted: told in words when the
-    endpoint refuses a format. reply_tokens: bound of a reply, 0 for none. timeout: seconds a call;
-    retries: the client's own, with exponential backoff.
+    endpoint refuses a format. reply_tokens: bound of a reply, 0 for none. temperature: None for the
+    endpoint's own, also from the first refusal of it on. timeout: seconds a call; retries: the
+    client's own, with exponential backoff.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ChatClient:
         timeout: float = 120,
         retries: int = 4,
         reply_tokens: int = 0,
+        temperature: float | None = None,
         noted: Callable[[str], None] = lambda text: None,
     ) -> None:
         from openai import OpenAI
@@ -56,6 +58,7 @@ class ChatClient:
         self.model = model
         self.served = False
         self._reply_tokens = reply_tokens
+        self._temperature = temperature
         self._noted = noted
         self._format = 0  # number in FORMATS; calls at once may step it on together
         self._lock = Lock()
@@ -87,6 +90,9 @@ class ChatClient:
                 return reply
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 said = str(error)
+                if self._temperature is not None and "temperature" in said:
+                    self._temperature = None  # models that reason take none but their own
+                    continue
                 about_content = _ABOUT_CONTENT.search(said) and not _ABOUT_FORMAT.search(said)
                 unknown = self.served and not _ABOUT_FORMAT.search(said)
                 if number + 1 == len(FORMATS) or about_content or unknown:
@@ -120,6 +126,8 @@ class ChatClient:
             given["response_format"] = {"type": kind, "json_schema": schema_of}
         elif kind == "json_object":
             given["response_format"] = {"type": kind}
+        if self._temperature is not None:
+            given["temperature"] = self._temperature
         if self._reply_tokens:
             given["max_tokens"] = self._reply_tokens
         return given

@@ -20,32 +20,35 @@ def floor_seconds(
     answer_tokens: Sequence[int],
     device: Device,
     max_num_seqs: int | None = None,
-    shared: int = 0,
+    shared: int | Sequence[int] = 0,
 ) -> float:
     """Seconds of one batch at the roofline; products are taken at the device's 16-bit rate.
 
     weight_bytes: of all weights (`Shape.weight_bytes`, or those of the files).
     prompt_tokens, answer_tokens: of each question, at least one each, in the order they are begun.
     max_num_seqs: answers that run at once; the next one begins when one ends. None: all at once.
-    shared: tokens that all prompts begin with and whose KV is cached before the batch; each step
-    still reads them for each answer.
+    shared: tokens at the beginning of each prompt, or of all, whose KV is cached when it is begun;
+    each step still reads them for each answer.
 
     An untied input embedding is not read (its rows are looked up), and prompts are not multiplied
     with lm_head (only their last position is): counting either makes a floor that can be beaten.
     Where nobody knows the device's FLOP rate, memory alone counts.
     """
     step_bytes = shape.step_bytes(weight_bytes)
-    waiting = list(zip(prompt_tokens, answer_tokens, strict=True))[::-1]
+    cached = [shared] * len(prompt_tokens) if isinstance(shared, int) else shared
+    new = [prompt - known for prompt, known in zip(prompt_tokens, cached, strict=True)]
+    waiting = list(zip(prompt_tokens, answer_tokens, new, strict=True))[::-1]
     slots = max_num_seqs or len(waiting)
     running: list[tuple[int, int]] = []  # tokens in the KV cache, tokens still to come
     seconds = 0.0
     while waiting or running:
         begun = [waiting.pop() for _ in range(min(slots - len(running), len(waiting)))]
         context = sum(tokens for tokens, _ in running)
-        prompts = sum(prompt - shared for prompt, _ in begun)
+        prompts = sum(computed for _, _, computed in begun)
         flop = 2 * (shape.matmul_parameters * len(running) + shape.linear_parameters * prompts)
         memory_s = (step_bytes + shape.kv_bytes * context) / device.bytes_per_s
         seconds += max(memory_s, flop / device.flops_per_s if device.flops_per_s else 0.0)
         # A step gives every answer in it one token, those just begun included.
-        running = [(tokens + 1, left - 1) for tokens, left in running + begun if left > 1]
+        running += [(prompt, answer) for prompt, answer, _ in begun]
+        running = [(tokens + 1, left - 1) for tokens, left in running if left > 1]
     return seconds

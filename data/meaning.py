@@ -4,7 +4,6 @@ MinHash and edit distance see letters; sentence embeddings see what is meant, an
 way. So this names rows to read, and removes none.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +46,8 @@ def load_encoder(directory: Path) -> TextEncoder:
             )
             + "pip install --no-deps -r requirements/retrieval.txt"
         )
-    from transformers.utils import logging as told
-
     from retrieval.dense import Encoder
 
-    # Notes on the loading (tensors that are not used, progress) hide what the check says.
-    told.set_verbosity_error()
-    told.disable_progress_bar()
-    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     return Encoder(directory)
 
 

@@ -3,6 +3,8 @@
 The converter is markitdown's; what it does not know or gets wrong is added here.
 """
 
+import re
+import unicodedata
 from typing import Any
 from xml.etree import ElementTree
 
@@ -65,16 +67,35 @@ class _Converter(oMath2Latex):
     }
 
 
+# Elements that the library wants with properties, which the format lets be left out.
+_WITH_PROPERTIES = ("f", "acc", "bar", "d", "groupChr")
+_MATH_LETTERS = re.compile("[\U0001d400-\U0001d7ff]+")
+
+
+def _with_properties(formula: Any) -> Any:
+    for name in _WITH_PROPERTIES:
+        for element in formula.iter(f"{OMML_NS}{name}"):
+            if element.find(f"{OMML_NS}{name}Pr") is None:
+                element.insert(0, ElementTree.Element(f"{OMML_NS}{name}Pr"))
+    return formula
+
+
+def _letters(text: str) -> str:
+    """Italic and bold letters of formulas as plain ones: 𝑥 is not the x that a judge counts."""
+    return _MATH_LETTERS.sub(lambda m: unicodedata.normalize("NFKC", m.group()), text)
+
+
 def to_latex(formula: Any) -> tuple[str, bool]:
     """(LaTeX of an m:oMath element of lxml, True), or (its plain text, False)."""
     source = etree.tostring(formula, with_tail=False).replace(_STRICT, OMML_NS[1:-1].encode())
     try:
-        latex = _Converter(ElementTree.fromstring(source)).latex.strip()
+        latex = _Converter(_with_properties(ElementTree.fromstring(source))).latex.strip()
     # The library stops at an element without the properties it expects in any of these ways.
     except (NotImplementedError, KeyError, TypeError, AttributeError, IndexError, ValueError):
         latex = ""
     texts = [each.text or "" for each in formula.iter() if str(each.tag).endswith("}t")]
-    plain = "".join(texts).strip()
+    latex = re.sub(r"[\^_]\{\}(?!_|\^)", "", latex)  # a sum without an upper bound
+    latex, plain = _letters(latex), _letters("".join(texts).strip())
     if latex or not plain:
         return latex, True
     return plain, False

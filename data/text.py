@@ -6,6 +6,7 @@ from functools import lru_cache
 
 CJK = "\u3400-\u9fff\uf900-\ufaff"
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
+_TIGHT_MARKS = "，。；：、！？（）《》「」『』【】"
 _WORDLESS = re.compile(r"[\W_]+")
 # A sentence ends at 。！？； or ．(the full stop of mathematical books), or at .!? before a space,
 # with any closing quotes; never inside a number, an identifier such as `a.b`, or brackets that are
@@ -34,6 +35,8 @@ def join_lines(first: str, second: str) -> str:
         keep = word is not None and "-" in word.group()[:-1]
         return first + second if keep else first[:-1] + second
     spaced = first[-1].isascii() or second[0].isascii()
+    if first[-1] in _TIGHT_MARKS or second[0] in _TIGHT_MARKS:
+        spaced = False  # Chinese punctuation has its own room
     return first + (" " if spaced else "") + second
 
 

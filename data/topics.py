@@ -126,6 +126,8 @@ class Topics:
             found = [n for title in path for n in latin(title) if headings[n] >= LEAST]
             found += [n for n in own if own[n] >= LEAST and path and _opens(path[0], n)]
             found += [n for n in folders if n.isascii() and count(n) >= FOLDER_LEAST]
+            # PD, IO, VL: two letters name a field only where the whole book is about it.
+            found = [n for n in found if len(n) > 2 or n in _SHORT.values()]
             chapter = sorted(
                 {n for n in found if count(n) >= LEAST and n not in named}, key=lambda n: -count(n)
             )

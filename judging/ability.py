@@ -264,14 +264,8 @@ def sentences(found: Ability) -> list[str]:
                 "questions tell more",
             )
         )
-    if found.guess is not None and not found.tells:
-        told.append(
-            either(
-                f"基座没有明显超过瞎猜（{found.guess:.0%}）：这些题说明不了它忘了什么",
-                f"the base is not clearly above guessing ({found.guess:.0%}): these questions "
-                "cannot tell what was forgotten",
-            )
-        )
+    if not found.tells:
+        told.append(guesses(found))
     if found.habit:
         first, second = found.habit
         told.append(
@@ -282,6 +276,15 @@ def sentences(found: Ability) -> list[str]:
             )
         )
     return told
+
+
+def guesses(found: Ability) -> str:
+    """That the base does no better than chance here, so that nothing could be forgotten."""
+    return either(
+        f"基座没有明显超过瞎猜（{found.guess or 0:.0%}）：这些题说明不了它忘了什么",
+        f"the base is not clearly above guessing ({found.guess or 0:.0%}): these questions cannot "
+        "tell what was forgotten",
+    )
 
 
 def fell(found: Ability, max_drop: float) -> str:

@@ -22,11 +22,12 @@ from rich.text import Text
 from common.cli import make_app
 from common.language import either, in_chinese
 from common.question_kinds import kind_of
-from judging.compare_page import FEW, gap_text, mean_text, page, verdicts
+from judging.compare_page import FEW, gap_text, mean_text, page
 from judging.document import write
 from judging.intervals import Difference, difference, interval
 from judging.metrics import METRICS, Metric, scores, similarity
-from judging.read_report import Report, read_report, same_questions
+from judging.read_report import Report, read_report, same_questions, scored_rows, without_reference
+from judging.verdicts import next_step, verdicts
 
 app = make_app()
 out_to = Console()
@@ -68,6 +69,8 @@ def main(
 ) -> None:
     """All metrics of one judgement, or of several, paired with the first."""
     try:
+        if len({folder.resolve() for folder in reports}) < len(reports):
+            raise ValueError(either("同一份报告给了两次", "the same report is given twice"))
         found = [read_report(folder) for folder in reports]
         rows = same_questions(found)
         metrics = [*METRICS.values(), *([similarity(encoder)] if encoder else [])]
@@ -75,18 +78,17 @@ def main(
         notes_to.print(Text(str(error), style="bold red"))
         raise typer.Exit(2) from None
     told = compared(found, rows, metrics)
-    if len(rows[0]) < len(found[0].rows):
-        notes_to.print(
-            either(
-                f"只比较共有的 {len(rows[0])} 题（第一份报告有 {len(found[0].rows)} 题）",
-                f"only the {len(rows[0])} questions in common (the first has {len(found[0].rows)})",
-            ),
-            style="yellow",
-        )
-    for line in tables(told, found, by):
-        out_to.print(line)
+    for line in left_out(found, len(rows[0])):
+        notes_to.print(Text(line, style="yellow"), soft_wrap=True)
+    for line in verdicts(told, found, rows):
+        out_to.print(Text(line, style="bold"), soft_wrap=True)
+    words, command = next_step(told, found, rows)
+    if command:
+        out_to.print(Text(f"{either('接下来：', 'Next: ')}{words}\n  {command}"), soft_wrap=True)
+    for part in tables(told, found, by):
+        out_to.print(part)
     if out:
-        for path in write(page(told, found), out, "compare"):
+        for path in write(page(told, found, rows), out, "compare"):
             out_to.print(Text(str(path)))
     if json_file:
         text = json.dumps(told, ensure_ascii=False, indent=1, default=asdict)
@@ -105,11 +107,12 @@ def compared(
     values = [scores(metrics, references, [row["answer"] for row in each]) for each in rows]
     groups = {
         "kind": [either(kind_of(text).zh, kind_of(text).en) for text in asked],
-        "section": [row.get("section") or "–" for row in rows[0]],
+        "section": [str(row.get("section") or "–") for row in rows[0]],
     }
     found: dict[str, Any] = {"questions": len(asked), "reports": [str(r.folder) for r in reports]}
     found["metrics"] = {
         each.name: {
+            "label": either(each.label, each.name),
             "what": either(each.zh, each.en),
             "better": each.better,
             "means": [interval(v[each.name]) for v in values],
@@ -121,6 +124,36 @@ def compared(
     found["gains"] = [[b - a for a, b in zip(judged[0], each, strict=True)] for each in judged[1:]]
     found["by"] = {name: _grouped(members, judged) for name, members in groups.items()}
     return found
+
+
+def left_out(reports: list[Report], compared: int) -> list[str]:
+    """Which questions of each report are not compared, and why, in words."""
+    said = []
+    for report in reports:
+        if without := without_reference(report.rows):
+            said.append(
+                either(
+                    f"{report.name}：{without} 题没有参考答案，不算",
+                    f"{report.name}: {without} questions without a reference are left out",
+                )
+            )
+        scored = len(scored_rows(report.rows))
+        if twice := len(report.rows) - without - scored:
+            said.append(
+                either(
+                    f"{report.name}：{twice} 题问了不止一遍，只算一遍",
+                    f"{report.name}: {twice} questions are asked more than once and count once",
+                )
+            )
+        if others := scored - compared:
+            said.append(
+                either(
+                    f"{report.name}：{others} 题别的报告里没有，只比共有的 {compared} 题",
+                    f"{report.name}: {others} questions that another report has not; only the "
+                    f"{compared} in common are compared",
+                )
+            )
+    return said
 
 
 def _grouped(members: list[str], judged: list[list[float]]) -> dict[str, Any]:
@@ -139,42 +172,43 @@ def _grouped(members: list[str], judged: list[list[float]]) -> dict[str, Any]:
 
 
 def tables(told: dict[str, Any], reports: list[Report], by: str) -> list[Table | Text]:
-    """The numbers for the terminal, and what they mean in a sentence."""
+    """The numbers for the terminal: all metrics, what each is, and the judge's score by group."""
     grid = _grid(reports, either("指标", "metric"))
-    for name, each in told["metrics"].items():
-        cells = [mean_text(each["means"][0])]
-        for mean, gap in zip(each["means"][1:], each["differences"], strict=True):
-            cells += [mean_text(mean), _styled(gap, each["better"])]
-        grid.add_row(name, *cells)
-    parts: list[Table | Text] = [Text(line) for line in verdicts(told, reports)]
-    parts.append(grid)
+    for each in told["metrics"].values():
+        grid.add_row(each["label"], *_cells(each, each["better"]))
+    parts: list[Table | Text] = [grid]
     parts += [
-        Text(f"  {name}: {each['what']}", style="dim") for name, each in told["metrics"].items()
+        Text(f"  {each['label']}{either('：', ': ')}{each['what']}", style="dim")
+        for each in told["metrics"].values()
     ]
-    groups = told["by"].get(by, {})
-    if len(groups) > 1:
-        grid = _grid(reports, either({"kind": "题型", "section": "章节"}[by], by))
-        for name, each in groups.items():
-            if each["questions"] < FEW:
-                continue
-            cells = [mean_text(each["means"][0])]
-            for mean, gap in zip(each["means"][1:], each["differences"], strict=True):
-                cells += [mean_text(mean), _styled(gap, 1)]
-            grid.add_row(f"{name} ({each['questions']})", *cells)
-        few = sum(each["questions"] for each in groups.values() if each["questions"] < FEW)
-        if grid.row_count:
-            parts.append(grid)
-        if few:
-            parts.append(
-                Text(
-                    either(
-                        f"  {few} 题所在的组不足 {FEW} 题，未列出",
-                        f"  {few} questions in groups of fewer than {FEW} are not shown",
-                    ),
-                    style="dim",
-                )
-            )
+    if by == "none":
+        return parts
+    groups = told["by"][by]
+    name = either({"kind": "题型", "section": "章节"}[by], by)
+    shown = {group: each for group, each in groups.items() if each["questions"] >= FEW}
+    if len(groups) > 1 and shown:
+        grid = _grid(reports, name)
+        for group, each in shown.items():
+            grid.add_row(Text(f"{group} ({each['questions']})"), *_cells(each, 1))
+        parts.append(grid)
+    few = told["questions"] - sum(each["questions"] for each in shown.values())
+    if len(groups) == 1:
+        told_of = either(f"  {name}：只有一个，不分组", f"  {name}: only one, so no groups")
+        parts.append(Text(told_of, style="dim"))
+    elif few:
+        told_of = either(
+            f"  {few} 题所在的组不足 {FEW} 题，未列出",
+            f"  {few} questions in groups of fewer than {FEW} are not shown",
+        )
+        parts.append(Text(told_of, style="dim"))
     return parts
+
+
+def _cells(each: dict[str, Any], better: int) -> list[str | Text]:
+    cells: list[str | Text] = [mean_text(each["means"][0])]
+    for mean, gap in zip(each["means"][1:], each["differences"], strict=True):
+        cells += [mean_text(mean), _styled(gap, better)]
+    return cells
 
 
 def _grid(reports: list[Report], first: str) -> Table:

@@ -5,24 +5,32 @@ from typing import Any
 
 from common.language import either
 from judging.compare_chart import difference_chart
-from judging.document import Block, Document, Grid, Heading, Paragraph, Picture
+from judging.document import Block, Code, Document, Grid, Heading, Paragraph, Picture
 from judging.intervals import Difference, Interval
 from judging.read_report import Report
+from judging.verdicts import next_step, verdicts
 
 FEW = 5  # questions; fewer make no group of their own
 
 
-def page(told: dict[str, Any], reports: Sequence[Report]) -> Document:
-    """The comparison to read and to hand in: verdicts, charts, table."""
+def page(
+    told: dict[str, Any], reports: Sequence[Report], rows: Sequence[Sequence[dict[str, Any]]]
+) -> Document:
+    """The comparison to read and to hand in: verdicts, what is next, charts, tables."""
     document = Document()
     document.add(Heading(1, either("几份评测的比较", "Judgements compared")))
-    document.add(*map(Paragraph, verdicts(told, reports)))
+    document.add(*map(Paragraph, verdicts(told, reports, rows)))
+    words, command = next_step(told, reports, rows)
+    if command:
+        label = either("接下来：", "Next: ")
+        document.add(Paragraph(label + words), Code(command))
     document.add(*score_blocks(told, reports))
     return document
 
 
 def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]:
-    """What `compared` found: all metrics, a chart of each difference, the score by kind."""
+    """What `compared` found: all metrics, a chart of each difference, the score by kind of question
+    and by section."""
     blocks: list[Block] = [
         Paragraph(
             either(
@@ -35,12 +43,10 @@ def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]
         )
     ]
     names = [report.name for report in reports]
-    rows = []
-    for name, each in told["metrics"].items():
-        cells = [mean_text(mean) for mean in each["means"]]
-        for index, gap in enumerate(each["differences"], 1):
-            cells[index] += f"\n{gap_text(gap)}"
-        rows.append([f"{name}\n{each['what']}", *cells])
+    rows = [
+        [f"{each['label']}\n{each['what']}", *_with_differences(each)]
+        for each in told["metrics"].values()
+    ]
     totals = [report.summary.get("total", {}) for report in reports]
     for key, zh, en, form in (
         ("ceiling", "上限", "ceiling", ".3f"),
@@ -54,12 +60,12 @@ def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]
         label = either("服务占用显存 GB", "GPU memory of the service, GB")
         rows.append([label, *(each or "–" for each in memory)])
     blocks.append(Grid(["", *names], rows))
-    groups = told["by"]["kind"]
+    kinds = told["by"]["kind"]
     for index, gains in enumerate(told["gains"]):
         whole = told["metrics"]["judge"]["differences"][index]
         shown = {
             name: (each["questions"], each["differences"][index])
-            for name, each in groups.items()
+            for name, each in kinds.items()
             if each["questions"] >= FEW
         }
         caption = either(
@@ -67,14 +73,27 @@ def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]
             f"the judge's score: {names[index + 1]} minus {names[0]}",
         )
         blocks.append(Picture(difference_chart(whole, shown, gains), caption))
-    if len(groups) > 1:
-        header = [either("题型（题数）", "kind (questions)"), *names]
-        lines = [
-            [f"{kind} ({each['questions']})", *(f"{mean.mean:.3f}" for mean in each["means"])]
-            for kind, each in groups.items()
-        ]
-        blocks.append(Grid(header, lines))
+    for by, zh, en in (("kind", "题型（题数）", "kind (questions)"),
+                       ("section", "章节（题数）", "section (questions)")):  # fmt: skip
+        groups = told["by"][by]
+        if len(groups) > 1:
+            lines = [
+                [f"{group} ({each['questions']})", *_with_differences(each, each["questions"])]
+                for group, each in groups.items()
+            ]
+            blocks.append(Grid([either(zh, en), *names], lines))
     return blocks
+
+
+def _with_differences(each: dict[str, Any], questions: int | None = None) -> list[str]:
+    """A cell a report: its mean, and below it the difference from the first. questions: of a group;
+    of fewer than FEW only the means are told."""
+    if questions is not None and questions < FEW:
+        return [f"{mean.mean:.3f}" for mean in each["means"]]
+    cells = [mean_text(mean) for mean in each["means"]]
+    for index, gap in enumerate(each["differences"], 1):
+        cells[index] += f"\n{gap_text(gap)}"
+    return cells
 
 
 def _memory(report: Report) -> str:
@@ -82,24 +101,6 @@ def _memory(report: Report) -> str:
     memory = info.get("memory") if isinstance(info, dict) else None
     used = memory.get("device_used_bytes") if isinstance(memory, dict) else None
     return f"{used / 1e9:.2f}" if isinstance(used, int | float) and used else ""
-
-
-def verdict(gap: Difference) -> str:
-    """A difference of the judge's score in words."""
-    words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
-             -1: either("变差", "worse")}[gap.side]  # fmt: skip
-    numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.chance}"
-    return words + either("，", ": ") + numbers
-
-
-def verdicts(told: dict[str, Any], reports: Sequence[Report]) -> list[str]:
-    """A sentence for each report but the first."""
-    gaps = told["metrics"]["judge"]["differences"]
-    return [
-        f"{report.name}{either('：', ': ')}{verdict(gap)}{either('；', '; ')}"
-        + either(f"{gap.wins} 题变好，{gap.losses} 题变差", f"{gap.wins} won, {gap.losses} lost")
-        for report, gap in zip(reports[1:], gaps, strict=True)
-    ]
 
 
 def mean_text(found: Interval) -> str:

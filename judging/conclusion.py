@@ -15,6 +15,7 @@ from common.facts import WANTED_ACCURACY
 from judging.scoring import Scores
 
 Z_95 = 1.96
+FEWEST = 6  # questions: even five that all lie on one side may do so by chance (p = 0.06)
 REAL = "MODEL_ID=Qwen/Qwen3-4B BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh"
 _TUNED = {"lora", "full", "merge"}  # stages of a manifest that say the model was trained
 _SIDES = {
@@ -27,11 +28,11 @@ _SIDES = {
 @dataclass(frozen=True)
 class Standing:
     """An accuracy against its two marks: -1 below, 0 cannot be told, 1 above. `interval`: half of
-    the 95 % interval; None for a single question, of which nothing can be told."""
+    the 95 % interval; None for a single question. `echo`: None where it is not known."""
 
     accuracy: float
     interval: float | None
-    echo: float
+    echo: float | None
     over_echo: int
     over_wanted: int
 
@@ -39,18 +40,20 @@ class Standing:
     def chinese(self) -> str:
         """In Chinese, without a full stop."""
         echo, wanted = _SIDES[self.over_echo][0], _SIDES[self.over_wanted][0]
+        over = "" if self.echo is None else f"{echo}复述问题（{self.echo:.3f}），"
         return (
             f"准确率 {self.accuracy:.3f}{self._spread}："
-            f"{echo}复述问题（{self.echo:.3f}），{wanted}比赛要求的 {WANTED_ACCURACY:g}"
+            f"{over}{wanted}比赛要求的 {WANTED_ACCURACY:g}"
         )
 
     @property
     def english(self) -> str:
         """In English, without a full stop."""
         echo, wanted = _SIDES[self.over_echo][1], _SIDES[self.over_wanted][1]
+        over = "" if self.echo is None else f"{echo} the echo of the question ({self.echo:.3f}), "
         return (
-            f"accuracy {self.accuracy:.3f}{self._spread}: {echo} the echo of the question "
-            f"({self.echo:.3f}), {wanted} the contest's {WANTED_ACCURACY:g}"
+            f"accuracy {self.accuracy:.3f}{self._spread}: "
+            f"{over}{wanted} the contest's {WANTED_ACCURACY:g}"
         )
 
     @property
@@ -59,17 +62,20 @@ class Standing:
 
 
 def standing(scores: Scores) -> Standing:
-    """Where the scores of a test set, or of several together, stand. They must have an echo."""
-    items = [item for item in scores.items if item.echo is not None]
-    over_echo = [item.score - (item.echo or 0.0) for item in items]
-    over_wanted = [item.score - WANTED_ACCURACY for item in scores.items]
-    known = len(scores.items) > 1
+    """Where the scores of a test set, or of several together, stand."""
+    return standing_of([item.score for item in scores.items], [item.echo for item in scores.items])
+
+
+def standing_of(values: Sequence[float], echoes: Sequence[float | None]) -> Standing:
+    """Where the scores of questions stand, each beside the score of its echo (None: not known)."""
+    known = [each for each in echoes if each is not None]
+    whole = len(known) == len(values)
     return Standing(
-        accuracy=scores.accuracy,
-        interval=Z_95 * scores.stderr if known else None,
-        echo=scores.echo or 0.0,
-        over_echo=_side(over_echo),
-        over_wanted=_side(over_wanted),
+        accuracy=statistics.fmean(values),
+        interval=Z_95 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None,
+        echo=statistics.fmean(known) if whole else None,
+        over_echo=_side([a - b for a, b in zip(values, known, strict=True)]) if whole else 0,
+        over_wanted=_side([each - WANTED_ACCURACY for each in values]),
     )
 
 
@@ -103,10 +109,13 @@ def conclude(
     if found.over_echo > 0 and found.over_wanted >= 0:
         then = ("提交前检查", "check it before the push")
         return _told(zh, en, then, f"bash run.sh preflight --model-dir {directory} {sets}")
-    if _stages(model.get("manifest")) & _TUNED:
+    stages = _stages(model.get("manifest"))
+    if _TUNED & stages.keys():
         options = " ".join(f"--testset {shlex.quote(each)}" for each in testsets)
+        base = base_of(model.get("manifest"))
+        base = shlex.quote(base) if base else "基座目录"
         then = ("看看微调有没有帮助", "see whether tuning helped")
-        return _told(zh, en, then, f"bash run.sh train compare 基座目录 {directory} {options}")
+        return _told(zh, en, then, f"bash run.sh train compare {base} {directory} {options}")
     then = ("用教材微调", "fine-tune it on the book")
     tune = f"MODEL_DIR={directory} BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh"
     return _told(zh, en, then, tune)
@@ -118,17 +127,30 @@ def _told(zh: str, en: str, then: tuple[str, str], command: str) -> dict[str, st
 
 def _side(differences: Sequence[float]) -> int:
     """1 or -1 where the 95 % interval of the mean lies above or below 0, else 0."""
-    if len(differences) < 2:
+    if len(differences) < FEWEST:
         return 0
     mean = statistics.fmean(differences)
     spread = Z_95 * statistics.stdev(differences) / len(differences) ** 0.5
     return (mean > spread) - (mean < -spread)
 
 
-def _stages(manifest: Any) -> set[str]:
-    """The stages that a manifest and its parents name; empty for anything else."""
+def base_of(manifest: Any) -> str | None:
+    """The model that was trained, by the manifest of the stage that trained it."""
+    for stage in ("lora", "full"):
+        settings = _stages(manifest).get(stage)
+        name = settings.get("model_name_or_path") if isinstance(settings, dict) else None
+        if isinstance(name, str):
+            return name
+    return None
+
+
+def _stages(manifest: Any) -> dict[str, Any]:
+    """The stages that a manifest and its parents name, with their settings; empty for anything
+    else."""
     if not isinstance(manifest, dict):
-        return set()
+        return {}
+    found: dict[str, Any] = {}
     parents = manifest.get("parents")
-    found = {str(manifest.get("stage"))}
-    return found.union(*map(_stages, parents if isinstance(parents, list) else []))
+    for parent in parents if isinstance(parents, list) else []:
+        found |= _stages(parent)
+    return found | {str(manifest.get("stage")): manifest.get("settings")}

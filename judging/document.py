@@ -14,6 +14,7 @@ body {{ max-width: 58rem; margin: 0 auto; padding: 1rem; font: 1rem/1.6 system-u
   "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: .8rem 0; }}
 th, td {{ border: 1px solid #ccd5de; padding: .3rem .6rem; vertical-align: top; text-align: left; }}
+th, td {{ min-width: 3.6em; }} td {{ white-space: pre-wrap; }}
 th {{ background: #f1f4f7; }} img {{ max-width: 100%; }} pre {{ white-space: pre-wrap;
   background: #f5f7f9; padding: .6rem; }} blockquote {{ border-left: 3px solid #ccd5de; margin: 0;
   padding-left: .8rem; color: #5a6878; }}

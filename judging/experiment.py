@@ -8,7 +8,6 @@ Writes experiment.md, .html and .docx. Every sentence of the conclusion follows 
 report; what was not measured is said to be missing.
 """
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,16 +17,25 @@ import typer
 from common.cli import make_app
 from common.language import either, in_chinese
 from common.manifest import Manifest
-from judging.ability import sentences
+from judging.ability import guesses, sentences
 from judging.compare import compared
-from judging.compare_page import score_blocks, verdict
+from judging.compare_page import gap_text, mean_text, score_blocks
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
+from judging.experiment_cases import CASES, add_cases
+from judging.experiment_data import add_data
 from judging.metrics import METRICS
-from judging.read_report import Report, ReportError, read_report, read_reports, same_questions
-from judging.run_files import RunError, RunFiles, answer_of, question_of, read_run
+from judging.read_report import (
+    Report,
+    ReportError,
+    read_report,
+    read_reports,
+    same_questions,
+    scored_rows,
+)
+from judging.run_files import RunError, RunFiles, read_run
+from judging.run_settings import questions_of
+from judging.verdicts import next_step, verdicts
 
-CASES = 2  # each of greatest wins, greatest losses and random ones
-SAMPLES = 3  # rows of the data
 _RECIPE = (
     "finetuning_type", "lora_rank", "lora_alpha", "lora_target", "quantization_bit",
     "learning_rate", "num_train_epochs", "per_device_train_batch_size",
@@ -63,12 +71,23 @@ def main(
         typer.Option(help=either("不给：第一个训练的目录", "Unset: the first run's folder")),
     ] = None,
     name: Annotated[str, typer.Option(help=either("文件名", "Name of the files"))] = "experiment",
+    cases: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help=either("案例题数；0：全部题", "Questions in the case sheet; 0: all of them"),
+        ),
+    ] = CASES,
+    gpu_price: Annotated[
+        float | None,
+        typer.Option(min=0, help=either("显卡每小时的价格：算训练费用", "Of a GPU hour")),
+    ] = None,
 ) -> None:
     """Write the report of one training run, or of several side by side."""
     try:
         found = [read_run(folder) for folder in runs]
         judged = [read_report(each) for each in report] if report else judged_models(found, reports)
-        document = experiment(found, judged)
+        document = experiment(found, judged, cases or None, gpu_price)
         paths = write(document, out or runs[0], name)
     except (RunError, ReportError, OSError) as error:
         typer.secho(str(error), err=True, fg="red")
@@ -78,16 +97,33 @@ def main(
 
 
 def judged_models(runs: Sequence[RunFiles], folder: Path) -> list[Report]:
-    """The newest report of the base and of each model of the runs, in that order."""
-    reports, _ = read_reports(folder)
-    wanted = [Path(runs[0].base), *(run.folder / stage for run in runs for stage in run.stages)]
-    newest = {each.model_dir.resolve(): each for each in reports if each.model_dir}
-    return [newest[path.resolve()] for path in wanted if path.resolve() in newest]
+    """The newest report of each base and of each model of the runs, merged ones first, on the
+    questions that most of these models were asked; failed ones are none."""
+    reports = [
+        each
+        for each in read_reports(folder)[0]
+        if each.model_dir and not each.failures and scored_rows(each.rows)
+    ]
+    models = [Path(run.base) for run in runs]
+    models += [run.folder / name for run in runs for name in sorted(run.stages, key=_merged_first)]
+    wanted = list(dict.fromkeys(path.resolve() for path in models))
+    asked: dict[Any, dict[Path, Report]] = {}
+    for each in reports:
+        if each.model_dir and each.model_dir.resolve() in wanted:
+            asked.setdefault(questions_of(each), {})[each.model_dir.resolve()] = each
+    # The last of equals: the newest. dict keeps the order in which questions were first seen.
+    best = max(reversed(asked.values()), key=len, default={})
+    return [best[path] for path in wanted if path in best]
 
 
-def experiment(runs: Sequence[RunFiles], judged: Sequence[Report]) -> Document:
-    """The report. judged: the base's report first, where there is one. Raises ReportError when the
-    reports share no question."""
+def experiment(
+    runs: Sequence[RunFiles],
+    judged: Sequence[Report],
+    cases: int | None = CASES,
+    gpu_price: float | None = None,
+) -> Document:
+    """The report. judged: the base's report first, where there is one. cases: how many to show,
+    None for all. gpu_price: of an hour. Raises ReportError when the reports share no question."""
     document = Document()
     demo = any(run.training.demo for run in runs)
     title = " · ".join(run.folder.name for run in runs)
@@ -104,12 +140,15 @@ def experiment(runs: Sequence[RunFiles], judged: Sequence[Report]) -> Document:
     document.add(Heading(2, either("结论", "Conclusion")))
     rows = same_questions(list(judged)) if judged else []
     told = compared(list(judged), rows, list(METRICS.values())) if judged else {}
-    document.add(*map(Paragraph, conclusion(runs, judged, told)))
-    _add_data(document, runs)
-    _add_training(document, runs)
+    document.add(*map(Paragraph, conclusion(runs, judged, rows, told)))
+    words, command = next_step(told, judged, rows) if judged else ("", "")
+    if command:
+        document.add(Paragraph(either("接下来：", "Next: ") + words), Code(command))
+    add_data(document, runs, rows[0] if rows else [])
+    _add_training(document, runs, judged, told, gpu_price)
     _add_scores(document, judged, told)
     _add_ability(document, runs)
-    _add_cases(document, judged, rows)
+    add_cases(document, judged, rows, cases)
     document.add(Heading(2, either("怎样重做", "How to repeat it")))
     for run in runs:
         lines = [f"bash run.sh train run {run.folder}/recipe.yaml"]
@@ -119,9 +158,12 @@ def experiment(runs: Sequence[RunFiles], judged: Sequence[Report]) -> Document:
 
 
 def conclusion(
-    runs: Sequence[RunFiles], judged: Sequence[Report], told: dict[str, Any]
+    runs: Sequence[RunFiles],
+    judged: Sequence[Report],
+    rows: Sequence[Sequence[dict[str, Any]]],
+    told: dict[str, Any],
 ) -> list[str]:
-    """Sentences that follow from the numbers."""
+    """Sentences that follow from the numbers, and what the numbers do not say."""
     said = []
     for run in runs:
         if run.verdict:
@@ -136,7 +178,7 @@ def conclusion(
                     f"{run.folder.name}：dev 集 {v['questions']} 题上与基座相比{word}："
                     f"{v['base']:.3f} → {v['tuned']:.3f}，差 {v['difference']:+.3f}"
                     f"（95 % 区间 {v['low']:+.3f} 到 {v['high']:+.3f}）。",
-                    f"{run.folder.name}: on {v['questions']} dev questions, {word} than its base: "
+                    f"{run.folder.name}: {v['questions']} dev questions, against its base: {word}, "
                     f"{v['base']:.3f} → {v['tuned']:.3f}, difference {v['difference']:+.3f} "
                     f"(95 % interval {v['low']:+.3f} to {v['high']:+.3f}).",
                 )
@@ -148,72 +190,37 @@ def conclusion(
                     f"{run.folder.name}: not compared with its base on dev questions.",
                 )
             )
-    if len(judged) > 1:
-        for report, gap in zip(judged[1:], told["metrics"]["judge"]["differences"], strict=True):
+    stop = either("。", ".")
+    if judged:
+        said += [f"{line}{stop}" for line in verdicts(told, judged, rows)]
+        if len(judged) == 1:
             said.append(
                 either(
-                    f"测试集上 {report.name} 与 {judged[0].name} 相比：{verdict(gap)}。",
-                    f"On the test sets, {report.name} against {judged[0].name}: {verdict(gap)}.",
+                    "测试集上只评过一个模型：说不出比基座好还是差。",
+                    "Only one model was judged on a test set: better or worse cannot be said.",
                 )
             )
     for run in runs:
         for each in run.abilities.values():
-            told = sentences(each)[0]
-            said.append(either(f"{run.folder.name}：{told}。", f"{run.folder.name}: {told}."))
-    if judged:
-        last = judged[-1].summary.get("conclusion", {})
-        said.append(either(last.get("zh", ""), last.get("en", "")).rsplit("。", 1)[0])
-    else:
+            lines = sentences(each)[:1] + ([] if each.tells else [guesses(each)])
+            said += [f"{run.folder.name}{either('：', ': ')}{line}{stop}" for line in lines]
+    if not judged:
         said.append(
             either(
                 "没有测试集上的评测：bash run.sh 评测一次，再写报告。",
                 "No judgement on a test set: run bash run.sh with one, then write this again.",
             )
         )
-    return [each for each in said if each]
+    return said
 
 
-def _add_data(document: Document, runs: Sequence[RunFiles]) -> None:
-    document.add(Heading(2, either("数据", "Data")))
-    for run in runs[:1]:
-        data = run.data
-        if data is None:
-            document.add(
-                Paragraph(
-                    either(
-                        "训练数据没有 manifest：来历不明。",
-                        "The training data has no manifest: its origin is unknown.",
-                    )
-                )
-            )
-        else:
-            counts = [[_counted(name), f"{value:g}"] for name, value in data.counts.items()]
-            inputs = "; ".join(f"{each.path} ({each.bytes} B)" for each in data.inputs)
-            document.add(Paragraph(f"{data.name}: {inputs}"))
-            excluded = "、".join(data.settings.get("excluded", {})) or either("无", "none")
-            document.add(
-                Grid(
-                    [either("项", "item"), either("数", "count")],
-                    [*counts, [either("已排除的测试集", "test sets kept out"), excluded]],
-                )
-            )
-        samples = run.samples(SAMPLES)
-        if samples:
-            document.add(Paragraph(either("样例：", "Samples:")))
-            cells = [[question_of(row), answer_of(row)] for row in samples]
-            document.add(Grid([either("问", "question"), either("答", "answer")], cells))
-
-
-def _counted(name: str) -> str:
-    """What `python -m data` counted, in words."""
-    return {
-        "chunks": either("文本块", "chunks of text"),
-        "made": either("做出的问答", "pairs made"),
-        "kept": either("清洗、去重、去掉泄题之后", "pairs kept"),
-    }.get(name, name)
-
-
-def _add_training(document: Document, runs: Sequence[RunFiles]) -> None:
+def _add_training(
+    document: Document,
+    runs: Sequence[RunFiles],
+    judged: Sequence[Report],
+    told: dict[str, Any],
+    gpu_price: float | None,
+) -> None:
     document.add(Heading(2, either("训练", "Training")))
     header = ["", *(run.folder.name for run in runs)]
     lines = [
@@ -224,8 +231,11 @@ def _add_training(document: Document, runs: Sequence[RunFiles]) -> None:
         [either("分钟", "minutes"), *(f"{run.training.seconds / 60:.1f}" for run in runs)],
         [either("显存峰值 GB", "peak GPU memory, GB"),
          *(_gigabytes(run.training.counts.get("peak_device_bytes")) for run in runs)],
+        [either("训练费用", "cost of training"), *(_cost(run, gpu_price) for run in runs)],
         [either("训练损失", "training loss"), *(_loss(run.training) for run in runs)],
         [either("dev：基座 → 微调", "dev: base → tuned"), *(_dev(run) for run in runs)],
+        [either("测试集：评测机的分", "test sets: the judge's score"),
+         *(_judged_score(run, judged, told) for run in runs)],
     ]  # fmt: skip
     for key in _RECIPE:
         values = [run.training.settings.get(key) for run in runs]
@@ -238,10 +248,34 @@ def _add_training(document: Document, runs: Sequence[RunFiles]) -> None:
             label = either(f"{stage} 权重 GB", f"{stage} weights, GB")
             lines.append([label, *map(_gigabytes, sizes)])
     document.add(Grid(header, lines))
+    if differ := _not_the_method_alone(runs):
+        names = either("、", ", ").join(differ)
+        document.add(
+            Paragraph(
+                either(
+                    f"这几次训练不只方法不同，还有：{names}。差别不能只归于方法。",
+                    f"These runs differ in more than the method: {names}. A difference is not the "
+                    "method's alone.",
+                )
+            )
+        )
     for run in runs:
         if run.curve:
             caption = either("损失与 dev 得分", "loss and dev score")
             document.add(Picture(run.curve, f"{run.folder.name}: {caption}"))
+
+
+def _not_the_method_alone(runs: Sequence[RunFiles]) -> list[str]:
+    """What differs between runs that a comparison of methods would keep alike. The learning rate is
+    the method's: full fine-tuning wants a smaller one."""
+    facts = {
+        either("基座", "base"): [run.base for run in runs],
+        either("数据", "data"): [run.training.counts.get("train_rows") for run in runs],
+        either("步数", "steps"): [run.training.counts.get("steps") for run in runs],
+    }
+    for key in ("num_train_epochs", "cutoff_len", "seed"):
+        facts[key] = [run.training.settings.get(key) for run in runs]
+    return [name for name, values in facts.items() if any(each != values[0] for each in values)]
 
 
 def _add_scores(document: Document, judged: Sequence[Report], told: dict[str, Any]) -> None:
@@ -283,46 +317,36 @@ def _add_ability(document: Document, runs: Sequence[RunFiles]) -> None:
         document.add(*(Paragraph(f"{name}: {line}", note=True) for line in limits))
 
 
-def _add_cases(
-    document: Document, judged: Sequence[Report], rows: Sequence[Sequence[dict[str, Any]]]
-) -> None:
-    """Answers side by side: greatest wins, greatest losses, and random ones, never only wins."""
-    if len(judged) < 2:
-        return
-    document.add(Heading(2, either("案例", "Cases")))
-    gains = [last["score"] - first["score"] for first, last in zip(rows[0], rows[-1], strict=True)]
-    for label, chosen in chosen_cases(gains).items():
-        for index in chosen:
-            first = rows[0][index]
-            document.add(Paragraph(f"{label}: {first['question']}"))
-            cells = [[either("参考答案", "reference"), "", first["reference"]]]
-            for report, each in zip(judged, rows, strict=True):
-                answer = each[index]["answer"] or either("（空）", "(empty)")
-                cells.append([report.name, f"{each[index]['score']:.2f}", answer])
-            document.add(Grid(["", either("得分", "score"), either("回答", "answer")], cells))
-
-
-def chosen_cases(gains: Sequence[float], seed: int = 0) -> dict[str, list[int]]:
-    """Indices of the cases to show, by why they were chosen; none is shown twice."""
-    order = sorted(range(len(gains)), key=lambda i: gains[i])
-    won = [i for i in reversed(order) if gains[i] > 0][:CASES]
-    lost = [i for i in order if gains[i] < 0][:CASES]
-    others = [i for i in range(len(gains)) if i not in (*won, *lost)]
-    drawn = random.Random(seed).sample(others, min(CASES, len(others)))
-    return {
-        either("提升最大", "greatest win"): won,
-        either("下降最大", "greatest loss"): lost,
-        either("随机抽取", "drawn at random"): drawn,
-    }
-
-
 def _count(manifest: Manifest, key: str) -> str:
     value = manifest.counts.get(key)
     return "–" if value is None else f"{value:,.0f}"
 
 
 def _gigabytes(value: float | None) -> str:
-    return "–" if not value else f"{value / 1e9:.2f}"
+    return "–" if not value else f"{value / 1e9:.2f}" if value >= 1e7 else "< 0.01"
+
+
+def _cost(run: RunFiles, gpu_price: float | None) -> str:
+    if gpu_price is None:
+        return either("没有给价格", "no price given")
+    return f"{run.training.seconds / 3600 * gpu_price:.2f}"
+
+
+def _judged_score(run: RunFiles, judged: Sequence[Report], told: dict[str, Any]) -> str:
+    """Of each of its models that was judged, merged first: score and difference to the base."""
+    cells = []
+    for index, report in enumerate(judged):
+        directory = report.model_dir
+        if directory is None or directory.resolve().parent != run.folder.resolve():
+            continue
+        judge = told["metrics"]["judge"]
+        gap = f", {gap_text(judge['differences'][index - 1])}" if index else ""
+        cells.append(f"{directory.name}: {mean_text(judge['means'][index])}{gap}")
+    return "\n".join(cells) or "–"
+
+
+def _merged_first(name: str) -> tuple[bool, str]:
+    return name != "merged", name
 
 
 def _loss(manifest: Manifest) -> str:

@@ -18,6 +18,7 @@ from common.language import either, language
 from common.question_kinds import kind_of
 from judging import charts
 from judging.differences import LONGEST_TEXT, differences
+from judging.report_words import NAMES
 
 FILTER = Path(__file__).with_name("report_filter.js")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)*", re.ASCII)
@@ -56,6 +57,7 @@ def render(told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         longest=LONGEST_TEXT,
         either=either,
         language=language(),
+        names=NAMES,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         kinds=list(dict.fromkeys(row["kind"] for each in sets for row in _items(each))),
@@ -99,9 +101,12 @@ def _compared(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _common(rows: Sequence[dict[str, Any]], field: str) -> list[tuple[str, int]]:
-    """The words of most questions, and of how many."""
+    """The words of most questions, and of how many: an answer that says one word fifty times is one
+    question."""
     source = "reference" if field == "missed" else "answer"
-    words = Counter(word for row in rows for word in whole_words(row[source], row[field]))
+    words = Counter(
+        word for row in rows for word in dict.fromkeys(whole_words(row[source], row[field]))
+    )
     return words.most_common(_COMMON_TOKENS)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
+CHANCE = 0.05  # of calling two alike different; of five questions or fewer p is never below it
+FEWEST = 6
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Difference(Interval):
 
     @property
     def side(self) -> int:
-        """1 better, -1 worse, 0 where the interval does not leave out 0."""
-        return (self.low > 0) - (self.high < 0)
+        """1 better, -1 worse, 0 where the interval or the test leaves a doubt: resampling a few
+        questions that all gained never finds one that did not."""
+        return ((self.low > 0) - (self.high < 0)) if self.p < CHANCE else 0
 
     @property
     def chance(self) -> str:
@@ -81,16 +84,29 @@ def difference(first: Sequence[float], second: Sequence[float], seed: int = 0) -
 def predicted(values: Sequence[float], questions: int) -> Interval:
     """The mean to expect on `questions` new questions of the same kind.
 
-    Both samples are random: the spread is s * sqrt(1/n + 1/m) with n questions here and m there,
-    times 1.96. It knows nothing of a test set of another kind. Raises ValueError for fewer than two
-    values.
+    Both samples are random: the spread is 1.96 * s * sqrt(1/n + 1/m) with n questions here and m
+    there. Two questions are supposed beside the n, one that scored 0 and one that scored 1, as
+    Agresti & Coull (1998) do for shares: without them few questions, or many of one score, promise
+    far too much. Within [0, 1]. It knows nothing of a test set of another kind. Raises ValueError
+    for no values.
     """
-    given = _array(values)
-    if len(given) < 2:
-        raise ValueError("a prediction needs two questions or more")
-    spread = 1.96 * float(given.std(ddof=1)) * (1 / len(given) + 1 / questions) ** 0.5
-    mean = float(given.mean())
-    return Interval(mean, mean - spread, mean + spread)
+    return predicted_together([(values, questions)])
+
+
+def predicted_together(parts: Sequence[tuple[Sequence[float], int]]) -> Interval:
+    """`predicted` over several kinds of questions, each with its sample and so many new ones."""
+    whole = sum(questions for _, questions in parts)
+    mean = middle = variance = 0.0
+    for values, questions in parts:
+        given = _array(values)
+        supposed = np.concatenate([given, [0.0, 1.0]])
+        weight = questions / whole
+        mean += weight * float(given.mean())
+        middle += weight * float(supposed.mean())
+        spread = float(supposed.var(ddof=1)) * (1 / len(supposed) + 1 / questions)
+        variance += weight**2 * spread
+    half = 1.96 * variance**0.5
+    return Interval(mean, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def _array(values: Sequence[float]) -> "np.ndarray":

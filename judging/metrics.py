@@ -23,10 +23,12 @@ Score = Callable[[Sequence[str], Sequence[str]], list[float]]
 class Metric:
     """`score(references, answers)`, a number a question; what it measures, in two languages.
 
-    better: 1 where more is better, -1 where less is, 0 where it only describes.
+    label: its name in Chinese. better: 1 where more is better, -1 where less is, 0 where it only
+    describes.
     """
 
     name: str
+    label: str
     score: Score
     better: int
     zh: str
@@ -36,14 +38,14 @@ class Metric:
 METRICS: dict[str, Metric] = {}
 
 
-def metric(name: str, zh: str, en: str, better: int = 1) -> Callable[[Single], Single]:
+def metric(name: str, label: str, zh: str, en: str, better: int = 1) -> Callable[[Single], Single]:
     """Adds a function of one reference and one answer to METRICS."""
 
     def add(score: Single) -> Single:
         def each(references: Sequence[str], answers: Sequence[str]) -> list[float]:
             return [score(r, a) for r, a in zip(references, answers, strict=True)]
 
-        METRICS[name] = Metric(name, each, better, zh, en)
+        METRICS[name] = Metric(name, label, each, better, zh, en)
         return score
 
     return add
@@ -51,17 +53,20 @@ def metric(name: str, zh: str, en: str, better: int = 1) -> Callable[[Single], S
 
 metric(
     "judge",
-    "评测机的 ROUGE-L：只计英文单词和数字",
+    "评测机的分",
+    "ROUGE-L，只计英文单词和数字",
     "the contest's ROUGE-L: Latin words and numbers alone",
 )(scoring.rouge_l)
 metric(
     "rougeL-zh",
-    "中文 ROUGE-L：逐字计，英文按词计",
+    "中文 ROUGE-L",
+    "逐字计，英文按词计",
     "ROUGE-L over single Chinese characters and Latin words",
 )(scoring.chinese_rouge_l)
 
 
 @metric(
+    "chrF",
     "chrF",
     "字符 n 元组的 F 值（sacrebleu 的 chrF2，逐题平均）：用词相近即得分，不要求次序",
     "character n-gram F-score (sacrebleu's chrF2, mean over questions): the same words, any order",
@@ -73,6 +78,7 @@ def chrf(reference: str, answer: str) -> float:
 
 @metric(
     "BLEU",
+    "BLEU",
     "中文分词的 BLEU-4（sacrebleu 的 zh 分词，逐题平均）：短语照搬的程度",
     "BLEU-4 with sacrebleu's Chinese tokenizer (sentence BLEU, mean over questions): whole phrases",
 )
@@ -81,7 +87,12 @@ def bleu(reference: str, answer: str) -> float:
     return float(_bleu().sentence_score(answer, [reference]).score) / 100
 
 
-@metric("EM", "逐字相同（不计空白与标点）", "the same text, white space and punctuation aside")
+@metric(
+    "EM",
+    "全对",
+    "逐字相同（不计空白与标点）",
+    "the same text, white space and punctuation aside",
+)
 def exact_match(reference: str, answer: str) -> float:
     """1 for the same letters, digits and Chinese characters, else 0."""
     return float(_letters(reference) == _letters(answer))
@@ -89,7 +100,8 @@ def exact_match(reference: str, answer: str) -> float:
 
 @metric(
     "F1-char",
-    "字的 F1：答案与参考共有的字，不计次序（抽取式问答的常用指标）",
+    "字的 F1",
+    "答案与参考共有的字，不计次序（抽取式问答的常用指标）",
     "F1 over characters whatever their order, as question answering uses it",
 )
 def character_f1(reference: str, answer: str) -> float:
@@ -99,13 +111,13 @@ def character_f1(reference: str, answer: str) -> float:
     return 2 * common / (wanted.total() + given.total()) if common else 0.0
 
 
-@metric("characters", "回答的字符数", "characters of the answer", better=0)
+@metric("characters", "字符数", "回答的字符数", "characters of the answer", better=0)
 def characters(reference: str, answer: str) -> float:
     """Length of the answer; the reference is not looked at."""
     return float(len(answer))
 
 
-@metric("length ratio", "回答与参考答案的长度之比", "answer's length by reference's", 0)
+@metric("length ratio", "长度比", "回答与参考答案的长度之比", "answer's length by reference's", 0)
 def length_ratio(reference: str, answer: str) -> float:
     """Characters of the answer by those of the reference (1 where that is empty)."""
     return len(answer) / max(1, len(reference))
@@ -113,7 +125,8 @@ def length_ratio(reference: str, answer: str) -> float:
 
 @metric(
     "repetition",
-    "重复：出现过的字四元组所占比例",
+    "重复",
+    "出现过的字四元组所占比例",
     "share of character 4-grams that stood before in the same answer (Welleck 2020, seq-rep-4)",
     better=-1,
 )
@@ -151,9 +164,10 @@ def similarity(encoder: Path) -> Metric:
 
     return Metric(
         "similarity",
+        "意思相近",
         score,
         1,
-        f"意思相近：{encoder.name} 向量的余弦",
+        f"{encoder.name} 向量的余弦",
         f"closeness in meaning: cosine of {encoder.name}'s embeddings",
     )
 

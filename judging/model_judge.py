@@ -8,6 +8,7 @@ once.
 
 import hashlib
 import json
+import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 from common.chat_client import ChatClient, EndpointError, reply_text
 from common.json_reply import ReplyError, reply_json
+from judging.intervals import Difference, difference
 
 CRITERIA = {
     "helpful": "对提问的人有没有用",
@@ -25,9 +27,11 @@ CRITERIA = {
     "coherent": "是否通顺、有条理",
     "correct": "与参考答案的意思是否一致；参考答案没有说的不扣分",
 }
+NO_REFERENCE = "（没有。correct 一项按你自己的知识判断）"
 LOWEST, HIGHEST = 1, 5
 FIRST, SECOND, TIE = "first", "second", "tie"
-_VERSION = 1  # part of every key of the cache: one more whenever a prompt below changes
+_VERSION = 2  # part of every key of the cache: one more whenever prompts or sampling change
+REPLY_TOKENS = 1024  # a reason without end would hold up all other calls
 
 RATE = """你是严格的评分人。按下面每一项给回答打 1 到 5 的整数分（1 很差，3 一般，5 很好）。
 {criteria}
@@ -90,6 +94,33 @@ class Spent:
         return (self.prompt_tokens * price_in + self.answer_tokens * price_out) / 1e6
 
 
+@dataclass(frozen=True)
+class Marked:
+    """Marks by criterion, and the reason given for them."""
+
+    marks: dict[str, int]
+    reason: str
+
+    @property
+    def mean(self) -> float:
+        """Over the criteria."""
+        return statistics.fmean(self.marks.values())
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """FIRST, SECOND or TIE with the first answer shown first, and with the second shown first, both
+    told of the order shown; and the two reasons."""
+
+    verdicts: tuple[str, str]
+    reasons: tuple[str, str]
+
+    @property
+    def winner(self) -> int:
+        """-1 the first answer, 1 the second, 0 a tie: also where it turns with the order."""
+        return winner(self.verdicts)
+
+
 class ModelJudge:
     """Asks one model; `cache` is a JSONL file of its replies, appended to as they come."""
 
@@ -99,22 +130,26 @@ class ModelJudge:
         self._lock = Lock()
         self._known: dict[str, dict[str, Any]] = {}
         if cache.is_file():
-            for line in cache.read_text(encoding="utf-8").split("\n"):
+            text = cache.read_text(encoding="utf-8", errors="replace")
+            for line in text.split("\n"):
                 try:
                     row = json.loads(line) if line.strip() else None
                 except ValueError:
                     continue  # the line that a kill cut off: it is asked again
-                if row:
+                if isinstance(row, dict) and "key" in row and "reply" in row:
                     self._known[row["key"]] = row["reply"]
+            if text and not text.endswith("\n"):  # else the next reply would be part of that line
+                with cache.open("a", encoding="utf-8") as stream:
+                    stream.write("\n")
 
-    def marks(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, int] | None]:
+    def marks(self, rows: Sequence[dict[str, Any]]) -> list[Marked | None]:
         """Of each row (question, reference, answer) the marks by criterion; None: no usable reply.
 
         Raises EndpointRefusesError when the endpoint takes no call.
         """
         criteria = "\n".join(f"- {name}：{said}" for name, said in CRITERIA.items())
 
-        def one(row: dict[str, Any]) -> dict[str, int] | None:
+        def one(row: dict[str, Any]) -> Marked | None:
             text = RATE.format(criteria=criteria, **_texts(row, "question", "reference", "answer"))
             return self._asked("rate", text, RATE_SCHEMA, _marks)
 
@@ -122,20 +157,24 @@ class ModelJudge:
 
     def better(
         self, first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]
-    ) -> list[tuple[str, str] | None]:
-        """Of each pair of answers to one question the verdict with the first shown first, and with
-        the second shown first, both told of the order shown; None: no usable reply."""
+    ) -> list[Chosen | None]:
+        """Of each pair of answers to one question which is better, asked in both orders; None: no
+        usable reply. Two answers that are the same text are a tie and not asked."""
 
-        def one(pair: tuple[dict[str, Any], dict[str, Any]]) -> tuple[str, str] | None:
-            verdicts = []
+        def one(pair: tuple[dict[str, Any], dict[str, Any]]) -> Chosen | None:
+            if pair[0]["answer"].strip() == pair[1]["answer"].strip():
+                return Chosen((TIE, TIE), ("", ""))
+            said = []
             for left, right in (pair, pair[::-1]):
                 text = CHOOSE.format(
                     **_texts(left, "question", "reference"),
-                    first=left["answer"],
-                    second=right["answer"],
+                    first=_shown(left["answer"]),
+                    second=_shown(right["answer"]),
                 )
-                verdicts.append(self._asked("choose", text, CHOOSE_SCHEMA, _verdict))
-            return None if None in verdicts else (verdicts[0], verdicts[1])
+                said.append(self._asked("choose", text, CHOOSE_SCHEMA, _verdict))
+            if None in said:
+                return None
+            return Chosen((said[0][0], said[1][0]), (said[0][1], said[1][1]))
 
         return self._all(one, list(zip(first, second, strict=True)))
 
@@ -199,22 +238,47 @@ def position_bias(verdicts: Sequence[tuple[str, str]]) -> tuple[float, float]:
     )
 
 
-def length_bias(answers: Sequence[str], marks: Sequence[float]) -> float:
-    """Spearman's rank correlation of an answer's characters and its mark (nan where all are
-    equal)."""
+def rank_correlation(values: Sequence[float], marks: Sequence[float]) -> tuple[float, float] | None:
+    """Spearman's rank correlation and its p; None where it cannot be told: one of both is the same
+    everywhere, or there are fewer than three."""
     from scipy.stats import spearmanr
 
-    lengths = [len(answer) for answer in answers]
-    if len(set(lengths)) < 2 or len(set(marks)) < 2:
-        return float("nan")
-    return float(spearmanr(lengths, marks).statistic)
+    if len(values) < 3 or len(set(values)) < 2 or len(set(marks)) < 2:
+        return None
+    found = spearmanr(values, marks)
+    return float(found.statistic), float(found.pvalue)
+
+
+def position_habit(verdicts: Sequence[tuple[str, str]]) -> Difference:
+    """How far the answer shown first is preferred, question by question: 1 always the first, -1
+    always the second, 0 without a habit. Raises ValueError for no verdicts."""
+    leans = [sum((each == FIRST) - (each == SECOND) for each in pair) / 2 for pair in verdicts]
+    return difference([0.0] * len(leans), leans)
+
+
+def length_habit(lengths: Sequence[tuple[int, int]], winners: Sequence[int]) -> Difference | None:
+    """How far the longer answer is preferred: 1 always, -1 never, 0 without a habit. `winners` as
+    `winner` tells them; None where no two answers differ in length."""
+    leans = [
+        float(won * ((second > first) - (second < first)))
+        for (first, second), won in zip(lengths, winners, strict=True)
+        if first != second
+    ]
+    return difference([0.0] * len(leans), leans) if leans else None
 
 
 def _texts(row: dict[str, Any], *names: str) -> dict[str, str]:
-    return {name: str(row[name]) or "（空）" for name in names}
+    texts = {name: _shown(row[name]) for name in names}
+    if "reference" in texts and not row["reference"].strip():
+        texts["reference"] = NO_REFERENCE
+    return texts
 
 
-def _marks(value: Any) -> dict[str, int] | None:
+def _shown(text: str) -> str:
+    return text if text.strip() else "（空）"
+
+
+def _marks(value: Any) -> Marked | None:
     if not isinstance(value, dict):
         return None
     found = {}
@@ -225,9 +289,9 @@ def _marks(value: Any) -> dict[str, int] | None:
         if not isinstance(mark, int) or isinstance(mark, bool) or not LOWEST <= mark <= HIGHEST:
             return None
         found[name] = mark
-    return found
+    return Marked(found, str(value.get("reason", "")))
 
 
-def _verdict(value: Any) -> str | None:
+def _verdict(value: Any) -> tuple[str, str] | None:
     said = value.get("better") if isinstance(value, dict) else None
-    return said if said in (FIRST, SECOND, TIE) else None
+    return (said, str(value.get("reason", ""))) if said in (FIRST, SECOND, TIE) else None

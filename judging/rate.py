@@ -7,6 +7,7 @@ Two reports are also compared answer against answer, in both orders.
 """  # noqa: E501
 
 import csv
+import json
 import os
 import statistics
 from collections.abc import Sequence
@@ -21,17 +22,19 @@ from rich.text import Text
 from common.agreement import cohens_kappa
 from common.chat_client import ChatClient, EndpointRefusesError
 from common.language import either, in_chinese
-from judging.compare_page import verdict
 from judging.intervals import difference, interval
-from judging.model_judge import (
-    CRITERIA,
-    ModelJudge,
-    length_bias,
-    position_bias,
-    winner,
-)
+from judging.judge_habits import habits_of_choices, habits_of_marks, headline
+from judging.model_judge import CRITERIA, REPLY_TOKENS, Chosen, Marked, ModelJudge
 from judging.read_report import Report, ReportError, read_report, same_questions
+from judging.verdicts import verdict
 
+NAMES = {
+    "helpful": "有用",
+    "relevant": "切题",
+    "concise": "简洁",
+    "coherent": "通顺",
+    "correct": "正确",
+}
 out_to = Console()
 
 
@@ -87,13 +90,20 @@ def main(
         float,
         typer.Option(min=0, help=either("每百万回答词元的价格", "Of a million answer tokens")),
     ] = 0,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            help=either("逐题的分和理由写到这里", "Marks and reasons, question by question"),
+        ),
+    ] = None,
 ) -> None:
     """Let a model rate the answers of one report, or of two and compare them."""
     if len(reports) > 2:
         _stop(either("最多两份报告", "two reports at most"))
     try:
         found = [read_report(folder) for folder in reports]
-        rows = [each[:limit] for each in same_questions(found)]
+        rows = [each[:limit] for each in asked_rows(found)]
         rated = read_people(people) if people else {}
     except (ReportError, OSError) as error:
         _stop(str(error))
@@ -106,7 +116,9 @@ def main(
                 "word, for a server without keys)",
             )
         )
-    judge = ModelJudge(ChatClient(base_url, model, key), cache, concurrency)
+    # Sampled verdicts turn by chance: what turns with the order could not be told from it.
+    client = ChatClient(base_url, model, key, reply_tokens=REPLY_TOKENS, temperature=0)
+    judge = ModelJudge(client, cache, concurrency)
     try:
         marks = [judge.marks(each) for each in rows]
         verdicts = judge.better(rows[0], rows[1]) if len(rows) == 2 else []
@@ -115,12 +127,45 @@ def main(
     if not any(mark for each in marks for mark in each):
         _told_spent(judge, price_in, price_out)
         _stop(either("没有一个能用的评分", "not one usable rating"))
+    trust = [*habits_of_marks(found, rows, marks), *habits_of_choices(rows, verdicts)]
+    agreements = _agreements(rows, marks, rated) if people else []
+    out_to.print(Text(headline(trust, agreements), style="bold"), soft_wrap=True)
     out_to.print(_marks_table(found, marks))
-    for line in [*_habits(found, rows, marks), *_pairwise(found, verdicts)]:
-        out_to.print(Text(line))
-    for line in _agreements(rows, marks, rated) if people else []:
-        out_to.print(Text(line))
+    for line in [*_pairwise(found, verdicts), *map(str, trust), *agreements]:
+        out_to.print(Text(line), soft_wrap=True)
     _told_spent(judge, price_in, price_out)
+    if json_file:
+        told = opinions(found, rows, marks, verdicts)
+        json_file.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def asked_rows(reports: Sequence[Report]) -> list[list[dict[str, Any]]]:
+    """What is judged: of one report every question, with or without a reference, of two those that
+    both have. Raises ReportError when they share none."""
+    return [reports[0].rows] if len(reports) == 1 else same_questions(list(reports))
+
+
+def opinions(
+    reports: Sequence[Report],
+    rows: Sequence[Sequence[dict[str, Any]]],
+    marks: Sequence[Sequence[Marked | None]],
+    verdicts: Sequence[Chosen | None],
+) -> list[dict[str, Any]]:
+    """One a question: of each report the answer, its marks and their reason, and which was
+    better."""
+    told = []
+    for index, row in enumerate(rows[0]):
+        each: dict[str, Any] = {"question": row["question"], "reference": row["reference"]}
+        each["answers"] = [
+            {"report": str(report.folder), "answer": answers[index]["answer"]}
+            | ({"marks": mark.marks, "reason": mark.reason} if (mark := given[index]) else {})
+            for report, answers, given in zip(reports, rows, marks, strict=True)
+        ]
+        if verdicts and (chosen := verdicts[index]):
+            better = {-1: "first", 0: "tie", 1: "second"}[chosen.winner]
+            each |= {"better": better, "in_order": chosen.verdicts, "reasons": chosen.reasons}
+        told.append(each)
+    return told
 
 
 def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
@@ -157,19 +202,18 @@ def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
     }
 
 
-def _marks_table(reports: Sequence[Report], marks: Sequence[Sequence[Any]]) -> Table:
+def _marks_table(reports: Sequence[Report], marks: Sequence[Sequence[Marked | None]]) -> Table:
     """Mean marks with their intervals, over the answers that were rated in every report."""
-    whole = [i for i in range(len(marks[0])) if all(each[i] for each in marks)]
-    grid = Table(
-        title=either(f"{len(whole)} 题，1 到 5 分", f"{len(whole)} questions, marks 1 to 5")
-    )
+    whole = [given for given in zip(*marks, strict=True) if all(given)]
+    title = either(f"{len(whole)} 题，1 到 5 分", f"{len(whole)} questions, marks 1 to 5")
+    grid = Table(title=title)
     grid.add_column(either("项", "criterion"))
     for index, report in enumerate(reports):
         grid.add_column(Text(report.name), justify="right", overflow="fold")
         if index:
             grid.add_column(either("差", "difference"), justify="right")
-    for name in CRITERIA:
-        values = [[each[i][name] for i in whole] for each in marks]
+    for name in CRITERIA if whole else ():
+        values = [[mark.marks[name] for mark in each if mark] for each in zip(*whole, strict=True)]
         cells = []
         for index, given in enumerate(values):
             around = interval(given)
@@ -177,37 +221,14 @@ def _marks_table(reports: Sequence[Report], marks: Sequence[Sequence[Any]]) -> T
             if index:
                 gap = difference(values[0], given)
                 cells.append(f"{gap.mean:+.2f} ({gap.chance})")
-        grid.add_row(name, *cells)
+        grid.add_row(either(NAMES[name], name), *cells)
     return grid
 
 
-def _habits(
-    reports: Sequence[Report], rows: Sequence[Sequence[Any]], marks: Sequence[Sequence[Any]]
-) -> list[str]:
-    said = []
-    for report, answers, given in zip(reports, rows, marks, strict=True):
-        rated = [(row["answer"], mark) for row, mark in zip(answers, given, strict=True) if mark]
-        means = [statistics.fmean(mark.values()) for _, mark in rated]
-        rho = length_bias([answer for answer, _ in rated], means)
-        judged = [row["score"] for row, mark in zip(answers, given, strict=True) if mark]
-        with_judge = length_bias(["x" * round(1000 * score) for score in judged], means)
-        said.append(
-            either(
-                f"{report.name}：分数与回答长度的秩相关 {rho:+.2f}，与评测机得分的秩相关 "
-                f"{with_judge:+.2f}",
-                f"{report.name}: rank correlation of mark and length {rho:+.2f}, of mark and the "
-                f"contest's score {with_judge:+.2f}",
-            )
-        )
-    return said
-
-
-def _pairwise(reports: Sequence[Report], verdicts: Sequence[Any]) -> list[str]:
-    told = [each for each in verdicts if each]
-    if not told:
+def _pairwise(reports: Sequence[Report], verdicts: Sequence[Chosen | None]) -> list[str]:
+    won = [each.winner for each in verdicts if each]
+    if not won:
         return []
-    won = [winner(each) for each in told]
-    first, turned = position_bias(told)
     gap = difference([0.0] * len(won), won)
     return [
         either(
@@ -216,12 +237,7 @@ def _pairwise(reports: Sequence[Report], verdicts: Sequence[Any]) -> list[str]:
             f"answer against answer, in both orders (one that turns with the order is a tie): "
             f"{reports[1].name} won {won.count(1)}, lost {won.count(-1)}, tied {won.count(0)}; "
             f"{verdict(gap)}",
-        ),
-        either(
-            f"习惯：先看到的回答胜出 {first:.0%}（没有偏好是 50 %），{turned:.0%} 的题随先后改变",
-            f"habit: the answer shown first wins {first:.0%} (50 % without a habit); {turned:.0%} "
-            "of the questions turn with the order",
-        ),
+        )
     ]
 
 
@@ -232,7 +248,7 @@ def _agreements(
 ) -> list[str]:
     """One line a criterion: kappa with people over the answers that both have rated."""
     shared = [
-        (mark, people[row["question"], row["answer"]])
+        (mark.marks, people[row["question"], row["answer"]])
         for answers, given in zip(rows, marks, strict=True)
         for row, mark in zip(answers, given, strict=True)
         if mark and (row["question"], row["answer"]) in people
@@ -241,11 +257,12 @@ def _agreements(
         return [either("没有一个回答是人也评过的", "no answer here was rated by people, too")]
     said = []
     for name in [each for each in CRITERIA if each in shared[0][1]]:
-        model, people = [m[name] for m, _ in shared], [round(p[name]) for _, p in shared]
-        kappa = cohens_kappa(model, people, quadratic=True)
+        model, human = [m[name] for m, _ in shared], [round(p[name]) for _, p in shared]
+        kappa = cohens_kappa(model, human, quadratic=True)
         said.append(
             either(
-                f"与人一致的程度，{name}：kappa {kappa:.2f}（{len(shared)} 个回答，平方加权）",
+                f"与人一致的程度，{NAMES[name]}：kappa {kappa:.2f}"
+                f"（{len(shared)} 个回答，平方加权）",
                 f"agreement with people, {name}: kappa {kappa:.2f} ({len(shared)} answers, "
                 "quadratic weights)",
             )

@@ -34,32 +34,41 @@ class RunFiles:
 
     @property
     def method(self) -> str:
-        """full, lora, lora-4bit (QLoRA) or lora-8bit."""
-        settings = self.training.settings
-        bits = settings.get("quantization_bit")
-        return self.training.stage + (f"-{bits}bit" if bits else "")
+        """Full fine-tuning, LoRA, or QLoRA with its bits."""
+        if self.training.stage == "full":
+            return either("全参数微调", "full fine-tuning")
+        bits = self.training.settings.get("quantization_bit")
+        name = "QLoRA" if bits == 4 else "LoRA"
+        return either(f"{name}（{bits} 位）", f"{name} ({bits} bit)") if bits else name
 
     @property
     def base(self) -> str:
         """The model that was trained, as its recipe names it."""
         return str(self.training.settings.get("model_name_or_path", "?"))
 
-    def samples(self, count: int) -> list[dict[str, Any]]:
-        """The first rows of the training file with answers of their own, where it still lies; else
-        none. Further wordings of a question have the same answer."""
-        settings = self.training.settings
-        path = Path(str(settings.get("dataset_dir", ""))) / str(settings.get("train_file", ""))
-        rows: dict[str, dict[str, Any]] = {}
+    @property
+    def data_dir(self) -> Path:
+        """Where its data lay."""
+        return Path(str(self.training.settings.get("dataset_dir", "")))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of its training file, where that still lies; else none."""
+        path = self.data_dir / str(self.training.settings.get("train_file", ""))
         try:
-            with path.open(encoding="utf-8") as lines:
-                for line in lines:
-                    row = json.loads(line)
-                    rows.setdefault(answer_of(row), row)
-                    if len(rows) == count:
-                        break
+            found = [
+                json.loads(line) for line in path.read_text("utf-8").split("\n") if line.strip()
+            ]
         except (OSError, ValueError):
             return []
-        return list(rows.values())
+        return [row for row in found if isinstance(row, dict)]
+
+    def data_report(self) -> dict[str, Any]:
+        """What `data build` told of its data (report.json), where that still lies; else nothing."""
+        try:
+            found = json.loads((self.data_dir / "report.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def question_of(row: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ from typing import Any
 # Answers are called over-long or cut by these rules; they are for reading, not for judging.
 OVER_LONG_RATIO = 2.0
 OVER_LONG_EXTRA = 50
+REPEATS_FROM = 0.75
 CUT_MIN_CHARACTERS = 20
 _ENDINGS = "。！？；…!?.;)）]】}」』》>”’\"'`"
 
@@ -62,6 +63,7 @@ class ItemScore:
     empty: bool
     looks_cut: bool
     over_long: bool
+    repeats: bool
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Scores:
     empty: int
     looks_cut: int
     over_long: int
+    repeats: int
     items: tuple[ItemScore, ...]
 
 
@@ -143,6 +146,7 @@ def combine(items: Sequence[ItemScore]) -> Scores:
         empty=sum(item.empty for item in items),
         looks_cut=sum(item.looks_cut for item in items),
         over_long=sum(item.over_long for item in items),
+        repeats=sum(item.repeats for item in items),
         items=tuple(items),
     )
 
@@ -165,6 +169,7 @@ def score_item(reference: str, answer: str, question: str | None = None) -> Item
         empty=not answer.strip(),
         looks_cut=looks_cut(reference, answer),
         over_long=over_long(reference, answer),
+        repeats=question is not None and repeats_question(question, reference, answer),
     )
 
 
@@ -234,6 +239,18 @@ def over_long(reference: str, answer: str) -> bool:
     """
     size = len(reference)
     return len(answer) > OVER_LONG_RATIO * size and len(answer) > size + OVER_LONG_EXTRA
+
+
+def repeats_question(question: str, reference: str, answer: str) -> bool:
+    """Whether an answer does little but say its question again, which the judge pays for.
+
+    A guess: REPEATS_FROM or more of Chinese-aware ROUGE-L with the question, no counted token that
+    the question has not, and less like the reference than like the question.
+    """
+    if not answer.strip() or set(judge_tokens(answer)) - set(judge_tokens(question)):
+        return False
+    alike = chinese_rouge_l(question, answer)
+    return alike >= REPEATS_FROM and alike > chinese_rouge_l(reference, answer)
 
 
 def speed(characters: int, seconds: float) -> float:

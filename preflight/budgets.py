@@ -176,10 +176,12 @@ def _tuned_line(seconds: float, eager: bool, environment: Mapping[str, str]) -> 
     return [replace(line, state="note") if line.state == "fail" else line]
 
 
-def predict_lines(model: Model, target: Device, work: Workload, serial: bool) -> Iterator[Line]:
+def predict_lines(
+    model: Model, target: Device, work: Workload, serial: bool, draws: int = 1
+) -> Iterator[Line]:
     """The time of one test set, in one batch and one question at a time, and the speed that
     follows for weights like those that the rule was measured with; the mode that is not served is
-    a note."""
+    a note. draws: answers written to each question (ANSWER_DRAWS), one of which is given."""
     factor, tokens = measured("vllm_over_floor"), sum(work.answer_tokens)
     unpriced = ""
     if not target.flops_per_s:
@@ -189,13 +191,19 @@ def predict_lines(model: Model, target: Device, work: Workload, serial: bool) ->
         f"{count} 个回答，{tokens} 词元，{target.name}",
         f"{count} answers, {tokens} tokens, {target.name}",
     )
-    for mode, at_once, used in (("batch", target.max_num_seqs, not serial), ("serial", 1, serial)):
+    if draws > 1:
+        base += either(f"，各写 {draws} 遍", f", each written {draws} times")
+    alone_at_once = min(draws, target.max_num_seqs)
+    for mode, at_once, used in (
+        ("batch", target.max_num_seqs, not serial),
+        ("serial", alone_at_once, serial),
+    ):
         if model.shape is None:
             what, why = f"{work.name}, {mode}", model.shape_problem
             yield Line("predict", what, "unknown", either("没有估算", "not estimated"), why=why)
             continue
-        seconds = _predicted(model, target, work, at_once)
-        alone = _predicted(model, target, work.without_passages, at_once)
+        seconds = _predicted(model, target, work, at_once, draws)
+        alone = _predicted(model, target, work.without_passages, at_once, draws)
         note = prefill_note(work, seconds - alone)
         rate = tokens * measured("chars_per_token") / seconds
         speed = either(f"约 {rate:,.0f} 字符/秒", f"about {rate:,.0f} characters/s")
@@ -216,10 +224,20 @@ def predict_lines(model: Model, target: Device, work: Workload, serial: bool) ->
         yield line if used else replace(line, state="note", why=why + other)
 
 
-def _predicted(model: Model, target: Device, work: Workload, at_once: int) -> float:
+def _predicted(model: Model, target: Device, work: Workload, at_once: int, draws: int) -> float:
+    """Seconds. Further draws follow the first answers and find their prompts' KV cached."""
     assert model.shape is not None
+    prompts, answers = list(work.prompt_tokens), list(work.answer_tokens)
+    drawn = [place for place in range(work.questions) for _ in range(draws - 1)]
+    again = [prompts[place] for place in drawn]
     floor = floor_seconds(
-        model.shape, model.weight_bytes, work.prompt_tokens, work.answer_tokens, target, at_once
+        model.shape,
+        model.weight_bytes,
+        prompts + again,
+        answers + [answers[place] for place in drawn],
+        target,
+        at_once,
+        [0] * work.questions + again,
     )
     return measured("vllm_over_floor") * floor
 
@@ -283,7 +301,8 @@ def run_lines(
         what, figure = either("任何题集", "any test set"), either("不预测", "no prediction")
         yield Line("predict", what, "note", figure, why=why)
     else:
+        draws = int(float(environment.get("ANSWER_DRAWS") or FACTS["service"]["answer_draws"]))
         for work in works:
-            yield from predict_lines(model, target, work, serial)
+            yield from predict_lines(model, target, work, serial, max(draws, 1))
     share = environment.get("GPU_MEMORY_UTILIZATION") or assumed("memory_share")
     yield memory_line(model, target, works, float(share))

@@ -30,7 +30,7 @@ from retrieval.passages import PASSAGES_NAME
 _ASK = """import serving.settings as s; s.load_settings()
 print(*getattr(getattr(s, "Settings", None), "model_fields", ()))"""
 # Settings of the image that the budgets compute with.
-NUMBERS = ("GPU_MEMORY_UTILIZATION", "HEALTH_BUDGET_S", "STARTUP_RESERVE_S")
+NUMBERS = ("GPU_MEMORY_UTILIZATION", "HEALTH_BUDGET_S", "STARTUP_RESERVE_S", "ANSWER_DRAWS")
 
 
 def dockerfile_lines(checkout: Checkout, image: Path) -> tuple[Dockerfile | None, list[Line]]:

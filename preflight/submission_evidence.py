@@ -8,11 +8,11 @@ from typing import Any
 import typer
 
 from common.language import either
+from common.submission_log import LogError, Numbers
 from judging.forecast import forecast_all
 from judging.read_report import ReportError, read_report
 from preflight.dockerfile_reader import DockerfileError, decode_dockerfile, read_dockerfile
 from preflight.fetched_model import fetched
-from preflight.submission_log import LogError, Numbers
 
 LAST = Path("report/preflight.json")  # where the preflight writes
 

@@ -23,8 +23,7 @@ from rich.table import Table
 
 from common.cli import make_app
 from common.language import either, in_chinese
-from preflight import submission_evidence as evidence
-from preflight.submission_log import (
+from common.submission_log import (
     ATTEMPTS,
     LOG,
     LogError,
@@ -33,6 +32,7 @@ from preflight.submission_log import (
     read_log,
     write_log,
 )
+from preflight import submission_evidence as evidence
 
 app = make_app()
 LogOption = Annotated[Path, typer.Option("--log", help=either("记录文件", "The log's file"))]
@@ -126,6 +126,7 @@ def add(
         preflight_passed=told.get("passed"),
         preflight_warnings=told.get("warnings"),
         note=note,
+        report=report.resolve().name if report else None,
     )
     write_log(log, [*submissions, entry])
     named, verdict = _model(entry) or either("未知", "unknown"), _verdict(entry)

@@ -30,14 +30,30 @@ EncoderOption = Annotated[
     Path | None,
     typer.Option(
         help=either(
-            "双塔模型的目录（bge-small-zh、e5……）：按意思检索",
-            "bi-encoder's directory (bge-small-zh, e5 …): search by meaning",
+            "双塔模型（bge-small-zh、e5……）的目录或魔搭模型名：按意思检索",
+            "bi-encoder (bge-small-zh, e5 …), a directory or ModelScope id: search by meaning",
         )
     ),
 ]
 RerankerOption = Annotated[
-    Path | None, typer.Option(help=either("重排模型的目录", "cross-encoder's directory"))
+    Path | None,
+    typer.Option(
+        help=either("重排模型的目录或魔搭模型名", "cross-encoder, a directory or ModelScope id")
+    ),
 ]
+FirstOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help=either("重排前几个（默认 30）", "passages that the reranker reads (30 by default)"),
+    ),
+]
+
+
+def _model(named: Path | None) -> Path | None:
+    from retrieval.model_directory import model_directory
+
+    return model_directory(named) if named else None
 
 
 @contextmanager
@@ -87,9 +103,9 @@ def build(
         settings = IndexSettings(min_chars or MIN_CHARS, max_chars or MAX_CHARS)
         if settings.min_chars > settings.max_chars:
             raise ValueError(f"--min-chars {settings.min_chars} is above --max-chars")
-        with errors.status("index") as status:
+        with errors.status(either("索引", "index")) as status:
             manifest, changed = build_index(
-                find_books(books), out, settings, Cache(cache), encoder, status.update
+                find_books(books), out, settings, Cache(cache), _model(encoder), status.update
             )
     counts = manifest.counts
     passages, characters = counts["passages"], counts["characters"]
@@ -113,12 +129,15 @@ def search(
     count: Annotated[int, typer.Option(min=1, help=either("显示几个片段", "passages to show"))] = 3,
     encoder: EncoderOption = None,
     reranker: RerankerOption = None,
+    rerank_first: FirstOption = None,
 ) -> None:
     """Show the passages found for a question, with scores and their place in the book."""
+    from retrieval.rerank import FIRST
     from retrieval.search import Retriever
 
     with _told():
-        retriever = Retriever.load(directory, encoder, reranker)
+        first = rerank_first or FIRST
+        retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         (hits,) = retriever.search([question], count)
     if not hits:
         errors.print(
@@ -148,25 +167,41 @@ def evaluate(
     ],
     encoder: EncoderOption = None,
     reranker: RerankerOption = None,
+    rerank_first: FirstOption = None,
     misses: Annotated[
         int, typer.Option(min=0, help=either("解释几道没找到的题", "missed questions to explain"))
     ] = 5,
 ) -> None:
     """Recall, MRR and nDCG of each method, with 95 % intervals, and why passages were missed."""
-    from retrieval.evaluate import CUTS, evaluate_methods, read_evaluation_set
+    from retrieval.evaluate import MEASURES, evaluate_methods, read_evaluation_set
+    from retrieval.rerank import FIRST
     from retrieval.search import Retriever
 
-    with _told():
-        retriever = Retriever.load(directory, encoder, reranker)
+    with _told(), errors.status(either("检索", "searching")):
+        first = rerank_first or FIRST
+        retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         asked = read_evaluation_set(testset, retriever.passages)
         outcomes = evaluate_methods(retriever, asked)
     known = sum(item.how == "evidence" for item in asked)
-    title = f"{testset.name}: {len(asked)} questions, evidence known of {known}"
-    table = Table("method", *(f"recall@{cut}" for cut in CUTS), "MRR", "nDCG@10", "ms", title=title)
+    title = either(
+        f"{testset.name}：{len(asked)} 题，{known} 题写明了出处",
+        f"{testset.name}: {len(asked)} questions, evidence known of {known}",
+    )
+    table = Table(either("方法", "method"), *MEASURES, either("毫秒/题", "ms"), title=title)
     for outcome in outcomes:
         cells = [f"{v.mean:.2f} ({v.low:.2f}–{v.high:.2f})" for v in outcome.values]
         table.add_row(outcome.method, *cells, f"{outcome.milliseconds:.2f}")
     console.print(table)
+    unknown = sum(item.how == "overlap" and not item.right for item in asked)
+    if unknown:
+        told = either(
+            f"{unknown} 题既没有写出处（`evidence`），也没有片段含参考答案一半的用词：可能是另一本"
+            "书，或者答案换了说法。它们算作没找到，所以上面的数字说明不了检索的好坏。",
+            f"{unknown} questions name no `evidence`, and no passage holds half of their reference "
+            "answer's terms: another book, or answers in other words. They count as missed, so "
+            "these figures do not say how good the search is.",
+        )
+        errors.print(told, style="yellow", highlight=False, soft_wrap=True)
     for line in outcomes[-1].missed[:misses]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -203,6 +238,13 @@ def compare(
         list[Path] | None,
         typer.Option(help=either("重排模型；可以给多次", "cross-encoders; repeatable")),
     ] = None,
+    rerank_first: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2,
+            help=either("重排前几个；可以给多次", "passages that a reranker reads; repeatable"),
+        ),
+    ] = None,
     misses: Annotated[
         int,
         typer.Option(
@@ -224,15 +266,24 @@ def compare(
     from data.cache import Cache
     from retrieval.build import MAX_CHARS
     from retrieval.compare import compare as run
-    from retrieval.evaluate import MEASURES
+    from retrieval.evaluate import MEASURES, reason_in_words
+    from retrieval.rerank import FIRST
 
-    with _told(), errors.status("index") as status:
-        sizes, models = max_chars or [MAX_CHARS], (encoder or [], reranker or [])
-        rows = list(run(find_books(books), testset, sizes, *models, Cache(cache), status.update))
-    table = Table("chars", "method", *MEASURES, "ms", "MB", "missed @3", title=testset.name)
+    with _told(), errors.status(either("索引", "index")) as status:
+        sizes = max_chars or [MAX_CHARS]
+        models = [[_model(each) for each in given or []] for given in (encoder, reranker)]
+        firsts = rerank_first or [FIRST]
+        found = find_books(books)
+        rows = list(run(found, testset, sizes, *models, Cache(cache), firsts, status.update))
+    columns = either(
+        ("字符", "方法", *MEASURES, "毫秒", "MB", "前 3 个里没有"),
+        ("chars", "method", *MEASURES, "ms", "MB", "missed @3"),
+    )
+    table = Table(*columns, title=testset.name)
     for row in rows:
         cells = [f"{v.mean:.2f}\n{v.low:.2f}–{v.high:.2f}" for v in row.outcome.values]
-        why = "\n".join(f"{count} {reason}" for reason, count in row.reasons.most_common())
+        told = ((reason_in_words(why), count) for why, count in row.reasons.most_common())
+        why = "\n".join(f"{count} {words}" for words, count in told)
         method = f"{row.method}\n{row.models}"
         costs = f"{row.outcome.milliseconds:.1f}", f"{row.memory / 1e6:,.1f}"
         table.add_row(f"{row.max_chars}\n×{row.passages}", method, *cells, *costs, why)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.language import either
 from common.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -23,7 +24,7 @@ from data.cache import Cache
 from data.chunks import cut_chunks
 from data.sections import read_sections
 from retrieval.dense import INDEX_NAME as DENSE_NAME
-from retrieval.dense import DenseIndex, Encoder
+from retrieval.dense import DenseIndex, Encoder, model_name
 from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import write_sparse_index
@@ -31,6 +32,7 @@ from retrieval.sparse import write_sparse_index
 LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pypdfium2")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
 MIN_CHARS, MAX_CHARS = 200, 1000
+AT_ONCE = 64  # passages encoded between two words of progress
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def build_index(
     started = time.monotonic()
     passages: list[Passage] = []
     for path in books:
-        on_step(f"reading {path.name}")
+        on_step(either(f"读 {path.name}", f"reading {path.name}"))
         passages += book_passages(path, cache, settings)
     if not passages:
         raise ValueError("no passage in these books: there is nothing to search")
@@ -80,14 +82,13 @@ def build_index(
         on_step("BM25")
         write_sparse_index(texts, work / SPARSE_DIR)
         if encoder:
-            on_step(f"vectors by {encoder.name}")
-            DenseIndex.build(vectors_of(encoder, texts, cache)).save(work)
+            DenseIndex.build(vectors_of(encoder, texts, cache, on_step)).save(work)
         manifest = Manifest(
             stage="index",
             name=", ".join(path.name for path in books[:5]) + (" …" if len(books) > 5 else ""),
             inputs=[file_record(path) for path in books],
             outputs=directory_records(work),
-            settings=asdict(settings) | {"encoder": encoder.name if encoder else None},
+            settings=asdict(settings) | {"encoder": model_name(encoder) if encoder else None},
             counts={
                 "passages": len(passages),
                 "characters": sum(len(passage.text) for passage in passages),
@@ -101,8 +102,14 @@ def build_index(
     return manifest, changed
 
 
-def vectors_of(directory: Path, texts: Sequence[str], cache: Cache | None) -> np.ndarray:
-    """Vectors of the texts, float32 [texts, width]; those made before come from the cache."""
+def vectors_of(
+    directory: Path,
+    texts: Sequence[str],
+    cache: Cache | None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> np.ndarray:
+    """Vectors of the texts, float32 [texts, width]; those made before come from the cache, where
+    an interrupted run leaves what it has done."""
     from data.records import digest
 
     weights = sorted(directory.glob("*.safetensors"))
@@ -110,9 +117,16 @@ def vectors_of(directory: Path, texts: Sequence[str], cache: Cache | None) -> np
     keys = [f"vector-1/{model}/{digest(text)}" for text in texts]
     known = {key: row for key in keys if cache and (row := cache.get(key)) is not None}
     new = [i for i, key in enumerate(keys) if key not in known]
-    if new:
-        made = Encoder(directory).documents([texts[i] for i in new])
-        for i, vector in zip(new, made, strict=True):
+    encoder = Encoder(directory) if new else None
+    for start in range(0, len(new), AT_ONCE):
+        on_step(
+            either(
+                f"{model_name(directory)} 的向量：{len(new)} 个里的 {start} 个",
+                f"vectors by {model_name(directory)}: {start} of {len(new)}",
+            )
+        )
+        batch = new[start : start + AT_ONCE]
+        for i, vector in zip(batch, encoder.documents([texts[i] for i in batch]), strict=True):
             known[keys[i]] = vector.tolist()
             if cache:
                 cache.put(keys[i], known[keys[i]])

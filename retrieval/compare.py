@@ -4,13 +4,15 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
+from common.language import either
 from data.cache import Cache
 from retrieval.build import MIN_CHARS, IndexSettings, build_index, vectors_of
-from retrieval.dense import DenseIndex, Encoder
-from retrieval.evaluate import CUTS, Asked, Outcome, evaluate_method, read_evaluation_set
-from retrieval.rerank import Reranker
+from retrieval.dense import DenseIndex, Encoder, model_name
+from retrieval.evaluate import Asked, Outcome, Reason, evaluate_method, read_evaluation_set, reason
+from retrieval.rerank import FIRST, Reranker
 from retrieval.search import Method, Retriever
 
 
@@ -24,7 +26,7 @@ class Row:
     models: str
     outcome: Outcome
     memory: int
-    reasons: Counter[str]
+    reasons: Counter[Reason]
 
 
 def compare(
@@ -34,13 +36,15 @@ def compare(
     encoders: Sequence[Path] = (),
     rerankers: Sequence[Path] = (),
     cache: Cache | None = None,
+    firsts: Sequence[int] = (FIRST,),
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Iterator[Row]:
     """Rows as they are measured: BM25; each encoder alone and fused; each reranker after BM25 and
-    after each encoder. Raises BookError, PairsError, ValueError or OSError.
+    after each encoder. firsts: how many passages a reranker reads.
+    Raises BookError, PairsError, ValueError or OSError.
     """
     for size in sizes:
-        on_step(f"passages of up to {size} characters")
+        on_step(either(f"至多 {size} 字符的片段", f"passages of up to {size} characters"))
         with tempfile.TemporaryDirectory() as folder:
             index = Path(folder) / "index"
             build_index(books, index, IndexSettings(min(MIN_CHARS, size // 2), size), cache)
@@ -51,34 +55,23 @@ def compare(
         for directory in (None, *encoders):
             retriever, name = plain, ""
             if directory:
-                name = label(directory)
-                on_step(f"vectors by {name}")
-                dense = DenseIndex.build(vectors_of(directory, texts, cache))
+                name = model_name(directory)
+                dense = DenseIndex.build(vectors_of(directory, texts, cache, on_step))
                 retriever = plain.with_models(dense, Encoder(directory))
                 yield _row(retriever, asked, size, "dense", name)
                 yield _row(retriever, asked, size, "fused", name)
-            for cross in rerankers:
-                on_step(f"{label(cross)} reranks")
-                both = retriever.with_reranker(Reranker(cross))
-                yield _row(
-                    both, asked, size, "reranked", " + ".join(filter(None, (name, label(cross))))
-                )
-
-
-def label(directory: Path) -> str:
-    """A folder's name, with the run's before it where it is only `model`."""
-    path = directory.resolve()
-    return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
+            for cross, first in product(rerankers, firsts):
+                model = f"{model_name(cross)} @{first}"
+                on_step(either(f"{model} 重排", f"{model} reranks"))
+                both = retriever.with_reranker(Reranker(cross, first=first))
+                yield _row(both, asked, size, "reranked", " + ".join(filter(None, (name, model))))
 
 
 def _row(
     retriever: Retriever, asked: Sequence[Asked], size: int, method: Method, models: str = ""
 ) -> Row:
     outcome = evaluate_method(retriever, asked, method)
-    reasons = Counter(
-        "not in the index" if not item.right else "split" if item.split else "ranked low"
-        for item, place in zip(asked, outcome.places, strict=True)
-        if place is None or place > CUTS[1]
-    )
+    whys = (reason(item, place) for item, place in zip(asked, outcome.places, strict=True))
+    reasons = Counter(why for why in whys if why)
     memory = retriever.memory(method)
     return Row(size, len(retriever.passages), method, models, outcome, memory, reasons)

@@ -5,7 +5,9 @@ product (Reimers and Gurevych 2019, arXiv:1908.10084).
 """
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ class Encoder:
 
         if not (directory / "config.json").is_file() and not (directory / "modules.json").is_file():
             raise ValueError(f"{directory}: neither modules.json nor config.json: no encoder")
-        self._model: Any = SentenceTransformer(str(directory), device=device)
+        with loading_quietly():
+            self._model: Any = SentenceTransformer(str(directory), device=device)
         if self._model.device.type == "cpu":
             self._model.float()  # half precision is several times slower there
         self._model.max_seq_length = min(
@@ -107,6 +110,35 @@ class DenseIndex:
         ]
 
 
+@contextmanager
+def loading_quietly() -> Iterator[None]:
+    """No progress bar and no notes while a model loads: tensors that are not used, a number format
+    that is changed right after, a warning on tokenizers of another family. Errors still raise."""
+    from transformers.utils import logging as told
+
+    level, sentence_log = told.get_verbosity(), logging.getLogger("sentence_transformers")
+    before, bar = sentence_log.level, told.is_progress_bar_enabled()
+    told.set_verbosity_error()
+    told.disable_progress_bar()
+    sentence_log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.set_verbosity(level)
+        sentence_log.setLevel(before)
+        if bar:
+            told.enable_progress_bar()
+
+
+def model_name(directory: Path) -> str:
+    """A model's name by its folder: that of a hub's cache is OWNER--NAME/snapshots/REVISION, that
+    of a training here RUN/model."""
+    path = directory.resolve()
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.partition("--")[2] or path.name
+    return f"{path.parent.name}/{path.name}" if path.name == "model" else path.name
+
+
 def prompts_of(directory: Path, model: Any) -> dict[str, str]:
     """What stands before a "query" and a "document": the model's own prompts, or those of its
     family where its files name none."""
@@ -116,7 +148,7 @@ def prompts_of(directory: Path, model: Any) -> dict[str, str]:
             "query": own.get("query", ""),
             "document": own.get("document") or own.get("passage", ""),
         }
-    names = [directory.name.lower()]
+    names = [model_name(directory).lower()]
     config = directory / "config.json"
     if config.is_file():
         names.append(

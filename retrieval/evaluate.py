@@ -43,6 +43,9 @@ class Asked:
     split: bool = False
 
 
+Reason = Literal["not in the index", "unknown", "split", "ranked low"]
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean and its 95 % interval."""
@@ -125,9 +128,10 @@ def evaluate_method(retriever: Retriever, asked: Sequence[Asked], method: Method
     columns.append([1 / place if place else 0.0 for place in places])
     columns.append([_ndcg(row, item.right) for row, item in zip(ranked, asked, strict=True)])
     missed = [
-        f"missed at {CUTS[1]}: {item.question} — {_why(item, place)}"
+        f"{either(f'前 {CUTS[1]} 个里没有', f'missed at {CUTS[1]}')}: {item.question} — "
+        + _why(item, place)
         for item, place in zip(asked, places, strict=True)
-        if place is None or place > CUTS[1]
+        if reason(item, place)
     ]
     values = [interval(column) for column in columns]
     return Outcome(method, values, milliseconds, missed, columns, places)
@@ -153,11 +157,48 @@ def _ndcg(row: Sequence[tuple[int, float]], right: frozenset[int], cut: int = 10
     return gain / ideal if ideal else 0.0
 
 
-def _why(item: Asked, place: int | None) -> str:
+def reason(item: Asked, place: int | None) -> Reason | None:
+    """Why a question's right passage is not among the first three; None: it is.
+
+    place: of its first right passage. "unknown": no evidence is named, and no passage holds half
+    of the reference answer's terms.
+    """
+    if place and place <= CUTS[1]:
+        return None
     if not item.right:
-        return "no passage of the index holds it"
-    told = f"ranked {place}" if place else f"not among the first {DEPTH}"
-    return told + ("; its text is split between two passages" if item.split else "")
+        return "not in the index" if item.how == "evidence" else "unknown"
+    return "split" if item.split else "ranked low"
+
+
+def reason_in_words(why: Reason) -> str:
+    """For people."""
+    return {
+        "not in the index": either("索引里没有", "not in the index"),
+        "unknown": either("不知道哪个片段对", "right passage unknown"),
+        "split": either("被切成两段", "split"),
+        "ranked low": either("排得低", "ranked low"),
+    }[why]
+
+
+def _why(item: Asked, place: int | None) -> str:
+    why = reason(item, place)
+    if why == "not in the index":
+        return either("没有一个片段有它的出处", "no passage of the index holds its evidence")
+    if why == "unknown":
+        return either(
+            "测试集没有写出处，也没有片段含参考答案一半的用词",
+            "no evidence is named, and no passage holds half of the reference answer's terms",
+        )
+    told = (
+        either(f"排在第 {place}", f"ranked {place}")
+        if place
+        else either(f"前 {DEPTH} 个里没有", f"not among the first {DEPTH}")
+    )
+    return told + (
+        either("；出处被切在两个片段里", "; its text is split between two passages")
+        if why == "split"
+        else ""
+    )
 
 
 def interval(values: Sequence[float], seed: int = 0) -> Interval:

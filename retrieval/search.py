@@ -5,21 +5,19 @@ for hits in retriever.search(["什么是线程块？"], count=3): ...
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from retrieval.dense import DenseIndex, Encoder
 from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.passages import PASSAGES_NAME, Passage, read_passages
-from retrieval.rerank import Reranker
+from retrieval.rerank import FIRST, Reranker
 from retrieval.sparse import SparseIndex
 
 Method = Literal["bm25", "dense", "fused", "reranked"]
 SPARSE_DIR = "bm25"
-# What each method recalls before fusion, and what of the fused list a cross-encoder reads.
-RECALLED = 100
-RERANKED = 30
+RECALLED = 100  # by each method before fusion
 
 
 class IndexFileError(ValueError):
@@ -59,10 +57,12 @@ class Retriever:
         encoder: Path | None = None,
         reranker: Path | None = None,
         device: str | None = None,
+        rerank_first: int = FIRST,
     ) -> "Retriever":
         """Read an index of `python -m retrieval build`.
 
         encoder: the directory of the bi-encoder that the index was built with; None: BM25 alone.
+        rerank_first: how many of the passages found a reranker reads.
         Raises IndexFileError or OSError.
         """
         if not (directory / PASSAGES_NAME).is_file():
@@ -83,7 +83,7 @@ class Retriever:
             sparse,
             dense,
             Encoder(encoder, device) if encoder else None,
-            Reranker(reranker, device) if reranker else None,
+            Reranker(reranker, device, rerank_first) if reranker else None,
         )
 
     def with_models(
@@ -162,7 +162,7 @@ class Retriever:
     ) -> list[list[tuple[int, float]]]:
         if self._reranker is None:
             raise ValueError("reranked: the retriever was loaded without a reranker")
-        candidates = [[place for place, _ in row[:RERANKED]] for row in rows]
+        candidates = [[place for place, _ in row[: self._reranker.first]] for row in rows]
         scores = iter(
             self._reranker.scores(
                 [
@@ -176,41 +176,3 @@ class Retriever:
             sorted(((place, next(scores)) for place in places), key=lambda item: -item[1])[:count]
             for places in candidates
         ]
-
-
-def with_neighbours(
-    passages: Sequence[Passage], hits: Sequence[Hit], characters: int
-) -> list[Passage]:
-    """Small to big: what was found, with its neighbours of the same section, best hit first.
-
-    Each hit grows by the passage after it, then the one before it, and so on, until it has
-    `characters` or its section ends. A passage is shown once: a hit that lies in an earlier one's
-    stretch is left out.
-    """
-    shown: set[int] = set()
-    grown = []
-    for hit in hits:
-        if hit.place in shown:
-            continue
-        first = last = hit.place
-        size = len(hit.passage.text)
-        shown.add(hit.place)
-        sides = [True, False]  # after, before
-        while sides:
-            after = sides.pop(0)
-            near = last + 1 if after else first - 1
-            if not (0 <= near < len(passages)) or near in shown:
-                continue
-            passage = passages[near]
-            same = (passage.book, passage.path) == (hit.passage.book, hit.passage.path)
-            if not same or size + len(passage.text) > characters:
-                continue
-            shown.add(near)
-            size += len(passage.text)
-            first, last = (first, near) if after else (near, last)
-            sides.append(after)
-        text = "\n\n".join(passages[place].text for place in range(first, last + 1))
-        grown.append(
-            replace(hit.passage, start=passages[first].start, end=passages[last].end, text=text)
-        )
-    return grown

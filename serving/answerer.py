@@ -23,6 +23,7 @@ from common.prompting import (
 from serving.batch_record import BatchRecord, log_batch
 from serving.book_context import book_context
 from serving.clean_answer import clean
+from serving.draws import Chosen, choose, draws_deadline, draws_of
 from serving.engine.base import HANG_GRACE_S, Answer, Batch, Engine, EngineError, ModelError
 from serving.resource_usage import resident_bytes
 from serving.settings import Settings
@@ -83,12 +84,16 @@ class Answerer:
         self._tokenizing.shutdown()
 
     async def answer(
-        self, questions: Sequence[str], deadline: float, tokens_of: TokensOf | None = None
+        self,
+        questions: Sequence[str],
+        deadline: float,
+        tokens_of: TokensOf | None = None,
+        draws: int | None = None,
     ) -> list[str]:
         """One text a question, in order, by `deadline` (a `time.monotonic()` value).
 
         tokens_of: the exact tokens of a question's answer, for the warm-up; None: answers end by
-        themselves or at the settings' max_tokens.
+        themselves or at the settings' max_tokens. draws: instead of the settings' answer_draws.
 
         Blank questions answer "" without the model; a question cut off at the deadline answers
         what there is. Raises EngineError when the engine is dead and nothing was answered.
@@ -99,6 +104,7 @@ class Answerer:
         call = object()
         deadline = min(deadline, self._last_deadline)
         batches: list[Batch] = []
+        drawn: list[Batch] = []
         try:
             for part in _chunks([questions[index] for index in asked]):
                 batch = await self._tokenized(part, deadline, call, tokens_of)
@@ -109,17 +115,21 @@ class Answerer:
                 self._running.add(batch)
                 batch.shorten_deadline(self._last_deadline)
                 self.engine.submit(batch)
+            drawn = self._submit_draws(batches, draws or self.settings.answer_draws, deadline)
             await self._wait(batches)
+            await self._wait(drawn, grace=0)  # what is unfinished then does not count
+            chosen = await self._chosen([questions[i] for i in asked], batches, drawn)
         except asyncio.CancelledError:  # the caller is gone
             for batch in batches:
                 batch.cancel()
             raise
         finally:
-            self._running.difference_update(batches)
-        answers = _all_answers(batches)
-        for index, answer in zip(asked, answers, strict=False):
+            self._running.difference_update(batches, drawn)
+            for batch in drawn:  # whatever has happened, nobody waits for more
+                batch.cancel()
+        for index, answer in zip(asked, chosen.answers, strict=False):
             texts[index] = clean(answer.text, questions[index])
-        self._record(len(questions), len(asked), batches, answers, time.monotonic() - began)
+        self._record(len(questions), len(asked), batches, chosen, time.monotonic() - began)
         return texts
 
     async def passages(self, questions: Sequence[str]) -> list[list[Any]]:
@@ -138,7 +148,8 @@ class Answerer:
         """End running calls, and all later ones, within `seconds`. Any thread may call it."""
         self._last_deadline = min(self._last_deadline, time.monotonic() + seconds)
         for batch in list(self._running):
-            batch.shorten_deadline(self._last_deadline)
+            last = self._last_deadline
+            batch.shorten_deadline(draws_deadline(last) if batch.is_draws else last)
 
     async def _tokenized(
         self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
@@ -156,14 +167,44 @@ class Answerer:
         made.cancel()
         return None
 
-    async def _wait(self, batches: Sequence[Batch]) -> None:
-        """Until all are done, or their deadline has passed and the engine hangs or recovers."""
+    def _submit_draws(self, batches: Sequence[Batch], count: int, deadline: float) -> list[Batch]:
+        """Begin the further draws of these batches; none where one answer is asked for."""
+        if count == 1:
+            return []
+        until, temperature = draws_deadline(deadline), self.settings.draw_temperature
+        drawn = [draws_of(batch, count - 1, temperature, until) for batch in batches]
+        for batch in drawn:
+            batch.shorten_deadline(draws_deadline(self._last_deadline))
+            self._running.add(batch)
+            try:
+                self.engine.submit(batch)
+            except EngineError as error:  # dead: what it says of the first answers counts
+                batch.fail(error)
+        return drawn
+
+    async def _chosen(
+        self, questions: Sequence[str], batches: Sequence[Batch], drawn: Sequence[Batch]
+    ) -> Chosen:
+        """What to answer. Raises EngineError when the engine is dead and nothing was answered."""
+        answers = _all_answers(batches)
+        if not drawn:
+            return Chosen(answers)
+        until = min(batch.deadline for batch in batches)
+        return await asyncio.get_running_loop().run_in_executor(
+            None, choose, questions, answers, drawn, until
+        )
+
+    async def _wait(self, batches: Sequence[Batch], grace: float | None = None) -> None:
+        """Until all are done, or their deadline has passed and the engine hangs or recovers: by
+        `grace` seconds; None: as long as that usually takes."""
         pending = {asyncio.wrap_future(batch.done) for batch in batches}
         while pending:
-            grace = RECOVERY_GRACE_S if self.engine.recovering else HANG_GRACE_S
-            left = min(batch.deadline for batch in batches) + grace - time.monotonic()
+            usual = RECOVERY_GRACE_S if self.engine.recovering else HANG_GRACE_S
+            late = usual if grace is None else grace
+            left = min(batch.deadline for batch in batches) + late - time.monotonic()
             if left <= 0:
-                log.error("the engine delivers nothing %.1f s past the deadline", grace)
+                if grace is None:
+                    log.error("the engine delivers nothing %.1f s past the deadline", late)
                 return
             _, pending = await asyncio.wait(pending, timeout=min(left, POLL_S))
 
@@ -239,9 +280,10 @@ class Answerer:
         questions: int,
         asked: int,
         batches: Sequence[Batch],
-        answers: Sequence[Answer],
+        chosen: Chosen,
         seconds: float,
     ) -> None:
+        answers = chosen.answers
         reasons = Counter(answer.finish_reason for answer in answers)
         tokens = sum(answer.tokens for answer in answers)
         record = BatchRecord(
@@ -258,6 +300,9 @@ class Answerer:
             tokens_per_second=round(tokens / seconds, 1) if seconds else 0.0,
             queue=len(self._running),
             memory_mb=resident_bytes() >> 20,
+            draws=chosen.voted,
+            draw_tokens=chosen.drawn_tokens,
+            changed=chosen.changed,
         )
         log_batch(record)
         if self.observer is not None:

@@ -9,7 +9,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """One answered call: how many questions, tokens, and how the answers ended."""
+    """One answered call: how many questions, tokens, and how the answers ended. draws: finished
+    further draws, draw_tokens: of all draws, changed: answers that are not the greedy ones."""
 
     questions: int
     blank: int
@@ -24,6 +25,9 @@ class BatchRecord:
     tokens_per_second: float
     queue: int
     memory_mb: int
+    draws: int = 0
+    draw_tokens: int = 0
+    changed: int = 0
 
 
 def log_batch(record: BatchRecord) -> None:

@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SETTINGS_FILE = "serve.env"
@@ -80,6 +88,17 @@ class Settings(BaseSettings):
         0.0, ge=0, description="0 answers greedily: the same question, the same answer."
     )
     seed: int = Field(0, description="Seed of the engine; matters when TEMPERATURE is above 0.")
+    answer_draws: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Answers written to each question: the greedy one and further draws, of which "
+        "the one that agrees most with the others is given. So many times the decoding, for a "
+        "higher score. 1: the greedy answer.",
+    )
+    draw_temperature: float = Field(
+        0.5, gt=0, le=2, description="Temperature of the further draws of ANSWER_DRAWS."
+    )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto", description="`auto` takes vLLM whenever it can be imported."
     )
@@ -217,6 +236,17 @@ class Settings(BaseSettings):
         description="Asked for (`Authorization: Bearer …`) by every path but `/` and `/predict`. "
         "Unset: none is.",
     )
+
+    @field_validator("answer_draws")
+    @classmethod
+    def _draws_make_sense(cls, draws: int, others: ValidationInfo) -> int:
+        if draws == 2:
+            told = "two answers agree with each other equally: take 1, or 3 and more"
+            raise PydanticCustomError("draws", told)
+        if draws > 1 and others.data.get("temperature"):
+            told = "the first answer is greedy: leave TEMPERATURE at 0 and set DRAW_TEMPERATURE"
+            raise PydanticCustomError("draws", told)
+        return draws
 
 
 class SettingsError(ValueError):

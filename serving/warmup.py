@@ -54,7 +54,9 @@ async def warm_up(answerer: Answerer, seconds: float) -> float:
             break
         questions = warm_up_questions(size)
         lengths = dict(zip(questions, warm_up_lengths(size), strict=True))
-        await answerer.answer(questions, time.monotonic() + left, lengths.__getitem__)
+        # Further draws once, for what they need beside: many would only take longer.
+        draws = None if size == 1 else 1
+        await answerer.answer(questions, time.monotonic() + left, lengths.__getitem__, draws)
     spent = time.monotonic() - began
     log.info("warm-up: %s questions in %.1f s", " + ".join(map(str, sizes)), spent)
     return spent

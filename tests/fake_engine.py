@@ -3,7 +3,8 @@
 `python -m chat --engine-python` runs what `script` writes as if it were a python with vLLM. A
 request's `max_tokens` say how many tokens come, TOKEN_S how many seconds each takes. A connection
 on which a request comes after more than IDLE_S without one is closed: what happens, now and then,
-to a request that meets the end of vLLM's patience with an idle connection.
+to a request that meets the end of vLLM's patience with an idle connection. As with vLLM, whoever
+starts it may set that patience: KEEP_ALIVE_S.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 TOKEN_S, IDLE_S = "FAKE_TOKEN_S", "FAKE_IDLE_S"
+KEEP_ALIVE_S = "VLLM_HTTP_TIMEOUT_KEEP_ALIVE"
 
 
 def script(path: Path, python: Path) -> Path:
@@ -87,12 +89,14 @@ def main() -> None:
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+    patience = float(os.environ.get(KEEP_ALIVE_S) or os.environ.get(IDLE_S, "inf"))
+
     class Impatient(HttpToolsProtocol):
         heard: float | None = None
 
         def data_received(self, data: bytes) -> None:
             before, self.heard = self.heard, self.loop.time()
-            if before and self.heard - before > float(os.environ.get(IDLE_S, "inf")):
+            if before and self.heard - before > patience:
                 self.transport.close()
             else:
                 super().data_received(data)

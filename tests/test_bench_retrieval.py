@@ -1,10 +1,12 @@
 """The CMRC check's EM and F1 (its own script gave the same on all 3,219 questions); the library."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bench.cmrc_score import em, f1, segments
+from bench.cmrc_train import main as write_cmrc
 from bench.library import write_library
 
 
@@ -39,3 +41,29 @@ def test_a_made_up_library_has_the_size_and_the_sentences_asked_for(tmp_path: Pa
     texts = [path.read_text("utf-8") for path in sorted(tmp_path.iterdir())]
     assert size >= 20_000 and size == sum(len(text.encode()) for text in texts)
     assert all(sentence in texts[0] for sentence in drawn)
+
+
+def test_cmrc_becomes_questions_that_know_their_passage(tmp_path: Path) -> None:
+    from common.read_pairs import read_pairs
+    from retrieval.search import Retriever
+    from train.retriever.examples import place_of
+
+    def article(n: int) -> dict:
+        answers = [{"text": f"第{n}年", "answer_start": 2}]
+        asked = [{"question": f"{n}号桥建于哪年？", "id": f"Q{n}", "answers": answers}]
+        text = f"{n}号桥建于第{n}年。" * 3
+        return {"id": f"A{n}", "title": f"桥{n}", "paragraphs": [{"context": text, "qas": asked}]}
+
+    source = tmp_path / "cmrc.json"
+    told = json.dumps({"data": [article(n) for n in range(40)]}, ensure_ascii=False)
+    source.write_text(told, encoding="utf-8")
+    write_cmrc(source, tmp_path)
+    passages = Retriever.load(tmp_path / "index").passages
+    counts = []
+    for name in ("train", "dev"):
+        pairs = read_pairs(tmp_path / "data" / f"{name}.jsonl").pairs
+        counts.append(len(pairs))
+        for pair in pairs:
+            place = place_of(pair, passages)
+            assert place is not None and pair.question.startswith(passages[place].text[:4])
+    assert counts == [38, 2] and len(passages) == 40

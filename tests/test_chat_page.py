@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chat.page.plain_text import written
 from common.service_process import ServiceProcess
 from retrieval.passages import Passage, write_passages
 from retrieval.search import SPARSE_DIR
@@ -34,7 +35,7 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     pytest.importorskip("vllm")
     root = make_root(tmp_path_factory.mktemp("page"), tiny_model)
     _write_report(root / "report/20260101-000000")
-    _write_build(root / "out/data")
+    _write_build(root / "out/submit/data")  # as runs/submit.sh does
     _write_index(root / "index")
     shutil.copytree(root / "model/tiny", root / "out/second")
     options = ("--index", str(root / "index"), "--upload-mb", "2")
@@ -104,10 +105,6 @@ def in_flight(server: ServiceProcess) -> int:
 
 def loaded(server: ServiceProcess) -> list[str]:
     return httpx.get(f"{server.url}/health").json()["loaded"]
-
-
-def written(text: str) -> str:
-    return text.replace("\u2060", "")  # as chat.page.plain_chatbot, which imports Gradio
 
 
 def until(what, limit: float = 60) -> None:
@@ -217,7 +214,7 @@ def test_reports_question_by_question(page, server: ServiceProcess) -> None:
 
 def test_data_is_saved_as_a_new_file(page, server: ServiceProcess) -> None:
     opened(page, server, "数据")
-    chosen(page, "data build 的输出", "out/data")
+    chosen(page, "data build 的输出", "out/submit/data")
     page.get_by_text("原文在此").wait_for()
     page.get_by_role("checkbox").locator("visible=true").last.click()
     until(lambda: "不要 1" in _values(page))  # at once: another section would forget it

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chat.access import Access
@@ -19,6 +22,7 @@ from chat.command import gpu_share, server_command, server_environment
 from chat.errors import LoadError
 from chat.figures import Figures
 from chat.memory import Gpu
+from chat.page.plain_text import CODE, CODE_END, shown, written
 from chat.pairs_review import ReviewError, open_review, save_review
 from chat.ratings import (
     Answer,
@@ -131,7 +135,6 @@ def test_each_rater_has_an_order_of_their_own_and_equal_answers_come_once() -> N
 
 
 def test_agreement_is_cohens_kappa() -> None:
-    pytest.importorskip("sklearn")
     same = [rated(rater, n, n % 5 + 1, 3, 1 + n % 2, 5) for rater in "ab" for n in range(10)]
     by_name = {row.criterion: row for row in agreement(same)}
     assert by_name["helpful"].kappa == pytest.approx(1) and by_name["helpful"].same == 1
@@ -170,10 +173,26 @@ def test_a_review_is_saved_beside_and_reads_back(tmp_path: Path) -> None:
     assert (build / "train.jsonl").read_text() == text
 
 
+@given(st.text(st.sampled_from('`c <&>/pre="\n甲')), st.booleans())
+def test_a_text_comes_back_from_the_browser_as_it_was_written(text: str, code: bool) -> None:
+    told = shown(text, code)
+    assert written(told) == text
+    assert re.findall("<[^\u2060].*?>", told, re.DOTALL) == [CODE, CODE_END] * told.count(CODE)
+
+
+def test_code_between_fences_is_set_as_code() -> None:
+    text = "see\n```c\nf<<<1>>>();\n```\nand\n```\nx = 1"  # the second is still being written
+    first, second = shown(text, code=True).split("and\n")
+    assert first.startswith(f"see\n{CODE}```c") and first.endswith(f"```\n{CODE_END}")
+    assert second == f"{CODE}```\nx = 1{CODE_END}"
+    assert CODE not in shown(text)
+
+
 def test_reports_and_comparisons_are_read_alike(tmp_path: Path) -> None:
     folder = tmp_path / "report/20260101-000000"
     folder.mkdir(parents=True)
     numbers = {"name": "set", "accuracy": 0.5, "ceiling": 1.0, "echo": 0.1, "speed": 9.0}
+    numbers["stderr"] = 0.1
     told = {"created": "2026-01-01", "model": "m", "demo": False, "testsets": [numbers]}
     (folder / "summary.json").write_text(json.dumps(told))
     row = {"testset": "set", "section": "", "question": "q", "reference": "r", "answer": None}
@@ -183,12 +202,17 @@ def test_reports_and_comparisons_are_read_alike(tmp_path: Path) -> None:
     asked = {"testset": "set", "question": "q", "reference": "r"}
     asked |= {"answers": {"a": "1", "b": "2"}, "scores": {"a": 0, "b": 1}}
     results = [{"model": name, "testset": "set", "score": 1} for name in "ab"]
+    results[0] |= {"low": 0.25, "high": 0.75}
     comparison = {"models": ["a", "b"], "results": results, "questions": [asked]}
     (folder / "comparison.json").write_text(json.dumps(comparison))
     (tmp_path / "report/broken").mkdir()
     (tmp_path / "report/broken/summary.json").write_text("{}")
     reports, problems = find_reports(tmp_path)
     assert [report.models for report in reports] == [["a", "b"], ["m"]]
+    assert [[row["margin"] for row in report.numbers] for report in reports] == [
+        [0.25, None],
+        [pytest.approx(0.196)],
+    ]
     assert len(problems) == 1 and "broken" in problems[0]
     assert [questions_of(report)[0].answers for report in reports] == [
         {"a": "1", "b": "2"},

@@ -3,10 +3,13 @@ stand-in whose tokens come by the clock, all between it and the client is real."
 
 import asyncio
 import json
+import os
 import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -72,16 +75,37 @@ def test_nothing_is_lost_to_connections_that_idle(server: ServiceProcess) -> Non
     assert len(streams) == 80 and [s.error for s in streams if s.error] == []
 
 
-def test_the_stand_in_closes_connections_that_idle(server: ServiceProcess) -> None:
-    async def twice() -> list[str]:
-        url, key = engine_behind(server.url, MODEL)
-        async with session(url, key) as client:
+def test_the_stand_in_closes_connections_that_idle(tmp_path: Path) -> None:
+    command = [str(PYTHON), fake_engine.__file__, "--port", "{port}"]
+
+    async def twice(url: str) -> list[str]:
+        async with session(url) as client:
             first = await stream(client, MODEL, "?", 2)
             await asyncio.sleep(2 * IDLE_S)
             return [first.error, (await stream(client, MODEL, "?", 2)).error]
 
-    first, second = asyncio.run(twice())
+    environment = {**os.environ, fake_engine.IDLE_S: str(IDLE_S)}
+    with running(command, environment=environment, log=tmp_path / "log") as service:
+        service.wait_until_ready(60, "/health")
+        first, second = asyncio.run(twice(service.url))
     assert not first and second
+
+
+def test_connections_to_the_engine_are_used_again(server: ServiceProcess) -> None:
+    def connections() -> set[int]:
+        port = urlsplit(engine_behind(server.url, MODEL)[0]).port
+        mine = psutil.Process(server.process.pid).net_connections("tcp")
+        return {c.laddr.port for c in mine if c.raddr and c.raddr.port == port}
+
+    async def ten() -> None:
+        async with session(server.url) as client:
+            for _ in range(10):
+                assert not (await stream(client, MODEL, "?", 1)).error
+
+    asyncio.run(ten())
+    before = connections()
+    asyncio.run(ten())
+    assert before and before & connections()
 
 
 @pytest.mark.parametrize("streamed", [True, False])

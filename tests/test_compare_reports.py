@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from common.manifest import FileRecord, Manifest, write_manifest
 from judging import experiment, forecast, runs
-from judging.experiment import chosen_cases
+from judging.experiment_cases import chosen_cases
 from judging.read_report import ReportError, read_report, same_questions
 from tests.reports_made import QUESTIONS, write_report
 
@@ -18,7 +18,8 @@ BAD = ["不知道 x"] * len(QUESTIONS)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_report(tmp_path / "a", BAD, "base", "2026-01-01", model_dir=str(tmp_path / "base"))
+    write_report(tmp_path / "a", BAD, "base", "2026-01-01", max_tokens=48,
+                 model_dir=str(tmp_path / "base"))  # fmt: skip
     write_report(tmp_path / "b", GOOD, "tuned", "2026-01-02", max_tokens=96,
                  model_dir=str(tmp_path / "out" / "merged"))  # fmt: skip
     return tmp_path
@@ -86,9 +87,11 @@ def test_only_shared_questions_are_compared(folder: Path) -> None:
 
 def test_the_table_of_runs_says_what_changed(folder: Path) -> None:
     shown = call(runs.app, folder, "--plot", folder / "runs.svg")
-    assert "base → tuned" in shown.replace("\n", "") and "MAX_TOKENS=None → 96" in shown
+    assert "(changed: base → tuned; MAX_TOKENS=48 → 96)" in shown.replace("\n", " ")
+    assert "against the last: better: +1.000" in shown and "above the contest's 0.35" in shown
     assert "1.000" in shown and (folder / "runs.svg").read_text("utf-8").count("<svg") == 1
     by_score = call(runs.app, folder, "--sort", "accuracy")
+    by_score = by_score[by_score.index("━") :]
     assert by_score.index("base") < by_score.index("1.000")
     call(runs.app, folder / "a", code=2)
 
@@ -136,13 +139,13 @@ def test_the_experiments_report_in_three_forms(folder: Path) -> None:
     out = trained(folder)
     call(experiment.app, out, "--reports", folder)
     text = (out / "experiment.md").read_text("utf-8")
-    for wanted in ("lora\\-4bit", "lora-4bit"):
-        if wanted in text:
-            break
-    else:
-        raise AssertionError(text)
+    assert "QLoRA (4 bit)" in text and "no price given" in text
     assert "better" in text and "0.200 → 0.300" in text and "问\\|题" in text
-    assert "On the test sets, tuned · b against base · a: better: +1.000" in text
+    assert "tuned · b against base · a: better: +1.000" in text
+    assert "tuned · b: accuracy 1.000" in text and "base · a: accuracy 0.000" in text
+    assert "Next: better" in text and "```\nbash run.sh " in text
+    assert "merged: 1.000 \\[1.000, 1.000\\], +1.000" in text
+    assert "None of the 6 judged questions stands in the 2 training rows" in text
     page = (out / "experiment.html").read_text("utf-8")
     assert "<table>" in page and "答<br>案" in page
     word = Document(str(out / "experiment.docx"))
@@ -197,6 +200,77 @@ def test_a_word_table_gives_room_where_the_text_is(tmp_path: Path) -> None:
 
 
 def test_cases_are_never_only_wins() -> None:
-    chosen = chosen_cases([0.5, -0.5, 0.1, 0.0, -0.2, 0.9, 0.0])
+    gains = [0.5, -0.5, 0.1, 0.0, -0.2, 0.9, 0.0]
+    chosen = chosen_cases(gains)
     assert list(chosen.values())[:2] == [[5, 0], [1, 4]]
     assert len(set(sum(chosen.values(), []))) == 6
+    # Where nothing won or lost there are still as many to read.
+    assert [len(each) for each in chosen_cases([0.0] * 9).values()] == [0, 0, 6]
+    assert sorted(sum(chosen_cases(gains, len(gains)).values(), [])) == list(range(7))
+    assert [len(each) for each in chosen_cases([0.3]).values()] == [1, 0, 0]
+
+
+def test_test_questions_among_the_data_are_called_a_leak(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    out = trained(folder)
+    row = {"question": QUESTIONS[0][0].replace("？", " ?"), "answer": "x"}
+    with (folder / "train.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row) + "\n")
+    found = {"testset": "t.docx", "tests": 6, "removed": 2, "survivors": [{"similarity": 0.7}]}
+    found |= {"thresholds": {"question": 0.85}}
+    usage = {"calls": 9, "prompt_tokens": 1000, "answer_tokens": 50, "cost": 0.25}
+    (folder / "report.json").write_text(json.dumps({"leaks": [found], "usage": usage}))
+    call(experiment.app, out, "--reports", folder, "--gpu-price", 6)
+    text = (out / "experiment.md").read_text("utf-8")
+    assert "LEAK: 1 judged questions stand in the training data" in text
+    assert "t.docx, 6 questions: 2 pairs removed, the nearest left is 0.70 alike" in text
+    assert "1,000 + 50 tokens · 0.25" in text and "| cost of training | 0.20 |" in text
+
+
+def test_reports_of_other_test_sets_do_not_spoil_an_experiment(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    out = trained(folder)
+    newest = write_report(folder / "c", GOOD, "tuned", "2026-01-09",
+                          model_dir=str(out / "merged"))  # fmt: skip
+    lines = (newest / "answers.jsonl").read_text("utf-8").replace("？", "？？")
+    (newest / "answers.jsonl").write_text(lines, "utf-8")
+    run = experiment.read_run(out)
+    found = experiment.judged_models([run], folder)
+    assert [each.folder.name for each in found] == ["a", "b"]
+    (folder / "a" / "summary.json").unlink()
+    found = experiment.judged_models([run], folder)
+    assert [each.folder.name for each in found] == ["c"]
+    call(experiment.app, out, "--reports", folder)
+    assert "Only one model was judged" in (out / "experiment.md").read_text("utf-8")
+
+
+def test_methods_side_by_side_say_what_else_differs(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    first, second = trained(folder), folder / "full"
+    settings = {"model_name_or_path": str(folder / "base"), "seed": 1}
+    full = Manifest(stage="full", name="full", settings=settings, counts={"train_rows": 87})
+    (second / "merged").mkdir(parents=True)
+    write_manifest(second / "merged", Manifest(stage="merge", name="merged", parents=[full]))
+    call(experiment.app, first, second, "--reports", folder)
+    text = (first / "experiment.md").read_text("utf-8")
+    assert "| method | QLoRA (4 bit) | full fine-tuning |" in text
+    assert "differ in more than the method: seed." in text
+
+
+def test_the_quantised_model_stands_beside_base_and_tuned(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    out = trained(folder)
+    (out / "awq").mkdir()
+    quantised = Manifest(stage="quantize", name="awq", counts={"bytes": 5e8})
+    write_manifest(out / "awq", quantised)
+    half = GOOD[:3] + BAD[3:]
+    write_report(folder / "q", half, "awq", "2026-01-03", model_dir=str(out / "awq"))
+    found = experiment.judged_models([experiment.read_run(out)], folder)
+    assert [each.folder.name for each in found] == ["a", "b", "q"]
+    call(experiment.app, out, "--reports", folder, "--cases", 0)
+    text = (out / "experiment.md").read_text("utf-8")
+    assert "merged: 1.000" in text and "awq: 0.500" in text and "awq weights, GB | 0.50" in text
+    cases = text[text.index("## Cases") :]
+    for question, _ in QUESTIONS:
+        assert question in cases.replace("\\", "")
+    assert cases.count("| awq · q |") == 6

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.facts import WANTED_ACCURACY
-from judging.conclusion import REAL, conclude, standing
+from judging.conclusion import REAL, conclude, standing, standing_of
 from judging.html_report import render
 from judging.report import write_report
 from judging.scoring import combine, score_answers, score_item
@@ -42,7 +42,7 @@ def test_the_echo_is_compared_question_by_question():
 
 
 def test_a_score_above_the_mark_may_be_below_its_echo():
-    found = standing(scores_of(*[ECHO_WINS] * 5))
+    found = standing(scores_of(*[ECHO_WINS] * 6))
     assert (found.over_echo, found.over_wanted) == (-1, 1)
     assert "低于复述问题（1.000），高于比赛要求的 0.35" in found.chinese
 
@@ -54,10 +54,18 @@ def test_the_interval_is_196_standard_errors():
     assert f"± {found.interval:.3f} (95 %)" in found.chinese and WANTED_ACCURACY == 0.35
 
 
-def test_one_question_tells_nothing():
+def test_few_questions_tell_nothing():
     found = standing(scores_of(GOOD))
     assert (found.over_echo, found.over_wanted, found.interval) == (0, 0, None)
     assert "±" not in found.english
+    found = standing(scores_of(*[GOOD] * 5))
+    assert (found.over_echo, found.over_wanted) == (0, 0)
+
+
+def test_without_an_echo_nothing_is_said_of_it():
+    found = standing_of([0.9] * 8, [0.1] * 7 + [None])
+    assert found.echo is None and (found.over_echo, found.over_wanted) == (0, 1)
+    assert "echo" not in found.english and "复述" not in found.chinese
 
 
 def command(triples, model=None, failures=()):
@@ -74,6 +82,9 @@ def test_what_is_next_follows_from_the_score_and_the_model():
         "bash run.sh preflight --model-dir 'out/my model' 'a b.docx'"
     )
     assert command([BAD] * 9, tuned).startswith("bash run.sh train compare 基座目录 'out/my model'")
+    lora = {"stage": "lora", "settings": {"model_name_or_path": "model/base"}}
+    named = {"manifest": {"stage": "merge", "parents": [lora]}}
+    assert "train compare model/base 'out/my model'" in command([BAD] * 9, named)
     for info in (base, None, 3, {"manifest": [1]}):
         assert command([BAD] * 9, info).endswith("bash runs/submit.sh")
         assert "MODEL_DIR='out/my model'" in command([BAD] * 9, info)

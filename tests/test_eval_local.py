@@ -222,3 +222,12 @@ def test_nothing_but_results_on_standard_output(service, testset, tmp_path):
     assert result.stdout.startswith(service.url)
     for chatter in ("prefix dict", "jieba", "Warning", "Traceback"):
         assert chatter not in result.stdout + result.stderr
+
+
+def test_a_second_judgement_is_told_against_the_first(service, testset, tmp_path):
+    first, told = judged(service, testset, out=tmp_path / "out")
+    assert "against the last run" not in first.output and told["against"] == []
+    again, _ = judged(service, testset, out=tmp_path / "out")
+    shown = " ".join(again.output.split())
+    assert "against the last run" in shown and "no difference shown: +0.000" in shown
+    assert "Changed: nothing" in shown

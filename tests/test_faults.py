@@ -1,6 +1,6 @@
 """Faults put into the running service: what the caller gets, and that it is well again after.
 
-With one engine, and (slow) with two.
+With one engine, and (slow) with two and with further draws.
 
 FAULT_TABLE=file.jsonl collects a line a fault: what the caller got, seconds to be well again.
 """
@@ -34,13 +34,25 @@ def fault_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("faults") / "fault"
 
 
-TWO = pytest.param(2, marks=pytest.mark.slow)
+SLOW = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[1, TWO], ids=["one", "two"])
+@pytest.fixture(
+    scope="module",
+    params=[  # engines, answers drawn to a question
+        (1, 1),
+        pytest.param((2, 1), marks=SLOW),
+        pytest.param((1, 4), marks=SLOW),
+        pytest.param((2, 4), marks=SLOW),
+    ],
+    ids=["one", "two", "one-draws", "two-draws"],
+)
 def service(request: pytest.FixtureRequest, tiny_model: Path, fault_file: Path):
+    engines, draws = request.param
     variables = {
-        "ENGINES_PER_GPU": str(request.param),
+        "ENGINES_PER_GPU": str(engines),
+        "ANSWER_DRAWS": str(draws),
+        "DRAW_TEMPERATURE": "0.2",
         "MODEL_DIR": str(tiny_model),
         "FAULT_FILE": str(fault_file),
         "MAX_QUEUE": "64",
@@ -49,7 +61,7 @@ def service(request: pytest.FixtureRequest, tiny_model: Path, fault_file: Path):
     with running_service(fault_file.parent, FAULTY, **variables) as it:
         it.wait_until_ready()
         assert ask(it, MANY) == RIGHT
-        it.engines = request.param
+        it.engines = engines
         yield it
 
 
@@ -206,7 +218,7 @@ def test_too_many_calls_are_refused_at_once(service: Service) -> None:
     assert ask(service, MANY) == RIGHT
 
 
-@pytest.mark.parametrize("engines", [1, TWO])
+@pytest.mark.parametrize("engines", [1, pytest.param(2, marks=SLOW)])
 def test_lost_for_good_it_answers_what_it_has_says_so_and_ends(
     tiny_model: Path, tmp_path: Path, engines: int
 ) -> None:

@@ -49,8 +49,29 @@ def test_a_prediction_covers_another_sample_19_times_of_20() -> None:
         found = predicted(rng.beta(1, 2, size=64).tolist(), 358)
         covered += found.low <= rng.beta(1, 2, size=358).mean() <= found.high
     assert 0.92 <= covered / 400 <= 0.98
-    with pytest.raises(ValueError, match="two questions"):
-        predicted([0.5], 292)
+
+
+@pytest.mark.parametrize("count", [2, 5, 8, 16])
+@pytest.mark.parametrize("right", [0.05, 0.5, 0.9])
+def test_a_prediction_from_few_questions_promises_no_more_than_it_keeps(count, right) -> None:
+    """Scores as they come: most are 0 or 1, so that a few of them are often all alike."""
+    rng = np.random.default_rng(5)
+
+    def drawn(size: int) -> "np.ndarray":
+        return np.where(rng.random(size) < 0.2, rng.random(size), rng.random(size) < right)
+
+    covered = 0
+    for _ in range(400):
+        found = predicted(drawn(count).tolist(), 292)
+        covered += found.low <= drawn(292).mean() <= found.high
+    assert covered / 400 >= 0.92
+
+
+def test_a_prediction_from_one_score_or_from_equal_ones_is_no_promise() -> None:
+    one, same = predicted([0.5], 292), predicted([0.0] * 10, 292)
+    assert one.high - one.low > 0.9 and same.mean == 0 and 0.2 < same.high < 0.4
+    with pytest.raises(ValueError, match="no values"):
+        predicted([], 292)
 
 
 def test_the_interval_holds_the_mean_and_shrinks_with_more_questions() -> None:

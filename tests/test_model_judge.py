@@ -1,7 +1,6 @@
 """A model as judge, asked over HTTP: marks, both orders, the cache, its habits and agreement."""
 
 import json
-import math
 import re
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,13 @@ from typer.testing import CliRunner
 pytest.importorskip("openai")
 pytest.importorskip("sklearn")
 from judging.__main__ import app
-from judging.model_judge import length_bias, position_bias, winner
+from judging.model_judge import (
+    length_habit,
+    position_bias,
+    position_habit,
+    rank_correlation,
+    winner,
+)
 from tests.reports_made import QUESTIONS, write_report
 
 GOOD = [reference for _, reference in QUESTIONS]
@@ -25,10 +30,15 @@ class Opinion(BaseHTTPRequestHandler):
 
     asked = 0
     wrong: str | None = None
+    no_temperature = False
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         type(self).asked += 1
+        if "temperature" in body and self.no_temperature:
+            self.reply(400, {"error": {"message": "Unsupported value: 'temperature'"}})
+            return
+        assert body.get("temperature", 0) == 0
         if body.get("response_format", {}).get("type") == "json_schema":
             self.reply(400, {"error": {"message": "response_format is not supported"}})
             return
@@ -70,6 +80,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
     monkeypatch.setattr(Opinion, "asked", 0)
     monkeypatch.setattr(Opinion, "wrong", None)
+    monkeypatch.setattr(Opinion, "no_temperature", False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Opinion)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
@@ -96,14 +107,56 @@ def test_two_reports_are_rated_compared_and_paid_for_once(url: str, tmp_path: Pa
     people.write_text("\n".join([header, *rows]) + "\n", "utf-8")
     shown = rate(url, tmp_path, base, tuned, "--people", people, "--price-in", 10)
     assert "6 questions, marks 1 to 5" in shown and "+1.50" in shown
-    # The three that are alike go to whichever is shown first: ties.
-    assert "won 3, lost 0, tied 3" in shown and "50% of the questions turn" in shown
+    # The three that are alike are ties without a question.
+    assert "won 3, lost 0, tied 3" in shown and " 0% of the questions turn" in shown
+    assert "no habit was shown; its agreement" in shown
     assert "agreement with people, coherent: kappa" in shown and "(9 answers" in shown
-    # Where both answers are good the reply to "rate" is one: 6 + 3 marks, 6 + 3 verdicts.
+    # Where both answers are good the reply to "rate" is one: 6 + 3 marks, 6 verdicts.
     assert "cost 0." in shown
     asked = Opinion.asked
-    again = rate(url, tmp_path, base, tuned)
+    cache = tmp_path / "cache.jsonl"
+    lines = cache.read_text("utf-8").splitlines(keepends=True)
+    cache.write_text("".join(lines[:-1]) + lines[-1][:20], "utf-8")  # killed while writing
+    assert "1 calls" in rate(url, tmp_path, base, tuned)
+    asked = Opinion.asked
+    again = rate(url, tmp_path, base, tuned, "--json", tmp_path / "told.json")
     assert Opinion.asked == asked and "0 calls" in again and "won 3" in again
+    assert "was not compared with people" in again
+    told = json.loads((tmp_path / "told.json").read_text("utf-8"))
+    assert [each["better"] for each in told] == ["second"] * 3 + ["tie"] * 3
+    assert told[0]["in_order"] == ["second", "first"] and told[0]["reasons"] == ["…", "…"]
+    assert told[0]["answers"][0]["marks"]["correct"] == 2 and told[0]["answers"][0]["reason"] == "…"
+
+
+def test_an_endpoint_may_refuse_a_temperature(url: str, tmp_path: Path) -> None:
+    Opinion.no_temperature = True
+    assert "6 questions, marks 1 to 5" in rate(url, tmp_path, write_report(tmp_path / "a", GOOD))
+
+
+def test_a_judge_that_takes_what_comes_first_is_called_out(url: str, tmp_path: Path) -> None:
+    first = write_report(tmp_path / "a", [f"{answer} 甲" for answer in GOOD])
+    second = write_report(tmp_path / "b", [f"{answer} 乙乙" for answer in GOOD])
+    shown = rate(url, tmp_path, first, second)
+    assert "things speak against this judge" in shown and "tied 6" in shown
+    assert "! position: the answer shown first wins 100%" in shown
+    assert "100% of the questions turn" in shown and "preference +1.00" in shown
+    assert "every answer got the same marks" in shown
+
+
+def test_a_judge_that_calls_no_answer_correct_is_called_out(url: str, tmp_path: Path) -> None:
+    idle = [question for question, _ in QUESTIONS[:3]]
+    shown = rate(url, tmp_path, write_report(tmp_path / "a", [*idle, "不对", "不", "错"]))
+    assert "! 3 answers that answer nothing" in shown and 'got "correct" 2.00' in shown
+    shown = rate(url, tmp_path, write_report(tmp_path / "b", [*idle, *GOOD[3:]]))
+    assert " 3 answers that answer nothing" in shown and "! 3 answers" not in shown
+
+
+def test_answers_without_a_reference_can_be_judged(url: str, tmp_path: Path) -> None:
+    report = write_report(tmp_path / "a", GOOD)
+    rows = [json.loads(line) for line in (report / "answers.jsonl").read_text("utf-8").splitlines()]
+    lines = [json.dumps(row | {"reference": None}) + "\n" for row in rows]
+    (report / "answers.jsonl").write_text("".join(lines), "utf-8")
+    assert "6 questions, marks 1 to 5" in rate(url, tmp_path, report)
 
 
 def test_replies_without_marks_are_counted_and_a_dead_key_stops(url: str, tmp_path: Path) -> None:
@@ -122,5 +175,10 @@ def test_habits() -> None:
     assert winner(("first", "first")) == winner(("tie", "first")) == 0
     first, turned = position_bias([("first", "first"), ("first", "second"), ("tie", "tie")])
     assert (first, turned) == (0.75, pytest.approx(1 / 3))
-    assert length_bias(["a", "aa", "aaa"], [1, 2, 5]) == pytest.approx(1)
-    assert math.isnan(length_bias(["a", "b"], [1, 2]))
+    assert rank_correlation([1, 2, 3], [1, 2, 5])[0] == pytest.approx(1)
+    assert rank_correlation([1, 1, 1], [1, 2, 5]) is None
+    assert position_habit([("first", "first")] * 8).mean == 1
+    assert position_habit([("first", "second"), ("second", "first")] * 4).mean == 0
+    longer = length_habit([(1, 9), (9, 1), (4, 4)] * 4, [1, -1, 1] * 4)
+    assert longer.mean == 1 and longer.side == 1
+    assert length_habit([(3, 3)], [1]) is None

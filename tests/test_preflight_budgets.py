@@ -53,6 +53,24 @@ def test_more_answers_at_once_never_take_longer(tmp_path):
     assert times[0] > sum(work.answer_tokens) * model.weight_bytes / target.bytes_per_s
 
 
+def test_draws_are_answers_more_whose_prompts_are_there(tmp_path):
+    bonus, target = recorded_workloads()[0], device("h100")
+    model = from_config(config(tmp_path), "bf16")
+
+    def seconds(draws):
+        lines = budgets.predict_lines(model, target, bonus, False, draws)
+        return [float(line.figure.removesuffix(" s")) for line in lines], lines
+
+    one, _ = seconds(1)
+    four, _ = seconds(4)
+    lines = list(budgets.run_lines(model, target, [bonus], 60.0, {"ANSWER_DRAWS": "4"}))
+    batch = next(line for line in lines if line.what == "bonus, batch")
+    assert float(batch.figure.removesuffix(" s")) == four[0]
+    assert "each written 4 times" in batch.why
+    assert 1.5 < four[0] / one[0] < 4  # the longest answers come once, and more run at once
+    assert 1 <= four[1] / one[1] < 1.2  # one question at a time, its draws at once
+
+
 BOOK = "# 桥\n\n## 白鹭桥\n\n白鹭桥横跨清水河，全长 120 米，由石匠陈默在 1837 年主持修建。\n"
 
 

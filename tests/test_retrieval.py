@@ -17,11 +17,11 @@ pytest.importorskip("numpy")
 
 from data.cache import Cache  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
-from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, interval  # noqa: E402
+from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, interval, reason  # noqa: E402
 from retrieval.fusion import reciprocal_rank_fusion  # noqa: E402
 from retrieval.passages import Passage, read_passages  # noqa: E402
 from retrieval.prompt import fitting, with_passages  # noqa: E402
-from retrieval.search import Hit, IndexFileError, Retriever, with_neighbours  # noqa: E402
+from retrieval.search import IndexFileError, Retriever  # noqa: E402
 from retrieval.sparse import SparseIndex, write_sparse_index  # noqa: E402
 from retrieval.terms import index_terms  # noqa: E402
 
@@ -173,23 +173,6 @@ def test_a_passage_high_in_both_lists_beats_one_high_in_one() -> None:
     assert {passage for passage, _ in fused} == {1, 2, 3, 4, 5}
 
 
-def test_a_hit_grows_within_its_section_and_its_budget(index: Path) -> None:
-    passages = [
-        place("一" * 50, 0),
-        place("二" * 50, 1),
-        place("三" * 50, 2),
-        place("四" * 50, 3, ("章", "别")),
-    ]
-
-    hits = [Hit(passages[1], 2.0, 1), Hit(passages[0], 1.0, 0), Hit(passages[3], 0.5, 3)]
-    grown = with_neighbours(passages, hits, 120)
-    assert grown[0].text == "二" * 50 + "\n\n" + "三" * 50
-    assert grown[1].text == "一" * 50  # its neighbour is shown already
-    assert grown[2].text == "四" * 50  # another section is never joined
-    whole = with_neighbours(passages, hits, 1000)
-    assert [p.text.count("\n\n") for p in whole] == [2, 0]
-
-
 def test_passages_stand_before_the_question_best_last() -> None:
     asked = with_passages("{question} 是什么？", [place("甲 {x}", 0), place("乙", 1)])
     assert asked.index("乙") < asked.index("甲 {x}") < asked.index("{question} 是什么？")
@@ -211,10 +194,15 @@ def test_recall_and_reasons(index: Path) -> None:
         by_evidence("白鹭桥有多长？", "白鹭桥横跨清水河，全长 120 米", texts),
         by_overlap("渡船几班？", "北港的渡船每天开 16 班。", terms),
         by_evidence("火星上有什么？", "火星上有一座红色的山，从来没有人去过那里", texts),
+        by_overlap("木星上有什么？", "木星上有一场几百年的风暴。", terms),
     ]
     (outcome,) = evaluate_methods(retriever, asked)
-    assert outcome.values[0].mean == pytest.approx(2 / 3)
-    assert outcome.missed == ["missed at 3: 火星上有什么？ — no passage of the index holds it"]
+    assert outcome.values[0].mean == pytest.approx(2 / 4)
+    mars, jupiter = outcome.missed
+    assert mars == "missed at 3: 火星上有什么？ — no passage of the index holds its evidence"
+    assert "no evidence is named" in jupiter
+    whys = [reason(item, place) for item, place in zip(asked, outcome.places, strict=True)]
+    assert whys == [None, None, "not in the index", "unknown"]
     assert interval([1.0] * 9).low == 1.0
 
 

@@ -14,8 +14,10 @@ from data.cache import Cache  # noqa: E402
 from retrieval import build as build_module  # noqa: E402
 from retrieval.build import IndexSettings, build_index  # noqa: E402
 from retrieval.compare import compare  # noqa: E402
-from retrieval.dense import DenseIndex, Encoder  # noqa: E402
+from retrieval.dense import DenseIndex, Encoder, model_name  # noqa: E402
+from retrieval.model_directory import model_directory  # noqa: E402
 from retrieval.search import IndexFileError, Retriever  # noqa: E402
+from tests.hub_standin import running  # noqa: E402
 from tests.test_retrieval import BOOK  # noqa: E402
 from tests.tiny_bert import write_bert  # noqa: E402
 
@@ -70,12 +72,46 @@ def test_all_methods_search_and_a_changed_chapter_is_encoded_alone(
     assert encoded == [1]
 
 
-def test_what_the_retriever_has_no_model_for_is_told(book: Path, tmp_path: Path) -> None:
+def test_a_reranker_reads_the_first_only_and_leaves_out_the_rest(
+    book: Path, tmp_path: Path
+) -> None:
     build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    cross = write_bert(tmp_path / "cross", "BertForSequenceClassification", BOOK + QUESTION)
+    question = "白鹭桥、青石塔和北港的渡船"
+    retriever = Retriever.load(tmp_path / "index", reranker=cross, rerank_first=2)
+    (found,) = retriever.rank([question], 10)
+    (matched,) = retriever.rank([question], 10, "bm25")
+    assert len(matched) > 2 and {p for p, _ in found} == {p for p, _ in matched[:2]}
+
+
+def test_what_the_retriever_has_no_model_for_is_told(
+    book: Path, encoder: Path, tmp_path: Path
+) -> None:
+    build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    with pytest.raises(ValueError, match="no cross-encoder"):  # its order would be random
+        Retriever.load(tmp_path / "index", reranker=encoder)
     with pytest.raises(ValueError, match="without an encoder"):
         Retriever.load(tmp_path / "index").search([QUESTION], 1, "dense")
     with pytest.raises(IndexFileError, match="damaged"):
         Retriever.load(tmp_path / "index", tmp_path)  # the index has no vectors
+
+
+def test_a_modelscope_id_is_downloaded_once_and_keeps_its_name(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "cache"))
+    assert model_directory(encoder) == encoder
+    with running(tmp_path / "hub") as hub:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
+        hub.publish("someone/e5-small", encoder)
+        found = model_directory(Path("someone/e5-small"))
+        assert model_name(found) == "e5-small"
+        vector = Encoder(found).queries(["白鹭桥"])
+        assert np.allclose(vector, Encoder(encoder).queries(["白鹭桥"])), "other prompts"
+        with pytest.raises(OSError, match="someone/none: not downloaded"):
+            model_directory(Path("someone/none"))
+    with pytest.raises(ValueError, match="no such directory"):
+        model_directory(tmp_path / "none")
 
 
 def test_one_table_compares_sizes_and_models(book: Path, encoder: Path, tmp_path: Path) -> None:

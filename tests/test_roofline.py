@@ -53,6 +53,8 @@ def test_products_bound_a_device_that_reads_fast() -> None:
     # Two tokens that both begin with and are there already are not computed again.
     shared = floor(small(), "bf16", target, shared=2)
     assert shared == pytest.approx(2 * LINEAR * 4 + decode)
+    rows = small(), 2 * (LINEAR + OUTPUT + NORMS), [5, 3], [3, 2], target
+    assert floor_seconds(*rows, shared=[0, 3]) == pytest.approx(2 * LINEAR * 5 + decode)
 
 
 def test_answers_beyond_max_num_seqs_wait_for_a_slot() -> None:

@@ -14,10 +14,20 @@ pytestmark = pytest.mark.vllm
 QUESTIONS = list(TINY_PAIRS)
 
 
-@pytest.fixture(scope="module")
-def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory):
+FOUR_DRAWS = {"ANSWER_DRAWS": "4", "DRAW_TEMPERATURE": "0.2"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, pytest.param(FOUR_DRAWS, marks=pytest.mark.slow)],
+    ids=["greedy", "draws"],
+)
+def service(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+):
     log_dir = tmp_path_factory.mktemp("service")
-    with running_service(log_dir, MODEL_DIR=str(tiny_model), MAX_BODY_BYTES="100000") as it:
+    variables = {"MODEL_DIR": str(tiny_model), "MAX_BODY_BYTES": "100000", **request.param}
+    with running_service(log_dir, **variables) as it:
         # The judge takes the first answer of GET / as "ready": until then nobody must listen.
         with pytest.raises(httpx.ConnectError):
             it.client.get("/")

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.draws import draws_of
 from serving.engine import several as module
 from serving.engine.base import Answer, Batch, EngineError, ModelError, generate, wait
 from serving.engine.devices import cpu, cuda
+from serving.engine.members import Member, Question, SentPart
 from serving.engine.messages import Deadline, Failed, GiveBack, Part, Ready, Report
 from serving.engine.several import SeveralEngines
 from serving.engine.shares import GIB, Share, cache_bytes, divided, engine_count
@@ -166,6 +168,31 @@ def test_one_that_lags_gives_questions_to_one_that_has_run_dry(monkeypatch: Any)
     assert fast + slow == 80
     assert fast > 50, "half and half, whoever was slow"
     it.stop()
+
+
+def test_draws_end_with_the_engine_that_had_them_and_answers_do_not(monkeypatch: Any) -> None:
+    it = pretend(monkeypatch, [[15], []], answer_s=(0.001, 0.001))
+    batch = Batch(numbered(20), [9] * 20, in_seconds(20))
+    draws = draws_of(batch, 3, 0.5, batch.deadline)
+    it.submit(batch)
+    it.submit(draws)
+    assert wait(batch) and wait(draws)
+    assert [answer.text for answer in batch.answers()] == [str(i) for i in range(20)]
+    ended = [(a.text, a.finish_reason) for a in draws.answers()]
+    lost = ("", "error")
+    assert all(end in ((str(i // 3), "stop"), lost) for i, end in enumerate(ended))
+    assert 0 < ended.count(lost) < 60
+    it.stop()
+
+
+def test_an_engine_with_draws_alone_has_room_for_questions() -> None:
+    batch = Batch(numbered(20), [9] * 20, in_seconds(20))
+    draws = draws_of(batch, 1, 0.5, batch.deadline)
+    member = Member(None, report=Report(stats={"slots": 4, "waiting": 16, "waiting_draws": 16}))
+    questions = {i: Question(draws, i) for i in range(20)}
+    member.parts[0] = SentPart(draws, questions, draws.deadline, 0)
+    assert (member.room(draws=False), member.room(draws=True)) == (4, 0)
+    assert (member.waiting(draws=False), member.waiting(draws=True)) == (0, 16)
 
 
 def test_the_longest_questions_are_spread_first(monkeypatch: Any) -> None:

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
+from common.submission_log import ATTEMPTS, LogError, Submission, read_log, write_log
 from preflight.submission_evidence import LAST
-from preflight.submission_log import ATTEMPTS, LogError, Submission, read_log, write_log
 from preflight.submissions import app
 
 

@@ -121,7 +121,7 @@ def test_a_row_without_a_span_belongs_to_its_section_if_that_holds_its_answer() 
 def test_headings_of_dev_sections_give_no_question() -> None:
     found = heading_examples(PASSAGES, {PASSAGES[3].path})
     assert len(found) == 39 and all(example.right != 3 for example in found)
-    assert found[0].question == "书 甲桥" and found[0].text == PASSAGES[0].text
+    assert found[0].question == "书 甲桥" and found[0].shown(PASSAGES[0]) == PASSAGES[0].text
 
 
 def test_wrong_passages_are_neither_right_nor_hold_the_answer(made: Path) -> None:
@@ -133,6 +133,20 @@ def test_wrong_passages_are_neither_right_nor_hold_the_answer(made: Path) -> Non
         assert len(set(example.wrong)) == 5 and example.right not in example.wrong
         held = [p for p in example.wrong if example.answer and example.answer in PASSAGES[p].text]
         assert not held
+
+
+def test_what_marks_a_wrong_passage_is_not_its_looks_or_its_section(made: Path) -> None:
+    recipe = load_recipe(SHIPPED / "reranker.yaml", overrides(made, negatives=5), RerankerRecipe)
+    examples = read_examples(recipe, PASSAGES)
+    index = Retriever.load(made / "index")
+    found = with_wrong_passages(examples.train, index, recipe, examples.held_out)
+    assert all(len(example.wrong) == 5 for example in found)
+    assert all(p % 4 != 3 for example in found for p in example.wrong)  # dev's are never wrong
+    bare = [example for example in found if not example.answer]
+    assert len(bare) == 30  # made from headings: shown without them, right or wrong
+    for example in bare:
+        for p in (example.right, *example.wrong):
+            assert PASSAGES[p].heading not in example.shown(PASSAGES[p])
 
 
 def test_a_bi_encoder_learns_and_carries_its_prompts(made: Path) -> None:
@@ -167,10 +181,21 @@ def test_a_cross_encoder_learns_and_reranks(made: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     (told,) = json.loads((made / "out/result.json").read_text("utf-8"))["compared"]
     assert told["method"] == "reranked" and told["count"] == 10
+    # Its base has no head, whose order would be random: it is to beat BM25's.
+    assert told["against"] == "BM25" and "gets a new head" in done.stdout
+    assert "180 pairs of question and passage" in done.stdout
     assert told["change_of_ndcg"]["low"] <= told["change_of_ndcg"]["high"]
     log = [json.loads(line) for line in (made / "out/log.jsonl").open(encoding="utf-8")]
     losses = [row["loss"] for row in log if "loss" in row]
     assert losses[-1] < losses[0]
+    assert log[0] == {"step": 0, "ndcg": pytest.approx(told["base"]["nDCG@10"]["mean"])}
+    # The model made now ranks already: trained on, it is compared with itself as well.
+    again = {"model_name_or_path": made / "out/model", "output_dir": made / "again"}
+    done = command(made, "reranker", *overrides(made, max_steps=1, **again))
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads((made / "again/result.json").read_text("utf-8"))["compared"]
+    assert [each["against"] for each in told] == ["BM25", "base"]
+    assert "new head" not in done.stdout
 
 
 def test_what_cannot_be_trained_is_told(made: Path) -> None:
@@ -181,3 +206,14 @@ def test_what_cannot_be_trained_is_told(made: Path) -> None:
     assert done.returncode == 1 and "did you mean scale?" in done.stdout
     with pytest.raises(RecipeError, match="learning_rate, negatives"):
         sweep_points(["scale=3"], RerankerRecipe)
+    for wrong in ("learning_rate=fast", "negatives=0", "negatives=1.5"):
+        with pytest.raises(RecipeError, match=wrong):
+            sweep_points([wrong], RerankerRecipe)
+
+
+def test_a_sweep_has_numbers_as_people_write_them() -> None:
+    points = sweep_points(["learning_rate=1e-5,0.00003", "negatives=2"], RerankerRecipe)
+    assert points == [
+        {"learning_rate": 1e-5, "negatives": 2},
+        {"learning_rate": 3e-5, "negatives": 2},
+    ]

@@ -55,6 +55,14 @@ def test_the_choice_is_the_fastest_of_equal_score(
     assert select([row(0, 0.5, 100), *others], may_lose).number == best
 
 
+def test_a_score_that_is_needed_may_cost_speed() -> None:
+    rows = [row(0, 0.30, 100), row(1, 0.36, 30), row(2, 0.40, 20), row(3, 0.31, 200)]
+    assert select(rows).number == 3
+    assert select(rows, at_least=0.35).number == 1
+    assert select(rows, at_least=0.5).number == 2  # none reaches it: the highest
+    assert select(rows, at_least=0.25).number == 3  # the defaults reach it
+
+
 def test_a_gain_within_the_noise_of_two_starts_is_none() -> None:
     defaults, other = row(0, 0.5, 100), row(1, 0.5, 130)
     defaults.measured.append((0.5, 112))
@@ -189,6 +197,8 @@ def test_the_space_fits_device_model_and_questions() -> None:
     assert space_of(Facts({}, 9, [], quantized=False)) == {}
     capped = space_of(Facts(engine("cpu"), 9, [10], quantized=False, cap=96))
     assert capped["MAX_TOKENS"][:2] == [UNSET, "96"]  # what its answers say is tried first
+    assert gpu["ANSWER_DRAWS"] == cpu["ANSWER_DRAWS"] == [UNSET, "4", "8"]
+    assert list(gpu)[-1] == "ANSWER_DRAWS"  # the slowest trials come last
     assert gpu["ENGINES_PER_GPU"] == [UNSET, "1", "2", "3"] and "ENGINES_PER_GPU" not in cpu
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bench.measured_engine import MeasuredEngine
+from serving.draws import draws_deadline, draws_of
 from serving.engine.base import Answer, Batch, EngineError, generate, wait
 from serving.engine.detokenize import answer_text
 from serving.engine.repetition import token_kinds
@@ -257,6 +258,62 @@ def test_a_cancelled_call_leaves_the_engine(engine: VllmEngine) -> None:
     nobody.done.result(5)
     assert {a.finish_reason for a in nobody.answers()} <= {"cancelled", "stop"}
     assert engine.stats()["running"] == 0
+
+
+# With whole blocks of the prefix cache, whatever their size.
+LONGER = [[300 + i, *([*range(300, 340)] * 8)] for i in range(8)]
+
+
+@pytest.mark.vllm
+def test_draws_differ_find_their_prompts_and_change_no_answer(engine: MeasuredEngine) -> None:
+    alone = generate(engine, LONGER, [40] * 8, in_seconds(60))
+    engine.reset_prefix_cache()
+    cached: list[int] = []
+
+    def watch(llm: Any) -> None:
+        step = llm.llm_engine.step
+
+        def counted() -> Any:
+            outputs = step()
+            cached.extend(output.num_cached_tokens or 0 for output in outputs)
+            return outputs
+
+        llm.llm_engine.step = counted
+
+    engine.call(watch)
+    batch = Batch(LONGER, [40] * 8, in_seconds(60))
+    draws = draws_of(batch, 3, 0.9, batch.deadline)
+    engine.submit(batch)
+    engine.submit(draws)
+    assert wait(batch) and wait(draws)
+    assert batch.answers() == alone
+    texts = [answer.text for answer in draws.answers()]
+    assert len(set(texts)) > 12, "sampled from noise, they are all different"
+    # All whole blocks (of 128 tokens at most) but perhaps the last of 321 tokens.
+    assert sum(tokens >= 192 for tokens in cached) >= len(texts)
+
+
+@pytest.mark.vllm
+def test_draws_end_apart_from_the_answers_and_keep_deadlines(engine: MeasuredEngine) -> None:
+    batch = Batch(LONGER, [300] * 8, in_seconds(60))
+    draws = draws_of(batch, 40, 0.9, batch.deadline)
+    engine.submit(batch)
+    engine.submit(draws)
+    time.sleep(0.3)
+    draws.cancel()
+    draws.done.result(5)
+    assert "cancelled" in {answer.finish_reason for answer in draws.answers()}
+    assert wait(batch)
+    assert {answer.finish_reason for answer in batch.answers()} <= {"stop", "length"}
+    assert engine.stats()["running"] == engine.stats()["waiting_draws"] == 0
+    deadline = in_seconds(0.5)
+    batch = Batch(LONGER, [400] * 8, deadline)
+    draws = draws_of(batch, 20, 0.9, draws_deadline(deadline))
+    engine.submit(batch)
+    engine.submit(draws)
+    assert wait(batch) and wait(draws)
+    assert time.monotonic() - deadline < 0.5
+    assert min(answer.tokens for answer in batch.answers()) > 0
 
 
 @pytest.mark.vllm

@@ -8,6 +8,7 @@ python -m train plan CONFIG --device-gb 24               memory and time before 
 python -m train retriever RECIPE.yaml, train reranker …  the models that find passages of the book
 """
 
+import logging
 import os
 import shlex
 from pathlib import Path
@@ -36,6 +37,8 @@ DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 # Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
 # a step several times slower. Read when torch loads; a GPU does not mind.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# On a CPU bitsandbytes, which PEFT loads, asks for kernels that nothing here uses.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 # TRL tells its makers of each training run, where there is a network; a course's machine need not.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

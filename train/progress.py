@@ -9,7 +9,8 @@ from common.language import either
 def log_line(logs: Mapping[str, Any], step: int) -> str:
     """The trainer's log as a line; "" for what the end of the run tells anyway.
 
-    Losses are cross-entropy in nats a token; the score is the judge's on the dev questions.
+    Losses are cross-entropy in nats; the score is the judge's on the dev questions, nDCG@10 how
+    well a model that finds passages ranks theirs.
     """
     if "eval_loss" in logs:
         epoch, loss = f"{logs.get('epoch', 0):g}", f"{logs['eval_loss']:.3f}"
@@ -17,6 +18,9 @@ def log_line(logs: Mapping[str, Any], step: int) -> str:
         if "eval_judge" in logs:
             score = f"{logs['eval_judge']:.3f}"
             zh, en = f"{zh}，验证题得分 {score}", f"{en}, score of dev questions {score}"
+        found = [v for k, v in logs.items() if k.endswith("_ndcg@10") and "_base_" not in k]
+        if found:
+            zh, en = f"{zh}，验证题 nDCG@10 {found[0]:.3f}", f"{en}, dev nDCG@10 {found[0]:.3f}"
         return either(zh, en)
     if "loss" in logs:
         loss, rate = f"{logs['loss']:.3f}", f"{logs.get('learning_rate', 0):.2g}"

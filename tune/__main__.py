@@ -74,6 +74,17 @@ def main(
             min=0, help=either("为了速度最多可以丢多少分", "score that may be lost for speed")
         ),
     ] = 0.0,
+    at_least: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help=either(
+                "默认设置低于这个分数时：取够分的里面最快的，再慢也行",
+                "where the defaults score less: the fastest settings that reach it, however slow",
+            ),
+        ),
+    ] = 0.0,
     out: Annotated[Path, typer.Option(help=either("结果的目录", "folder of the results"))] = Path(
         "out/tune"
     ),
@@ -116,7 +127,7 @@ def main(
     if only_length:
         _only_length(measure, len(asked), questions.path, out / "serve.env", shipped)
         return
-    search = Search(out.resolve() / "study.db", name, measure, may_lose)
+    search = Search(out.resolve() / "study.db", name, measure, may_lose, at_least)
 
     def make_space(outcome: Outcome) -> space.Space:
         return space.space_of(
@@ -172,7 +183,7 @@ def main(
             )
         ended = INTERRUPTED
     rows = search.rows()
-    best = select(rows, may_lose)
+    best = select(rows, may_lose, at_least)
     console.print(either(ENDED.get(ended, ended), ended))
     count, file = len(asked), questions.path.name
     title = either(

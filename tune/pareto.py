@@ -48,16 +48,27 @@ def pareto_front(rows: Sequence[TrialResult]) -> list[TrialResult]:
     return front
 
 
-def select(rows: Sequence[TrialResult], may_lose: float = 0.0) -> TrialResult:
+def select(
+    rows: Sequence[TrialResult], may_lose: float = 0.0, at_least: float = 0.0
+) -> TrialResult:
     """The fastest trial whose score is at most `may_lose` below that of the defaults (the first
     row). The defaults win over a gain under MIN_GAIN, and, once both were run again, over a trial
     whose slowest run is not faster than the defaults' fastest.
+
+    Where the defaults score less than `at_least`: the fastest trial that reaches it, however slow;
+    where none does, the one with the highest score.
 
     Raises ValueError when the defaults have no result to compare with.
     """
     if not rows or not rows[0].ok:
         raise ValueError("the defaults have no result")
     defaults = rows[0]
+    if defaults.score < at_least:
+        done = [row for row in rows if row.ok]
+        enough = [row for row in done if row.score >= at_least]
+        if enough:
+            return max(enough, key=lambda row: row.speed)
+        return max(done, key=lambda row: (row.score, row.speed))
     least = defaults.score - may_lose - 1e-9
     able = [r for r in rows[1:] if r.ok and r.score >= least]
     for row in sorted(able, key=lambda r: -r.speed):

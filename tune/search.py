@@ -31,7 +31,14 @@ REPEATED = "the same as trial"
 class Search:
     """A study in an SQLite file, for one model, one dev split and one set of fixed settings."""
 
-    def __init__(self, file: Path, name: str, measure: Measure, may_lose: float = 0.0):
+    def __init__(
+        self,
+        file: Path,
+        name: str,
+        measure: Measure,
+        may_lose: float = 0.0,
+        at_least: float = 0.0,
+    ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(
             study_name=name,
@@ -41,7 +48,7 @@ class Search:
             load_if_exists=True,
         )
         self._measure = measure
-        self._may_lose = may_lose
+        self._may_lose, self._at_least = may_lose, at_least
         done = self._study.get_trials(states=[TrialState.COMPLETE])
         # The longest trial so far, earlier runs included: none starts with less time left.
         seconds = [t.user_attrs["seconds"] + t.user_attrs["start_seconds"] for t in done]
@@ -108,7 +115,7 @@ class Search:
         Returns False when there was no time for it."""
         while True:
             rows = self.rows()
-            best = select(rows, self._may_lose)
+            best = select(rows, self._may_lose, self._at_least)
             todo = [r for r in (rows[0], best) if len(r.measured) < STARTS]
             if best.number == rows[0].number or not todo:
                 return True

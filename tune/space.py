@@ -21,6 +21,7 @@ NAMES = (
     "ENGINE_IN_PROCESS",
     "RETRIEVAL_PASSAGES",
     "ENGINES_PER_GPU",
+    "ANSWER_DRAWS",
 )
 PASSAGES = ("0", "1", "2", "3", "5")
 Space = dict[str, list[str]]
@@ -71,6 +72,8 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         "RETRIEVAL_PASSAGES": [n for n in PASSAGES if facts.passages and n != str(facts.passages)],
         # Against each other: what `auto` takes depends on the device.
         "ENGINES_PER_GPU": ["1", "2", "3"] if facts.kind in GPUS else [],
+        # So many times the tokens for a higher score: the last to be tried.
+        "ANSWER_DRAWS": ["4", "8"] if facts.kind else [],
     }
     return {
         name: [UNSET, *values] for name, values in choices.items() if values and name not in fixed

@@ -25,14 +25,21 @@ mark.counts { text-decoration: underline; font-weight: 600; }
                     box-shadow: none !important; }
 .quiet textarea, .quiet input { border: none !important; background: none !important;
                                 box-shadow: none !important; padding: .2em 0; }
+#talk pre.code { font: .92em ui-monospace, "Noto Sans Mono CJK SC", monospace; margin: .3em 0;
+                 padding: .5em .7em; background: rgba(128, 128, 128, .12);
+                 border-radius: 4px; white-space: pre-wrap; overflow-wrap: anywhere; }
 #talk .message .prose, #talk .message span.md { white-space: pre-wrap; }
 .sources { max-height: 70vh; overflow-y: auto; }
 .bottom { align-items: flex-end; }
 .bottom > button { margin-bottom: .5em; }
 .reversed { flex-direction: row-reverse; }
+@media (max-width: 900px) { .reversed { flex-direction: column-reverse; flex-wrap: nowrap;
+                                          align-items: stretch; } }
+.add-row-button { display: none !important; }
 .switch { text-align: right; }
 footer { display: none !important; }
 """
+NO_ICON = '<link rel="icon" href="data:,">'  # else each page asks for one that is not there
 EVENTS_AT_ONCE = 64
 QUEUE_POLL_S = 0.02
 
@@ -46,7 +53,7 @@ def mount(app: FastAPI, page: Page, path: str) -> FastAPI:
         path=path,
         theme=theme,
         css=CSS,
-        head=COPY_AS_WRITTEN,
+        head=NO_ICON + COPY_AS_WRITTEN,
         footer_links=[],
         max_file_size=f"{page.settings.upload_mb}mb",
         show_error=True,

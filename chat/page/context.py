@@ -34,8 +34,12 @@ class Page:
         """(what is shown, name) of all that can be asked."""
         loaded = self.registry.names()
         later = self.say("（提问时加载）", " (loads when asked)")
-        names = listing.choices(self.registry)
-        return [(name if name in loaded else name + later, name) for name in names]
+        now = self.say("（正在加载）", " (loading)")
+        coming = {e.model.id for e in self.registry.engines.values() if e.state == "loading"}
+        return [
+            (name + ("" if name in loaded else now if name in coming else later), name)
+            for name in listing.choices(self.registry)
+        ]
 
     def model_dropdown(self, **more: Any) -> gr.Dropdown:
         """A choice of models that looks for new ones whenever it is opened."""

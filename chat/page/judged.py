@@ -46,7 +46,8 @@ def build(page: Page) -> None:
         label=say("题目（点一行看详情）", "questions (click a row)"),
         interactive=False,
         max_height=300,
-        column_widths=["6%", "70%", "24%"],
+        column_widths=["6%", "60%", "34%"],
+        wrap=True,
     )
     detail = gr.HTML(joined([], say("先选报告，再点一道题", "choose a report, then a question")))
     rows = gr.State([])
@@ -71,7 +72,7 @@ def build(page: Page) -> None:
             {
                 "#": range(1, len(found) + 1),
                 say("问题", "question"): [asked.question for asked in found],
-                say("得分", "score"): [
+                _scores_of(page, found): [
                     " · ".join(f"{value:.2f}" for value in asked.scores.values()) for asked in found
                 ],
             }
@@ -90,6 +91,14 @@ def build(page: Page) -> None:
     for component in (chosen, other):
         page.refreshed(component, lambda: _names(page))
     chosen.focus(lambda: _overview(page), outputs=overview, **private)
+
+
+def _scores_of(page: Page, found: list[Asked]) -> str:
+    """The heading of the scores: whose is which, where there are several."""
+    models = dict.fromkeys(model for asked in found for model in asked.scores)
+    models = [model.split(" (report/")[0] for model in models]
+    told = page.say("得分", "score")
+    return told if len(models) < 2 else f"{told} {' · '.join(models)}"
 
 
 def _joined(page: Page, names: list[str]) -> list[Asked]:
@@ -159,7 +168,7 @@ def _overview(page: Page) -> pd.DataFrame:
         say("时间", "time"),
         say("模型", "model"),
         say("题集", "test set"),
-        say("准确率", "accuracy"),
+        say("准确率（95 %）", "accuracy (95 %)"),
         say("上限", "ceiling"),
         say("复述问题", "echo"),
         say("字符/秒", "characters/s"),
@@ -174,13 +183,15 @@ def _row(page: Page, report: Report, numbers: dict[str, Any]) -> list[Any]:
         report.created[:16].replace("T", " "),
         str(numbers["model"]) + demo,
         numbers["testset"],
-        *(_rounded(numbers[key]) for key in ("score", "ceiling", "echo")),
-        _rounded(numbers["speed"], 0),
+        _figure(numbers["score"])
+        + (f" ± {_figure(numbers['margin'])}" if numbers["margin"] is not None else ""),
+        *(_figure(numbers[key]) for key in ("ceiling", "echo")),
+        None if numbers["speed"] is None else round(numbers["speed"]),
     ]
 
 
-def _rounded(value: Any, digits: int = 3) -> Any:
-    return round(value, digits) if isinstance(value, int | float) else value
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _everything(asked: Asked) -> str:

@@ -1,5 +1,6 @@
 """数据: pairs beside the text they come from; edited, rejected, saved as a new file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,33 +89,43 @@ def build(page: Page) -> None:
             pieces, say("没有原文（没有 chunks.jsonl）", "no text (no chunks.jsonl)")
         ), frame
 
-    def applied(found: Review | None, frame: pd.DataFrame) -> tuple[Any, str]:
+    def applied(found: Review | None, frame: pd.DataFrame, heading: str | None) -> tuple[Any, str]:
         if found is None:
             raise page.failed(say("先选数据", "choose data first"))
+        numbered = [row for row in frame.itertuples(index=False) if pd.notna(row[0]) and row[0]]
         try:
             # Looked through before any is changed.
             changed = {
                 int(number) - 1: found.rows[int(number) - 1].changed(
                     str(keep).lower() in ("true", "1"), str(question), str(answer)
                 )
-                for number, keep, question, answer in frame.itertuples(index=False)
-                if pd.notna(number) and str(number)  # not a row that was added by hand
+                for number, keep, question, answer in numbered
             }
         except (ReviewError, ValueError, IndexError) as error:
             raise page.failed(error) from error
         for number, row in changed.items():
             found.rows[number] = row
-        return found, _counts(page, found)
+        # A row deleted in the table is rejected, unless the table is still that of another section.
+        here = {i for i, row in enumerate(found.rows) if row.place == heading}
+        if changed.keys() <= here:
+            for number in here - changed.keys():
+                found.rows[number] = replace(found.rows[number], kept=False)
+        told = _counts(page, found)
+        if added := len(frame) - len(numbered):
+            told += say(f" · 手工加的 {added} 行不会保存", f" · {added} added rows are not saved")
+        return found, told
 
-    def saved(found: Review | None, frame: pd.DataFrame, stem: str) -> tuple[Any, str]:
-        found, _ = applied(found, frame)
+    def saved(
+        found: Review | None, frame: pd.DataFrame, heading: str | None, stem: str
+    ) -> tuple[Any, str]:
+        found, counted = applied(found, frame, heading)
         folder = page.settings.root / "out" / "reviewed"
         try:
             paths = save_review(found, stem, folder)
         except (ReviewError, OSError) as error:
             raise page.failed(error) from error
         files = ", ".join(map(str, paths))
-        return found, say("已写入：", "written: ") + files + " · " + _counts(page, found)
+        return found, say("已写入：", "written: ") + files + " · " + counted
 
     private: dict[str, Any] = {"api_visibility": "private"}
     page.refreshed(source, lambda: _sources(page))
@@ -125,13 +136,19 @@ def build(page: Page) -> None:
         came.success(shown, [review, section], [text, table], **private)
     upload.upload(lambda: None, outputs=source, **private)
     section.input(shown, [review, section], [text, table], **private)
-    table.input(applied, [review, table], [review, told], show_progress="hidden", **private)
-    save.click(saved, [review, table, name], [review, told], **private)
+    shown_rows = [review, table, section]
+    table.input(applied, shown_rows, [review, told], show_progress="hidden", **private)
+    save.click(saved, [*shown_rows, name], [review, told], **private)
 
 
 def _sources(page: Page) -> list[tuple[str, str]]:
     root = page.settings.root
-    found = [p.parent for top in FOLDERS for p in sorted((root / top).glob(f"*/{CHUNKS_NAME}"))]
+    found = [
+        path.parent
+        for top in FOLDERS
+        for depth in ("*", "*/*")  # runs/submit.sh writes out/submit/data
+        for path in sorted((root / top).glob(f"{depth}/{CHUNKS_NAME}"))
+    ]
     return [(path.relative_to(root).as_posix(), str(path)) for path in found]
 
 

@@ -1,23 +1,21 @@
 """Gradio's chatbot with messages as text: it would show them as (sanitized) HTML.
 
 Code such as `kernel<<<grid, block>>>` would lose its brackets, and a model's <img> be fetched. So
-what begins a tag or an entity gets an invisible WORD JOINER behind it on its way to the browser,
-which HTML then reads as text, and loses it on its way back. Entities instead would be seen by
-whoever edits a message.
+each message goes to the browser by `plain_text.shown` and comes back by `plain_text.written`.
 """
 
-import re
 from typing import Any
 
 import gradio as gr
 
-JOINER = "\u2060"
+from chat.page.plain_text import shown, written
 
 # What is copied, by its buttons or from a selection, goes out as it was written.
 COPY_AS_WRITTEN = """
 <script>
 (() => {
-  const written = text => text.replaceAll("\\u2060", "");
+  const written = text => text.replaceAll('<pre class="code">', "").replaceAll("</pre>", "")
+    .replaceAll("\\u2060", "");
   document.addEventListener("copy", event => {
     const text = String(getSelection());
     if (text === written(text)) return;
@@ -33,16 +31,6 @@ COPY_AS_WRITTEN = """
 """
 
 
-def shown(text: str) -> str:
-    """A text for the browser, which takes it as HTML and shows it as it is."""
-    return re.sub("[<&]", rf"\g<0>{JOINER}", text)
-
-
-def written(text: str) -> str:
-    """The text that `shown` was given."""
-    return text.replace(JOINER, "")
-
-
 class PlainChatbot(gr.Chatbot):
     """A gr.Chatbot whose messages are text."""
 
@@ -54,7 +42,8 @@ class PlainChatbot(gr.Chatbot):
         for message in told.root:
             for part in message.content:
                 if part.type == "text":
-                    part.text = shown(part.text)
+                    # Not in a question: whoever edits it would see the tags.
+                    part.text = shown(part.text, code=message.role == "assistant")
         return told
 
     def preprocess(self, payload: Any) -> Any:
@@ -68,6 +57,11 @@ class PlainChatbot(gr.Chatbot):
 
 class PlainChatInterface(gr.ChatInterface):
     """A gr.ChatInterface for it."""
+
+    def _clear_and_save_textbox(self, message: Any) -> Any:
+        # Gradio empties the placeholder for good with the first question.
+        box, saved = super()._clear_and_save_textbox(message)
+        return gr.update(value="", interactive=False, placeholder=self.textbox.placeholder), saved
 
     def _edit_message(self, history: Any, edit_data: gr.EditData) -> Any:
         edit_data.value = written(str(edit_data.value))

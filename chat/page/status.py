@@ -38,6 +38,7 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
     memory = gr.Dataframe(label=say("内存", "memory"), interactive=False)
     with gr.Row():
         axis: dict[str, Any] = {"x": "minutes", "x_title": say("分钟", "minutes"), "height": 240}
+        axis["visible"] = False
         axis |= {"x_lim": (-10, 0), "color_title": " "}
         speed = gr.LinePlot(y="tokens/s", color="model", title="token/s", y_title=" ", **axis)
         requests = gr.LinePlot(
@@ -89,7 +90,12 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
     tab.select(lambda: gr.Timer(active=True), outputs=timer, **now)
     gr.on(
         [tab.select, timer.tick],
-        lambda: (_models(page), _memory(page), *_figures(page)),
+        # A plot of nothing draws a legend of "-Infinity".
+        lambda: (
+            _models(page),
+            _memory(page),
+            *(gr.update(value=each, visible=not each.empty) for each in _figures(page)),
+        ),
         outputs=[models, memory, speed, requests],
         **now,
     )
@@ -135,7 +141,7 @@ def _memory(page: Page) -> pd.DataFrame:
     say = page.say
     host = psutil.virtual_memory()
     rows = [[say("主机", "host"), _size(host.used), _size(host.total), f"{host.percent:.0f} %"]]
-    rows[0].append(f"CPU {psutil.cpu_percent():.0f} %")
+    rows[0].append(f"CPU {page.registry.figures.cpu_percent:.0f} %")
     for number, card in enumerate(gpus()):
         share = f"{100 * card.used / card.total:.0f} %"
         rows.append([f"GPU {number} {card.name}", _size(card.used), _size(card.total), share])

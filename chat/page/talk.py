@@ -71,18 +71,19 @@ def build(page: Page) -> None:
         share: float,
         longest: float,
         prompt: str,
-    ) -> AsyncIterator[tuple[Any, Any, str]]:
+    ) -> AsyncIterator[tuple[Any, Any, str, Any]]:
         if not name:
             raise page.failed(say("没有模型可用，见“状态”", "no model to ask, see “status”"))
         turns = turns_of(history)
         asked, found = message, _no_sources(page)
         if name not in page.registry.names():
             wait = say(f"正在加载 {name}，约一分钟 …", f"loading {name}, about a minute …")
-            yield "", found, wait
+            yield "", found, wait, gr.update(choices=page.model_choices())
         try:
             target = await page.registry.target(name, load=True)
         except (NotLoadedError, LoadError) as error:
             raise page.failed(error) from error
+        names = gr.update(choices=page.model_choices())  # what is loaded now
         if with_book and page.book:
             asked, shown = page.book.asked_of(target, message, turns)
             titled = [(page.book.place(passage), passage.text) for passage in shown]
@@ -96,12 +97,14 @@ def build(page: Page) -> None:
         async for reply in paced(replies):
             if reply.error:
                 raise page.failed(reply.error)
-            yield reply.text, found, page.speed(reply)
+            yield reply.text, found, page.speed(reply), names
+            names = gr.skip()
 
     with row, gr.Column(scale=3, min_width=480):
         chatbot = PlainChatbot(
             elem_id="talk",
             label=say("对话", "talk"),
+            show_label=False,  # it would cover the first line
             render_markdown=False,
             sanitize_html=True,
             allow_tags=False,
@@ -123,7 +126,7 @@ def build(page: Page) -> None:
                 scale=7,
             ),
             additional_inputs=[model, use_book, temperature, top_p, max_tokens, system],
-            additional_outputs=[sources, speed],
+            additional_outputs=[sources, speed, model],
             editable=True,
             flagging_mode="never",
             fill_height=False,

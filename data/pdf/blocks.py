@@ -10,6 +10,7 @@ from data.text import join_lines, tidy
 
 _BULLET = re.compile(r"^[•◦▪‣●○■□–·∙⁃\uf0b7\uf0a7]\s*")
 _NUMBER = re.compile(r"^(\d{1,2})[.)、]\s+(?=\S)")
+_LINE_NUMBER = re.compile(r"\s*(\d{1,4})(?=\s|$)")
 _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
 TOC_LEADER = re.compile(r"((\.|…|·)\s?){4,}\s*[\divxlc]+$|…{2,}\s*\d+$", re.I)
 
@@ -38,6 +39,7 @@ def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, st
     page_right = max((line.right for line in lines if not line.mono), default=0.0)
     code_right = max((line.right for line in lines if line.mono), default=0.0)
     code_right = max(code_right, page_right * 0.85)
+    columned = {line.page for line in lines if line.column}
     pitch = _line_pitch(lines)
     position = 0
     while position < len(body):
@@ -56,7 +58,11 @@ def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, st
         elif line.mono:
             while end < len(body) and lines[body[end]].mono and not _stops(body[end], headings):
                 end += 1
-            code = _code([lines[i] for i in body[position:end]], code_right)
+            edge = min(code_right, rights[line.page, line.column])
+            code = _code(
+                [lines[i] for i in body[position:end]],
+                edge if line.page in columned else code_right,
+            )
             yield from ((line.page, piece) for piece in code)
         else:
             while end < len(body):
@@ -73,8 +79,9 @@ def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, st
                     if end < len(body) and not _continues(below, lines[body[end]]):
                         break
                     continue
-                if not lines[index].block and _starts_paragraph(
-                    lines[index], below, rights[below.page, below.column], pitch
+                above = lines[index]
+                if not above.block and _starts_paragraph(
+                    above, below, rights[above.page, above.column], pitch
                 ):
                     break
                 end += 1
@@ -140,7 +147,11 @@ def _line_pitch(lines: Sequence[Line]) -> float:
 def _starts_paragraph(above: Line, below: Line, right: float, pitch: float) -> bool:
     if _BULLET.match(below.text) or _NUMBER.match(below.text):
         return True
+    if re.search(r"[,;:]$", above.text) and re.match(r"[a-z]", below.text):
+        return below.base - above.base > pitch * 2
     short = above.right < right - 3 * above.size
+    if short and above.bold and not below.bold:
+        return True
     if above.page != below.page or above.column != below.column:
         return short or (bool(_SENTENCE_END.search(above.text)) and below.left > above.left + 10)
     if below.base - above.base > pitch * 1.3:
@@ -225,4 +236,16 @@ def _code(lines: Sequence[Line], right: float) -> Iterator[str]:
         else:
             rows.append(" " * round((line.left - left) / width) + text)
         previous = line
-    yield "\n".join(["\n```", *rows, "```\n"])
+    yield "\n".join(["\n```", *_unnumbered(rows), "```\n"])
+
+
+def _unnumbered(rows: list[str]) -> list[str]:
+    """A listing without the line numbers printed beside it: 1, 2, 3 … on every line."""
+    marks = [_LINE_NUMBER.match(row) for row in rows if row.strip()]
+    numbers = [int(mark.group(1)) for mark in marks if mark]
+    counted = [numbers[0] + place for place in range(len(numbers))] if numbers else []
+    if len(numbers) < 3 or len(numbers) < len(marks) or numbers != counted:
+        return rows
+    texts = [row[mark.end(1) :] if (mark := _LINE_NUMBER.match(row)) else "" for row in rows]
+    room = min((len(t) - len(t.lstrip()) for t in texts if t.strip()), default=0)
+    return [text[room:] for text in texts]

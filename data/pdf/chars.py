@@ -20,8 +20,8 @@ _CJK_FACE = re.compile(
 )
 _FORCE_BOLD = 1 << 18
 # Look-alikes that some producers write for the usual characters: ligatures, radicals,
-# compatibility ideographs.
-_LOOKALIKE = re.compile("[\ufb00-\ufb06\u2e80-\u2fdf\uf900-\ufaff]")
+# compatibility ideographs, the italic and bold letters of formulas.
+_LOOKALIKE = re.compile("[\ufb00-\ufb06\u2e80-\u2fdf\uf900-\ufaff\U0001d400-\U0001d7ff]")
 
 
 class Char(NamedTuple):
@@ -105,6 +105,9 @@ def _font(raw: Any, textpage: Any, index: int, handle: Any) -> Font:
     angle = math.degrees(math.atan2(matrix.b, matrix.a))
     weight = raw.FPDFText_GetFontWeight(textpage, index)
     bold = bool(BOLD.search(name)) or bool(flags.value & _FORCE_BOLD) or weight >= 700
+    # Word makes Chinese faces bold, which have no bold of their own, by drawing their outline too.
+    stroked = raw.FPDF_TEXTRENDERMODE_FILL_STROKE
+    bold = bold or raw.FPDFTextObj_GetTextRenderMode(handle) == stroked
     mono = bool(MONO.search(name)) or bool(flags.value & 1 and not _is_cjk_name(name))
     return Font(name, round(size, 1), angle, mono, bold, bool(MATH.search(name)))
 

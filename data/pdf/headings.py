@@ -21,6 +21,7 @@ _NUMBERING = re.compile(
 _DEEP = re.compile(
     r"^[A-Z\d]{1,2}((?:\.\d{1,2}){1,4})\.?\s*\S|^第.{1,5}[章篇部讲]|^第.{1,5}[节節]|^[一二三四五六七八九十]{1,3}、"
 )
+_LABEL = re.compile(r"^\s*(表|图|圖|Table|Figure|Fig|注|[•◦▪●○■□–·-]|\d{1,2}[)）、]|[（(])", re.I)
 _LONGEST = 70
 
 
@@ -203,6 +204,9 @@ def _may_be_heading(line: Line) -> bool:
     if line.mono or line.note or line.block or line.math > 0.2:
         return False
     text = line.text.strip()
+    # The cells of a row stand apart as words do; a title's characters may be set apart as well.
+    if len(line.pieces) > 2 and max(line.pieces) > 2:
+        return False
     return (
         1 < len(text) <= _LONGEST and not SENTENCE_END.search(text) and bool(re.search(r"\w", text))
     )
@@ -217,8 +221,25 @@ def _by_size(lines: Sequence[Line], body: float, found: Headings) -> None:
         if line.size in ranked:
             found.levels[index] = ranked.index(line.size) + 1
             _join_following(lines, index, found)
-        elif line.bold and _NUMBERING.match(line.text):
+        elif line.bold and (_NUMBERING.match(line.text) or _stands_alone(lines, index)):
             found.levels[index] = len(ranked) + 1
+
+
+def _stands_alone(lines: Sequence[Line], index: int) -> bool:
+    """Is a bold line of the text's own size a title: short, text below it, a paragraph's end above?
+
+    A line wholly bold in the middle of a paragraph is emphasis, a row of bold words a table's head.
+    """
+    line, below = lines[index], lines[index + 1] if index + 1 < len(lines) else None
+    above = lines[index - 1] if index else None
+    if len(line.text) > 30 or len(line.pieces) > 1 or _LABEL.match(line.text):
+        return False
+    if below is None or below.bold or below.mono or below.block or below.left > line.left + 60:
+        return False
+    if above is None or above.page != line.page or above.block or above.mono or above.bold:
+        return True
+    ended = bool(SENTENCE_END.search(above.text))
+    return ended or line.base - above.base > 1.8 * line.size
 
 
 def _join_following(lines: Sequence[Line], index: int, found: Headings) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 
 from data.pdf.lines import Line, Segment, line_of
 
@@ -118,12 +119,16 @@ def _are_columns(parts: Sequence[Segment], x: float) -> bool:
     if bottom - top < 2 * _LINES * parts[0].size * 0.6:
         return False
     filled = []
+    body = median(s.size for s in parts)  # a column may begin with a large heading
     total = max(s.right for s in parts) - min(s.left for s in parts)
     for half, lines in zip(halves, rows, strict=True):
         edge = min(s.left for s in half), max(s.right for s in half)
         width = edge[1] - edge[0]
+        if _gutter(half) is not None:  # columns themselves: their lines need not share baselines
+            filled.append(1.0)
+            continue
         # Columns of numbers and names are narrow: a column of prose holds ten characters.
-        if width < max(10 * half[0].size, total * _COLUMN):
+        if width < max(10 * body, total * _COLUMN):
             return False
         spans = [max(s.right for s in r) - min(s.left for s in r) for r in lines]
         chars = [sum(s.right - s.left for s in r) for r in lines]

@@ -4,17 +4,21 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from data.pdf.chars import Char
 from data.text import CJK
 
 # Around words set in a code face inside prose, until the text is written as Markdown.
 CODE_ON, CODE_OFF = "\ue010", "\ue011"
-SPACE = 0.16  # of the font size: a wider gap between Latin letters parts words
+SCRIPT = 0.88  # of the size: what is smaller and off the baseline is a script (HTML's are 0.83)
+SPACE = 0.13  # of the font size: so much more than between a word's letters parts words
+TIGHT = 0.06  # the same where the file has a space there
 _WIDE = re.compile(f"[{CJK}\u3000-\u303f\uff00-\uffef“”‘’…—·]")
 _IDEOGRAPH = re.compile(f"[{CJK}]")
 _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
 _COMMENT = re.compile(r"//|#|/\*|^\*|^--|<!--")
+_COMMENT_LINE = re.compile(f"{CODE_ON}(//|#|/\\*|\\*|--|;|%){CODE_OFF}|{CODE_ON}(//|#|--) ")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -25,6 +29,7 @@ class Line:
     `mono`: it is code. `math`: share of characters from a formula face. `column`: its place in the
     order of a page's columns. `note`: it stands in the margin. `scripts`: raised or lowered
     characters in it. `block`: ready Markdown (a table, a figure) that stands in its place.
+    `pieces`: characters of each part that stands a whole em from its neighbours.
     """
 
     text: str
@@ -41,6 +46,7 @@ class Line:
     note: bool = False
     scripts: int = 0
     block: str = ""
+    pieces: tuple[int, ...] = (0,)
 
 
 @dataclass
@@ -65,8 +71,8 @@ def segments(chars: Sequence[Char]) -> list[Segment]:
     """The segments of a page, from above to below and left to right."""
     body = body_size(chars)
     shown = [c for c in chars if not c.text.isspace() and c.text.isprintable()]
-    rows = _rows([c for c in shown if c.size >= body * 0.8])
-    for small in _rows([c for c in shown if c.size < body * 0.8]):
+    rows = _rows([c for c in shown if c.size >= body * SCRIPT])
+    for small in _rows([c for c in shown if c.size < body * SCRIPT]):
         for run in _runs(small):
             home = _home(run, rows)
             if home is None:
@@ -112,7 +118,7 @@ def _home(run: list[Char], rows: list[list[Char]]) -> list[Char] | None:
     for row in rows:
         main = max(c.size for c in row[:20])
         shift = base - row[0].base
-        if run[0].size > main * 0.85 or not -main * 0.75 <= shift <= main * 0.5:
+        if run[0].size > main * SCRIPT or not -main * 0.75 <= shift <= main * 0.5:
             continue
         near = any(c.left - main * 0.75 < right and c.right + main * 0.75 > left for c in row)
         if near and abs(shift) < nearest:
@@ -150,6 +156,7 @@ def line_of(parts: Sequence[Segment], page: int) -> Line:
         width,
         sum(c.math for c in chars) / len(chars),
         scripts=scripts,
+        pieces=tuple(len(part.chars) for part in parts),
     )
 
 
@@ -176,10 +183,11 @@ def _spell(chars: Sequence[Char], size: float, base: float, pitch: float) -> tup
     scripts = 0
     level, code = "", False
     before: Char | None = None
+    usual = _usual_gap(chars, size)
     for char in chars:
         own = _level(char, size, base) if not pitch else ""
         inside = char.mono and char.text.isascii() and not pitch
-        gap = _gap(before, char, size, pitch) if before else ""
+        gap = _gap(before, char, size, pitch, usual) if before else ""
         if own != level or (inside != code):
             if level:
                 out.append("}")
@@ -212,12 +220,25 @@ def _scripts(text: str) -> str:
 
 
 def _level(char: Char, size: float, base: float) -> str:
-    if char.size > size * 0.85 or abs(char.base - base) < size * 0.06:
+    if char.size > size * SCRIPT or abs(char.base - base) < size * 0.06:
         return ""
     return "^" if char.base < base else "_"
 
 
-def _gap(before: Char, char: Char, size: float, pitch: float) -> str:
+def _usual_gap(chars: Sequence[Char], size: float) -> float:
+    """The gap between letters of one word: not 0 where they are set apart or pressed together."""
+    gaps = [
+        b.left - a.right
+        for a, b in zip(chars, chars[1:], strict=False)
+        if a.text.isalpha() and b.text.isalpha() and a.text.isascii() and b.text.isascii()
+    ]
+    if len(gaps) < 8:
+        return 0.0
+    return max(-0.05 * size, min(median(gaps), 0.15 * size))
+
+
+def _gap(before: Char, char: Char, size: float, pitch: float, usual: float) -> str:
+    """What stands between two characters; `usual`: the gap between letters of one word."""
     gap = char.left - before.right
     if pitch:
         return " " * max(round(gap / pitch), 0) if gap > pitch * 0.5 else ""
@@ -230,7 +251,30 @@ def _gap(before: Char, char: Char, size: float, pitch: float) -> str:
     if both and not _IDEOGRAPH.match(both[0]):
         return ""  # beside Chinese punctuation
     small = min(before.size, char.size)
-    return " " if gap > small * (0.08 if both else SPACE) else ""
+    if before.spaced and not both and gap > small * TIGHT:
+        return " "
+    return " " if gap > (small * 0.08 if both else usual + small * SPACE) else ""
+
+
+def mark_code_comments(lines: Sequence[Line]) -> None:
+    """Mark "# 打开文件" as code: only its sign has a code face, but code is above or below."""
+    for index, line in enumerate(lines):
+        if line.mono or not _COMMENT_LINE.match(line.text):
+            continue
+        above = lines[index - 1] if index else None
+        under = index + 1
+        while under < len(lines) and _COMMENT_LINE.match(lines[under].text):
+            under += 1
+        below = lines[under] if under < len(lines) else None
+        inside = above is not None and above.mono and _next(above, line)
+        first = below is not None and below.mono and _next(line, lines[index + 1])
+        first = first and (above is None or not _next(above, line))
+        line.mono = inside or first
+
+
+def _next(above: Line, below: Line) -> bool:
+    """Do two lines follow one another as the lines of one block of code do?"""
+    return above.page == below.page and 0 < below.base - above.base < 2.2 * above.size
 
 
 def unmark_code_words(lines: Sequence[Line]) -> None:

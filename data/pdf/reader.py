@@ -16,7 +16,7 @@ from data.pdf.figures import Drawn, figures_apart
 from data.pdf.formulas import formulas_apart
 from data.pdf.headings import find_headings, outline
 from data.pdf.layout import Margins, page_lines
-from data.pdf.lines import Line, segments, unmark_code_words
+from data.pdf.lines import Line, mark_code_comments, segments, unmark_code_words
 from data.pdf.quality import fault
 from data.pdf.running import without_running
 from data.pdf.tables import CAPTION as TABLE_CAPTION
@@ -76,6 +76,7 @@ def read_pdf(
     lines = without_running(found.lines, pages)
     lines = [line for line in lines if not TOC_LEADER.search(line.text)]
     unmark_code_words(lines)
+    mark_code_comments(lines)
     lines, figures = figures_apart(lines, found.drawn, found.sizes)
     headings = find_headings(lines, marks)
     marked = set(headings.levels) | headings.joined

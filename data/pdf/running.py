@@ -8,17 +8,20 @@ from data.pdf.lines import Line
 from data.text import normalise
 
 _NUMBER_ONLY = re.compile(r"[-–—\s·.第]*\d{1,4}[-–—\s·.页]*|[ivxlcIVXLC]{1,6}")
-_NUMBER = re.compile(r"\d{1,4}")
+_NUMBER = re.compile(r"(?<![\d.])\d{1,4}(?![\d.])")  # not the "2" of a section's 1.2
 _LONGEST = 90  # characters of a running head
+_LARGE = 1.15  # of the usual size: a row set so is a title that happens to begin each page
 Row = list[int]  # indexes of the lines of one baseline
 
 
 def without_running(lines: Sequence[Line], pages: int) -> list[Line]:
     """The lines without heads, feet and page numbers; up to three of them at either end."""
     gone: set[int] = set()
+    sizes = Counter(line.size for line in lines)
+    large = max(sizes, key=sizes.__getitem__, default=0.0) * _LARGE
     for _ in range(3):
         rows = _edge_rows(lines, gone)
-        found = _running(lines, rows, pages)
+        found = _running(lines, rows, pages, large)
         if not found:
             break
         gone |= found
@@ -40,9 +43,12 @@ def _edge_rows(lines: Sequence[Line], gone: set[int]) -> dict[str, dict[int, Row
     return ends
 
 
-def _running(lines: Sequence[Line], ends: dict[str, dict[int, Row]], pages: int) -> set[int]:
+def _running(
+    lines: Sequence[Line], ends: dict[str, dict[int, Row]], pages: int, large: float
+) -> set[int]:
     found: set[int] = set()
     for by_page in ends.values():
+        said: set[str] = set()
         heights: dict[int, list[int]] = defaultdict(list)
         for page, row in by_page.items():
             base = lines[row[0]].base
@@ -55,16 +61,25 @@ def _running(lines: Sequence[Line], ends: dict[str, dict[int, Row]], pages: int)
             texts = {page: " ".join(lines[i].text for i in by_page[page]) for page in own}
             if any(lines[i].mono for page in own[:5] for i in by_page[page]) and len(own) < 10:
                 continue
-            kept = _repeated(texts) if len(own) >= max(3, pages * 0.1) else set()
+            titles = {page for page in own if any(lines[i].size > large for i in by_page[page])}
+            kept = _repeated(texts, titles) if len(own) >= max(3, pages * 0.1) else set()
+            said |= {_words(texts[page]) for page in kept}
             for page in own:
                 number = _NUMBER_ONLY.fullmatch(texts[page].strip()) and pages > 1
                 if page in kept or number:
                     found.update(by_page[page])
+        # The first page, or a chapter's, may set it at a height of its own.
+        for row in by_page.values():
+            if said - {""} and _words(" ".join(lines[i].text for i in row)) in said - {""}:
+                found.update(row)
     return found
 
 
-def _repeated(texts: dict[int, str]) -> set[int]:
-    """The pages whose row is a running one: it says what others say, or counts the pages."""
+def _repeated(texts: dict[int, str], titles: set[int]) -> set[int]:
+    """The pages whose row is a running one: it says what others say, or counts the pages.
+
+    titles: pages whose row is set larger than the text; only what others say makes those run.
+    """
     offsets: Counter[int] = Counter()
     same: Counter[str] = Counter()
     for page, text in texts.items():
@@ -75,7 +90,7 @@ def _repeated(texts: dict[int, str]) -> set[int]:
 
     def runs(page: int) -> bool:
         text = texts[page]
-        numbered = counting and str(page + offset) in _NUMBER.findall(text)
+        numbered = counting and page not in titles and str(page + offset) in _NUMBER.findall(text)
         words = _words(text)
         return len(text) <= _LONGEST and (numbered or bool(words) and same[words] >= 3)
 
@@ -83,7 +98,8 @@ def _repeated(texts: dict[int, str]) -> set[int]:
     if len(running) < len(texts) * 0.5:
         return set()
     # The rest of such a row is one as well: a title that stands on two pages only.
-    return running | {p for p, text in texts.items() if len(text) <= _LONGEST * 0.5 and counting}
+    rest = {p for p, text in texts.items() if len(text) <= _LONGEST * 0.5 and counting}
+    return running | rest - titles
 
 
 def _words(text: str) -> str:

@@ -36,7 +36,7 @@ Region = tuple[float, float, float, float, list[float]]  # top, bottom, left, ri
 
 def tables_apart(parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Segment]:
     """The segments of a page, those of each table replaced by one that holds its Markdown."""
-    found = list(parts)
+    found = _captioned(parts, rules)
     regions = [part for region in _regions(rules) for part in _cut(region, parts, rules)]
     for top, bottom, left, right, inner in regions:
         inside = [
@@ -48,10 +48,53 @@ def tables_apart(parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Segmen
         table = _table(inside, inner, [r for r in rules if r.upright], (top, bottom))
         if not table:
             continue
-        size = inside[0].size
-        block = Segment([], top + size, size, left, right, block=table)
-        found = [s for s in found if s not in inside] + [block]
+        found = _replaced(found, inside, table, top)
     return sorted(found, key=lambda s: (s.base, s.left))
+
+
+def _replaced(
+    parts: Sequence[Segment], inside: Sequence[Segment], table: str, top: float
+) -> list[Segment]:
+    size = inside[0].size
+    left, right = min(s.left for s in inside), max(s.right for s in inside)
+    gone = {id(s) for s in inside}
+    block = Segment([], top + size, size, left, right, block=table)
+    return [s for s in parts if id(s) not in gone] + [block]
+
+
+def _captioned(parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Segment]:
+    """Tables without any rule: rows of cells that share their edges, right below a caption."""
+    found = list(parts)
+    for caption in parts:
+        text = "".join(c.text for c in caption.chars)
+        if len(text) > 50 or not CAPTION.match(text) or re.search("[，。；]", text):
+            continue
+        rows: list[list[Segment]] = []
+        base = caption.base
+        for part in sorted((s for s in found if s.base > caption.base + 2), key=lambda s: s.base):
+            if rows and part.base - base < part.size * 0.5:
+                rows[-1].append(part)
+                continue
+            # One cell's second line stands alone, at the edge of a column other than the first.
+            alone = len(rows) > 1 and len(rows[-1]) < 2
+            if alone and not any(abs(rows[-1][0].left - s.left) < 3 for s in rows[0][1:]):
+                break
+            if part.base - base > part.size * 3.5 or len(rows) == 1 and len(rows[0]) < 2:
+                break
+            rows.append([part])
+            base = part.base
+        while rows and len(rows[-1]) < 2:
+            rows.pop()
+        inside = [s for row in rows for s in row]
+        if sum(len(row) > 1 for row in rows) < 3 or any(s.block for s in inside):
+            continue
+        span = (min(s.base - s.size for s in inside), max(s.base for s in inside))
+        if any(span[0] - 10 < r.top < span[1] + 10 for r in rules):
+            continue  # ruled: read by its rules
+        table = _table(inside, [], [], span)
+        if table:
+            found = _replaced(found, inside, table, span[0])
+    return found
 
 
 def _regions(rules: Sequence[Rule]) -> list[Region]:
@@ -115,12 +158,14 @@ def _table(
     chars = [c for s in inside for c in s.chars]
     if not chars or any(s.block for s in inside):
         return ""
+    inside = [piece for s in inside for piece in _cut_at_gaps(s)]
     edges = _column_edges(inside, upright, span)
     walls = any(r.top < span[1] and r.bottom > span[0] and inside[0].left < r.left for r in upright)
     if sum(c.mono for c in chars) > len(chars) * 0.7 and not walls:
         return ""
     if len(edges) < 2:
         return ""
+    inside = _whole(inside, edges)
     rows = _rows(inside, heights, edges, walls)
     filled = sum(bool(cell) for row in rows for cell in row)
     if len(rows) < 2 or filled < len(rows) * len(edges) * 0.4:
@@ -128,6 +173,40 @@ def _table(
     width = len(edges)
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
+def _cut_at_gaps(part: Segment) -> list[Segment]:
+    """A segment cut where half an em is free: cells can stand so near."""
+    pieces = [[part.chars[0]]]
+    for before, char in zip(part.chars, part.chars[1:], strict=False):
+        if char.left - before.right > part.size * 0.45:
+            pieces.append([])
+        pieces[-1].append(char)
+    return [
+        Segment(chars, part.base, part.size, chars[0].left, max(c.right for c in chars))
+        for chars in pieces
+    ]
+
+
+def _whole(pieces: Sequence[Segment], edges: Sequence[float]) -> list[Segment]:
+    """Pieces of one line and column together again, so that their words keep their spaces."""
+    found: list[Segment] = []
+    for piece in sorted(pieces, key=lambda s: (round(s.base), s.left)):
+        last = found[-1] if found else None
+        if (
+            last
+            and abs(last.base - piece.base) < 1
+            and _column(last, edges) == _column(piece, edges)
+        ):
+            chars = [*last.chars, *piece.chars]
+            found[-1] = Segment(chars, last.base, last.size, last.left, piece.right)
+        else:
+            found.append(piece)
+    return found
+
+
+def _column(part: Segment, edges: Sequence[float]) -> int:
+    return max(i for i, x in enumerate(edges) if i == 0 or part.left >= x - 2)
 
 
 def _column_edges(
@@ -165,7 +244,7 @@ def _rows(
         own = sum(line[0].base - line[0].size * 0.3 > h for h in heights)
         cells = [""] * len(edges)
         for part in sorted(line, key=lambda s: s.left):
-            column = max(i for i, x in enumerate(edges) if i == 0 or part.left >= x - 2)
+            column = _column(part, edges)
             cells[column] = join_lines(cells[column], _cell(part))
         bands.setdefault(own, []).append(cells)
     rows: list[list[str]] = []

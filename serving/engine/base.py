@@ -47,6 +47,9 @@ class Batch:
     deadline: `time.monotonic()` value; any thread may bring it forward (`shorten_deadline`,
     `cancel`). call: identifies the HTTP call, which may be handed over in several batches.
     ignore_eos: answers go on to their max_tokens (vLLM only); the warm-up needs exact lengths.
+    draw_temperature: these are further draws of prompts that are in another batch, sampled at this
+    temperature. They run in what slots and time other batches leave, and end empty rather than be
+    tried again. None: the answers themselves.
     The engine's thread calls `keep_partial`, `finish` and `fail`; any thread may wait for `done`.
     """
 
@@ -55,6 +58,7 @@ class Batch:
     deadline: float
     call: object = field(default_factory=object)
     ignore_eos: bool = False
+    draw_temperature: float | None = None
     cancelled: bool = field(init=False, default=False)
     _answers: list[Answer | None] = field(init=False)
     _partial: dict[int, Answer] = field(init=False, default_factory=dict)
@@ -69,6 +73,11 @@ class Batch:
         self._missing = len(self.prompts)
         if not self.prompts:
             self._future.set_result(None)
+
+    @property
+    def is_draws(self) -> bool:
+        """Whether these are further draws, which must cost no other answer anything."""
+        return self.draw_temperature is not None
 
     @property
     def done(self) -> Future[None]:

@@ -1,16 +1,24 @@
-"""How long an answer may get while other questions have not started and time runs short.
+"""How long an answer may get while other questions have not started and time runs short; and when
+there is time for further draws.
 
 A short answer for each question scores more than long answers for some and nothing for the rest
 (measured with bench/deadlines.py). An answer over the limit is preempted: its text so far is kept,
 and it starts over once no question of its call is waiting for a first attempt.
 """
 
+import math
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
+
+from serving.engine.requests import Request
 
 # Least tokens of a fair share: of 4, 16, 32 and 48 the one that never scored less than first come,
 # first served (bench/deadlines.py --policies).
 MIN_TOKENS = 16
+# Beside draws a step may take so many times as long: on a processor the time grows with the answers
+# that run.
+SLOWER_BESIDE_DRAWS = 2.0
 
 
 @dataclass(frozen=True)
@@ -36,3 +44,14 @@ def fair_token_limit(load: CallLoad, running_tokens: Collection[int]) -> float:
     if equal >= load.max_tokens:
         return float("inf")
     return max(equal, MIN_TOKENS)
+
+
+def time_for_draws(answers: Collection[Request], slots: int, step_seconds: float) -> bool:
+    """Whether all answers, running and waiting, would end before the first of their deadlines, were
+    each as long as it may be and every step slower than now."""
+    if not answers:
+        return True
+    rounds = math.ceil(len(answers) / slots)
+    steps = rounds * max(request.longest for request in answers)
+    left = min(request.batch.deadline for request in answers) - time.monotonic()
+    return steps * step_seconds * SLOWER_BESIDE_DRAWS <= left

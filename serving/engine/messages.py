@@ -29,6 +29,7 @@ class Part:
     deadline: float
     call: int
     ignore_eos: bool
+    draw_temperature: float | None = None
 
 
 @dataclass(frozen=True)

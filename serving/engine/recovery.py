@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from serving.engine.base import Answer, EngineError
-from serving.engine.scheduler import Request, RetryGroup, Scheduler
+from serving.engine.requests import Request, RetryGroup
+from serving.engine.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 

@@ -9,20 +9,22 @@ dropped at no cost, and calls take turns. With CUDA graphs, freed slots are refi
 time, because a step that computes prompts beside answers can hold more tokens than the largest
 graph, and a step without a graph costs several with one.
 
-After a failure (recovery.py) the unfinished requests are retried in groups, one group at a time;
-until the last group has ended, new batches are held in a group of their own.
+Further draws (`Batch.is_draws`) begin when nothing else waits, and are put back when a running
+answer may need their time. After a failure (recovery.py) the unfinished requests are retried in
+groups, one group at a time, but for draws, which end; until the last group has ended, new batches
+are held in a group of their own.
 """
 
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from serving.engine.base import Answer, Batch, EngineError, FinishReason
-from serving.engine.fair_share import CallLoad, fair_token_limit
+from serving.engine.fair_share import CallLoad, fair_token_limit, time_for_draws
 from serving.engine.repetition import RepetitionWatch, TokenKinds
+from serving.engine.requests import Queues, Request, RetryGroup
 from serving.engine.vllm_versions import (
     engine_input,
     partial_tokens,
@@ -40,32 +42,6 @@ REPETITION_STEPS = 16
 FILL_S = 0.1
 # Weight of the newest step in the running mean of their seconds.
 STEP_WEIGHT = 0.1
-
-
-@dataclass(eq=False)
-class Request:
-    """One prompt of a batch on its way through the engine."""
-
-    batch: Batch
-    index: int
-    watch: RepetitionWatch | None = None  # of the running attempt; None: it may repeat itself
-
-    def finish(self, answer: Answer) -> None:
-        """Record its answer."""
-        self.batch.finish(self.index, answer)
-
-    @property
-    def cut_reason(self) -> FinishReason:
-        """Why it ends unfinished: at its deadline, or because its caller is gone."""
-        return "cancelled" if self.batch.cancelled else "deadline"
-
-
-@dataclass
-class RetryGroup:
-    """Requests that run together after a failure, and how often they have failed together."""
-
-    requests: list[Request]
-    failures: int = 0
 
 
 class Scheduler:
@@ -93,10 +69,11 @@ class Scheduler:
         # Refilled one by one, no slot stays empty for a step when vLLM's own queue holds some.
         self._ahead = max(8, slots // 8) if refill == 1 else 0
         self._running: dict[str, Request] = {}
-        # One queue a call, so that calls take turns; a dict keeps their order.
-        self._queues: dict[object, deque[Request]] = {}
+        self._queues = Queues()
         # Preempted requests, queued for another attempt.
-        self._preempted: dict[object, deque[Request]] = {}
+        self._preempted = Queues()
+        self._draws = Queues()
+        self._ever_drew = False  # spares those who do not the look for running draws
         # Slots were just freed by preemption: fill them whatever `refill` says.
         self._just_preempted = False
         # After a failure: the group that is being retried, and the groups that wait for their turn.
@@ -114,7 +91,7 @@ class Scheduler:
     @property
     def busy(self) -> bool:
         """Whether a step has anything to do."""
-        return bool(self._running or self._queues or self._preempted)
+        return bool(self._running or self._queues or self._preempted or self._draws)
 
     @property
     def running(self) -> int:
@@ -127,14 +104,18 @@ class Scheduler:
         return self._queued + sum(len(group.requests) for group in self.held)
 
     @property
+    def waiting_draws(self) -> int:
+        """Those of the waiting that are further draws."""
+        return len(self._draws)
+
+    @property
     def retrying(self) -> bool:
         """Whether requests of a failed step are not all through yet."""
         return self._retried is not None or bool(self.held)
 
     @property
     def _queued(self) -> int:
-        queues = (*self._queues.values(), *self._preempted.values())
-        return sum(len(queue) for queue in queues)
+        return len(self._queues) + len(self._preempted) + len(self._draws)
 
     def add(self, batch: Batch) -> None:
         """Take a batch; it enters the engine before the next step, or after the retries: a new
@@ -150,18 +131,13 @@ class Scheduler:
     def enqueue(self, requests: Sequence[Request]) -> None:
         """Queue requests behind those of their call."""
         for request in requests:
-            self._queues.setdefault(request.batch.call, deque()).append(request)
+            (self._draws if request.batch.is_draws else self._queues).add(request)
+            self._ever_drew |= request.batch.is_draws
 
     def release(self, count: int) -> list[Request]:
         """Give up to `count` requests away that have not begun, the last ones first."""
-        released: list[Request] = []
-        for call in reversed(list(self._queues)):
-            queue = self._queues[call]
-            while queue and len(released) < count:
-                released.append(queue.pop())
-            if not queue:
-                del self._queues[call]
-        return released
+        released = self._queues.release(count)
+        return released + self._draws.release(count - len(released))
 
     def halve_slots(self) -> bool:
         """Run half as many requests at once from now on, and none ahead of them. False: it is one
@@ -200,13 +176,16 @@ class Scheduler:
         if self._kinds is not None and self._steps % REPETITION_STEPS == 0:
             self._end_loops()
         waits = self._queues or len(self._running) > self.slots
-        if waits and self._steps % FAIR_SHARE_STEPS == 0:
-            self._preempt_for_fair_shares()
+        if self._steps % FAIR_SHARE_STEPS == 0:
+            if self._ever_drew:
+                self._put_draws_back()
+            if waits:
+                self._preempt_for_fair_shares()
         self.continue_retries()
 
     def hold_all(self) -> RetryGroup:
         """Abort everything in flight, keeping partial answers. It becomes the first held group: the
-        one that was being retried, or a new one."""
+        one that was being retried, or a new one. Draws end: none is worth a failure."""
         if self._slots_before is None:
             self._slots_before = self.slots
         group, self._retried = self._retried or RetryGroup([]), None
@@ -259,20 +238,21 @@ class Scheduler:
         if self._running:
             try:
                 for request_id, tokens in partial_tokens(self.engine, self._running).items():
-                    self._keep_partial(self._running[request_id], tokens)
+                    if not self._running[request_id].batch.is_draws:
+                        self._keep_partial(self._running[request_id], tokens)
             except Exception:  # noqa: BLE001 - a broken engine may break anywhere
                 log.warning("the partial answers cannot be read", exc_info=True)
             try:
                 self.engine.abort_request(list(self._running))
             except Exception:  # noqa: BLE001 - the probe that follows shows whether it matters
                 log.warning("the engine does not take the abort", exc_info=True)
-        requests = list(self._running.values())
-        for queues in (self._queues, self._preempted):
-            requests += [request for queue in queues.values() for request in queue]
-        self._running.clear()
-        self._queues.clear()
-        self._preempted.clear()
-        return requests
+        requests = [*self._running.values(), *self._queues, *self._preempted, *self._draws]
+        for waits in (self._running, self._queues, self._preempted, self._draws):
+            waits.clear()
+        for request in requests:
+            if request.batch.is_draws:
+                request.finish(Answer("", 0, "error"))
+        return [request for request in requests if not request.batch.is_draws]
 
     def _fill_slots(self) -> None:
         room = self.slots + self._ahead - len(self._running)
@@ -282,10 +262,13 @@ class Scheduler:
         self._just_preempted = False
         until = time.monotonic() + FILL_S
         while room > 0 and self._queues and time.monotonic() < until:
-            room -= self._start(_pop_round_robin(self._queues))
+            room -= self._start(self._queues.next())
         # A second attempt never waits in the engine in front of a first one.
         while self._preempted and not self._queues and len(self._running) < self.slots:
-            self._start(_pop_round_robin(self._preempted))
+            self._start(self._preempted.next())
+        if self._draws and not self._queues and self._time_for_draws():
+            while self._draws and len(self._running) < self.slots and time.monotonic() < until:
+                self._start(self._draws.next())
 
     def _start(self, request: Request) -> int:
         """Hand a request to the engine; returns how many it took, 0 when it rejected the prompt."""
@@ -293,7 +276,7 @@ class Scheduler:
         request_id = f"q{self._next_id}"
         self._next_id += 1
         prompt = batch.prompts[index]
-        params = self._params(batch.max_tokens[index], batch.ignore_eos)
+        params = self._params(request.longest, batch.ignore_eos, batch.draw_temperature)
         # Answers of a given length are meant to go on, whatever they say.
         watched = self._kinds is not None and not batch.ignore_eos
         request.watch = RepetitionWatch(self._kinds) if watched else None
@@ -318,39 +301,52 @@ class Scheduler:
                 del self._running[request_id]
                 written = tokens.get(request_id, [])
                 request.finish(self._ended(request, written, request.cut_reason))
-        not_started = 0
-        for queues in (self._queues, self._preempted):
-            # All of a call have one deadline, so the first of its queue tells.
-            for call in [c for c, queue in queues.items() if queue[0].batch.deadline <= now]:
-                queue = queues.pop(call)
-                not_started += len(queue)
-                for request in queue:
-                    request.finish(Answer("", 0, request.cut_reason))
-        if late or not_started:
+        waiting = self._queues.take_late(now) + self._preempted.take_late(now)
+        for request in waiting + self._draws.take_late(now):
+            request.finish(Answer("", 0, request.cut_reason))
+        unfinished = sum(not request.batch.is_draws for request in late.values())
+        if unfinished or waiting:
             log.warning(
                 "%d unfinished answers returned as they stand, %d waiting ones dropped",
-                len(late),
-                not_started,
+                unfinished,
+                len(waiting),
             )
+
+    def _time_for_draws(self) -> bool:
+        """Whether every other answer would be in time, were it as long as it may be."""
+        others = [request for request in self._running.values() if not request.batch.is_draws]
+        return time_for_draws(
+            [*others, *self._queues, *self._preempted], self.slots, self._step_seconds
+        )
+
+    def _put_draws_back(self) -> None:
+        """When a running answer may need the time that draws take, they begin again later."""
+        draws = {rid: r for rid, r in self._running.items() if r.batch.is_draws}
+        if draws and not self._time_for_draws():
+            self.engine.abort_request(list(draws))
+            self._just_preempted = True
+            for request_id in reversed(draws):
+                self._draws.add_first(self._running.pop(request_id))
 
     def _preempt_for_fair_shares(self) -> None:
         """When not everything can finish in time, preempt answers that are over their fair share
         (fair_share.py), as many as wait."""
         running: dict[object, list[str]] = {}
         for request_id, request in self._running.items():
-            running.setdefault(request.batch.call, []).append(request_id)
+            if not request.batch.is_draws:
+                running.setdefault(request.batch.call, []).append(request_id)
         now = time.monotonic()
         for call, ids in running.items():
-            queue = self._queues.get(call, ())
+            queued = self._queues.of(call)
             request = self._running[ids[0]]
             slots = min(self.slots, len(ids))
             steps_left = (request.batch.deadline - now) / max(self._step_seconds, 1e-6)
-            longest = max(request.batch.max_tokens[request.index], 1)
-            if steps_left * slots >= (len(queue) + len(ids)) * longest:
+            longest = max(request.longest, 1)
+            if steps_left * slots >= (queued + len(ids)) * longest:
                 continue  # time for everything: spare the reading of the engine's states
             tokens = partial_tokens(self.engine, ids)
             begun = [rid for rid in ids if tokens.get(rid)]
-            waiting = len(queue) + len(ids) - len(begun)  # in the engine's own queue, too
+            waiting = queued + len(ids) - len(begun)  # in the engine's own queue, too
             load = CallLoad(waiting, slots, steps_left, longest)
             limit = fair_token_limit(load, [len(tokens[rid]) for rid in begun])
             over = [rid for rid in begun if len(tokens[rid]) >= limit][:waiting]
@@ -360,8 +356,8 @@ class Scheduler:
                 self._keep_partial(self._running[request_id], tokens[request_id])
             self.engine.abort_request(over)
             self._just_preempted = True
-            again = self._preempted.setdefault(call, deque())
-            again.extend(self._running.pop(request_id) for request_id in over)
+            for request_id in over:
+                self._preempted.add(self._running.pop(request_id))
 
     def _end_loops(self) -> None:
         """End the answers that have come to run in a loop (repetition.py)."""
@@ -387,13 +383,3 @@ class Scheduler:
 
     def _keep_partial(self, request: Request, tokens: Sequence[int]) -> None:
         request.batch.keep_partial(request.index, self._answer(tokens, "deadline"))
-
-
-def _pop_round_robin(queues: dict[object, deque[Request]]) -> Request:
-    """The head of the first call's queue; that call then goes to the end."""
-    call = next(iter(queues))
-    queue = queues.pop(call)
-    request = queue.popleft()
-    if queue:
-        queues[call] = queue
-    return request

@@ -7,17 +7,16 @@ one that lags. Each engine keeps deadlines, fair shares and its own recovery (vl
 one dies its questions go to the others, and it is started again.
 """
 
-import dataclasses
 import heapq
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from serving.engine.base import Answer, Batch, EngineError, ModelError
 from serving.engine.compile_cache import use_compile_cache
 from serving.engine.crash_report import spread, write_crash_report
+from serving.engine.members import Member, Question, SentPart
 from serving.engine.messages import (
     Deadline,
     Failed,
@@ -43,59 +42,6 @@ LATE_S = 0.1
 DEATHS = 4
 # Deaths in a row, without an answer in between, after which an engine is given up.
 RESTARTS = 2
-# Prompt tokens that take as long as one token of an answer, roughly: prompts are read in parallel.
-PROMPT_TOKENS = 32
-
-
-@dataclass(eq=False)
-class Question:
-    """One prompt of a batch, and how many engines died of what may have been this."""
-
-    batch: Batch
-    index: int
-    deaths: int = 0
-
-    @property
-    def load(self) -> float:
-        """What it costs an engine at most, in tokens of an answer."""
-        return self.batch.max_tokens[self.index] + self._prompt_tokens / PROMPT_TOKENS
-
-    @property
-    def _prompt_tokens(self) -> int:
-        return len(self.batch.prompts[self.index])
-
-
-@dataclass(eq=False)
-class SentPart:
-    """Questions of one batch that an engine has: unanswered ones by their place in the message.
-    answered_at: answers that the engine had given when it got them."""
-
-    batch: Batch
-    open: dict[int, Question]
-    deadline: float
-    answered_at: int
-
-
-@dataclass(eq=False)
-class Member:
-    """One of the engines, as it is seen from here."""
-
-    process: WorkerProcess
-    parts: dict[int, SentPart] = dataclasses.field(default_factory=dict)
-    load: float = 0.0
-    answered: int = 0
-    report: Report = dataclasses.field(default_factory=Report)
-    ready: Ready | None = None
-    up: bool = False
-    deaths: int = 0
-    asked_back: bool = False
-    nothing_to_give: bool = False
-
-    @property
-    def room(self) -> int:
-        """Questions that it could begin at once."""
-        has = sum(len(part.open) for part in self.parts.values())
-        return max(0, int(self.report.stats.get("slots", 0)) - has)
 
 
 class SeveralEngines:
@@ -231,15 +177,16 @@ class SeveralEngines:
                 question = part.open[index]
                 question.batch.keep_partial(question.index, answer)
         for number, index, answer in report.answers:
-            if question := _take_open(member, number, index):
+            if question := member.take_open(number, index):
                 question.batch.finish(question.index, answer)
-                member.deaths = 0
-                member.answered += 1
+                if not question.batch.is_draws:  # a failure ends those as well
+                    member.deaths = 0
+                    member.answered += 1
         member.report = report
         if report.given_back is not None:
             member.asked_back = False
             member.nothing_to_give = not report.given_back
-            taken = [_take_open(member, *place) for place in report.given_back]
+            taken = [member.take_open(*place) for place in report.given_back]
             self._deal([question for question in taken if question])
         self._balance()
 
@@ -260,8 +207,11 @@ class SeveralEngines:
             for question in left:
                 if question.deaths >= DEATHS:
                     log.error("a question was there whenever an engine died: left out")
+                # No draw is worth another failure.
+                if question.deaths >= DEATHS or question.batch.is_draws:
                     question.batch.finish(question.index, Answer("", 0, "error"))
-            self._homeless += [question for question in left if question.deaths < DEATHS]
+                else:
+                    self._homeless.append(question)
             waits, self._homeless = self._homeless, []
             self._deal(waits)
         while not self._stopping.is_set():
@@ -337,18 +287,22 @@ class SeveralEngines:
                 part.deadline,
                 id(batch.call),
                 batch.ignore_eos,
+                batch.draw_temperature,
             )
         )
 
     def _balance(self) -> None:
-        """An engine with nothing more to begin gets half of what another has not begun."""
+        """An engine with nothing more to begin gets half of what another has not begun; one that
+        has only draws left gets what are none."""
         able = [m for m in self._members if m.up and not m.report.recovering]
-        lagging = max(able, key=lambda m: m.report.stats.get("waiting", 0), default=None)
-        waiting = int(lagging.report.stats.get("waiting", 0)) if lagging else 0
-        room = sum(member.room for member in able if member is not lagging)
-        if room and waiting > 1 and not (lagging.asked_back or lagging.nothing_to_give):
-            lagging.asked_back = True
-            lagging.process.send(GiveBack(min(room, (waiting + 1) // 2)))
+        for draws in (False, True):
+            lagging = max(able, key=lambda m: m.waiting(draws), default=None)
+            waiting = lagging.waiting(draws) if lagging else 0
+            room = sum(member.room(draws) for member in able if member is not lagging)
+            if room and waiting > 1 and not (lagging.asked_back or lagging.nothing_to_give):
+                lagging.asked_back = True
+                lagging.process.send(GiveBack(min(room, (waiting + 1) // 2)))
+                return
 
     # Deadlines.
 
@@ -356,7 +310,7 @@ class SeveralEngines:
         while not self._stopping.wait(TICK_S):
             with self._lock:
                 now = time.monotonic()
-                self._homeless = [q for q in self._homeless if not _ended(q, now)]
+                self._homeless = [q for q in self._homeless if not q.ended(now)]
                 for member in self._members:
                     for number, part in member.parts.items():
                         if part.batch.deadline != part.deadline:
@@ -364,34 +318,4 @@ class SeveralEngines:
                             message = Deadline(number, part.deadline, part.batch.cancelled)
                             member.process.send(message)
                     if member.report.recovering:
-                        self._end_late(member, now - LATE_S)
-
-    def _end_late(self, member: Member, until: float) -> None:
-        for part in member.parts.values():
-            part.open = {i: q for i, q in part.open.items() if not _ended(q, until)}
-        _forget_done(member)
-
-
-def _take_open(member: Member, number: int, index: int) -> Question | None:
-    """The question at that place, which the engine no longer has; None: it was not open."""
-    part = member.parts.get(number)
-    question = part.open.pop(index, None) if part else None
-    if question is not None:
-        member.load -= question.load
-        if not part.open:
-            del member.parts[number]
-    return question
-
-
-def _forget_done(member: Member) -> None:
-    member.parts = {number: part for number, part in member.parts.items() if part.open}
-    member.load = sum(q.load for part in member.parts.values() for q in part.open.values())
-
-
-def _ended(question: Question, until: float) -> bool:
-    """Whether its deadline has come; it then ends with what there is."""
-    batch = question.batch
-    if batch.deadline > until:
-        return False
-    batch.finish(question.index, Answer("", 0, "cancelled" if batch.cancelled else "deadline"))
-    return True
+                        member.end_late(now - LATE_S)

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 # Rows that run at once: more waste padding, fewer waste a laptop's GPU or CPU.
 ROWS = 32
 
+# A prompt of a batch, its place there and its tokens.
+Row = tuple[Batch, int, list[int]]
+
 
 class TransformersEngine:
     """`Engine` on `AutoModelForCausalLM.generate`."""
@@ -94,27 +97,26 @@ class TransformersEngine:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
+        draws: list[Row] = []  # further draws wait until nothing else does
         while True:
-            batches = [self._inbox.get()]
+            batches = [self._inbox.get()] if not draws else []
             while not self._inbox.empty():  # calls that arrived together share batches
                 batches.append(self._inbox.get())
             live = [batch for batch in batches if batch is not None]
-            try:
-                self._answer(live)
-            except Exception as error:  # noqa: BLE001 - out of memory, mostly: the next may fit
-                log.error("a batch failed", exc_info=True)
-                for batch in live:
-                    batch.fail(EngineError(f"Transformers failed: {type(error).__name__}: {error}"))
+            draws += _rows([batch for batch in live if batch.is_draws])
+            rows = _rows([batch for batch in live if not batch.is_draws])
+            self._answer(rows)
             if None in batches:
                 self._error = EngineError("the engine was stopped")
+                for batch, *_ in draws:
+                    batch.fail(self._error)
                 return
+            if not rows and draws:
+                self._answer(draws[:ROWS])
+                draws = [row for row in draws[ROWS:] if not row[0].done.done()]
 
-    def _answer(self, batches: list[Batch]) -> None:
-        rows = [
-            (batch, index, batch.prompts[index])
-            for batch in batches
-            for index in range(len(batch.prompts))
-        ]
+    def _answer(self, rows: list[Row]) -> None:
+        """Answer rows, either draws or none (one temperature); their batches fail when it fails."""
         rows.sort(key=lambda row: len(row[2]))
         for start in range(0, len(rows), ROWS):
             now = time.monotonic()
@@ -125,10 +127,16 @@ class TransformersEngine:
                     in_time.append(row)
                 else:
                     batch.finish(index, Answer("", 0, "deadline"))
-            if in_time:
-                self._answer_rows(in_time)
+            try:
+                if in_time:
+                    self._answer_rows(in_time)
+            except Exception as error:  # noqa: BLE001 - out of memory, mostly: the next may fit
+                log.error("a batch failed", exc_info=True)
+                for batch, *_ in rows:
+                    batch.fail(EngineError(f"Transformers failed: {type(error).__name__}: {error}"))
+                return
 
-    def _answer_rows(self, rows: list[tuple[Batch, int, list[int]]]) -> None:
+    def _answer_rows(self, rows: list[Row]) -> None:
         import torch
 
         width = max(len(prompt) for _, _, prompt in rows)
@@ -153,8 +161,10 @@ class TransformersEngine:
             return torch.tensor(ends, device=input_ids.device)
 
         sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        if self._settings.temperature > 0:
-            sampling = {"do_sample": True, "temperature": self._settings.temperature}
+        own = rows[0][0].draw_temperature
+        temperature = self._settings.temperature if own is None else own
+        if temperature > 0:
+            sampling = {"do_sample": True, "temperature": temperature}
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids.to(self._model.device),
@@ -183,6 +193,10 @@ class TransformersEngine:
         if end is not None and end <= max_tokens:
             return Answer(text, len(kept), "stop")
         return Answer(text, len(kept), "length" if len(kept) >= max_tokens else "deadline")
+
+
+def _rows(batches: list[Batch]) -> list[Row]:
+    return [(batch, i, prompt) for batch in batches for i, prompt in enumerate(batch.prompts)]
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> set[int]:

@@ -33,7 +33,8 @@ from serving.engine.crash_report import spread, write_crash_report
 from serving.engine.detokenize import answer_text
 from serving.engine.recovery import Fault, Recovery, fault_of
 from serving.engine.repetition import token_kinds
-from serving.engine.scheduler import Request, Scheduler
+from serving.engine.requests import Request
+from serving.engine.scheduler import Scheduler
 from serving.engine.shares import Share, cache_bytes, divided
 from serving.engine.vllm_versions import shut_down, step_waker
 from serving.settings import Settings
@@ -106,6 +107,7 @@ class VllmEngine:
         return {
             "running": min(scheduler.running, scheduler.slots),
             "waiting": max(0, scheduler.running - scheduler.slots) + scheduler.waiting,
+            "waiting_draws": scheduler.waiting_draws,
             "slots": scheduler.slots,
             "faults": recovery.faults,
             "restarts": recovery.restarts,

@@ -9,22 +9,24 @@ from typing import Any
 
 
 def sampling_params(temperature: float) -> Callable[..., Any]:
-    """Makes `SamplingParams` of a request from its max_tokens and ignore_eos."""
+    """Makes `SamplingParams` of a request from its max_tokens and ignore_eos, and its own
+    temperature if it has one. None has a seed: vLLM 0.32.0's CPU build dies of seeds beside chunked
+    prefill."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
     # Parameters are not shared, so newer versions need not copy them for each request.
-    own = {"skip_clone": True} if "skip_clone" in SamplingParams.__struct_fields__ else {}
+    unshared = {"skip_clone": True} if "skip_clone" in SamplingParams.__struct_fields__ else {}
 
-    def make(max_tokens: int, ignore_eos: bool = False) -> Any:
+    def make(max_tokens: int, ignore_eos: bool = False, own: float | None = None) -> Any:
         return SamplingParams(
-            temperature=temperature,
+            temperature=temperature if own is None else own,
             max_tokens=max_tokens,
             ignore_eos=ignore_eos,
             # One output an answer, not one a token.
             output_kind=RequestOutputKind.FINAL_ONLY,
             detokenize=False,
-            **own,
+            **unshared,
         )
 
     return make

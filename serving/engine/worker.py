@@ -122,6 +122,7 @@ class _Worker:
                 message.deadline,
                 message.call,
                 message.ignore_eos,
+                message.draw_temperature,
                 number=message.number,
                 sent=self._sent,
             )

@@ -52,6 +52,13 @@ class Metrics:
             "serving_answers", "Answers by how they ended", ["reason"], registry=self._registry
         )
 
+        self._draws = Counter(
+            "serving_draws",
+            "Further draws (ANSWER_DRAWS) that took part, and answers that they changed",
+            ["result"],
+            registry=self._registry,
+        )
+
     def response(self, status: int) -> None:
         """A reply of POST /predict; 499 stands for a client that left."""
         self._responses.labels(str(status)).inc()
@@ -62,6 +69,9 @@ class Metrics:
         self._size.observe(record.questions)
         self._tokens.labels("prompt").inc(record.prompt_tokens)
         self._tokens.labels("answer").inc(record.tokens)
+        self._tokens.labels("draw").inc(record.draw_tokens)
+        self._draws.labels("voted").inc(record.draws)
+        self._draws.labels("changed the answer").inc(record.changed)
         for reason in ("stop", "length", "repeat", "cut", "failed", "blank"):
             self._ended.labels(reason).inc(getattr(record, reason))
 

@@ -60,6 +60,7 @@ class Info(BaseModel):
     model: Model
     engine: dict[str, Any]
     retrieval: dict[str, Any] | None = Field(description="the index in use; null: none")
+    draws: dict[str, Any] | None = Field(description="answers drawn to a question; null: one")
     startup: dict[str, Any]
     memory: dict[str, int | None] = Field(description="bytes")
     settings: dict[str, Any]

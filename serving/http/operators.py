@@ -66,6 +66,9 @@ async def info(request: Request) -> dict[str, Any]:
         },
         "engine": without_secrets(service.answerer.engine.info()),
         "retrieval": book.info() if (book := service.answerer.book) else None,
+        "draws": {"answers": settings.answer_draws, "temperature": settings.draw_temperature}
+        if settings.answer_draws > 1
+        else None,
         "startup": service.startup,
         "memory": memory(),
         "settings": without_secrets(settings.model_dump(mode="json")),

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.language import either
+from train.base import ModelError
 from train.recipe_file import RecipeError, load_recipe
 
 console = Console()
@@ -55,7 +56,11 @@ def train_finder(
     kind, model = kinds[name]
     recipe: Any = load_recipe(path, overrides, model)
     points = sweep_points(sweep, model)
-    _show(run(kind, recipe, points, testset, lambda step: console.rule(step, align="left")))
+    try:
+        result = run(kind, recipe, points, testset, lambda s: console.rule(s, align="left"), _say)
+    except OSError as error:  # no weights in the model's folder, no room on the disk
+        raise ModelError(str(error)) from error
+    _show(result)
 
 
 def _need_sentence_transformers() -> None:
@@ -71,6 +76,10 @@ def _need_sentence_transformers() -> None:
         )
 
 
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _show(result: Any) -> None:
     from retrieval.evaluate import MEASURES, in_words
 
@@ -80,17 +89,18 @@ def _show(result: Any) -> None:
         f"训练 {train} 题，dev {dev} 题；{lost} 行在索引里找不到片段",
         f"{train} train and {dev} dev questions; {lost} rows lead to no passage of the index",
     )
-    console.print(told, highlight=False, soft_wrap=True)
+    _say(told)
     if len(result.points) > 1:
         table = Table("sweep", "dev nDCG@10", title=f"base {result.base:.3f}")
         for point, value in result.points:
             table.add_row(", ".join(f"{k}={v}" for k, v in point.items()), f"{value:.3f}")
         console.print(table)
     for c in result.compared:
-        title = f"{c.questions}, {c.count}: {c.method} — {in_words(c.change)}"
+        versus = c.versus
+        title = f"{c.questions}, {c.count}: {versus.method} — {in_words(c.change)}"
         table = Table("", *MEASURES, title=title, title_justify="left")
-        base = either("调整前", "base") if c.method != "reranked" else "BM25"
-        for label, outcome in ((base, c.base), (either("调整后", "tuned"), c.tuned)):
+        base = either("调整前", "base") if versus.base_name == "base" else versus.base_name
+        for label, outcome in ((base, versus.base), (either("调整后", "tuned"), versus.tuned)):
             table.add_row(label, *(f"{v.mean:.2f}" for v in outcome.values))
         console.print(table)
         low, high = c.change.low, c.change.high
@@ -98,9 +108,16 @@ def _show(result: Any) -> None:
         console.print(said, highlight=False)
     chosen = either("按它选出检查点，偏乐观", "the checkpoint was chosen by them: optimistic")
     console.print(f"{result.compared[0].questions}: {chosen}", style="dim", highlight=False)
-    console.print(
-        f"{either('模型：', 'model: ')}{result.model}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+    last = result.compared[-1]  # a test set's, if one was given
+    option = "--reranker" if last.versus.method == "reranked" else "--encoder"
+    better = either(
+        f"用它：bash run.sh retrieval evaluate 索引 测试集 {option} {result.model}",
+        f"use it: bash run.sh retrieval evaluate INDEX TESTSET {option} {result.model}",
     )
+    worse = either(
+        "没有看到提升：仍用原来的；更多不同的问题（data build）比更多轮次有用",
+        "no gain to be seen: keep what you had; more and other questions (data build) help more "
+        "than more epochs",
+    )
+    _say(f"{either('模型：', 'model: ')}{result.model}")
+    _say(better if last.change.low > 0 else worse)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retrieval.dense import prompts_of
+from retrieval.dense import loading_quietly, prompts_of
 from retrieval.passages import Passage
 from train.retriever.examples import Example
 from train.retriever.fitting import Fitted, arguments, fit, freeze
@@ -26,6 +26,7 @@ def train_encoder(
     Raises OSError or ValueError where `base` holds no encoder.
     """
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from sentence_transformers.base.sampler import BatchSamplers
     from sentence_transformers.sentence_transformer import losses
     from sentence_transformers.sentence_transformer.evaluation import (
         InformationRetrievalEvaluator,
@@ -34,7 +35,8 @@ def train_encoder(
         SentenceTransformerTrainingArguments,
     )
 
-    model = SentenceTransformer(str(base)).float()
+    with loading_quietly():
+        model = SentenceTransformer(str(base)).float()
     longest, model.max_seq_length = model.max_seq_length, recipe.max_seq_length
     model.prompts = prompts_of(base, model)  # saved with it: who loads it asks as it was trained
     if recipe.freeze_embeddings:
@@ -58,12 +60,20 @@ def train_encoder(
         else losses.MultipleNegativesRankingLoss(model, scale=recipe.scale)
     )
     args = arguments(
-        SentenceTransformerTrainingArguments, recipe, out, METRIC, len(train), prompts=prompts
+        SentenceTransformerTrainingArguments,
+        recipe,
+        out,
+        METRIC,
+        len(train),
+        prompts=prompts,
+        # A text that stands twice in a batch would be its own wrong passage.
+        batch_sampler=BatchSamplers.NO_DUPLICATES,
     )
     fitted = fit(
         SentenceTransformerTrainer,
         recipe,
         METRIC,
+        float(evaluator(model)[METRIC]),
         model=model,
         args=args,
         train_dataset=_rows(train, passages, recipe.negatives),
@@ -81,9 +91,9 @@ def _rows(examples: Sequence[Example], passages: Sequence[Passage], negatives: i
 
     return Dataset.from_list(
         [
-            {"question": example.question, "passage": example.text}
+            {"question": example.question, "passage": example.shown(passages[example.right])}
             | {
-                f"wrong_{n}": passages[place].indexed_text
+                f"wrong_{n}": example.shown(passages[place])
                 for n, place in enumerate(example.wrong[:negatives])
             }
             for example in examples

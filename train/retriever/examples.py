@@ -2,8 +2,9 @@
 
 import random
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from common.language import either
@@ -23,25 +24,31 @@ _NUMBERING = re.compile(r"^[\s※#]*(?:第.{1,4}[章节篇部]|[\d.]+|[一二三
 
 @dataclass(frozen=True)
 class Example:
-    """A question, the place of its right passage, and the text shown as that passage.
+    """A question and the place of its right passage.
 
-    Of a question made from headings the text is the passage without them: a model that learns to
-    find a heading in itself learns nothing. wrong: places of passages found for it.
+    bare: passages are shown without their headings, from which the question was made: a model that
+    learns to find a heading in itself learns nothing. The wrong ones too: a right passage must not
+    be known by what it lacks. wrong: places of passages found for it.
     """
 
     question: str
     right: int
-    text: str
     answer: str = field(default="", repr=False)
+    bare: bool = False
     wrong: tuple[int, ...] = ()
+
+    def shown(self, passage: Passage) -> str:
+        """The text of a passage as it stands beside this question."""
+        return passage.text if self.bare else passage.indexed_text
 
 
 @dataclass(frozen=True)
 class Examples:
-    """train and dev, and how many rows lead to no passage of the index."""
+    """train and dev, dev's sections, and how many rows lead to no passage of the index."""
 
     train: list[Example]
     dev: list[Example]
+    held_out: frozenset[tuple[str, ...]]
     lost: int
 
 
@@ -56,11 +63,10 @@ def read_examples(recipe: FinderRecipe, passages: Sequence[Passage]) -> Examples
             place = place_of(pair, passages, terms)
             lost += place is None
             if place is not None:
-                text = passages[place].indexed_text
-                found[name] += [Example(w, place, text, pair.answer) for w in pair.wordings]
+                found[name] += [Example(w, place, pair.answer) for w in pair.wordings]
     train, dev = found[recipe.train_file], found[recipe.dev_file]
+    held_out = frozenset(passages[example.right].path for example in dev)
     if recipe.heading_questions:
-        held_out = {passages[example.right].path for example in dev}
         train += heading_examples(passages, held_out)
     if not train or not dev:
         raise DataError(
@@ -75,7 +81,7 @@ def read_examples(recipe: FinderRecipe, passages: Sequence[Passage]) -> Examples
         )
     if recipe.max_samples:
         train = random.Random(recipe.seed).sample(train, min(recipe.max_samples, len(train)))
-    return Examples(train, dev, lost)
+    return Examples(train, dev, held_out, lost)
 
 
 def place_of(
@@ -107,7 +113,7 @@ def place_of(
 
 
 def heading_examples(
-    passages: Sequence[Passage], held_out: set[tuple[str, ...]] = frozenset()
+    passages: Sequence[Passage], held_out: Collection[tuple[str, ...]] = ()
 ) -> list[Example]:
     """The two innermost headings as a question for each passage below them (the title and body
     pairs that encoders are trained on first: Wang et al. 2022, arXiv:2212.03533).
@@ -119,18 +125,23 @@ def heading_examples(
         titles = [_NUMBERING.sub("", title) for title in passage.path[-2:]]
         question = " ".join(filter(None, titles))
         if question and passage.path not in held_out:
-            found.append(Example(question, place, passage.text))
+            found.append(Example(question, place, bare=True))
     return found
 
 
 def with_wrong_passages(
-    examples: Sequence[Example], retriever: Retriever, recipe: FinderRecipe
+    examples: Sequence[Example],
+    retriever: Retriever,
+    recipe: FinderRecipe,
+    held_out: Collection[tuple[str, ...]] = (),
 ) -> list[Example]:
     """The examples with `negatives` wrong passages each, the best found first.
 
     Wrong are those of the same ranking that the service uses (Karpukhin et al. 2020,
     arXiv:2004.04906, take BM25's) that neither are the right one, nor hold the answer, nor stand
     in its section. Where too few are found, others of the book are drawn.
+    held_out: sections that give none. Those of the dev questions would else be wrong in training
+    and never right, and a model that learns which passages are wrong fails on dev.
     Raises DataError for a book with too few passages.
     """
     if len(retriever.passages) <= recipe.negatives:
@@ -144,6 +155,8 @@ def with_wrong_passages(
         )
     passages = retriever.passages
     terms = [set(index_terms(passage.text)) for passage in passages]
+    allowed = [p for p, passage in enumerate(passages) if passage.path not in held_out]
+    may = set(allowed)
     ranked = retriever.rank([example.question for example in examples], recipe.mine_first)
     draw = random.Random(recipe.seed)
     done = []
@@ -154,16 +167,16 @@ def with_wrong_passages(
             same = (passages[place].book, passages[place].path) == (right.book, right.path)
             return not same and (not wanted or len(wanted & terms[place]) < HOLDS * len(wanted))
 
-        wrong = [place for place, _ in row if fits(place)][: recipe.negatives]
-        for others in (
-            [p for p in range(len(passages)) if p not in wrong and fits(p)],
-            [p for p in range(len(passages)) if p != example.right],  # all say much the same
-        ):
-            left = [p for p in others if p not in wrong]
-            wrong += draw.sample(left, min(recipe.negatives - len(wrong), len(left)))
-        done.append(
-            Example(example.question, example.right, example.text, example.answer, tuple(wrong))
-        )
+        found = (place for place, _ in row if place in may and fits(place))
+        wrong = list(islice(found, recipe.negatives))
+        for others in (allowed, range(len(passages))):
+            if len(wrong) < recipe.negatives:
+                left = [p for p in others if p not in wrong and fits(p)]
+                wrong += draw.sample(left, min(recipe.negatives - len(wrong), len(left)))
+        if len(wrong) < recipe.negatives:  # all say much the same
+            left = [p for p in range(len(passages)) if p not in wrong and p != example.right]
+            wrong += draw.sample(left, recipe.negatives - len(wrong))
+        done.append(replace(example, wrong=tuple(wrong)))
     return done
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrieval.dense import loading_quietly
+from train.progress import tell_in_words
 from train.retriever.recipe import FinderRecipe
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A run: dev nDCG@10 before training and of its best checkpoint, and the trainer's log.
+    """A run: dev nDCG@10 of the base and of its best checkpoint, and the trainer's log.
 
     Rows of the log have `step` and `loss` or `eval_loss` with `ndcg`; that of step 0 is the base.
     """
@@ -33,7 +35,6 @@ def arguments(
 ) -> Any:
     """The trainer's arguments. rows: of the training set."""
     import torch
-    from sentence_transformers.base.sampler import BatchSamplers
 
     steps = math.ceil(rows / recipe.per_device_train_batch_size)
     every = max(1, math.ceil(steps / recipe.evals_per_epoch))
@@ -51,8 +52,6 @@ def arguments(
         bf16=recipe.bf16,
         use_cpu=not torch.cuda.is_available(),  # bf16 on a CPU must be asked for by name
         seed=recipe.seed,
-        # A text that stands twice in a batch would be its own wrong passage.
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
@@ -68,18 +67,22 @@ def arguments(
     )
 
 
-def fit(trainer_class: Any, recipe: FinderRecipe, metric: str, **given: Any) -> Fitted:
-    """Train; the model then has the weights of its best checkpoint, which is not kept on disk."""
+def fit(trainer_class: Any, recipe: FinderRecipe, metric: str, base: float, **given: Any) -> Fitted:
+    """Train; the model then has the weights of its best checkpoint, which is not kept on disk.
+
+    base: dev nDCG@10 of what it is to beat.
+    """
     from transformers import EarlyStoppingCallback
 
-    base = float(given["evaluator"](given["model"])[metric])
     callbacks = (
         [EarlyStoppingCallback(recipe.early_stopping_patience)]
         if recipe.early_stopping_patience
         else []
     )
-    trainer = trainer_class(callbacks=callbacks, **given)
-    trainer.train()
+    with loading_quietly():  # what it says of special tokens is no one's to mend
+        trainer = trainer_class(callbacks=callbacks, **given)
+        tell_in_words(trainer)
+        trainer.train()
     shutil.rmtree(given["args"].output_dir, ignore_errors=True)
     log: list[dict[str, float]] = [{"step": 0, "ndcg": base}]
     for row in trainer.state.log_history:

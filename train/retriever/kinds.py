@@ -1,20 +1,31 @@
 """The two kinds of models that find passages: how each is trained, and how it is compared."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from retrieval.dense import DenseIndex, Encoder
 from retrieval.evaluate import Asked, Outcome, evaluate_method
-from retrieval.rerank import Reranker
-from retrieval.search import RERANKED, Method, Retriever
+from retrieval.rerank import FIRST, Reranker, is_cross_encoder
+from retrieval.search import Method, Retriever
 from train.retriever.examples import Example
 from train.retriever.fitting import Fitted
 from train.retriever.recipe import FinderRecipe, RerankerRecipe, RetrieverRecipe
 
 R = TypeVar("R", bound=FinderRecipe)
-Outcomes = dict[Method, Outcome]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What a method finds with the tuned model, and what it is compared with, by its name."""
+
+    method: Method
+    base_name: str
+    base: Outcome
+    tuned: Outcome
 
 
 class Kind(ABC, Generic[R]):
@@ -29,13 +40,13 @@ class Kind(ABC, Generic[R]):
 
     @abstractmethod
     def train(
-        self, recipe: R, train: Sequence[Example], dev: Sequence[Example], out: Path
+        self, recipe: R, train: Sequence[Example], dev: Sequence[Example], out: Path, tell: Tell
     ) -> Fitted:
-        """Train and write the best checkpoint to `out`."""
+        """Train and write the best checkpoint to `out`. tell: what to know before it starts."""
 
     @abstractmethod
-    def outcomes(self, asked: Sequence[Asked], model: Path | None) -> Outcomes:
-        """What each method finds with `model`; None: with the base."""
+    def compared(self, asked: Sequence[Asked], model: Path) -> list[Versus]:
+        """What the tuned `model` finds, against what was there before it."""
 
 
 class RetrieverKind(Kind[RetrieverRecipe]):
@@ -50,18 +61,26 @@ class RetrieverKind(Kind[RetrieverRecipe]):
         return self._with(self.base)
 
     def train(
-        self, recipe: RetrieverRecipe, train: Sequence[Example], dev: Sequence[Example], out: Path
+        self,
+        recipe: RetrieverRecipe,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        out: Path,
+        tell: Tell,
     ) -> Fitted:
         """See Kind."""
         from train.retriever.encoder import train_encoder
 
         return train_encoder(recipe, self.base, train, dev, self.index.passages, out)
 
-    def outcomes(self, asked: Sequence[Asked], model: Path | None) -> Outcomes:
+    def compared(self, asked: Sequence[Asked], model: Path) -> list[Versus]:
         """See Kind."""
-        retriever = self._with(model or self.base)
+        base, tuned = self._with(self.base), self._with(model)
         methods: tuple[Method, ...] = ("dense", "fused")
-        return {method: evaluate_method(retriever, asked, method) for method in methods}
+        return [
+            Versus(m, "base", evaluate_method(base, asked, m), evaluate_method(tuned, asked, m))
+            for m in methods
+        ]
 
     def _with(self, directory: Path) -> Retriever:
         if directory not in self._made:
@@ -73,25 +92,35 @@ class RetrieverKind(Kind[RetrieverRecipe]):
 
 
 class RerankerKind(Kind[RerankerRecipe]):
-    """A cross-encoder over what BM25 finds; its base is that order as it is found."""
+    """A cross-encoder over what BM25 finds, against that order and that of a base that ranks."""
 
     def finder(self) -> Retriever:
         """BM25."""
         return self.index
 
     def train(
-        self, recipe: RerankerRecipe, train: Sequence[Example], dev: Sequence[Example], out: Path
+        self,
+        recipe: RerankerRecipe,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        out: Path,
+        tell: Tell,
     ) -> Fitted:
         """See Kind."""
         from train.retriever.reranker import train_reranker
 
-        ranked = self.index.rank([example.question for example in dev], RERANKED)
+        ranked = self.index.rank([example.question for example in dev], FIRST)
         found = [[place for place, _ in row] for row in ranked]
-        return train_reranker(recipe, self.base, train, dev, found, self.index.passages, out)
+        return train_reranker(recipe, self.base, train, dev, found, self.index.passages, out, tell)
 
-    def outcomes(self, asked: Sequence[Asked], model: Path | None) -> Outcomes:
+    def compared(self, asked: Sequence[Asked], model: Path) -> list[Versus]:
         """See Kind."""
-        if model is None:
-            return {"reranked": evaluate_method(self.index, asked, "bm25")}
+        tuned = self._reranked(asked, model)
+        found = [Versus("reranked", "BM25", evaluate_method(self.index, asked, "bm25"), tuned)]
+        if is_cross_encoder(self.base):  # another's order is that of a random head
+            found.append(Versus("reranked", "base", self._reranked(asked, self.base), tuned))
+        return found
+
+    def _reranked(self, asked: Sequence[Asked], model: Path) -> Outcome:
         retriever = self.index.with_models(reranker=Reranker(model))
-        return {"reranked": evaluate_method(retriever, asked, "reranked")}
+        return evaluate_method(retriever, asked, "reranked")

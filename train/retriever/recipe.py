@@ -2,10 +2,9 @@
 
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.language import either
 from train.recipe_file import RecipeError
@@ -86,5 +85,10 @@ def sweep_points(options: list[str], recipe: type[FinderRecipe]) -> list[dict[st
                     f"--sweep {option}: expected key=value,value with {', '.join(known)}",
                 )
             )
-        axes.append([(key, yaml.safe_load(value)) for value in values.split(",")])
+        field = recipe.model_fields[key]
+        kind = TypeAdapter(Annotated[(field.annotation, *field.metadata)])
+        try:  # YAML takes 1e-4 for a word, pydantic for a number
+            axes.append([(key, kind.validate_python(value)) for value in values.split(",")])
+        except ValidationError as error:
+            raise RecipeError(f"--sweep {option}: {error.errors()[0]['msg']}") from error
     return [dict(point) for point in product(*axes)]

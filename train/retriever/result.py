@@ -15,10 +15,10 @@ from common.manifest import (
     write_manifest,
 )
 from retrieval.evaluate import MEASURES, Interval, Outcome
-from retrieval.search import Method
 from train.retriever.curves import plot_finder
 from train.retriever.examples import parent_files
 from train.retriever.fitting import Fitted
+from train.retriever.kinds import Versus
 from train.retriever.recipe import FinderRecipe, RerankerRecipe
 
 LIBRARIES = ("sentence-transformers", "transformers", "torch", "datasets", "faiss-cpu")
@@ -30,9 +30,7 @@ class Compared:
 
     questions: str
     count: int
-    method: Method
-    base: Outcome
-    tuned: Outcome
+    versus: Versus
     change: Interval
 
 
@@ -86,6 +84,13 @@ def _as_dict(each: Compared) -> dict[str, Any]:
     def measures(outcome: Outcome) -> dict[str, Any]:
         return {k: asdict(v) for k, v in zip(MEASURES, outcome.values, strict=True)}
 
-    told = {"questions": each.questions, "count": each.count, "method": each.method}
-    told |= {"base": measures(each.base), "tuned": measures(each.tuned)}
-    return told | {"change_of_ndcg": asdict(each.change)}
+    versus = each.versus
+    return {
+        "questions": each.questions,
+        "count": each.count,
+        "method": versus.method,
+        "against": versus.base_name,
+        "base": measures(versus.base),
+        "tuned": measures(versus.tuned),
+        "change_of_ndcg": asdict(each.change),
+    }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common.language import either
 from retrieval.evaluate import Asked, difference, read_evaluation_set
 from retrieval.search import Retriever
 from train.base import from_hub
@@ -22,6 +23,7 @@ def run(
     points: Sequence[dict[str, Any]],
     testset: Path | None = None,
     on_step: Callable[[str], None] = lambda step: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Train by a recipe, at each point of a sweep, keep what is best on dev, compare with the base.
 
@@ -30,25 +32,26 @@ def run(
     Raises ModelError, DataError, PairsError, IndexFileError, ValueError or OSError.
     """
     started = time.monotonic()
-    on_step("examples")
+    on_step(either("读训练题", "examples"))
     index = Retriever.load(recipe.index_dir)
     examples = read_examples(recipe, index.passages)
     work = kind(_base_of(recipe), index)
-    on_step("wrong passages that look right")
+    on_step(either("找看起来对的错误片段", "wrong passages that look right"))
     most = max(point.get("negatives", recipe.negatives) for point in points)
     mined = recipe.model_copy(update={"negatives": most})
     finder = work.finder()
-    train = with_wrong_passages(examples.train, finder, mined)
+    train = with_wrong_passages(examples.train, finder, mined, examples.held_out)
     dev = with_wrong_passages(examples.dev, finder, mined)
     recipe.output_dir.mkdir(parents=True, exist_ok=True)
     model, candidate = recipe.output_dir / "model", recipe.output_dir / "candidate"
     reached: list[tuple[dict[str, Any], float]] = []
     best = None
     for point in points:
-        on_step(" ".join(["training", *(f"{key}={value}" for key, value in point.items())]))
+        values = [f"{key}={value}" for key, value in point.items()]
+        on_step(" ".join([either("训练", "training"), *values]))
         chosen = recipe.model_copy(update=point)
         count = chosen.negatives
-        fitted = work.train(chosen, _with(train, count), _with(dev, count), candidate)
+        fitted = work.train(chosen, _with(train, count), _with(dev, count), candidate, tell)
         reached.append((point, fitted.best))
         if best is None or fitted.best > best[1].best:
             best = (chosen, fitted)
@@ -57,16 +60,15 @@ def run(
         shutil.rmtree(candidate, ignore_errors=True)
     if best is None:
         raise ValueError("a sweep without a point")
-    on_step("base against tuned")
+    on_step(either("与调整前比", "base against tuned"))
     sets = {recipe.dev_file: [Asked(e.question, frozenset({e.right}), "evidence") for e in dev]}
     if testset:
         sets[testset.name] = read_evaluation_set(testset, index.passages)
     compared = []
     for name, asked in sets.items():
-        before, after = work.outcomes(asked, None), work.outcomes(asked, model)
         compared += [
-            Compared(name, len(asked), m, before[m], after[m], difference(before[m], after[m]))
-            for m in after
+            Compared(name, len(asked), v, difference(v.base, v.tuned))
+            for v in work.compared(asked, model)
         ]
     counts = {"train": len(train), "dev": len(dev), "lost": examples.lost}
     result = Result(model, reached, best[1].base, compared, counts)

@@ -73,7 +73,7 @@ def _attribute(at: Place) -> Iterator[Candidate]:
     # "= BM * BK" holds in one program only; the question would not say which.
     if re.match(r"\s*[\[($]*\s*[A-Za-z_]\w*\$?\s*(?:[*/+\-,]|\\)", match["rest"]):
         return
-    if sentence.count("$") > 2:
+    if "$" in sentence:
         return  # of one derivation
     ask = "有哪些" if sentence[: match.start("rest")].endswith("有") else "是什么"
     if ask == "有哪些" and not re.match(r"[两三四五六七八九十几多\d].*[：:、]", match["rest"]):

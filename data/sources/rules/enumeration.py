@@ -90,6 +90,8 @@ def _introduction(at: Place) -> Iterator[Candidate]:
     items = items_after(at.blocks, at.index)
     if not 2 <= len(items) <= MAX_ITEMS:
         return
+    if any(item.text.rstrip().endswith(("？", "?")) for item in items):
+        return  # questions, which the text below answers
     if (told := _COUNTED.search(text)) and _NUMBERS[told.group(1)] != len(items):
         return  # "有两种写法：" and four items: what is what?
     question = _question(text)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from data.records import ITEM, TABLE, Block
-from data.sources.rules.nouns import core, field_words, leading_term
+from data.sources.rules.nouns import acts, core, field_words, leading_term, tags
 from data.sources.rules.phrases import introduced_names, unnumbered
 from data.sources.sentence import strip_lead
 
@@ -40,9 +40,13 @@ _OF_ALL = (
 
 def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequence[str]) -> bool:
     """Is the subject what a section is about, or, where the topic is known, a name of its own?"""
-    if _is_member(kind, question, answer, block):
+    if _is_member(kind, question, answer, block) or _IN_PASSING.search(question):
+        return False
+    if kind == "enumeration" and any(map(_is_done, subjects(question))):
         return False
     if kind in _OF_ONE_THING and not _opens_block(answer, block):
+        return False
+    if kind in _OF_ONE_THING and block.path and _OF_TWO.search(block.path[-1]):
         return False
     if is_named(question, answer, block):
         return True
@@ -56,8 +60,21 @@ def _is_of_gpus(name: str, topics: Sequence[str]) -> bool:
     return core(name).isascii() or any(re.search("CUDA|GPU|并行", topic) for topic in topics)
 
 
+# What one sentence seldom tells whole: when a thing fits, its advantages, how it works.
+_IN_PASSING = re.compile(
+    r"适合用在什么情况下？$|擅长什么？$"
+    r"|的[^的]{0,4}(?:优点|缺点|特点|特征|特性|优势|劣势|不足|局限性?|思想|原理|原则|性质)是什么？$"
+)
+# A section that compares: what it says of one side is said with an eye to the other.
+_OF_TWO = re.compile(r"区别|关系|联系|对比|比较|差异|异同|(?<![A-Za-z])[Vv][Ss](?![A-Za-z])")
 # Kinds that say what one thing is or does.
 _OF_ONE_THING = ("definition", "api", "purpose", "explain")
+
+
+def _is_done(name: str) -> bool:
+    """获取日志, 权重的转换: what somebody does, of which one book has its own ways."""
+    last = tags(name)[-1]
+    return acts(name) or ("的" in name and (last[1][0] == "v" or last[0] == "内容"))
 
 
 def _opens_block(answer: str, block: Block) -> bool:

@@ -8,7 +8,12 @@ from data.sources.rules.nouns import core
 # A term's English name in brackets, which belongs to it: 线程束（warp）.
 ENGLISH = r"(?:\s*[（(][^（）()]{1,60}[)）])?"
 _NUMBERING = re.compile(
-    r"^(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
+    r"^#*\s*(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
+)
+# The heading of a section that introduces what the heading above it names.
+_INTRODUCTION = re.compile(
+    r"(?:基本|核心|相关)?(?:简介|介绍|概述|概念|定义|含义|引言|背景知识)"
+    r"|(?:它)?是什么[？?]?|什么是[它他]?[？?]?|What is it\??"
 )
 VERB = re.compile(
     r"^(?:主要|通常|一般)?(?:用于|用来|用以|是(?!否|不是)|指(?![令针向数定])|表示|代表|返回(?![的值])|提供|负责"
@@ -40,6 +45,8 @@ def introduced_names(path: Sequence[str]) -> list[str]:
     if not path:
         return []
     title = unnumbered(path[-1]).strip("`* ")
+    if _INTRODUCTION.fullmatch(title) and len(path) > 1:
+        return [name for name in introduced_names(path[:-1]) if not _INTRODUCTION.fullmatch(name)]
     if tag := re.match(r"`?(<[a-z][a-z0-9]*>)", title):
         return [tag.group(1)]
     bare = re.sub(r"[？?]$", "", title_term(path)).strip()

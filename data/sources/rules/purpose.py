@@ -44,7 +44,7 @@ def _purpose(at: Place) -> Iterator[Candidate]:
         return  # "__device__ 函数用于…": functions of one program
     if match and re.search("(?:示例|例子|样例)$", core(match["x"])):
         return
-    if not match or match["may"].startswith("可"):
+    if not match or re.search("可|常|一般", match["may"]):
         return  # "大括号可以用于多字符的模式": one use of many
     if re.match(
         r"[^，。]{0,6}(?:许多|各种|多个|不同)[^，。]{0,6}(?:领域|场合|场景|方面|情况)",

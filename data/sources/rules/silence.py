@@ -28,7 +28,7 @@ _CHATS = re.compile(
     r"|本(?:通路|系统|方法|算法|模型|项目|程序|课程|公司|办法|研究|教程|站|文|书|节|章)"
 )
 _DATED = re.compile(
-    r"今年|去年|明年|最近[，几的]|近[几两]年|近年来|比较新|刚刚?(?:发布|推出)|停止维护|截[至止]|写作时|现阶段|前不久|今天[，的我]"
+    r"今年|去年|明年|最近(?:[，几的]|开源|发布|推出|提出)|目前(?:还|暂|尚)|近[几两]年|近年来|比较新|刚刚?(?:发布|推出)|停止维护|截[至止]|写作时|现阶段|前不久|今天[，的我]"
 )
 # A demonstrative and what it points at: "此标志", "这种情况", "上述两种".
 _DEMONSTRATIVE = re.compile(
@@ -105,12 +105,38 @@ def _supposes(question: str, answer: str, kind: str) -> bool:
     return bool(_SUPPOSES.search(answer))
 
 
+_PRAISE = re.compile(
+    "最重要|最常|很棒|最早|最受|伟大|便捷|方便的|崭新|下一代|轻量级的|生产就绪|桥梁|榜单|众多|世界上最"
+    "|目前[^，。]{0,12}最"
+)
+
+
 def _praises(question: str, answer: str, kind: str) -> bool:
-    """ "…最重要的指标之一": a definition that praises instead."""
-    if kind != "definition":
+    """ "…最重要的指标之一": what should say what a thing is and praises it instead."""
+    if kind not in ("definition", "explain"):
         return False
     first = re.split("[。；]", answer)[0]
-    return "$$" in answer or bool(re.search("之一$|之一，|最重要|最常|很棒|最早|最受", first))
+    if kind == "definition" and ("$$" in answer or re.search("之一$|之一，", first)):
+        return True
+    return bool(_PRAISE.search(first))
+
+
+_LIKENESS = re.compile(
+    r"(?:与|跟|和|同)[^，。]{1,24}(?:类似|相似|相反|相同的|一样的?)(?=[，。、\u4e00-\u9fff])|类似于|的替代(?:品|者|方案)?[，。]"
+    r"|比[^，。]{2,40}(?:更|还要)"
+)
+
+
+def _likens(question: str, answer: str, kind: str) -> bool:
+    """ "X 与 Y 正好相反": says what it is by another thing, which the question does not name."""
+    if kind not in ("definition", "explain", "purpose", "api"):
+        return False
+    return bool(_LIKENESS.search(re.split("[。；]", answer)[0] + "。"))
+
+
+def _lists(question: str, answer: str, kind: str) -> bool:
+    """ "包括： (1)…": the beginning of a list in an answer that is none."""
+    return kind != "enumeration" and bool(re.search(r"[（(]1[)）]|：\s*1[.、]", answer))
 
 
 # "A 用于…；B 用于…", "ACID 是…，CAP 是…": what a question about A has in common with B.
@@ -224,6 +250,8 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "supposes": _supposes,
     "unfinished": _unfinished,
     "praises": _praises,
+    "likens": _likens,
+    "lists": _lists,
     "garbled": _garbled,
     "left_over": _left_over,
     "adds_on": _adds_on,

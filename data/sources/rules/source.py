@@ -16,7 +16,7 @@ from data.sources.rules.scope import in_scope
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "16"
+VERSION = "17"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -46,11 +46,13 @@ SECOND_PASS = BySentence(
         "parts",
     ),
 )
+# Of an item of a list what it is for is asked only where it is marked as a term (item.py).
+OF_ITEMS = BySentence(10, ("definition", "attribute", "comparison", "number"))
 TEXT = ("introduction", "aspect", FIRST_PASS, SECOND_PASS, "section")
 # Kind of block → the rules asked about it. Of two that ask the same question the first wins.
 ORDER: dict[str, Sequence[str | BySentence]] = {
     CODE: ("function", "expression"),
-    ITEM: ("aspect", "item", FIRST_PASS, SECOND_PASS),
+    ITEM: ("aspect", "item", OF_ITEMS, SECOND_PASS),
     PARAGRAPH: TEXT,
     QUOTE: TEXT,
     TABLE: ("table",),

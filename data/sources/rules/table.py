@@ -17,6 +17,8 @@ _HEADER = re.compile(rf"^(?P<sort>{_NAMED}|{_OWNED})(?:名称?)?$")
 _EXPLAINS = re.compile(
     r"^(?:说明|描述|含义|作用|功能|用途|解释|意义|定义|功能描述|功能说明|详细说明)$"
 )
+# Chinese characters of an explanation: "端口", of a member of something, says nothing new.
+LEAST, LEAST_OF_OWNED = 6, 12
 _NAME = re.compile(r"[A-Za-z_<$@.\-][\w.:<>()\-/ $@*,\[\]]{1,40}", re.ASCII)
 
 
@@ -32,13 +34,16 @@ _NAME = re.compile(r"[A-Za-z_<$@.\-][\w.:<>()\-/ $@*,\[\]]{1,40}", re.ASCII)
             "函数 gate.open_all()：打开闸门并返回它的编号。",
         ),
         Good(
-            "# gatectl 命令\n\n| 选项 | 含义 |\n| --- | --- |\n| -w | 等到闸门完全打开才返回 |",
+            "# gatectl 命令\n\n| 选项 | 含义 |\n| --- | --- |\n| -w | 等到闸门完全打开之后才返回 |",
             "gatectl 的选项 -w 的作用是什么？",
-            "gatectl 的选项 -w：等到闸门完全打开才返回。",
+            "gatectl 的选项 -w：等到闸门完全打开之后才返回。",
         ),
     ],
     bad=[
-        Bad("| 选项 | 含义 |\n| --- | --- |\n| -w | 等到闸门完全打开才返回 |", "of which command?"),
+        Bad(
+            "| 选项 | 含义 |\n| --- | --- |\n| -w | 等到闸门完全打开之后才返回 |",
+            "of which command?",
+        ),
         Bad(
             "| 姓名 | 说明 |\n| --- | --- |\n| Anna | 负责打开闸门的那位工程师 |",
             "no sort of thing",
@@ -62,7 +67,9 @@ def _table(at: Place) -> Iterator[Candidate]:
         if not owner:
             return
     for row in rows[2:]:
-        if len(row) < 2 or not _NAME.fullmatch(row[0]) or not says_enough(row[1], 6):
+        if len(row) < 2 or not _NAME.fullmatch(row[0]) or " / " in row[0]:
+            continue  # several names in one row
+        if not says_enough(row[1], LEAST_OF_OWNED if owner else LEAST):
             continue
         if len(row[1]) > 200 or not is_standalone(row[1]) or re.match("同上|见|无$", row[1]):
             continue

@@ -1,13 +1,14 @@
 """The log of submissions: one JSON object a line, in the order of the attempts.
 
-It is preflight/submissions.jsonl, committed with the code; `submissions.py` has its commands.
+It is preflight/submissions.jsonl, committed with the code. preflight/submissions.py has its
+commands, judging/runs.py shows it beside the local judgements.
 """
 
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-LOG = Path(__file__).with_name("submissions.jsonl")
+LOG = Path(__file__).parents[1] / "preflight" / "submissions.jsonl"
 ATTEMPTS = 20  # the contest's rules
 
 
@@ -26,7 +27,8 @@ class Numbers(BaseModel):
 
 
 class Submission(BaseModel):
-    """One attempt. `failed` is the judge's reason; `result` and `failed` are None while waiting."""
+    """One attempt. `failed` is the judge's reason; `result` and `failed` are None while waiting.
+    `report`: the name of the local judgement's folder that the prediction follows from."""
 
     number: int
     pushed: str
@@ -40,6 +42,7 @@ class Submission(BaseModel):
     result: Numbers | None = None
     failed: str | None = None
     note: str | None = None
+    report: str | None = None
 
 
 def read_log(path: Path) -> list[Submission]:
