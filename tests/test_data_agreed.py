@@ -186,6 +186,7 @@ def test_the_draw_that_agrees_with_the_others_is_kept():
         ([f"{GOOD}核心代码：\nreturn bucket.left >= 1"] * 3, agreed.NOT_IN_BOOK),
         ([f"{GOOD}核心代码：\nbucket.tokens;"] * 3, agreed.NOT_IN_BOOK),
         ([CODE] * 3, agreed.BARE),
+        (["因为短时间的突发请求很多，桶里只好积攒一些允许用的东西。"] * 3, agreed.NOT_SAID),
         ([GOOD * 9] * 3, agreed.LONG),
         (["令牌桶允许短时间的突发。"] * 3, FAULTS["why"][1]),
     ],

@@ -28,10 +28,12 @@ DRAWS = 8
 TEMPERATURE = 0.6
 LEAST_AGREEMENT = 0.45  # mean over the other draws: below, they say different things
 NEARNESS = 0.5  # weight of the nearness to the stretch, beside the agreement's 1
+GROUNDED = 0.6  # of the runs of three that an answer's prose adds to the question: in the text
 CODE_LINES = 14  # at most in an answer: the core, not the program
 PROSE_CHARS = 12  # at least beside code
 UNCLEAR = either("几次回答不一致", "the draws contradict each other")
 NOT_IN_BOOK = either("代码不是书里的", "its code is not in the book")
+NOT_SAID = either("答案说的不在原文里", "the answer says what the text does not")
 BARE = either("只有代码，没有说明", "code without a word")
 LONG = either("答案太长", "the answer is too long")
 _TOKEN = re.compile(rf"[a-z0-9]+|[{CJK}]")
@@ -95,6 +97,18 @@ def likeness(first: str, second: str) -> float:
     return Indel.normalized_similarity(_tokens(first), _tokens(second))
 
 
+def grounded_share(answer: str, question: str, text: str) -> float:
+    """Of the runs of three tokens in an answer and not in its question: the share in the text."""
+    asked, given = set(_threes(question)), set(_threes(text))
+    added = [three for three in _threes(answer) if three not in asked]
+    return sum(three in given for three in added) / len(added) if added else 1.0
+
+
+def _threes(text: str) -> list[tuple[str, ...]]:
+    tokens = _tokens(text)
+    return list(zip(tokens, tokens[1:], tokens[2:], strict=False))
+
+
 def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
@@ -134,6 +148,8 @@ def _fault(answer: str, chunk: Chunk, question: str, span: Span, longest: int) -
         return LONG
     if not is_verbatim(answer, chunk.text):
         return NOT_IN_BOOK
+    if grounded_share(prose_of(answer), question, chunk.text) < GROUNDED:
+        return NOT_SAID
     found = fault_of(Told(question, answer, chunk.text, span.text, chunk.path))
     if found:
         return reason(found)
