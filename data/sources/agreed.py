@@ -148,13 +148,14 @@ def _fault(answer: str, chunk: Chunk, question: str, span: Span, longest: int) -
         return LONG
     if not is_verbatim(answer, chunk.text):
         return NOT_IN_BOOK
-    if grounded_share(prose_of(answer), question, chunk.text) < GROUNDED:
-        return NOT_SAID
     found = fault_of(Told(question, answer, chunk.text, span.text, chunk.path))
     if found:
         return reason(found)
     name = Filters().dropped_by(pair_at(chunk, question, answer, "other", "vllm"), chunk.text)
-    return label(name) if name else ""
+    if name:
+        return label(name)
+    share = grounded_share(prose_of(answer), question, chunk.text)
+    return NOT_SAID if share < GROUNDED else ""
 
 
 def _chat(chunk: Chunk, question: str, settings: ModelSettings) -> Chat:
