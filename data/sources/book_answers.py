@@ -9,14 +9,18 @@ asked when it serves, and the judge's own score says which answer is nearest to 
 
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 
 from common.language import either
 from data.filters import Filters
 from data.records import CODE, Chunk, pair_at
+from data.sources.agreed import agreed
+from data.sources.asking import ANSWER_TOKENS, Answered, Ask, Asked, Chat
+from data.sources.demands import demand_for
+from data.sources.faults import Told, fault_of, is_named, prose_of, reason, without_numbering
 from data.sources.prompts import ModelSettings, fill, load_prompts
 from data.sources.replies import kind_of_answer
 from data.sources.sentence import points_elsewhere
@@ -26,20 +30,16 @@ from judging.scoring import rouge_l
 from retrieval.passages import Passage
 from retrieval.prompt import with_passages
 
-Chat = list[dict[str, str]]
-# (chats, tokens of a reply, replies to each, temperature) -> replies of each chat, in order.
-Ask = Callable[[Sequence[Chat], int, int, float], list[list[str]]]
-
-VERSION = 1  # of what is taken from a book and from replies; cached pairs were made by one
+VERSION = 2  # of what is taken from a book and from replies; cached pairs were made by one
 NO_QUESTION = either("没有问出题", "no question to it")
 NO_ANSWER = either("没有接近原文的答案", "no answer near the book's words")
 QUESTION_TOKENS = 96
-ANSWER_TOKENS = 512
 WORDINGS_TEMPERATURE = 0.6
-ALIKE = 0.2  # of the character pairs of two wordings: below, one of them asks something else
+ALIKE = 0.3  # of the character pairs of two wordings: below, one of them asks something else
 CANDIDATES = 8
 CANDIDATES_TEMPERATURE = 0.8
 LEAST_SCORE = 0.4  # of a chosen answer: below, the model did not answer what was asked
+SUBJECT_CHARS = 20  # of prose in a stretch: code alone does not say what it is about
 KEPT_TERMS = 0.85  # of the book's terms, and of the answer's: a retold answer may change no more
 QUESTION_CHARS = (6, 100)
 _SAYS_SOURCE = re.compile(
@@ -55,18 +55,11 @@ _POINTS = re.compile(
 class Answers(str, Enum):
     """Where a local model's pairs take their answers from."""
 
+    agreed = "agreed"
     book = "book"
     retold = "retold"
     chosen = "chosen"
     model = "model"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A span and the questions to it, the best first."""
-
-    span: Span
-    questions: tuple[str, ...]
 
 
 def book_replies(
@@ -76,8 +69,13 @@ def book_replies(
 
     Beside them `unused` counts the stretches of the book that came to none, by reason.
     """
-    spans = [(n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings)]
-    chats = [_question_chat(chunks[n], span, settings) for n, span in spans]
+    spans = [
+        (n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings, answers)
+    ]
+    used: dict[int, Counter[str]] = defaultdict(Counter)
+    chats = [
+        _question_chat(chunks[n], span, demand_for(span, used[n]), settings) for n, span in spans
+    ]
     first = ask(chats, QUESTION_TOKENS, 1, 0.0)
     more: list[list[str]] = [[] for _ in chats]
     if settings.wordings:
@@ -87,28 +85,50 @@ def book_replies(
         for (n, span), one, others in zip(spans, first, more, strict=True)
         if (questions := _questions([*one, *others], span))
     ]
-    told: Sequence[str | None] = [asked.span.text for _, asked in found]
-    if answers is Answers.retold:
-        told = _retold(found, settings, ask)
-    elif answers is Answers.chosen:
-        told = _chosen(chunks, found, settings, ask)
+    told = _answers(chunks, found, settings, answers, ask)
     rows: list[list[dict[str, object]]] = [[] for _ in chunks]
     unused: list[Counter[str]] = [Counter() for _ in chunks]
     for n, _ in spans:
         unused[n][NO_QUESTION] += 1
     for (n, asked), answer in zip(found, told, strict=True):
         unused[n][NO_QUESTION] -= 1
-        if answer is None:
-            unused[n][NO_ANSWER] += 1
+        chunk, span = chunks[n], asked.span
+        if answer.reason:
+            unused[n][answer.reason] += 1
             continue
-        question, *others = asked.questions
-        kind = asked.span.kind
-        row = {"kind": kind, "question": question, "answer": answer, "wordings": others}
+        faults = [
+            fault_of(Told(question, answer.text, chunk.text, span.text, chunk.path))
+            for question in asked.questions
+        ]
+        if faults[0]:
+            unused[n][reason(faults[0])] += 1
+            continue
+        question, *others = [
+            q for q, fault in zip(asked.questions, faults, strict=True) if not fault
+        ]
+        row = {"kind": span.kind, "question": question, "answer": answer.text, "wordings": others}
         rows[n].append(row)
     return [
         json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
         for pairs, counts in zip(rows, unused, strict=True)
     ]
+
+
+def _answers(
+    chunks: Sequence[Chunk],
+    found: Sequence[tuple[int, Asked]],
+    settings: ModelSettings,
+    answers: Answers,
+    ask: Ask,
+) -> list[Answered]:
+    if answers is Answers.agreed:
+        return agreed(chunks, found, settings, ask)
+    if answers is Answers.chosen:
+        told = _chosen(chunks, found, settings, ask)
+        return [Answered(text or "", "" if text else NO_ANSWER) for text in told]
+    if answers is Answers.retold:
+        return [Answered(text) for text in _retold(found, settings, ask)]
+    return [Answered(asked.span.text) for _, asked in found]
 
 
 def unused_in(reply: str) -> Counter[str]:
@@ -118,31 +138,51 @@ def unused_in(reply: str) -> Counter[str]:
 
 def calls_for(chunks: Sequence[Chunk], settings: ModelSettings, answers: Answers) -> int:
     """Prompts that `book_replies` sends, where every stretch gets a question."""
-    each = 1 + bool(settings.wordings) + {Answers.retold: 1, Answers.chosen: 2}.get(answers, 0)
-    return each * sum(len(spans_of(chunk, settings)) for chunk in chunks)
+    each = (
+        1
+        + bool(settings.wordings)
+        + {Answers.retold: 1, Answers.chosen: 2, Answers.agreed: 1}.get(answers, 0)
+    )
+    return each * sum(len(spans_of(chunk, settings, answers)) for chunk in chunks)
 
 
-def spans_of(chunk: Chunk, settings: ModelSettings) -> list[Span]:
-    """The answers of a chunk: `per_chunk` for 1,000 characters, at least two."""
+def spans_of(chunk: Chunk, settings: ModelSettings, answers: Answers) -> list[Span]:
+    """What a chunk is asked about: `per_chunk` for 1,000 characters, at least two.
+
+    Where the model composes the answer, a span is what to ask about, and may be twice as long.
+    """
     most = max(2, round(settings.per_chunk * len(chunk.text) / 1000))
-    return answer_spans(chunk, *settings.style.chars, most)
+    low, high = settings.style.chars
+    if answers is Answers.agreed:
+        spans = answer_spans(chunk, high // 2, 2 * high, most)
+        return [span for span in spans if len(prose_of(span.text)) >= SUBJECT_CHARS]
+    return answer_spans(chunk, low, high, most)
 
 
-def _question_chat(chunk: Chunk, span: Span, settings: ModelSettings) -> Chat:
+def _question_chat(chunk: Chunk, span: Span, demand: str, settings: ModelSettings) -> Chat:
     prompts = load_prompts(settings.prompts)
+    demands = prompts.demands()
     chat = [{"role": "system", "content": prompts.text("question.md")}]
     for row in prompts.examples("question_examples.jsonl"):
-        chat += _turn(row["path"], row["answer"], row["question"])
-    return [*chat, *_turn(_path(chunk), span.text)]
+        chat += _turn(row["path"], row["answer"], demands.get(row["demand"], ""), row["question"])
+    return [*chat, *_turn(_place(chunk, span), span.text, demands.get(demand, ""))]
 
 
-def _turn(path: str, answer: str, question: str = "") -> Chat:
-    asked = [{"role": "user", "content": f"位置：{path}\n答案：\n{answer}"}]
+def _turn(path: str, answer: str, demand: str, question: str = "") -> Chat:
+    content = f"位置：{path}\n答案：\n{answer}\n要求：{demand}"
+    asked = [{"role": "user", "content": content}]
     return [*asked, {"role": "assistant", "content": question}] if question else asked
 
 
-def _path(chunk: Chunk) -> str:
-    return " › ".join(chunk.path) or chunk.book
+def _place(chunk: Chunk, span: Span) -> str:
+    """What the book is about, and the headings that the span speaks of, without their numbers.
+
+    Shown another heading, a small model takes it for the subject.
+    """
+    about = chunk.text if span.kind == CODE else span.text
+    titles = [without_numbering(title) for title in chunk.path if is_named(title, about)]
+    places = dict.fromkeys([*chunk.topics[:1], *titles])
+    return " › ".join(places) or Path(chunk.book).stem
 
 
 def _questions(replies: Sequence[str], span: Span) -> tuple[str, ...]:

@@ -21,8 +21,10 @@ DEFAULTS = Path(__file__).parents[1] / "prompts"
 BOOK_ANSWER_PROMPTS = (
     "question.md",
     "question_examples.jsonl",
+    "demands.md",
     "answer.md",
     "answer_examples.jsonl",
+    "answer_turns_examples.jsonl",
 )
 PLACEHOLDERS = {
     "system.md": ("wordings", "kinds", "angles", "examples", "length", "code"),
@@ -35,9 +37,11 @@ PLACEHOLDERS = {
 }
 EXAMPLE_FIELDS = {
     "examples.jsonl": ("text", "pairs"),
-    "question_examples.jsonl": ("path", "answer", "question"),
+    "question_examples.jsonl": ("path", "demand", "answer", "question"),
     "answer_examples.jsonl": ("question", "text", "answer"),
+    "answer_turns_examples.jsonl": ("path", "text", "question", "answer"),
 }
+DEMANDS = ("why", "contrast", "number", "code", "what")  # see sources/demands.py
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK, CHOICE = "talk", "choice"
 
@@ -110,6 +114,10 @@ class Prompts:
         """One file's text."""
         return dict(self.texts)[name]
 
+    def demands(self) -> dict[str, str]:
+        """What a question is to ask for: name and words, of demands.md."""
+        return _demands(self.text("demands.md"))
+
     def examples(self, name: str) -> list[dict[str, Any]]:
         """The rows of one file of examples, which were looked at when it was loaded."""
         return example_rows(self.text(name), Path(name), EXAMPLE_FIELDS[name])
@@ -141,10 +149,24 @@ def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
                         f"{file}: {{{needed}}} is missing: the model would not see it",
                     )
                 )
+    demands = _demands(texts["demands.md"])
+    if missing := [name for name in DEMANDS if not demands.get(name)]:
+        file = "demands.md"
+        raise ValueError(
+            either(
+                f"{folder or DEFAULTS}/{file}：缺了 {', '.join(missing)}，要写成“名称: 要求”",
+                f"{folder or DEFAULTS}/{file}: no {', '.join(missing)}; write “name: demand”",
+            )
+        )
     for name, fields in EXAMPLE_FIELDS.items():
         own = folder is not None and (folder / name).is_file()
         example_rows(texts[name], (folder if own and folder else DEFAULTS) / name, fields)
     return Prompts(tuple(texts.items()), _kinds(texts["kinds.md"], wanted))
+
+
+def _demands(text: str) -> dict[str, str]:
+    lines = (line.partition(":") for line in text.split("\n"))
+    return {name.strip(): words.strip() for name, colon, words in lines if colon}
 
 
 def _kinds(text: str, wanted: str) -> tuple[tuple[str, str], ...]:

@@ -7,17 +7,20 @@ book's own words are the answer: true, rich in terms, and of the length that is 
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
-from data.records import CODE, ITEM, TABLE, Block, Chunk, digest
+from data.records import CODE, ITEM, PARAGRAPH, TABLE, Block, Chunk, block_text, digest
 from data.sources.sentence import clean_sentences, is_standalone, points_elsewhere
 from data.text import ascii_terms, cjk_share
 
 _ANNOUNCES = re.compile(r"[：:]$")
 _BELOW = re.compile(r"^(?:以下|下面|如下)是?|(?:如下|下面|以下)(?:所示)?(?=[：:]?$)")
-_ENDS = re.compile(r"[。！？.!?；;）)」”]$")
+_ENDS = re.compile(r"[。！？.!?；;）)」”]\s*$")
+_ENDS_OR_ANNOUNCES = re.compile(r"[。！？.!?：:)）」”`]\s*$")
 _PICTURE = re.compile(r"^\s*!?\[[^\]]*\]\([^)]*\)\s*$")
+# Signs of Markdown dialects for boxes: ":::tip", "[!NOTE]".
+_BOX = re.compile(r"^\s*:{3,}\s*\w*\s*|\[!\w+\]\s*|\s*:{3,}\s*$", re.M)
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,19 @@ def answer_spans(chunk: Chunk, shortest: int, longest: int, most: int) -> list[S
 def _runs(chunk: Chunk, longest: int) -> Iterator[list[_Unit]]:
     """Units without a heading, or anything that cannot stand in an answer, between them."""
     run: list[_Unit] = []
-    for before, block in pairwise((None, *chunk.blocks)):
-        if before is not None and block is not None and before.path != block.path:
+    for before, block in pairwise((None, *_joined_lists(chunk.blocks))):
+        if block is None:
+            continue
+        if before is not None and before.path != block.path:
             yield run
             run = []
-        for unit in _units(block, longest) if block is not None else ():
+        if before is None or before.path != block.path:
+            whole = True
+        elif block.kind == ITEM:  # without the line before it, a list is a list of what?
+            whole = False
+        else:
+            whole = before.kind != PARAGRAPH or bool(_ENDS_OR_ANNOUNCES.search(before.text))
+        for unit in _units(block, longest, whole):
             if unit is None:
                 yield run
                 run = []
@@ -77,17 +88,38 @@ def _runs(chunk: Chunk, longest: int) -> Iterator[list[_Unit]]:
     yield run
 
 
-def _units(block: Block, longest: int) -> Iterator[_Unit | None]:
-    """The units of a block; None where an answer may not go on."""
+def _joined_lists(blocks: Sequence[Block]) -> Iterator[Block]:
+    """The blocks, all items of a list as one: half a list is a half answer."""
+    for is_list, group in groupby(blocks, lambda block: (block.kind == ITEM, block.path)):
+        items = list(group)
+        if not is_list[0]:
+            yield from items
+            continue
+        text = "\n".join(block_text(item) for item in items)
+        yield replace(items[0], text=text, end=items[-1].end, marker="")
+
+
+def _units(block: Block, longest: int, whole: bool) -> Iterator[_Unit | None]:
+    """The units of a block; None where an answer may not go on.
+
+    An answer begins at the beginning of a paragraph, where the text before it is `whole`: in the
+    middle of one, a sentence says half a thought.
+    """
     if block.kind == CODE:
         for piece in _pieces(block.text, longest):
             whole = _is_balanced(piece) and len(piece.split("\n")) > 1
             yield _Unit(piece, block, whole, True)
     elif block.kind == TABLE:
         yield _Unit(block.text, block, False, True) if len(block.text) <= longest else None
+    elif block.kind == ITEM:
+        text = _BOX.sub("", block.text).strip()
+        yield (
+            None
+            if len(text) > longest or points_elsewhere(text)
+            else _Unit(text, block, whole and is_standalone(re.sub(r"^\S+ ", "", text)), True)
+        )
     else:
-        said = clean_sentences(block.text)
-        for number, sentence in enumerate(said):
+        for number, sentence in enumerate(clean_sentences(_BOX.sub("", block.text))):
             announces = bool(_ANNOUNCES.search(sentence))
             if _PICTURE.match(sentence) or (points_elsewhere(sentence) and not announces):
                 yield None
@@ -95,16 +127,27 @@ def _units(block: Block, longest: int) -> Iterator[_Unit | None]:
             if announces and points_elsewhere(sentence := _BELOW.sub("", sentence)):
                 yield None
                 continue
-            opens = is_standalone(sentence) and not (block.kind == ITEM and number)
-            marker = f"{block.marker} " if block.marker and not number else ""
-            yield _Unit(marker + sentence, block, opens, not announces)
+            if not (announces or _ENDS.search(sentence)):
+                yield None  # a line cut by its layout: the rest of the sentence is elsewhere
+                continue
+            opens = whole and number == 0 and is_standalone(sentence)
+            yield _Unit(sentence, block, opens, not announces)
 
 
 def _pieces(code: str, longest: int) -> list[str]:
-    """Code as it is, or cut at its blank lines where it is longer than an answer."""
+    """Code as it is, or cut at its blank lines where it is longer than an answer.
+
+    Not inside a function or a loop, where what it needs would be cut off.
+    """
     if len(code) <= longest:
         return [code.strip("\n")]
-    return [piece.strip("\n") for piece in re.split(r"\n\s*\n", code) if piece.strip()]
+    pieces: list[str] = []
+    for part in re.split(r"\n\s*\n", code):
+        if pieces and not _is_balanced(pieces[-1]):
+            pieces[-1] += "\n\n" + part
+        else:
+            pieces.append(part)
+    return [piece.strip("\n") for piece in pieces if piece.strip()]
 
 
 def _reach(units: Sequence[_Unit], first: int, length: int, longest: int) -> int | None:
@@ -150,6 +193,8 @@ def _spread(spans: Sequence[Span], most: int) -> list[Span]:
     chosen: list[Span] = []
     while left and len(chosen) < most:
         best = min(left, key=lambda span: used[span.start] + used[span.end])
+        if used[best.start] and used[best.end]:
+            break  # the others say what was said
         left.remove(best)
         used.update((best.start, best.end))
         chosen.append(best)

@@ -17,10 +17,10 @@ from common.language import either
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
+from data.sources.asking import Chat
 from data.sources.book_answers import (
     VERSION,
     Answers,
-    Chat,
     book_replies,
     calls_for,
     unused_in,
@@ -50,8 +50,10 @@ class VllmSettings(ModelSettings):
     reply_tokens: int = 4096
     answers: Answers = option(
         Answers.retold,
-        "vllm：答案用书里的原文、让模型复述、从模型的几个答案里选，还是题和答案都由模型写",
-        "vllm: answers are the book's text, retold, chosen of several, or the model's pairs",
+        "vllm：答案由模型看着原文写、几次一致才留，或用书里的原文、让模型复述、选最近原文的，"
+        "或题和答案都由模型写",
+        "vllm: answers are composed from the text where the model's draws agree, the book's text, "
+        "retold, chosen as nearest to it, or the model's pairs",
     )
     engine: str = option("{}", "vllm：引擎参数，JSON", "vllm: engine arguments as JSON")
 
