@@ -42,8 +42,9 @@ _OF_THE_BOOK = re.compile(
         Bad("# 特点\n\n- 便宜\n- 耐用的外壳", "of what?"),
         Bad("# 甲板和船舱的特点\n\n- 一个在上面\n- 一个在下面的里头", "which of the two?"),
         Bad(
-            "# 货架\n\n## 货架的优点\n\n- 当天要用的零件都在手边\n\n## 货架的缺点\n\n- 零件一多就找不到了",
-            "one item; the next section has its own list",
+            "# 消息队列\n\n## 消息队列的优点\n\n- 让上下游各自独立地伸缩\n\n"
+            "## 消息队列的缺点\n\n- 多了一个要维护的部件",
+            "one item; the next section has a list of its own",
         ),
         Bad("# 消息队列的优点\n\n- 让上下游独立伸缩\n\n还有别的用处很多。", "the list is not all"),
     ],
