@@ -41,6 +41,11 @@ _OF_THE_BOOK = re.compile(
     bad=[
         Bad("# 特点\n\n- 便宜\n- 耐用的外壳", "of what?"),
         Bad("# 甲板和船舱的特点\n\n- 一个在上面\n- 一个在下面的里头", "which of the two?"),
+        Bad(
+            "# 消息队列\n\n## 消息队列的优点\n\n- 让上下游各自独立地伸缩\n\n"
+            "## 消息队列的缺点\n\n- 多了一个要维护的部件",
+            "one item; the next section has a list of its own",
+        ),
         Bad("# 消息队列的优点\n\n- 让上下游独立伸缩\n\n还有别的用处很多。", "the list is not all"),
     ],
 )

@@ -35,6 +35,9 @@ _COMPARED = re.compile(
             "主机端由甲编译器编译成目标文件，而设备端由乙编译器编译成目标文件。",
             "one of many sides",
         ),
+        Bad(
+            "与仓库的区别在于，货架只放当天要用的零件，从不按批次编号。", "no name before the comma"
+        ),
         Bad("与前者相比，它的延迟要低得多。", "前者, 它: neither is in the sentence"),
     ],
 )
@@ -54,7 +57,9 @@ def _comparison(at: Place) -> Iterator[Candidate]:
             r"\s*(?:的|是|更|有|可以|能|会|不|没|需|要|在|具|拥|通常|往往|明显|只)",
             match["rest"][len(subject) :],
         )
-        if re.search("相反|类似|相同|不同|一样", match["y"]) or not says_enough(match["rest"]):
+        if re.search("相反|类似|相同|不同|一样|区别|差别", match["y"]) or not says_enough(
+            match["rest"]
+        ):
             return
         if subject and verb and core(subject) != core(match["y"]):
             asked = f"与{core(match['y'])}相比，{core(subject)}有什么特点"

@@ -44,6 +44,8 @@ def items_after(blocks: Sequence[Block], index: int) -> list[Block]:
     for block in blocks[index + 1 :]:
         if block.kind != ITEM:
             break
+        if found and block.path != found[0].path:
+            break  # the next section begins with a list, too
         if not block.marker or (found and block.depth != found[0].depth):
             return []  # nested or several paragraphs long: its shape would be lost
         if found and not _goes_on(found[-1].marker, block.marker):
