@@ -11,6 +11,7 @@ from data.text import join_lines, tidy
 _BULLET = re.compile(r"^[•◦▪‣●○■□–·∙⁃\uf0b7\uf0a7]\s*")
 _NUMBER = re.compile(r"^(\d{1,2})[.)、]\s+(?=\S)")
 _LINE_NUMBER = re.compile(r"\s*(\d{1,4})(?=\s|$)")
+_COMMENTED = re.compile(r"\s*(#(?!include)|//|%|--)")  # what follows is no part of a comment
 _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
 TOC_LEADER = re.compile(r"((\.|…|·)\s?){4,}\s*[\divxlc]+$|…{2,}\s*\d+$", re.I)
 
@@ -150,7 +151,7 @@ def _starts_paragraph(above: Line, below: Line, right: float, pitch: float) -> b
     if re.search(r"[,;:]$", above.text) and re.match(r"[a-z]", below.text):
         return below.base - above.base > pitch * 2
     short = above.right < right - 3 * above.size
-    if short and above.bold and not below.bold:
+    if short and above.bold and not below.bold and above.right < below.right - 3 * above.size:
         return True
     if above.page != below.page or above.column != below.column:
         return short or (bool(_SENTENCE_END.search(above.text)) and below.left > above.left + 10)
@@ -231,7 +232,8 @@ def _code(lines: Sequence[Line], right: float) -> Iterator[str]:
         word = re.match(r"\S*", text)
         needed = (len(word.group()) + 1.5) * width if word else 0.0
         # The printer broke a long line where the next word did not fit: put it back together.
-        if previous and line.left < left + 1 and previous.right + needed > right and rows[-1]:
+        full = previous and line.left < left + 1 and previous.right + needed > right and rows[-1]
+        if full and not _COMMENTED.match(rows[-1]):
             rows[-1] += " " + text
         else:
             rows.append(" " * round((line.left - left) / width) + text)

@@ -71,8 +71,9 @@ def segments(chars: Sequence[Char]) -> list[Segment]:
     """The segments of a page, from above to below and left to right."""
     body = body_size(chars)
     shown = [c for c in chars if not c.text.isspace() and c.text.isprintable()]
-    rows = _rows([c for c in shown if c.size >= body * SCRIPT])
-    for small in _rows([c for c in shown if c.size < body * SCRIPT]):
+    rows = _rows([c for c in shown if c.size >= body * 0.8])
+    rows = _scripts_home(rows, body)
+    for small in _rows([c for c in shown if c.size < body * 0.8]):
         for run in _runs(small):
             home = _home(run, rows)
             if home is None:
@@ -81,6 +82,26 @@ def segments(chars: Sequence[Char]) -> list[Segment]:
                 home.extend(run)
     found = [_segment(run) for row in rows for run in _runs(row)]
     return sorted(found, key=lambda s: (s.base, s.left))
+
+
+def _scripts_home(rows: list[list[Char]], body: float) -> list[list[Char]]:
+    """Rows with the scripts of browsers, nearly as large as the text, put to their letters.
+
+    Notes and captions are as small: what finds no letters beside it stays a row.
+    """
+    small = [row for row in rows if all(c.size < body * SCRIPT for c in row)]
+    if not small:
+        return rows
+    large = [row for row in rows if row not in small]
+    kept = []
+    for row in small:
+        for run in _runs(row):
+            home = _home(run, large)
+            if home is None:
+                kept.append(run)
+            else:
+                home.extend(run)
+    return large + kept
 
 
 def _rows(chars: Sequence[Char]) -> list[list[Char]]:
@@ -233,6 +254,10 @@ def _usual_gap(chars: Sequence[Char], size: float) -> float:
         if a.text.isalpha() and b.text.isalpha() and a.text.isascii() and b.text.isascii()
     ]
     if len(gaps) < 8:
+        return 0.0
+    # Letters set apart have no tight pair among them, and wider gaps between words: "a b c d" has.
+    apart = min(gaps) > 0.04 * size and max(gaps) > median(gaps) + 0.1 * size
+    if median(gaps) > 0 and not apart:
         return 0.0
     return max(-0.05 * size, min(median(gaps), 0.15 * size))
 

@@ -16,8 +16,9 @@ from data.pdf.lines import Line, Segment
 DPI = 200  # of the page's picture; measured in docs/data.md
 MAX_PIXELS = 40_000_000
 MIN_SCORE = 0.5  # less sure lines are shapes in pictures
+UNSURE = 0.8  # of the page's lines: less, and the page may stand upside down
 TURNED = 0.3  # degrees: text that leans more is turned upright and read again
-VERSION = "1"
+VERSION = "2"
 
 
 class OcrReader:
@@ -56,11 +57,17 @@ class OcrReader:
         """[text, left, top, right, bottom] of each line in pixels, turned upright."""
         if self._engine is None:
             self._engine = _engine()
-        found = self._engine(picture)
+        # Its judge of each line by itself turned whole lines of a real scan upside down: the page
+        # is judged instead.
+        found = self._engine(picture, use_cls=False)
+        if _sureness(found) < UNSURE:
+            over = self._engine(picture[::-1, ::-1].copy(), use_cls=False)
+            if _sureness(over) > _sureness(found):
+                picture, found = picture[::-1, ::-1].copy(), over
         angle = _angle(found.boxes)
         if abs(angle) > TURNED:
             picture = _turned(picture, angle)
-            found = self._engine(picture)
+            found = self._engine(picture, use_cls=False)
         if found.boxes is None:
             return []
         rows = []
@@ -70,6 +77,11 @@ class OcrReader:
             xs, ys = [float(p[0]) for p in box], [float(p[1]) for p in box]
             rows.append([text, min(xs), min(ys), max(xs), max(ys)])
         return rows if _is_text(rows) else []
+
+
+def _sureness(found: Any) -> float:
+    """The median score of the lines that were read, 1 for none."""
+    return median(found.scores) if found.boxes is not None and len(found.scores) else 1.0
 
 
 def _is_text(rows: list[list[Any]]) -> bool:

@@ -1,10 +1,11 @@
 """Tables of a page as Markdown: ruled ones, and those with a few horizontal rules only."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.pdf.chars import Char
 from data.pdf.lines import CODE_OFF, CODE_ON, Segment, line_of
 from data.text import join_lines, tidy
 
@@ -37,7 +38,7 @@ Region = tuple[float, float, float, float, list[float]]  # top, bottom, left, ri
 def tables_apart(parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Segment]:
     """The segments of a page, those of each table replaced by one that holds its Markdown."""
     found = _captioned(parts, rules)
-    regions = [part for region in _regions(rules) for part in _cut(region, parts, rules)]
+    regions = [part for region in _regions(rules) for part in _bands(region, parts, rules)]
     for top, bottom, left, right, inner in regions:
         inside = [
             s
@@ -123,7 +124,7 @@ def _regions(rules: Sequence[Rule]) -> list[Region]:
     ]
 
 
-def _cut(region: Region, parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Region]:
+def _bands(region: Region, parts: Sequence[Segment], rules: Sequence[Rule]) -> list[Region]:
     """A stack of rules without the spaces between two of them that hold running text.
 
     The rule of a page's head and that of its foot are as long as a wide table's.
@@ -158,14 +159,12 @@ def _table(
     chars = [c for s in inside for c in s.chars]
     if not chars or any(s.block for s in inside):
         return ""
-    inside = [piece for s in inside for piece in _cut_at_gaps(s)]
-    edges = _column_edges(inside, upright, span)
+    inside, edges = _columns(inside, upright, span)
     walls = any(r.top < span[1] and r.bottom > span[0] and inside[0].left < r.left for r in upright)
     if sum(c.mono for c in chars) > len(chars) * 0.7 and not walls:
         return ""
     if len(edges) < 2:
         return ""
-    inside = _whole(inside, edges)
     rows = _rows(inside, heights, edges, walls)
     filled = sum(bool(cell) for row in rows for cell in row)
     if len(rows) < 2 or filled < len(rows) * len(edges) * 0.4:
@@ -175,11 +174,64 @@ def _table(
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
 
 
+def _columns(
+    inside: Sequence[Segment], upright: Sequence[Rule], span: tuple[float, float]
+) -> tuple[list[Segment], list[float]]:
+    """The segments, those of two cells cut, and the left edges of the columns.
+
+    Half an em between cells is believed where it makes a column of every row: words of prose and
+    of code can stand so far apart.
+    """
+    edges = _column_edges(inside, upright, span)
+    if any(abs(r.left - x) < 1 for r in upright for x in edges):
+        if not _is_grid(inside, edges, upright, span):
+            return list(inside), edges
+        return [piece for s in inside for piece in _cut_at_walls(s, edges[1:])], edges
+    pieces = [piece for s in inside for piece in _cut_at_gaps(s)]
+    finer = _column_edges(pieces, upright, span)
+    chars = [c for s in inside for c in s.chars]
+    if len(finer) > len(edges) and sum(c.mono for c in chars) < len(chars) * 0.3:
+        rows = _rows(_whole(pieces, finer), [], finer, False)
+        if len(rows) >= 3 and all(sum(map(bool, row)) >= 2 for row in rows):
+            return _whole(pieces, finer), finer
+    return list(inside), edges
+
+
+def _is_grid(
+    inside: Sequence[Segment],
+    edges: Sequence[float],
+    upright: Sequence[Rule],
+    span: tuple[float, float],
+) -> bool:
+    """Do rules close the region on both sides and reach through it? Frames of examples do not."""
+    left, right = min(s.left for s in inside), max(s.right for s in inside)
+
+    def height(low: float, high: float) -> float:
+        own = [r for r in upright if low <= r.left <= high]
+        return sum(max(0.0, min(r.bottom, span[1]) - max(r.top, span[0])) for r in own)
+
+    whole = (span[1] - span[0]) * 0.8
+    sides = height(left - 40, left + 1) >= whole and height(right - 1, right + 400) >= whole
+    return sides and all(height(x - 1, x + 1) >= whole for x in edges[1:])
+
+
 def _cut_at_gaps(part: Segment) -> list[Segment]:
     """A segment cut where half an em is free: cells can stand so near."""
+    return _cut(part, lambda before, char: char.left - before.right > part.size * 0.45)
+
+
+def _cut_at_walls(part: Segment, walls: Sequence[float]) -> list[Segment]:
+    """A segment cut where a vertical rule passes between two of its characters."""
+    inner = [x for x in walls if part.left < x < part.right]
+    if not inner:
+        return [part]
+    return _cut(part, lambda a, b: any(a.right <= x + 1 and b.left >= x - 1 for x in inner))
+
+
+def _cut(part: Segment, apart: Callable[[Char, Char], bool]) -> list[Segment]:
     pieces = [[part.chars[0]]]
     for before, char in zip(part.chars, part.chars[1:], strict=False):
-        if char.left - before.right > part.size * 0.45:
+        if apart(before, char):
             pieces.append([])
         pieces[-1].append(char)
     return [
