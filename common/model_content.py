@@ -3,6 +3,7 @@
 Ships in the image beside model_files.py, which asks. Python's standard library alone.
 """
 
+import json
 import re
 from array import array
 from collections.abc import Mapping
@@ -12,10 +13,17 @@ from typing import Any, BinaryIO
 from common.safetensors_header import WRONG_SHAPE, Tensor, some_of
 
 MOST_LAYERS = 10_000
+# How the tensors of quantized layers end; other methods may quantize plain weights as they load.
+PACKED = {
+    **dict.fromkeys(("awq", "gptq"), ".qweight"),
+    **dict.fromkeys(("compressed-tensors", "fp8"), ("_packed", "_scale", "_scale_inv")),
+}
 SAMPLE = 1024  # bytes of a tensor in which NaN, infinity and zeros are looked for
 HEADS = ("v_head.", "value_head.", "score.", "classifier.")  # of reward models, by TRL and others
 # Names that engines pass over; any other that they do not know ends their start.
 PASSED_OVER = (".rotary_emb.inv_freq", ".bias", ".masked_bias")
+DTYPES = ("bfloat16", "float16", "float32")
+FLOATS = ("BF16", "F16", "F32", "F64")
 GENERATORS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 # Decoders whose tensors are known by name. Where config.json says nothing, their head is untied.
 NORMS = ("input_layernorm", "post_attention_layernorm")
@@ -43,6 +51,7 @@ def content_problems(
             f"config.json: not the dimensions of a {config.get('model_type')} model ({error!r})"
         ]
     problems += _architecture_problems(config, family is not None)
+    problems += _dtype_problems(config, tensors, family is not None)
     if adapted := sorted(name for name in tensors if ".lora_" in name):
         problems.append(
             f"the weights hold an adapter's tensors ({some_of(adapted)}), which would be ignored: "
@@ -80,6 +89,42 @@ def content_problems(
         problems.append(
             "config.json says tie_word_embeddings=true, and the weights have an lm_head.weight of "
             "their own, which would be ignored: set it to false"
+        )
+    return problems
+
+
+def old_reader_problems(config: Mapping[str, Any]) -> list[str]:
+    """What Transformers 4, in the judge's image, reads otherwise than Transformers 5, which wrote
+    it: positions turned by another base make nonsense of every answer, without an error."""
+    rope = config.get("rope_parameters")
+    if not isinstance(rope, dict) or "rope_theta" not in rope or "rope_theta" in config:
+        return []
+    return [
+        "config.json has rope_theta inside rope_parameters alone, where Transformers before 5 does "
+        f'not look: add "rope_theta": {json.dumps(rope["rope_theta"])} beside it, and rope_scaling '
+        "if the base model has one"
+    ]
+
+
+def _dtype_problems(
+    config: Mapping[str, Any], tensors: Mapping[str, tuple[str, Tensor]], known: bool
+) -> list[str]:
+    """Data types that engines cannot name, and numbers that would be read without their scale."""
+    quantized = bool(config.get("quantization_config"))
+    problems = []
+    for field in ("torch_dtype", "dtype"):
+        told = config.get(field)
+        if told not in (None, *DTYPES) and not (quantized and str(told).startswith("float8")):
+            problems.append(
+                f"config.json: {field} {told!r} is none of {', '.join(DTYPES)}: write bfloat16"
+            )
+    strange = sorted(name for name, (_, tensor) in tensors.items() if tensor.dtype not in FLOATS)
+    strange = [name for name in strange if not name.endswith(PASSED_OVER)]
+    if known and not quantized and strange:
+        kind = tensors[strange[0]][1].dtype
+        problems.append(
+            f"{some_of(strange)} are {kind}, and config.json has no quantization_config: they "
+            "would be read without their scale. Take the config.json that they were saved with"
         )
     return problems
 
@@ -156,9 +201,15 @@ def _shape_problems(
     return [f"{other[0]} has shape {found}, by config.json it is {told}{more}: of another model?"]
 
 
-def _packing_problems(quantization: Any, tensors: Mapping[str, Any]) -> list[str]:
+def _packing_problems(quantization: Any, tensors: Mapping[str, tuple[str, Tensor]]) -> list[str]:
     method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-    if method not in ("awq", "gptq") or any(name.endswith(".qweight") for name in tensors):
+    if not method:
+        return [
+            "config.json: quantization_config has no quant_method: take the one that the weights "
+            "were saved with"
+        ]
+    packed = any(name.endswith(PACKED.get(method, "")) for name in tensors)
+    if packed or any(tensor.dtype not in FLOATS for _, tensor in tensors.values()):
         return []
     return [
         f"config.json says quant_method {method}, and the weights are not quantized: take the "

@@ -29,7 +29,10 @@ NOT_WEIGHTS = ("adapter_*", "consolidated*")
 OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
 NO_WEIGHTS = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*", "scaler.*")
 UNFINISHED = (".aria2", ".incomplete", ".part", ".crdownload", ".downloading", ".tmp")
-JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
+JSON_FILES = (
+    *("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"),
+    *("vocab.json", "added_tokens.json"),
+)
 # In the order in which engines prefer them: a directory often holds one model in two formats.
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 
@@ -73,6 +76,8 @@ def model_files_problems(directory: Path) -> list[str]:
             problems.append(str(error))
     tensors, faults = _tensors(directory, names, parsed)
     problems += faults
+    if names and not tensors and not problems:
+        problems.append("the weights hold no tensor: save the model again")
     if tensors and not problems and "config.json" in parsed:
         problems += content_problems(directory, parsed["config.json"], tensors)
     if not problems:
@@ -177,15 +182,30 @@ def _tokenizer_problems(names: set[str], config: Mapping[str, Any]) -> list[str]
     single = any(name.startswith("tokenizer.") and "/" not in name for name in names)
     if not single and not {"vocab.json", "merges.txt"} <= names:
         problems.append("no tokenizer (tokenizer.json): copy the base model's tokenizer files")
-    elif not config.get("chat_template") and not names & {
-        "chat_template.jinja",
-        "chat_template.json",
-    }:
-        problems.append(
+    elif "chat_template.jinja" not in names:  # else it wins
+        problems += _template_problems(config.get("chat_template"), "chat_template.json" in names)
+    return problems
+
+
+def _template_problems(template: Any, for_processor: bool) -> list[str]:
+    """Of the chat template in tokenizer_config.json: one, or several with names."""
+    if not template:
+        return [
             "no chat template (chat_template.jinja, or chat_template in tokenizer_config.json): "
             "copy the base model's"
-        )
-    return problems
+            + (" (chat_template.json is a processor's, no tokenizer reads it)" * for_processor)
+        ]
+    if isinstance(template, list) and all(isinstance(each, dict) for each in template):
+        named = {each.get("name"): each.get("template") for each in template}
+        if "default" not in named:
+            return [
+                f"tokenizer_config.json: of its chat templates ({some_of([*map(str, named)])}) "
+                "none is named default: name one so"
+            ]
+        template = named["default"]
+    if not isinstance(template, str) or not template.strip():
+        return ["tokenizer_config.json: chat_template is no text: copy the base model's"]
+    return []
 
 
 def _text_problems(directory: Path) -> list[str]:
@@ -216,6 +236,10 @@ def _vocabulary_problems(parsed: Mapping[str, Any]) -> list[str]:
         tokenizer = parsed.get("tokenizer.json", {})
         words = tokenizer.get("model", {}).get("vocab", {})
         added = [int(each["id"]) for each in tokenizer.get("added_tokens", ())]
+        if "tokenizer.json" not in parsed:  # the older files count
+            words = parsed.get("vocab.json", {})
+            added += map(int, parsed.get("added_tokens.json", {}).values())
+        added += map(int, parsed.get("tokenizer_config.json", {}).get("added_tokens_decoder", {}))
         ids = words.values() if isinstance(words, dict) else range(len(words))
         highest = max([*map(int, ids), *added, -1])
         generation = parsed.get("generation_config.json", {})
@@ -224,12 +248,19 @@ def _vocabulary_problems(parsed: Mapping[str, Any]) -> list[str]:
             int(each) for each in (ends if isinstance(ends, list) else [ends]) if each is not None
         ]
     except WRONG_SHAPE as error:
-        return [f"tokenizer.json or generation_config.json: of an unknown form ({error!r})"]
+        return [
+            f"tokenizer.json, tokenizer_config.json or generation_config.json: of an unknown form "
+            f"({error!r})"
+        ]
     problems = []
     if size and highest >= size:
         problems.append(
             f"the tokenizer has ids up to {highest}, the model {size} of them (vocab_size): a "
             "tokenizer of another model, or tokens added without resizing the model"
+        )
+    if size and ends and min(ends) < 0:
+        problems.append(
+            f"eos_token_id {min(ends)} is no token: take the base model's generation_config.json"
         )
     if size and ends and min(ends) >= size:
         problems.append(f"eos_token_id {ends[0]} is none of the {size} tokens: no answer would end")
@@ -247,7 +278,8 @@ def _tensors(
         if not name.endswith(".safetensors.index.json"):
             continue
         placed = index.get("weight_map")
-        if not isinstance(placed, dict) or not all(isinstance(f, str) for f in placed.values()):
+        whole = isinstance(placed, dict) and all(isinstance(f, str) for f in placed.values())
+        if not placed or not whole:
             placed = {}
             problems.append(f"{name}: no weight_map in it")
         absent = sorted(set(placed.values()) - set(files))

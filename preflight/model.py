@@ -16,6 +16,7 @@ from common.manifest import (
     file_record,
     read_manifest,
 )
+from common.model_content import old_reader_problems
 from common.model_files import WEIGHTS, file_sizes, model_files_problems, weight_bytes
 from common.model_shape import (
     Hub,
@@ -79,7 +80,8 @@ def chosen_model(
     a hub that cannot be had is None and a line.
     """
     if directory:
-        if problems := model_files_problems(directory):
+        problems = model_files_problems(directory)
+        if problems := problems or old_reader_problems(read_config(directory / "config.json")):
             why = "; ".join(problems)
             return None, [Line("model", str(directory), "fail", _unservable(), why=why)]
         model, lines = from_directory(directory), [_compared(checkout, directory, offline)]

@@ -9,6 +9,7 @@ ends the process at once: no other start would help.
 
 import contextlib
 import gc
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -21,6 +22,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from common.model_content import old_reader_problems
 from common.model_files import model_files_problems
 from serving.answerer import Answerer
 from serving.engine import devices
@@ -154,7 +156,9 @@ def _restart_eager(settings: Settings, restart: Restart | None, why: str) -> Non
 def _start(settings: Settings, build: Build) -> Answerer:
     name = choose_engine(settings)
     # Errors that name the directory and the file, before a library's that do not.
-    read_config(settings)
+    config = read_config(settings)
+    if _version_of("transformers") < 5 and (problems := old_reader_problems(config)):
+        raise ModelError(f"MODEL_DIR={settings.model_dir}: {problems[0]}")
     loads_files = settings.engine_args.get("load_format", "safetensors") == "safetensors"
     if loads_files and (problems := model_files_problems(settings.model_dir)):
         raise ModelError(f"MODEL_DIR={settings.model_dir}: {'; '.join(problems)}")
@@ -169,6 +173,11 @@ def _start(settings: Settings, build: Build) -> Answerer:
         answerer = build("transformers", settings)
         answerer.start()
     return answerer
+
+
+def _version_of(package: str) -> int:
+    """A package's major version."""
+    return int(importlib.metadata.version(package).split(".")[0])
 
 
 def choose_engine(settings: Settings) -> str:

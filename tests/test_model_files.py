@@ -2,12 +2,19 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from common.model_content import old_reader_problems
 from common.model_files import layout_problems, model_files_problems
 from common.safetensors_header import read_header
+from preflight.checkout import Checkout
+from preflight.model import chosen_model
+from serving import startup
+from serving.engine.base import ModelError
+from serving.settings import Settings
 from tests.model_dirs import CONFIG, lfs_pointer, shapes_of, write_model, write_safetensors
 
 PARTS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
@@ -102,6 +109,29 @@ def writing(name: str, data: bytes):
         (model / name).write_bytes(data)
 
     return act
+
+
+def configured(**fields):
+    return lambda model: change(model / "config.json", **fields)
+
+
+def in_dtype(dtype: str, size: int):
+    def act(model: Path) -> None:
+        write_safetensors(model / "model.safetensors", shapes_of(CONFIG), dtype, size)
+
+    return act
+
+
+def legacy_tokenizer(model: Path) -> None:
+    (model / "tokenizer.json").unlink()
+    (model / "vocab.json").write_text(json.dumps({f"w{n}": n for n in range(290)}))
+    (model / "merges.txt").write_text("#version: 0.2\n")
+    (model / "added_tokens.json").write_text('{"<|end|>": 300}')
+
+
+def processors_template(model: Path) -> None:
+    (model / "tokenizer_config.json").write_text("{}")
+    (model / "chat_template.json").write_text('{"chat_template": "{{ messages }}"}')
 
 
 def link_to_nowhere(model: Path) -> None:
@@ -255,6 +285,39 @@ ONE_FILE = {
         "value_head.safetensors: a reward model's head",
     ),
     "another model's tensors": (with_more({"visual.patch.weight": [4, 4]}), "hold visual.patch.w"),
+    "float8 without its scales": (in_dtype("F8_E4M3", 1), "are F8_E4M3, and config.json has no q"),
+    "whole numbers": (in_dtype("I8", 1), "are I8, and config.json has no quantization_config"),
+    "a file without tensors": (lambda m: write_safetensors(m / "model.safetensors", {}), "no tens"),
+    "dtype as Python prints it": (configured(torch_dtype="torch.bfloat16"), "none of bfloat16"),
+    "dtype auto": (configured(torch_dtype="auto"), "torch_dtype 'auto' is none of"),
+    "dtype, newer field": (configured(torch_dtype=None, dtype="bf16"), "dtype 'bf16' is none of"),
+    "fp8 by its config alone": (
+        configured(quantization_config={"quant_method": "fp8"}),
+        "quant_method fp8, and the weights are not quantized",
+    ),
+    "packed by its config alone": (
+        configured(quantization_config={"quant_method": "compressed-tensors"}),
+        "quant_method compressed-tensors, and the weights are not quantized",
+    ),
+    "quantized by no method": (configured(quantization_config={"bits": 4}), "no quant_method"),
+    "legacy tokenizer with added tokens": (legacy_tokenizer, "ids up to 300, the model 300"),
+    "added tokens in tokenizer_config.json": (
+        lambda m: change(m / "tokenizer_config.json", added_tokens_decoder={"305": {}}),
+        "ids up to 305, the model 300",
+    ),
+    "an end below zero": (
+        writing("generation_config.json", b'{"eos_token_id": -1}'),
+        "-1 is",
+    ),
+    "a processor's template": (processors_template, "chat_template.json is a processor's"),
+    "templates, none the default": (
+        writing("tokenizer_config.json", b'{"chat_template": [{"name": "rag", "template": "x"}]}'),
+        "of its chat templates (rag) none is named default",
+    ),
+    "a template that is no text": (
+        writing("tokenizer_config.json", b'{"chat_template": {"default": "x"}}'),
+        "chat_template is no text",
+    ),
     "unfinished download": (writing("model.safetensors.aria2", b"x"), "a download that has not"),
     "quantized, config is not": (quantized_without_config, "no quantization_config in config.json"),
 }
@@ -299,6 +362,10 @@ SHARDED = {
         "model.safetensors.index.json is a Git LFS",
     ),
     "broken index": (writing("model.safetensors.index.json", b"{"), "index.json: not valid JSON"),
+    "index with an empty map": (
+        writing("model.safetensors.index.json", b'{"weight_map": {}}'),
+        "no weight_map in it",
+    ),
     "index without a map": (writing("model.safetensors.index.json", b"{}"), "no weight_map in it"),
     "index of another model": (index_of_another, "names model-00001-of-00007.safetensors, which"),
     "parts swapped": (parts_swapped, "which its index places there"),
@@ -385,3 +452,15 @@ def test_what_is_no_directory_or_cannot_be_read_is_told(tmp_path):
         pytest.skip("root reads everything")
     (model / "model.safetensors").chmod(0)
     assert "cannot be read" in model_files_problems(model)[0]
+
+
+def test_a_rope_base_where_the_judges_transformers_does_not_look_is_told(tmp_path, monkeypatch):
+    model = write_model(tmp_path, rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"})
+    told = r'Transformers before 5 does not look: add "rope_theta": 1000000\.0 beside it'
+    chosen, (line, *_) = chosen_model(Checkout(tmp_path), model, None, "bf16", offline=True)
+    assert chosen is None and line.state == "fail" and re.search(told, line.why)
+    monkeypatch.setattr(startup, "_version_of", lambda package: 4)
+    with pytest.raises(ModelError, match=told):
+        startup._start(Settings(model_dir=model), lambda *_: pytest.fail("no engine is built"))
+    change(model / "config.json", rope_theta=1000000.0)
+    assert old_reader_problems(json.loads((model / "config.json").read_text())) == []

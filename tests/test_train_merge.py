@@ -189,6 +189,9 @@ REFUSED = {
     "a newer PEFT's": ({"use_magic": True}, "sets use_magic, unknown to PEFT"),
     "no such modules": ({"target_modules": ["W_pack"]}, "does not fit .*W_pack"),
     "nonsense in its configuration": ({"r": -1}, "adapter"),
+    "a number as text": ({"lora_alpha": "16"}, "lora_alpha='16': expected a number"),
+    "no number": ({"r": None}, "r=None: expected a number"),
+    "layers used twice": ({"layer_replication": [[0, 2], [0, 2]]}, "layer_replication uses"),
 }
 
 
@@ -209,6 +212,13 @@ def test_an_adapter_that_does_not_fit_is_refused_in_one_line(base, plain, tmp_pa
 def test_a_newer_pefts_configuration_that_says_nothing_new_is_taken(base, plain, tmp_path):
     adapter = rewritten(plain, tmp_path / "adapter", use_magic=False, magic_config=None)
     assert_merged_is_base_and_adapter(base, adapter, tmp_path / "merged")
+
+
+def test_an_older_pefts_configuration_in_notepads_encoding_is_taken(base, plain, tmp_path):
+    adapter = rewritten(plain, tmp_path / "adapter", rank_pattern=None, alpha_pattern=None)
+    path = adapter / "adapter_config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    merge(base, [adapter], tmp_path / "merged")
 
 
 def with_tensor(path: Path, change) -> None:
@@ -241,6 +251,8 @@ BROKEN = {
     ),
     "empty tensors of ZeRO-3": (lambda a: with_tensor(a, lambda t: t[:0]), "is empty.*ZeRO-3"),
     "NaN": (lambda a: with_tensor(a, lambda t: t * float("nan")), "NaN or infinity"),
+    "whole numbers": (lambda a: with_tensor(a, lambda t: (t * 100).to(torch.int8)), "is int8"),
+    "float8": (lambda a: with_tensor(a, lambda t: t.to(torch.float8_e4m3fn)), "is float8_e4m3fn"),
     "of a wider base": (
         lambda a: with_tensor(a, lambda t: torch.cat([t, t], 1)),
         r"has shape \[8, 512\], the base \[8, 256\]",

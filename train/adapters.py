@@ -13,6 +13,7 @@ from train.base import ModelError, fingerprint
 
 WEIGHTS, PICKLE, CONFIG = "adapter_model.safetensors", "adapter_model.bin", "adapter_config.json"
 NAMED = 3
+_NUMBERS = {"r": int, "lora_alpha": (int, float)}
 
 
 def read_config(adapter: Path) -> Any:
@@ -28,7 +29,7 @@ def read_config(adapter: Path) -> Any:
             )
         )
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8-sig"))
         kind = str(told["peft_type"]).upper()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
@@ -51,6 +52,24 @@ def read_config(adapter: Path) -> Any:
                 f"{path}: task_type={task}; the base answers by CAUSAL_LM",
             )
         )
+    if told.get("layer_replication"):
+        raise ModelError(
+            either(
+                f"{path}：layer_replication 把基座的层重复使用，合并出的模型层数会与 config.json "
+                "不同，不能合并",
+                f"{path}: layer_replication uses the base's layers several times: the model would "
+                "have other layers than its config.json says, and cannot be merged",
+            )
+        )
+    for name, kinds in _NUMBERS.items():
+        if name in told and (not isinstance(told[name], kinds) or isinstance(told[name], bool)):
+            raise ModelError(
+                either(
+                    f"{path}：{name}={told[name]!r} 应是数字",
+                    f"{path}: {name}={told[name]!r}: expected a number",
+                )
+            )
+    told |= {name: {} for name in ("rank_pattern", "alpha_pattern") if told.get(name) is None}
     if told.get("alora_invocation_tokens"):
         raise ModelError(
             either(
@@ -79,7 +98,8 @@ def read_config(adapter: Path) -> Any:
 
 
 def read_weights(adapter: Path) -> dict[str, Any]:
-    """An adapter's tensors by name. Raises ModelError for a file that is none, and for NaN."""
+    """An adapter's tensors by name. Raises ModelError for a file that is none, for NaN, and for
+    numbers that are no floats."""
     import torch
     from safetensors.torch import load_file
 
@@ -126,6 +146,16 @@ def read_weights(adapter: Path) -> dict[str, Any]:
                     "stage3_gather_16bit_weights_on_model_save=true 再保存一次",
                     f"{adapter}: {name} is empty, as DeepSpeed ZeRO-3 leaves it: save again with "
                     "stage3_gather_16bit_weights_on_model_save=true",
+                )
+            )
+        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise ModelError(
+                either(
+                    f"{adapter}：{name} 是 {dtype}，适配器的权重应是 float32、bfloat16 或 float16："
+                    "它被量化过，请给原来的",
+                    f"{adapter}: {name} is {dtype}, an adapter's weights are float32, bfloat16 or "
+                    "float16: it was quantized, give the original",
                 )
             )
         if not torch.isfinite(tensor).all():
