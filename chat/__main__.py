@@ -60,7 +60,10 @@ def main(
         ),
     ] = Path("index"),
     passages: Annotated[
-        int, typer.Option(min=1, max=20, help=either("放在问题前面", "before a question"))
+        int,
+        typer.Option(
+            min=1, max=20, help=either("问题前面放几个片段", "passages before a question")
+        ),
     ] = 2,
     when_unloaded: Annotated[
         Literal["load", "error"],

@@ -1,12 +1,15 @@
 """The chat's parts that need no engine: who may come in, ratings, reviews, reports, follow-ups."""
 
+import asyncio
 import json
 import os
 import re
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI, Request
@@ -21,6 +24,7 @@ from chat.catalogue import catalogue
 from chat.command import gpu_share, server_command, server_environment
 from chat.errors import LoadError
 from chat.figures import Figures
+from chat.gateway import _chunks
 from chat.memory import Gpu
 from chat.page.plain_text import CODE, CODE_END, shown, written
 from chat.pairs_review import ReviewError, open_review, save_review
@@ -172,6 +176,36 @@ def test_a_review_is_saved_beside_and_reads_back(tmp_path: Path) -> None:
     with pytest.raises(ReviewError, match="no name"):
         save_review(review, "../up", tmp_path)
     assert (build / "train.jsonl").read_text() == text
+
+
+class Ticking:
+    """An engine's answer of 100 pieces, one a millisecond; a read gets what has come since."""
+
+    content_type = "text/event-stream"
+
+    def __init__(self) -> None:
+        self.content, self._began, self._read = self, time.monotonic(), 0
+
+    async def readany(self) -> bytes:
+        while True:
+            come = min(100, int(1000 * (time.monotonic() - self._began)))
+            if come > self._read or come == 100:
+                told, self._read = b"x" * (come - self._read), come
+                return told
+            await asyncio.sleep(0.0005)
+
+    def close(self) -> None:
+        pass
+
+
+def test_pieces_of_many_streams_are_joined_and_none_of_one_waits() -> None:
+    async def pieces(streams: int) -> list[bytes]:
+        engine = SimpleNamespace(in_flight=streams)
+        return [piece async for piece in _chunks(Ticking(), engine, ExitStack())]
+
+    one, fifty = (asyncio.run(pieces(streams)) for streams in (1, 50))
+    assert len(b"".join(one)) == len(b"".join(fifty)) == 100
+    assert len(fifty) <= 10 < len(one)
 
 
 @given(st.text(st.sampled_from('`c <&>/pre="\n甲')), st.booleans())

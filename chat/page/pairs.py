@@ -92,6 +92,9 @@ def build(page: Page) -> None:
     def applied(found: Review | None, frame: pd.DataFrame, heading: str | None) -> tuple[Any, str]:
         if found is None:
             raise page.failed(say("先选数据", "choose data first"))
+        if frame.shape[1] != 4:  # the table's menu adds and deletes columns, too
+            zh, en = "列不能增减：重新选这一节", "columns must stay: choose the section again"
+            raise page.failed(say(zh, en))
         numbered = [row for row in frame.itertuples(index=False) if pd.notna(row[0]) and row[0]]
         try:
             # Looked through before any is changed.
