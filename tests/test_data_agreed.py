@@ -61,6 +61,7 @@ SOUND = told("为什么令牌桶（token bucket）允许短时间的突发？", 
         ("repeats", SOUND._replace(question="令牌桶允许短时间的突发，令牌桶允许短时间的突发？")),
         ("unknown_words", SOUND._replace(question="为什么代币水壶能够容忍瞬间洪峰？")),
         ("why", SOUND._replace(answer="令牌桶（token bucket）允许短时间的突发。")),
+        ("why", SOUND._replace(answer="因为令牌桶（token bucket）允许短时间的突发，所以允许。")),
         ("formula", SOUND._replace(question="令牌桶（token bucket）速率的公式是什么？")),
         (
             "how",
