@@ -18,6 +18,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 COOKIE = "chat_token"
+WRONG = "<p>令牌不对 · wrong token</p>"
 # The browser refuses whatever a page, or a model's words in it, would fetch from elsewhere.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -98,7 +99,8 @@ class Access:
         if self._same(_cookie(headers.get("cookie", ""))):
             return None
         if "text/html" in headers.get("accept", ""):
-            return HTMLResponse(LOGIN, status_code=401)
+            told = WRONG if asked.get("token") else ""
+            return HTMLResponse(LOGIN + told, status_code=401)
         return _error(401, "the token is missing or wrong: Authorization: Bearer TOKEN")
 
     def _same(self, given: str) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 
 from chat.access import Access
 from chat.book import open_book
@@ -31,6 +31,10 @@ def make_app(settings: ChatSettings, registry: Registry) -> FastAPI:
     @app.get("/")
     async def home() -> RedirectResponse:
         return RedirectResponse(f"/{language()}")
+
+    @app.get("/favicon.ico")
+    async def icon() -> Response:
+        return Response(status_code=204)  # none; browsers ask for it
 
     book = open_book(settings.index, settings.passages, settings.passage_tokens)
     app = build.both(app, Page(registry, settings, book, language()))

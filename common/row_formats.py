@@ -56,6 +56,7 @@ _ASIDE = {
     *("序号", "编号", "章节", "难度", "类型", "来源", "备注"),
 }
 _BAD_ANSWER = ("label", "kto_tag")  # KTO's mark of an answer that is not to be given
+_NO = ("false", "no", "0", "0.0")
 
 
 def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
@@ -76,19 +77,20 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
     for number, turn in enumerate(turns, 1):
         if not (turn.user and turn.assistant):
             raise RowError(f"{either(f'第 {number} 轮：', f'turn {number}: ')}{_empty(turn.user)}")
-    used = {layout.key, answer, *_COMMON}
+    bad = [name for name in _BAD_ANSWER if _is_no(row.get(name))]
+    used = {layout.key, answer, *_COMMON, *bad}
     notes = []
     if unread := [*unread_fields(row, used | _ASIDE), *talk.unread]:
         names = ", ".join(dict.fromkeys(unread))
         notes.append(either(f"这些字段不问也不学：{names}", f"neither asked nor learned: {names}"))
     if talk.pending:
         notes.append(either("最后一轮没有回答，不用", "the last user turn has no answer, left out"))
-    if any(row.get(name) is False for name in _BAD_ANSWER):
+    if bad:
         talk = unlearned(talk)
         notes.append(
             either(
-                "标为坏回答（label 或 kto_tag 为 false），只读不学",
-                "marked as a bad answer (label or kto_tag is false): not learned",
+                "标为坏回答（label 或 kto_tag 为 false 或 0），只读不学",
+                "marked as a bad answer (label or kto_tag is false or 0): not learned",
             )
         )
     common = {
@@ -120,6 +122,11 @@ def _empty(question: str) -> str:
     if question:
         return either("答案是空的", "the answer is empty")
     return either("问题是空的", "the question is empty")
+
+
+def _is_no(value: Any) -> bool:
+    """false, 0 or a text that says so; None and "" say nothing."""
+    return isinstance(value, int | float | str) and str(value).strip().lower() in _NO
 
 
 def _layout(row: Mapping[str, Any]) -> tuple[Layout, str]:

@@ -43,8 +43,10 @@ _ROLES = {
 # An empty think block is how templates with thinking switched off begin an answer.
 _EMPTY_THINK = re.compile(r"\A<think>(\s*)</think>\s*")
 # How trainers mark one message as not to be learned: OpenAI, ms-swift, axolotl.
-_WEIGHTS = ("weight", "loss")
-_MESSAGE_WEIGHTS = (*_WEIGHTS, "loss_scale", "train", "training", "train_on_turn")
+_WEIGHTS = ("weight", "loss", "loss_scale", "train_on_turn")
+_MESSAGE_WEIGHTS = (*_WEIGHTS, "train", "training")
+# Which parts are learned, marked in a way that is not read: learning all would be something else.
+_MASKS = ("loss_mask", "loss_masks", "train_mask", "train_detail", "training_detail")
 _INVISIBLE = (
     "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"  # at a text's ends, where nobody sees them
 )
@@ -77,6 +79,14 @@ def read_messages(value: Any, key: str) -> Talk:
 def _take(found: _Reading, message: Mapping[str, Any], where: str, number: int) -> None:
     said = message.get("role", message.get("from"))
     role = _ROLES.get(said.strip().lower()) if isinstance(said, str) else None
+    if said is None:
+        names = ", ".join(map(str, message)) or "{}"
+        raise RowError(
+            either(
+                f"{where}：应有 role 和 content（或 from 和 value），而不是 {names}",
+                f"{where}: expected role and content (or from and value), got {names}",
+            )
+        )
     if role is None:
         raise RowError(
             either(
@@ -183,7 +193,16 @@ def turn_of(user: str, assistant: str, learn: bool = True) -> Turn:
 
 
 def learned(row: Mapping[str, Any], names: Sequence[str] = _WEIGHTS) -> bool:
-    """False where a weight is 0 or `loss` is false. Raises RowError for a weight between."""
+    """False where a weight is 0 or `loss` is false. Raises RowError for a weight between, and for
+    a mask of parts."""
+    if masked := next((name for name in _MASKS if row.get(name)), None):
+        raise RowError(
+            either(
+                f"{masked}：这种标记不读；请给不学的那条 assistant 写 weight: 0",
+                f"{masked}: not read; give each assistant message that is not to be learned "
+                "weight: 0",
+            )
+        )
     for name in names:
         value = row.get(name)
         if value in (None, ""):

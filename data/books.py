@@ -25,7 +25,7 @@ from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
 from data.text import join_lines, tidy
 
-READER_VERSION = "5"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "6"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -199,7 +199,7 @@ def _epub(path: Path, content: bytes) -> tuple[str, list[Loss]]:
 
 def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
     """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
-    kept = {"footnote", "endnote", "phonetic guide", "picture"}
+    kept = {"footnote", "endnote", "phonetic guide", "picture", "struck-through text"}
     return [
         Loss(FORMULA, f"paragraph {number}", either("留下了普通文字", "its plain text stays"))
         if what == "formula"
@@ -214,8 +214,11 @@ def _docx_html(content: bytes) -> str:
     """mammoth, the converter below markitdown, asked directly: it keeps the indentation of code."""
     import mammoth
 
+    from data.web import prepared_word
+
     try:
-        return mammoth.convert_to_html(io.BytesIO(content), style_map=_STYLE_MAP).value
+        html = mammoth.convert_to_html(io.BytesIO(content), style_map=_STYLE_MAP).value
+        return prepared_word(html)
     except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
         raise ValueError(
             either(f"文件坏了：转换程序说 {error!r}", f"it is broken: the converter says {error!r}")

@@ -1,5 +1,6 @@
 """Does a training set hold test questions? The check that most public training sets fail."""
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,11 @@ SHORTEST_INSIDE = 20  # a test answer this long counts inside a longer one
 _PIECE = 8  # characters that both must share somewhere, to be compared at all
 _BLOCK = 4096
 _END_MARKS = "?!.。;:…"
+_HTML = re.compile(
+    r"</?(?:p|br|hr|b|i|u|s|em|strong|span|div|code|pre|li|ul|ol|h[1-6]|font|sub|sup|a|mark|small"
+    r"|table|tbody|thead|tr|th|td|img|blockquote)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,16 @@ def closest(rows: Sequence[Texts], tests: Texts) -> Iterator[tuple[Match, Match,
     """
     if not tests:
         return
-    asked = [normalise(question) for question, _ in tests]
-    answered = [normalise(answer) for _, answer in tests]
+    asked = [_plain(question) for question, _ in tests]
+    answered = [_plain(answer) for _, answer in tests]
     long_enough = np.array([len(q) >= SHORTEST_CONTAINED for q in asked])
     answer_counts = np.array([len(a) >= MIN_ANSWER_CHARS for a in answered])
     for start in range(0, len(rows), _BLOCK):
         # Talks and wordings repeat one another; each text is compared once.
         held = [(start + n, t) for n, row in enumerate(rows[start : start + _BLOCK]) for t in row]
         block = list(dict.fromkeys(text for _, text in held))
-        questions = [normalise(question) for question, _ in block]
-        answers = [normalise(answer) for _, answer in block]
+        questions = [_plain(question) for question, _ in block]
+        answers = [_plain(answer) for _, answer in block]
         whole = _table(questions, asked, fuzz.ratio)
         part = _table(questions, asked, fuzz.partial_ratio, cutoff=85) * long_enough
         # Only the test question inside a longer row counts, not a short row inside the test's.
@@ -142,9 +148,19 @@ def _spelled(block: Texts, tests: Texts) -> np.ndarray:
     return found
 
 
+def _plain(text: str) -> str:
+    """Normalised, without the HTML of rows that were taken from web pages."""
+    return normalise(_without_html(text))
+
+
+def _without_html(text: str) -> str:
+    return html.unescape(_HTML.sub("\n", text)) if "<" in text or "&" in text else text
+
+
 def _squashed(text: str) -> str:
     """As it reads without spaces and what is not seen; lines stay apart."""
-    return re.sub(r"[^\S\n]+", "", unicodedata.normalize("NFKC", tidy(text))).casefold()
+    text = unicodedata.normalize("NFKC", tidy(_without_html(text)))
+    return re.sub(r"[^\S\n]+", "", text).casefold()
 
 
 def _table(left: list[str], right: list[str], scorer, cutoff: int = 0) -> np.ndarray:  # noqa: ANN001

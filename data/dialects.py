@@ -7,6 +7,8 @@ several frameworks comments that `data/sections.py` makes sections of.
 import re
 from collections.abc import Iterator
 
+from data.containers import opened
+
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
 _DIRECTIVE = re.compile(r"^\{([\w:.-]+)\}\s*(.*)$")
 _OPTION = re.compile(r"^:[\w-]+:.*$")
@@ -15,6 +17,16 @@ _LABEL = re.compile(r"^\s*:(label|width|height|eqlabel|alias|numref)?:`[^`\n]*`\
 _LABELLED = re.compile(r"(?m)^(#{1,6} +.+|!\[[^\]]*\]\([^)\n]*\))\s*\n(?:\s*\n)?:label:`([^`\n]+)`")
 _TAB = re.compile(r"^:begin_tab:`?([^`\n]*)`?\s*$")
 _TAB_END = re.compile(r"^:end_tab:\s*$")
+_LIST_TABLE = re.compile(
+    r"^[ ]{0,3}(`{3,}|:{3,})\{list-table\}[ ]*([^\n]*)\n(.*?)^[ ]{0,3}\1[ ]*$", re.M | re.S
+)
+_FIGURE = re.compile(
+    r"^[ ]{0,3}(`{3,}|:{3,})\{figure\}[ ]*(\S+)[ ]*\n(.*?)^[ ]{0,3}\1[ ]*$", re.M | re.S
+)
+_ENVIRONMENT = re.compile(
+    r"^[ ]*(\\begin\{(equation|align|gather|multline|eqnarray)(\*?)\}.*?\\end\{\2\3\})[ ]*$",
+    re.M | re.S,
+)
 _CODE_TAB = re.compile(r"^\s*#@(tab|save|hide)\s*(.*)$")
 _HIGHLIGHT = re.compile(r"\[\s*(\*\*|~~)(.+?)\1\s*\]|\(\s*(\*\*|~~)(.+?)\3\s*\)", re.S)
 _NAMES = {
@@ -48,7 +60,11 @@ _ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "atten
 
 def plain_markdown(text: str) -> str:
     """The text without the extensions; the same text where it has none."""
-    text = re.sub(r"\A---\n.*?\n---\n", "", text, count=1, flags=re.S)
+    text = re.sub(r"\A(---|\+\+\+)\n.*?\n\1\n", "", text, count=1, flags=re.S)
+    if re.search(r"(?m)^\s*(`{3,}|:{3,})\{|\}`", text):  # MyST
+        text = _LIST_TABLE.sub(_pipe_table, text)
+        text = _FIGURE.sub(_image, text)
+        text = re.sub(r"(?m)^%(?: .*)?$", "", text)
     titles = {m.group(2): m.group(1).lstrip("#! ") for m in _LABELLED.finditer(text)}
     out: list[str] = []
     prose: list[str] = []
@@ -62,7 +78,34 @@ def plain_markdown(text: str) -> str:
             prose.append(line)
     if prose:
         out.append(_prose("\n".join(prose), titles))
-    return "\n".join(out)
+    return opened("\n".join(out))
+
+
+def _pipe_table(found: re.Match[str]) -> str:
+    """A list-table as a table of Markdown."""
+    rows: list[list[str]] = []
+    for line in found.group(3).split("\n"):
+        cell = re.match(r"^\s*(\*\s+-|-)(?:\s+(.*))?$", line)
+        if cell and cell.group(1).startswith("*"):
+            rows.append([])
+        if cell and rows:
+            rows[-1].append((cell.group(2) or "").strip())
+        elif rows and rows[-1] and line.strip():
+            rows[-1][-1] = f"{rows[-1][-1]} {line.strip()}".strip()
+    if not rows:
+        return found.group()
+    width = max(map(len, rows))
+    shown = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
+    title = f"\n{found.group(2).strip()}\n" if found.group(2).strip() else ""
+    return "\n".join([title, shown[0], "|" + " --- |" * width, *shown[1:], ""])
+
+
+def _image(found: re.Match[str]) -> str:
+    """A figure with its caption as an image; a legend below the caption stays."""
+    words = [line for line in found.group(3).split("\n") if not _OPTION.match(line.strip())]
+    caption, _, legend = "\n".join(words).strip().partition("\n\n")
+    joined = re.sub(r"\s+", " ", caption).replace("[", "").replace("]", "")
+    return f"\n![{joined}]({found.group(2).strip()})\n\n{legend}\n"
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:
@@ -141,7 +184,7 @@ def _framework(name: str) -> str:
 
 
 def _prose(text: str, titles: dict[str, str]) -> str:
-    if not re.search(r"[:{]\w|\[\*\*|\(\*\*|\[~~|\(~~|\\[(\[]", text):
+    if not re.search(r"[:{]\w|\[\*\*|\(\*\*|\[~~|\(~~|\\[(\[]|\\begin", text):
         return text
     lines = []
     for line in text.split("\n"):
@@ -158,9 +201,21 @@ def _prose(text: str, titles: dict[str, str]) -> str:
     # "如 :numref:`fig`中": the blank before a role belongs to the role.
     text = re.sub(r"(?<=[\u3400-\u9fff，。（]) (?=(?::|\{)[A-Za-z][\w:.+-]*?(?::|\})`)", "", text)
     text = _ROLE.sub(lambda m: _role(m, titles), text)
+    if "\\begin{" in text:
+        text = _displayed(text)
     text = re.sub(r"\\\((.+?)\\\)", r"$\1$", text)
     text = re.sub(r"\\\[(.+?)\\\]", r"$$\1$$", text, flags=re.S)
     return re.sub(r"[ \t]+([，。；：、！？])", r"\1", text)
+
+
+def _displayed(text: str) -> str:
+    """Equations of LaTeX that stand without dollar signs get them."""
+
+    def put(found: re.Match[str]) -> str:
+        inside = text[: found.start()].count("$$") % 2
+        return found.group() if inside else f"\n$$\n{found.group(1)}\n$$\n"
+
+    return _ENVIRONMENT.sub(put, text)
 
 
 def _role(found: re.Match[str], titles: dict[str, str]) -> str:
@@ -171,7 +226,9 @@ def _role(found: re.Match[str], titles: dict[str, str]) -> str:
         return ""
     text = re.match(r"^(.*?)\s*<[^<>]+>$", body, re.S)
     if text and text.group(1):
-        return text.group(1)
+        return re.sub(r"\s*(%s|\{number\}|\{name\})", "", text.group(1))
+    if name in ("eq", "eqref"):
+        return "公式"
     if name in _REFERENCES:
         return _reference(body, titles)
     if name in ("term", "abbr", "sub", "sup", "dfn", "guilabel", "menuselection"):

@@ -194,7 +194,7 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
             section.blocks.append(Block(TABLE, body, section.path, start, end))
             while tokens[position].type != "table_close":
                 position += 1
-        elif token.type == "math_block":
+        elif token.type.startswith("math_block"):
             content = re.sub(r"\s+", " ", token.content.replace(_UNDERSCORE, "_")).strip()
             if content:
                 body = f"$${content}$$"

@@ -106,7 +106,7 @@ class Topics:
             titles.append(file.stem)
             # The first of several chapters names the book only where it names something.
             titles += outermost if len(outermost) == 1 else latin(" ".join(outermost[:1]))
-        own = Counter(n for path in paths for n in set(latin(" ".join(path[-1:]))))
+        own = Counter(n for path in paths for n in set(_alone(" ".join(path[-1:]))))
         headings = own if alone else self._headings
         counts: dict[str, int] = {}
 
@@ -123,7 +123,7 @@ class Topics:
         folders = [n for name in self._folders(file) for n in _of_title(name, prose)]
 
         def topics(path: Sequence[str], part: str) -> tuple[str, ...]:
-            found = [n for title in path for n in latin(title) if headings[n] >= LEAST]
+            found = [n for title in path for n in _alone(title) if headings[n] >= LEAST]
             found += [n for n in own if own[n] >= LEAST and path and _opens(path[0], n)]
             found += [n for n in folders if n.isascii() and count(n) >= FOLDER_LEAST]
             # PD, IO, VL: two letters name a field only where the whole book is about it.
@@ -152,6 +152,15 @@ def latin(title: str) -> list[str]:
     bare = re.sub(r"[（(][^（）()]*[）)]", "", title)  # 停用词（Stopwords）is not about Stopwords
     found = [match.group().strip() for match in _LATIN.finditer(bare)]
     return [n for n in found if n.lower() not in _NO_FIELD and len(n) > 1]
+
+
+def _alone(title: str) -> list[str]:
+    """Names that are no part of a longer one: not Pool of "Buffer Pool", not Next of Next-Key."""
+    return [
+        n
+        for n in latin(title)
+        if re.search(rf"(?<![A-Za-z0-9][ \-]){re.escape(n)}(?![ \-][A-Za-z])", title)
+    ]
 
 
 def _opens(title: str, name: str) -> bool:

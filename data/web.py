@@ -2,16 +2,23 @@
 captions, no emphasis marks inside Chinese, no navigation.
 """
 
+import copy
 import io
 import re
 import zipfile
 from typing import Any
+from urllib.parse import unquote_plus
 
 from data.losses import FORMULA, Loss
 
-_PAGE_PARTS = ["nav", "footer", "script", "style", "noscript", "form", "template", "button"]
+_PAGE_PARTS = ["nav", "footer", "script", "style", "noscript", "template", "button"]
+_PAGE_PARTS += ["input", "select", "textarea", "rt", "rp", "svg"]
 _TEX_ATTRIBUTES = ("data-tex", "data-latex", "data-formula", "data-math")
 _TEX_IMAGES = re.compile(r"tex|math|formula|equation|eeimg", re.I)
+_TEX_SOURCE = re.compile(
+    r"(?:zhihu\.com/equation\?tex=|latex\.codecogs\.com/\w+(?:\.latex)?\?)(.+)$"
+)
+_TEX_BRACKETS = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _TEX = re.compile(r"[\\^_{}=]|^[A-Za-z]$")
 
 
@@ -21,14 +28,32 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
 
     soup = BeautifulSoup(html, "html.parser")
     losses = _formulas(soup)
+    for tag in soup("form"):
+        tag.unwrap()  # some sites put the whole page into one
     for tag in soup(_PAGE_PARTS):
         tag.decompose()
+    _marks_apart(soup)
+    _listings(soup)
     for tag in soup(["aside"]):
-        if _is_navigation(tag):
+        if "footnote" in f"{tag.get('epub:type', '')} {tag.get('role', '')}":
+            tag.name = "blockquote"
+        elif _is_navigation(tag):
             tag.decompose()
     _figures(soup)
     _emphasis(soup)
+    _tables(soup)
+    _scripts(soup)
     return str(soup), losses
+
+
+def prepared_word(html: str) -> str:
+    """HTML of a Word file: tables and scripts as `prepared` has them."""
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(html, "html.parser")
+    _tables(soup)
+    _scripts(soup)
+    return str(soup)
 
 
 def prepared_epub(content: bytes) -> tuple[bytes, list[Loss]]:
@@ -60,10 +85,10 @@ def _formulas(soup: Any) -> list[Loss]:
             if tag.parent is not None:
                 _put(tag, tag[name], "display" in " ".join(tag.get("class", [])))
     losses = []
-    for math in soup.find_all("math"):
+    for math in soup.find_all(re.compile(r"^(\w+:)?math$")):
         if math.parent is None:
             continue
-        source = math.find("annotation", encoding=re.compile("tex", re.I))
+        source = math.find(re.compile(r"^(\w+:)?annotation$"), encoding=re.compile("tex", re.I))
         latex = source.get_text() if source else math.get("alttext", "")
         shown = _outermost(math)
         display = math.get("display") == "block" or "display" in " ".join(shown.get("class", []))
@@ -76,6 +101,9 @@ def _formulas(soup: Any) -> list[Loss]:
             shown.replace_with(" [公式] ")
         else:
             _put(shown, whole, display)
+    for image in soup.find_all("img", src=_TEX_SOURCE):
+        found = _TEX_SOURCE.search(image["src"])
+        _put(image, unquote_plus(found.group(1)) if found else "", False)
     for image in soup.find_all("img", alt=True):
         kind = " ".join(
             [*image.get("class", []), image.get("src", "")[:200], *map(str, image.attrs)]
@@ -89,7 +117,16 @@ def _formulas(soup: Any) -> list[Loss]:
     ):
         if tag.parent is not None and "$" not in tag.get_text():
             tag.decompose()
+    for piece in soup.find_all(string=_TEX_BRACKETS):
+        if not piece.find_parent(["pre", "code", "script", "style", "tt", "kbd"]):
+            piece.replace_with(_TEX_BRACKETS.sub(_dollars, str(piece)))
     return losses
+
+
+def _dollars(found: re.Match[str]) -> str:
+    inline, display = found.groups()
+    body = " ".join((inline or display).split())
+    return f"${body}$" if inline else f"$${body}$$"
 
 
 def _put(tag: Any, latex: str, display: bool) -> None:
@@ -113,7 +150,8 @@ def _outermost(math: Any) -> Any:
     return shown
 
 
-_SIMPLE = {"math", "semantics", "mrow", "mi", "mn", "mo", "mtext", "mstyle", "mspace", "mpadded"}
+_SIMPLE = {"math", "semantics", "mrow", "mi", "mn", "mo", "mtext", "mstyle", "mspace", "mpadded",
+           "menclose", "mphantom", "merror", "none"}  # fmt: skip
 
 
 def _linear(node: Any) -> str | None:
@@ -153,9 +191,7 @@ def _linear(node: Any) -> str | None:
 
 
 def _is_navigation(tag: Any) -> bool:
-    """A margin of links, or a note that a footnote mark leads to; not a box of the book."""
-    if "footnote" in f"{tag.get('epub:type', '')} {tag.get('role', '')}":
-        return True
+    """A margin of links; not a box of the book."""
     text = tag.get_text(strip=True)
     linked = sum(len(link.get_text(strip=True)) for link in tag.find_all("a"))
     return len(text) < 20 or linked > len(text) * 0.4
@@ -174,3 +210,96 @@ def _emphasis(soup: Any) -> None:
     """Italics leave no mark: stars beside Chinese characters are not read as emphasis again."""
     for tag in soup.find_all(["em", "i", "cite", "dfn", "var"]):
         tag.unwrap()
+
+
+def _marks_apart(soup: Any) -> None:
+    """Marks that lead elsewhere are no words of the text: ¶ behind a title, numbers of notes."""
+    for link in soup.find_all("a", href=re.compile("^[^:/]*#")):
+        text = link.get_text(strip=True)
+        note = "noteref" in f"{link.get('epub:type', '')} {link.get('role', '')}"
+        raised = link.find_parent("sup") or link.find("sup")
+        if text in ("¶", "#", "§", "🔗") or (
+            re.fullmatch(r"[\[(（]?[\d*†]{1,3}[\])）]?", text) and (note or raised)
+        ):
+            link.decompose()
+    for tag in soup("tt"):
+        tag.name = "code"
+    for tag in soup("summary"):
+        tag.name = "p"
+
+
+def _listings(soup: Any) -> None:
+    """A listing with line numbers beside it is a table to browsers: only its code stays."""
+    for table in soup.find_all("table"):
+        blocks = table.find_all("pre")
+        code = [pre for pre in blocks if not re.fullmatch(r"[\d\s]+", pre.get_text())]
+        if len(code) == 1 and len(code) < len(blocks) and not table.find("th"):
+            table.replace_with(code[0])
+    # Numbers as elements within the listing.
+    for tag in soup.select("pre .linenos, pre .lineno, pre .hljs-ln-numbers, pre .line-number"):
+        tag.decompose()
+
+
+def _tables(soup: Any) -> None:
+    """Cells that span several rows or columns are said in each; "|" inside a cell is escaped."""
+    for table in soup.find_all("table"):
+        if table.find("table") or table.find("pre"):
+            continue
+        rows = table.find_all("tr")
+        if len(rows) > 1 and not table.find("th"):
+            for cell in rows[0].find_all("td"):
+                cell.name = "th"
+        open_cells: dict[int, tuple[int, Any]] = {}  # column → rows still to fill, cell
+        for row in rows:
+            column = 0
+            for cell in row.find_all(["td", "th"]):
+                column = _fill(row, column, open_cells, cell)
+                down, across = (_span(cell, name) for name in ("rowspan", "colspan"))
+                for extra in range(across):
+                    if down > 1:
+                        open_cells[column + extra] = (down - 1, cell)
+                    if extra:
+                        cell.insert_after(_empty(soup, cell.name))
+                column += across
+            _fill(row, column, open_cells, None)
+        for piece in table.find_all(string=re.compile(r"(?<!\\)\|")):
+            piece.replace_with(re.sub(r"(?<!\\)\|", r"\|", str(piece)))
+
+
+def _fill(row: Any, column: int, open_cells: dict[int, tuple[int, Any]], before: Any) -> int:
+    """Copies of the cells above that reach down to a row; the first column that is free."""
+    while column in open_cells:
+        left, cell = open_cells.pop(column)
+        if left > 1:
+            open_cells[column] = (left - 1, cell)
+        again = copy.copy(cell)
+        if before is None:
+            row.append(again)
+        else:
+            before.insert_before(again)
+        column += 1
+    return column
+
+
+def _span(cell: Any, name: str) -> int:
+    """How many rows or columns a cell takes, removed from it; 1 for nonsense."""
+    value = str(cell.attrs.pop(name, "1")).strip()
+    return min(max(int(value), 1), 50) if value.isdigit() else 1
+
+
+def _empty(soup: Any, name: str) -> Any:
+    return soup.new_tag(name)
+
+
+def _scripts(soup: Any) -> None:
+    """x² and H₂O: a raised or lowered sign keeps its meaning, as in formulas of PDFs."""
+    for tag in soup.find_all(["sup", "sub"]):
+        text = tag.get_text(strip=True)
+        before = str(tag.previous_sibling or "")[-1:]
+        wanted = re.match(r"[A-Za-z0-9)\]}α-ωΑ-Ω]", before) and re.fullmatch(
+            r"[A-Za-z0-9α-ωΑ-Ω+\-−*/=,.()]{1,12}", text
+        )
+        if not wanted or re.fullmatch("st|nd|rd|th|TM|®", text) or tag.find_parent(["pre", "a"]):
+            continue
+        sign = "^" if tag.name == "sup" else "_"
+        tag.replace_with(f"{sign}{text}" if len(text) == 1 else f"{sign}{{{text}}}")

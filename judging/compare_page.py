@@ -6,11 +6,11 @@ from typing import Any
 from common.language import either
 from judging.compare_chart import difference_chart
 from judging.document import Block, Code, Document, Grid, Heading, Paragraph, Picture
-from judging.intervals import Difference, Interval
+from judging.intervals import FEWEST, Difference, Interval
 from judging.read_report import Report
 from judging.verdicts import next_step, verdicts
 
-FEW = 5  # questions; fewer make no group of their own
+FEW = FEWEST  # questions; fewer make no group of their own
 
 
 def page(

@@ -15,7 +15,8 @@ from common.facts import WANTED_ACCURACY
 from judging.scoring import Scores
 
 Z_95 = 1.96
-FEWEST = 6  # questions: even five that all lie on one side may do so by chance (p = 0.06)
+REPEATS_TOLD = 0.05  # of the answers; fewer are not worth a sentence
+FEWEST = 6  # as in judging/intervals.py, which loads numpy
 REAL = "MODEL_ID=Qwen/Qwen3-4B BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh"
 _TUNED = {"lora", "full", "merge"}  # stages of a manifest that say the model was trained
 _SIDES = {
@@ -104,6 +105,9 @@ def conclude(
         return _told(zh, en, then, f"bash run.sh judge {url} {sets}")
     found = standing(scores)
     zh, en = found.chinese, found.english
+    if scores.repeats > REPEATS_TOLD * len(scores.items):
+        zh += f"；{scores.repeats} 题只是把问题重说一遍"
+        en += f"; {scores.repeats} answers only say their question again"
     if model.get("demo"):
         return _told(zh, en, ("换成真的模型", "a real model"), REAL)
     if found.over_echo > 0 and found.over_wanted >= 0:

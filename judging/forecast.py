@@ -118,7 +118,7 @@ def doubts(report: Report) -> list[str]:
         found.append(
             either(
                 f"只有 {len(scored)} 题：等于不知道",
-                f"only {len(scored)} questions: as good as unknown",
+                f"too few questions ({len(scored)}): as good as unknown",
             )
         )
     return found

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
-CHANCE = 0.05  # of calling two alike different; of five questions or fewer p is never below it
-FEWEST = 6
+CHANCE = 0.05  # of calling two alike different
+FEWEST = 6  # questions: even five that all lie on one side may do so by chance (p = 0.06)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.language import either
+from judging.report_words import book_at_hand
 from judging.scoring import rouge_l
 
 
@@ -31,7 +32,7 @@ class Report:
     @property
     def model(self) -> str:
         """The model's name, with its run where it is one's result."""
-        name = str(self.summary.get("model", "?"))
+        name = str(self.summary.get("model") or "?")
         directory = self.model_dir
         if directory and directory.name == name and self.summary.get("manifest_chain"):
             return f"{directory.parent.name}/{name}"  # every run's are called merged, awq, …
@@ -44,8 +45,11 @@ class Report:
 
     @property
     def book(self) -> str:
-        """What the service said of the book it has at hand; "" where it has none."""
-        return str(self.summary.get("book") or "")
+        """Which book the service had at hand, in the reader's language where the service told it;
+        "" where it had none."""
+        info = self.summary.get("info")
+        told = book_at_hand(info) if isinstance(info, dict) else ""
+        return told or str(self.summary.get("book") or "")
 
     @property
     def model_dir(self) -> Path | None:

@@ -23,7 +23,7 @@ from common.language import either, language
 from judging import scoring
 from judging.conclusion import conclude
 from judging.judge import Judgement, Result
-from judging.report_words import DEFINITIONS, IN_CHINESE, LABELS
+from judging.report_words import DEFINITIONS, IN_CHINESE, LABELS, answer_draws, book_at_hand
 from judging.scoring import Scores
 
 
@@ -109,33 +109,6 @@ def answer_rows(judgement: Judgement) -> Iterator[dict[str, Any]]:
                 "seconds": seconds,
                 "passages": None if shown is None else [passage_name(each) for each in shown],
             }
-
-
-def book_at_hand(info: dict[str, Any] | None) -> str:
-    """What to say beside the score of a service that puts passages before the questions; "" of
-    one that does not."""
-    retrieval = (info or {}).get("retrieval")
-    if not isinstance(retrieval, dict):
-        return ""
-    books, count = retrieval.get("books") or "?", retrieval.get("passages_a_question", "?")
-    return either(
-        f"翻着书作答：{books}，每题至多 {count} 个片段",
-        f"with the book at hand: {books}, at most {count} passages a question",
-    )
-
-
-def answer_draws(info: dict[str, Any] | None) -> str:
-    """What to say beside the score of a service that gives one of several answers it has written;
-    "" of one that writes one."""
-    draws = (info or {}).get("draws")
-    if not isinstance(draws, dict):
-        return ""
-    count, temperature = draws.get("answers", "?"), draws.get("temperature", "?")
-    return either(
-        f"每题写 {count} 个回答（温度 {temperature}），给出最一致的一个：每次分数略有不同",
-        f"of {count} answers to each question (temperature {temperature}) the one that agrees most "
-        "with the others: scores differ a little from run to run",
-    )
 
 
 def passage_name(passage: dict[str, Any]) -> str:

@@ -121,10 +121,19 @@ def read_run(folder: Path) -> RunFiles:
         training,
         stages,
         data,
-        _json(folder / "verdict.json"),
+        _verdict(folder / "verdict.json"),
         curve.read_bytes() if curve.is_file() else None,
         _abilities(folder),
     )
+
+
+def _verdict(path: Path) -> dict[str, Any]:
+    found = _json(path)
+    wanted = ("verdict", "questions", "base", "tuned", "difference", "low", "high")
+    if found and (missing := [name for name in wanted if name not in found]):
+        names = ", ".join(missing)
+        raise RunError(either(f"{path}：没有 {names}", f"{path}: no {names}"))
+    return found
 
 
 def _abilities(folder: Path) -> dict[str, Ability]:

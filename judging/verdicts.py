@@ -58,54 +58,11 @@ def doubts(
         found.append(
             either(
                 f"只有 {len(rows[0])} 题：什么也分不出来，区间不能当真",
-                f"only {len(rows[0])} questions: nothing can be told, and no interval holds",
+                f"too few questions ({len(rows[0])}): nothing can be told, and no interval holds",
             )
         )
     found += [line for report in reports for line in _of_one(report)]
-    unscored = sum(not judge_tokens(row["reference"]) for row in rows[0])
-    if unscored == len(rows[0]):
-        found.append(
-            either(
-                "参考答案里没有一个英文词或数字：评测机的分必为 0，只能看别的指标",
-                "no reference has a Latin word or number: the judge's score is always 0: see the "
-                "others",
-            )
-        )
-        chinese = told["metrics"]["rougeL-zh"]
-        found += [
-            f"{report.name}{either('，中文 ROUGE-L：', ', Chinese ROUGE-L: ')}{verdict(gap)}"
-            for report, gap in zip(reports[1:], chinese["differences"], strict=True)
-        ]
-    elif unscored:
-        found.append(
-            either(
-                f"{unscored} 题的参考答案没有计分的词，怎么答都是 0",
-                f"{unscored} references have no word that counts: always 0",
-            )
-        )
-    for report, each in zip(reports, rows, strict=True):
-        if empty := sum(not row["answer"].strip() for row in each):
-            found.append(
-                either(
-                    f"{report.name}：{empty} 个回答是空的", f"{report.name}: {empty} empty answers"
-                )
-            )
-    repeats = [
-        sum(repeats_question(r["question"], r["reference"], r["answer"]) for r in each)
-        for each in rows
-    ]
-    if any(repeats):
-        counts = either("，", ", ").join(
-            either(f"{report.name} {n} 题", f"{report.name}: {n}")
-            for report, n in zip(reports, repeats, strict=True)
-        )
-        found.append(
-            either(
-                f"几乎只是把问题重说一遍的回答（其中的英文词评测机照样给分）：{counts}",
-                f"answers that do little but say their question again (its Latin words score all "
-                f"the same): {counts}",
-            )
-        )
+    found += [*_unscored(told, reports, rows[0]), *_idle_answers(reports, rows)]
     for index, report in enumerate(reports[1:]):
         found += _other_metrics(told, index, report)
         found += _other_conditions(reports[0], report)
@@ -135,6 +92,64 @@ def _of_one(report: Report) -> list[str]:
             either(
                 f"{report.name}：演示模型，分数不代表质量",
                 f"{report.name}: a demo model, whose score is no quality",
+            )
+        )
+    return found
+
+
+def _unscored(
+    told: dict[str, Any], reports: Sequence[Report], rows: Sequence[dict[str, Any]]
+) -> list[str]:
+    """References that no answer can score on."""
+    found = []
+    unscored = sum(not judge_tokens(row["reference"]) for row in rows)
+    if unscored == len(rows):
+        found.append(
+            either(
+                "参考答案里没有一个英文词或数字：评测机的分必为 0，只能看别的指标",
+                "no reference has a Latin word or number: the judge's score is always 0: see the "
+                "others",
+            )
+        )
+        chinese = told["metrics"]["rougeL-zh"]
+        found += [
+            f"{report.name}{either('，中文 ROUGE-L：', ', Chinese ROUGE-L: ')}{verdict(gap)}"
+            for report, gap in zip(reports[1:], chinese["differences"], strict=True)
+        ]
+    elif unscored:
+        found.append(
+            either(
+                f"{unscored} 题的参考答案没有计分的词，怎么答都是 0",
+                f"references without a word that counts, where every answer scores 0: {unscored}",
+            )
+        )
+    return found
+
+
+def _idle_answers(reports: Sequence[Report], rows: Sequence[Sequence[dict[str, Any]]]) -> list[str]:
+    """Answers that answer nothing: empty ones, and the question again."""
+    found = []
+    for report, each in zip(reports, rows, strict=True):
+        if empty := sum(not row["answer"].strip() for row in each):
+            found.append(
+                either(
+                    f"{report.name}：{empty} 个回答是空的", f"{report.name}: {empty} empty answers"
+                )
+            )
+    repeats = [
+        sum(repeats_question(r["question"], r["reference"], r["answer"]) for r in each)
+        for each in rows
+    ]
+    if any(repeats):
+        counts = either("，", ", ").join(
+            either(f"{report.name} {n} 题", f"{report.name}: {n}")
+            for report, n in zip(reports, repeats, strict=True)
+        )
+        found.append(
+            either(
+                f"几乎只是把问题重说一遍的回答（其中的英文词评测机照样给分）：{counts}",
+                f"answers that do little but say their question again (its Latin words score all "
+                f"the same): {counts}",
             )
         )
     return found

@@ -164,8 +164,10 @@ def test_regenerate_edit_and_export(page, server: ServiceProcess) -> None:
     assert written(editing.input_value()) == f"白鹭桥有多长？{HOSTILE}"
     editing.fill("青石塔 <b>&lt;?")
     page.get_by_label("Submit").click()
+    page.locator("#ask .stop-button").wait_for()
     until(lambda: users.count() == 1 and "青石塔 <b>&lt;?" in written(users.inner_text()))
     until(lambda: bots.count() == 1 and answered())
+    page.locator("#ask .submit-button").wait_for()
     page.get_by_role("button", name="导出对话").click()
     with page.expect_download() as told:
         page.locator("a[download$='.json']").click()

@@ -77,7 +77,8 @@ def test_the_token_is_asked_of_everybody() -> None:
     assert client.get("/", headers={"Authorization": "Bearer wrong"}).status_code == 401
     assert client.get("/", headers={"Authorization": "Bearer geheim"}).status_code == 200
     page = client.get("/", headers={"Accept": "text/html"})
-    assert page.status_code == 401 and "<form" in page.text
+    assert page.status_code == 401 and "<form" in page.text and "wrong" not in page.text
+    assert "wrong token" in client.get("/?token=x", headers={"Accept": "text/html"}).text
     assert client.get("/?token=geheim").status_code == 200  # the cookie is set on the way
     assert client.get("/").status_code == 200
 

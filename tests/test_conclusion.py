@@ -94,6 +94,15 @@ def test_what_is_next_follows_from_the_score_and_the_model():
     assert failed == "bash run.sh judge http://h:1 'a b.docx'"
 
 
+def test_answers_that_only_say_their_question_are_told():
+    asked = "为什么 CUDA 的 warp 会分歧？"
+    echo = ("因为 CUDA 的 warp 里线程走了两条路", asked, asked)
+    said = conclude(scores_of(*[echo] * 2, *[GOOD] * 10), [], None, None, "u", [])
+    assert said["zh"].count("2 题只是把问题重说一遍") == 1 and "2 answers only say" in said["en"]
+    few = conclude(scores_of(echo, *[GOOD] * 30), [], None, None, "u", [])
+    assert "重说" not in few["zh"]
+
+
 @pytest.mark.parametrize(("language", "other"), [("en", "zh"), ("zh", "en")])
 def test_table_page_and_summary_show_it(tmp_path, monkeypatch, language, other):
     monkeypatch.setenv("KIT_LANGUAGE", language)

@@ -52,6 +52,7 @@ def test_near_duplicates_of_test_pairs_are_leaks(question, answer, leaks):
         ("回答问题\n什么是 warp？", "", True),
         ("列出常见问题。", "1. 什么是ｗａｒｐ？一组线程。2. 别的？别的。", True),
         ("系统：示例“什么是 warp”", "", True),
+        ("<p>什么是<b class='a'>&nbsp;warp</b>？</p><br/>别的", "", True),
         ("说说什么是 warp 调度器？", "什么是 warp 调度器，见第 2 章。", False),
         ("别的？", "它说明什么是 warps。", False),
     ],
@@ -104,6 +105,8 @@ ASKED = [("什么是线程束（warp）？", "线程束是 32 个线程的一组
         {"conversations": [
             {"from": "human", "value": "甲？"}, {"from": "gpt", "value": ASKED[0][1]}]},
         {"question": "常见问题？", "answer": f"1. {ASKED[0][0]} 一组线程。2. 别的？ 别的。"},
+        {"question": "<p>什么是<strong>线程束</strong>&#65288;warp）？</p>", "answer": "甲"},
+        {"question": "甲？", "answer": f"<div>{ASKED[0][1].replace('，', '，</div><div>')}</div>"},
     ],
 )  # fmt: skip
 def test_a_test_question_anywhere_in_a_row_is_a_leak(tmp_path: Path, row: dict) -> None:

@@ -31,7 +31,23 @@ def test_an_odd_formula_costs_itself_only():
     assert to_latex(formula(limit)) == (r"\underset{i}{∪}", True)
     fence = f"<m:d><m:dPr/><m:e>{run('a')}</m:e><m:e>{run('b')}</m:e></m:d>"
     assert to_latex(formula(fence)) == (r"\left(a | b\right)", True)
-    assert to_latex(formula(f"<m:acc><m:e>{run('x')}</m:e></m:acc>")) == ("x", False)
+    assert to_latex(formula(f"<m:strange><m:e>{run('x')}</m:e></m:strange>")) == ("x", False)
+
+
+@pytest.mark.parametrize(
+    ("inside", "latex"),
+    [
+        (f"<m:f><m:num>{run('1')}</m:num><m:den>{run('2m')}</m:den></m:f>", r"\frac{1}{2m}"),
+        (f"<m:acc><m:e>{run('x')}</m:e></m:acc>", r"\hat{x}"),
+        (f"<m:d><m:e>{run('x')}</m:e></m:d>", r"\left(x\right)"),
+        (f"<m:nary><m:sub>{run('i')}</m:sub><m:sup/><m:e>{run('x')}</m:e></m:nary>", r"\int_{i}x"),
+        (run("\U0001d44e+b"), "a+b"),
+    ],
+)
+def test_formulas_may_leave_out_what_the_format_lets_be_left_out(inside, latex):
+    from data.omml import to_latex
+
+    assert to_latex(formula(inside)) == (latex, True)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,8 @@ def test_a_list_is_asked_as_a_whole_and_its_terms_one_by_one():
     made = pairs_of(
         "# GPU 的内存\n\nGPU 的内存分为三种：\n\n"
         "- 寄存器：每个线程私有，速度最快\n- **共享内存**：用于线程块内的数据交换\n"
-        "- `cudaMalloc`：用于分配设备内存\n"
+        "- `cudaMalloc`：用于分配设备内存\n",
+        broad=True,
     )
     whole = made["GPU 的内存可以分为哪几种？"]
     assert "（1）寄存器" in whole and "（3）cudaMalloc" in whole

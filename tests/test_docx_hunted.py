@@ -171,3 +171,61 @@ def test_a_check_box_is_named(tmp_path: Path) -> None:
     ]
     (warning,) = read_pairs(write(tmp_path / "a.docx", *blocks)).warnings
     assert "paragraph 2" in warning and "check box" in warning
+
+
+def font(name: str) -> str:
+    return f'<w:rFonts w:ascii="{name}" w:hAnsi="{name}"/>'
+
+
+@pytest.mark.parametrize(
+    ("run", "shown"),
+    [
+        (r("\uf061", font("Symbol")), "α"),
+        (r("abc", font("Symbol")), "αβχ"),
+        (r("l", font("Wingdings")), "●"),
+        (r("乙", font("Wingdings")), "乙"),
+    ],
+)
+def test_text_typed_in_a_symbol_font(tmp_path: Path, run: str, shown: str) -> None:
+    found = read_pairs(write(tmp_path / "a.docx", p("问题：甲？"), p("答案：", run, "。")))
+    assert [pair.answer for pair in found.pairs] == [f"{shown}。"] and found.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("run", "what"),
+    [
+        (r("\uf0aa", font("Wingdings 2")), "a symbol is not in"),
+        (r("Z", font("Webdings")), "a symbol is not in"),
+        (r("\uf0aa", ""), "a symbol is not in"),
+        (r("10", '<w:position w:val="10"/>'), "raised or lowered text"),
+        (r("乙", "<w:strike/>"), "struck-through text is read"),
+        (r("乙", "<w:dstrike/>"), "struck-through text is read"),
+        ('<w:r><w:contentPart r:id="rId7"/></w:r>', "a drawing is not in"),
+        ('<w:r><w:object><o:OLEObject ProgID="Equation.3"/></w:object></w:r>', "an embedded"),
+    ],
+)
+def test_what_is_seen_otherwise_than_it_is_read_is_named(
+    tmp_path: Path, run: str, what: str
+) -> None:
+    path = write(tmp_path / "a.docx", p("问题：甲？"), p("答案：乙", run, "。"))
+    (warning,) = read_pairs(path).warnings
+    assert warning.startswith("paragraph 2: ") and what in warning
+
+
+@pytest.mark.parametrize("kind", ["page", "column"])
+def test_a_question_after_a_page_break_in_the_same_paragraph(tmp_path: Path, kind: str) -> None:
+    cut = f'<w:r><w:br w:type="{kind}"/></w:r>'
+    blocks = [p(cut, "问题：甲？"), p("答案：乙。", cut, "问题：丙？"), p("答案：丁。", cut)]
+    assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH
+
+
+def test_a_fields_code_over_two_paragraphs_is_not_read(tmp_path: Path) -> None:
+    begin, result, end = (CHAR.format(kind) for kind in ("begin", "separate", "end"))
+    blocks = [
+        p("问题：甲？"),
+        p("答案：", begin, CODE.format("IF 1=1"), r("真")),
+        p("假", result, "乙。", end),
+        p("问题：丙？", begin, CODE.format("TOC")),  # never ends
+        p("答案：丁。"),
+    ]
+    assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH

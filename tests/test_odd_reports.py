@@ -73,7 +73,7 @@ def test_without_references_nothing_is_scored_and_it_is_said(tmp_path: Path, ref
     half = edit(write_report(tmp_path / "b", GOOD), lambda i, r: drop(i, r) if i % 2 else r)
     shown = compare(half, write_report(tmp_path / "c", BAD))
     assert "3 questions without a reference are left out" in shown
-    assert "only 3 questions: nothing can be told" in shown
+    assert "too few questions (3): nothing can be told" in shown
     assert "3 questions have no reference" in call(forecast.app, half)
 
 
@@ -95,7 +95,7 @@ def test_one_question_shows_no_difference_however_large(tmp_path: Path) -> None:
     bad = edit(write_report(tmp_path / "a", BAD), first)
     good = edit(write_report(tmp_path / "b", GOOD), first)
     shown = compare(bad, good)
-    assert "no difference shown: +1.000" in shown and "only 1 questions" in shown
+    assert "no difference shown: +1.000" in shown and "too few questions (1)" in shown
     assert "not told apart from the contest's 0.35" in shown
     assert "as good as unknown" in call(forecast.app, good)
 
@@ -146,6 +146,10 @@ def test_a_book_on_one_side_and_several_changes_are_said(tmp_path: Path) -> None
     shown = compare(plain, book)
     assert "only tuned · b had the book at hand" in shown
     assert "changed 4 things at once" in shown and "RETRIEVAL_PASSAGES=2 → 3" in shown
+    told = {"retrieval": {"books": "b.docx", "passages_a_question": 3}}
+    chinese = summary(write_report(tmp_path / "d", GOOD), book="翻着书作答：b.docx", info=told)
+    english = summary(write_report(tmp_path / "e", GOOD), book="with b.docx", info=told)
+    assert changes(read_report(chinese), read_report(english)) == []
     silent = summary(write_report(tmp_path / "c", GOOD, "tuned"), info=None)
     assert changes(read_report(silent), read_report(plain)) == ["base → tuned"]
 

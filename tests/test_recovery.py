@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.engine.base import Batch, EngineError
+from serving.engine.base import Answer, Batch, EngineError
 from serving.engine.recovery import Fault, Recovery, fault_of
 from serving.engine.scheduler import Scheduler
 
@@ -260,3 +260,22 @@ def test_a_fault_keeps_no_frame_and_knows_its_kind() -> None:
         (RuntimeError("anything"), True, "step"),
     ]:
         assert fault_of(error, alive).kind == kind
+
+
+def test_what_is_given_away_of_a_retried_group_leaves_no_other_group_behind() -> None:
+    scheduler, recovery = made(FailingEngine({107}, 60, set()), slots=1)
+    batch = Batch(prompts(12), [9] * 12, time.monotonic() + 600)
+    scheduler.add(batch)
+    while not scheduler.held:
+        try:
+            scheduler.step()
+        except RuntimeError as error:
+            recovery.recover(fault_of(error))
+    given: list[int] = []
+    while scheduler.held:
+        assert scheduler.busy, "the held ones would wait for a step that does not come"
+        given += [request.index for request in scheduler.release(100)]
+    drive(scheduler, recovery)
+    for index in given:
+        batch.finish(index, Answer("elsewhere", 1, "stop"))
+    assert batch.done.done()

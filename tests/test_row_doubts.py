@@ -62,12 +62,15 @@ def test_a_weight_between_is_refused(tmp_path: Path) -> None:
         read(tmp_path, {"messages": [USER, {**ASSISTANT, "loss_scale": 0.3}]})
 
 
-@pytest.mark.parametrize("mark", [{"label": False}, {"kto_tag": False}])
+@pytest.mark.parametrize(
+    "mark",
+    [{"label": False}, {"kto_tag": False}, {"label": 0}, {"kto_tag": 0}, {"label": "False"}],
+)
 def test_an_answer_marked_as_bad_is_not_learned(tmp_path: Path, mark: dict) -> None:
     found = read(tmp_path, {"messages": [USER, ASSISTANT], **mark}, {**PAIR, "label": True})
     assert [pair.learn for pair in found.pairs] == [False, True]
     assert found.warnings == [
-        "line 1: marked as a bad answer (label or kto_tag is false): not learned"
+        "line 1: marked as a bad answer (label or kto_tag is false or 0): not learned"
     ]
 
 
@@ -131,3 +134,25 @@ def test_a_text_of_invisible_marks_alone_is_empty(tmp_path: Path) -> None:
     found = read(tmp_path, PAIR, {"question": "\ufeff丙？ \u200b", "answer": "\u200b \ufeff"})
     assert found.pairs[0].question == "甲？" and len(found.pairs) == 1
     assert found.warnings == ["line 2: the answer is empty, left out"]
+
+
+@pytest.mark.parametrize("name", ["loss_mask", "train_detail"])
+def test_a_mask_that_is_not_read_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PairsError, match=f"line 1: .*{name}: not read; give each assistant"):
+        read(tmp_path, {"messages": [USER, {**ASSISTANT, name: [0, 1]}]})
+    with pytest.raises(PairsError, match=f"line 1: {name}: not read"):
+        read(tmp_path, {"messages": [USER, ASSISTANT], name: [0, 1]})
+
+
+def test_messages_in_another_tools_fields_are_refused_by_name(tmp_path: Path) -> None:
+    row = {"conversation": [{"system": "s", "input": "甲？", "output": "乙。"}]}
+    with pytest.raises(PairsError, match="message 1: expected role and content .* got system, inp"):
+        read(tmp_path, row)
+    with pytest.raises(PairsError, match="history, message 1: expected role and content"):
+        read(tmp_path, {**PAIR, "history": [{"query": "丙", "response": "丁"}]})
+
+
+@pytest.mark.parametrize("mark", [{"loss_scale": 0}, {"train_on_turn": False}, {"weight": 0}])
+def test_a_mark_beside_the_pair_counts_for_its_answer(tmp_path: Path, mark: dict) -> None:
+    (pair,) = read(tmp_path, {**PAIR, **mark}).pairs
+    assert not pair.learn

@@ -159,7 +159,7 @@ def test_a_bi_encoder_learns_and_carries_its_prompts(made: Path) -> None:
     change, gained = dense["change_of_ndcg"], dense["tuned"]["nDCG@10"]["mean"]
     assert change["mean"] == pytest.approx(gained - dense["base"]["nDCG@10"]["mean"])
     words = "better" if change["low"] > 0 else "worse" if change["high"] < 0 else "no difference"
-    assert f"dense — {words}" in done.stdout
+    assert f"dense ↔ base — {words}" in done.stdout
     log = [json.loads(line) for line in (made / "out/log.jsonl").open(encoding="utf-8")]
     reached = [row["ndcg"] for row in log if "ndcg" in row]
     assert log[0]["step"] == 0 and len(reached) > 1

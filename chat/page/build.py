@@ -39,7 +39,6 @@ mark.counts { text-decoration: underline; font-weight: 600; }
 .switch { text-align: right; }
 footer { display: none !important; }
 """
-NO_ICON = '<link rel="icon" href="data:,">'  # else each page asks for one that is not there
 EVENTS_AT_ONCE = 64
 QUEUE_POLL_S = 0.02
 
@@ -53,7 +52,7 @@ def mount(app: FastAPI, page: Page, path: str) -> FastAPI:
         path=path,
         theme=theme,
         css=CSS,
-        head=NO_ICON + COPY_AS_WRITTEN,
+        head=COPY_AS_WRITTEN,
         footer_links=[],
         max_file_size=f"{page.settings.upload_mb}mb",
         show_error=True,

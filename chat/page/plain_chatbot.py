@@ -7,6 +7,7 @@ each message goes to the browser by `plain_text.shown` and comes back by `plain_
 from typing import Any
 
 import gradio as gr
+from gradio.context import get_blocks_context
 
 from chat.page.plain_text import shown, written
 
@@ -56,12 +57,34 @@ class PlainChatbot(gr.Chatbot):
 
 
 class PlainChatInterface(gr.ChatInterface):
-    """A gr.ChatInterface for it."""
+    """A gr.ChatInterface for it, whose answers all can be stopped; `idle` is for their end."""
 
-    def _clear_and_save_textbox(self, message: Any) -> Any:
-        # Gradio empties the placeholder for good with the first question.
-        box, saved = super()._clear_and_save_textbox(message)
-        return gr.update(value="", interactive=False, placeholder=self.textbox.placeholder), saved
+    def idle(self) -> Any:
+        """The textbox as it is when nothing is answered: Gradio leaves its placeholder empty."""
+        hint = self.textbox.placeholder
+        return gr.update(submit_btn=True, stop_btn=False, interactive=True, placeholder=hint)
+
+    def _setup_events(self) -> None:
+        super()._setup_events()
+        # Gradio has no button that stops the answer to an edited question.
+        root = get_blocks_context()
+        assert root is not None
+        answers = [
+            each.get_config()
+            for each in root.fns.values()
+            if getattr(each.fn, "__name__", "") == "_submit_fn"
+        ]
+        more: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+        self.chatbot.edit(
+            lambda: gr.update(submit_btn=False, stop_btn=True), None, self.textbox, **more
+        )
+        self.textbox.stop(
+            lambda talk: (talk, talk, self.idle()),
+            self.chatbot,
+            [self.chatbot_state, self.chatbot_value, self.textbox],
+            cancels=answers,
+            **more,
+        )
 
     def _edit_message(self, history: Any, edit_data: gr.EditData) -> Any:
         edit_data.value = written(str(edit_data.value))

@@ -1,5 +1,6 @@
 """人工评分: answers of the judge's reports rated by people, blind and in random order."""
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -42,7 +43,7 @@ def build(page: Page) -> None:
         )
         count = gr.Slider(1, 200, 20, step=1, label=say("几道题", "questions"))
         start = gr.Button(
-            say("开始 / 继续", "start / resume"), variant="primary", scale=0, min_width=150
+            say("开始 / 继续", "start / resume"), variant="primary", scale=0, min_width=190
         )
     page.refreshed(sources, lambda: _report_names(page))
     progress = page.line(
@@ -121,7 +122,11 @@ def build(page: Page) -> None:
             rows = agreement(read(page.settings.report_dir))
         except (ValueError, OSError) as error:
             raise page.failed(error) from error
-        return [[row.criterion, row.answers, *map(_figure, (row.kappa, row.same))] for row in rows]
+        names = {key: re.split("[:：]", say(*NAMES[key]))[0] for key in CRITERIA}
+        return [
+            [names[row.criterion], row.answers, *map(_figure, (row.kappa, row.same))]
+            for row in rows
+        ]
 
     private: dict[str, Any] = {"api_visibility": "private"}
     start.click(begin, [rater, sources, count], shown, **private)

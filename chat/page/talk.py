@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from chat.asking import Sampling, ask, paced
+from chat.asking import Reply, Sampling, ask, paced
 from chat.book import tokens_of
 from chat.errors import LoadError, NotLoadedError
 from chat.listing import quick_first
@@ -71,14 +71,14 @@ def build(page: Page) -> None:
         share: float,
         longest: float,
         prompt: str,
-    ) -> AsyncIterator[tuple[Any, Any, str, Any]]:
+    ) -> AsyncIterator[tuple[Any, Any, Any, Any, Any]]:
         if not name:
             raise page.failed(say("没有模型可用，见“状态”", "no model to ask, see “status”"))
         turns = turns_of(history)
         asked, found = message, _no_sources(page)
         if name not in page.registry.names():
             wait = say(f"正在加载 {name}，约一分钟 …", f"loading {name}, about a minute …")
-            yield "", found, wait, gr.update(choices=page.model_choices())
+            yield "", found, wait, gr.update(choices=page.model_choices()), gr.skip()
         try:
             target = await page.registry.target(name, load=True)
         except (NotLoadedError, LoadError) as error:
@@ -94,11 +94,13 @@ def build(page: Page) -> None:
         sampling = Sampling(heat, share, int(longest))
         own = (prompt or "").strip() or None
         replies = ask(page.registry, name, asked, turns, own, sampling, tokens=tokens_of)
+        reply = Reply(name)
         async for reply in paced(replies):
             if reply.error:
                 raise page.failed(reply.error)
-            yield reply.text, found, page.speed(reply), names
+            yield reply.text, found, page.speed(reply), names, gr.skip()
             names = gr.skip()
+        yield reply.text, gr.skip(), gr.skip(), gr.skip(), talk.idle()
 
     with row, gr.Column(scale=3, min_width=480):
         chatbot = PlainChatbot(
@@ -113,20 +115,22 @@ def build(page: Page) -> None:
             editable="user",
             placeholder=_invitation(page),
         )
-        PlainChatInterface(
+        box = gr.Textbox(
+            placeholder=say("输入问题，回车发送", "your question, Enter sends"),
+            show_label=False,
+            max_length=20_000,
+            elem_id="ask",
+            submit_btn=True,
+            stop_btn=True,
+            scale=7,
+            render=False,
+        )
+        talk = PlainChatInterface(
             answer,
             chatbot=chatbot,
-            textbox=gr.Textbox(
-                placeholder=say("输入问题，回车发送", "your question, Enter sends"),
-                show_label=False,
-                max_length=20_000,
-                elem_id="ask",
-                submit_btn=True,
-                stop_btn=True,
-                scale=7,
-            ),
+            textbox=box,
             additional_inputs=[model, use_book, temperature, top_p, max_tokens, system],
-            additional_outputs=[sources, speed, model],
+            additional_outputs=[sources, speed, model, box],
             editable=True,
             flagging_mode="never",
             fill_height=False,

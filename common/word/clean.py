@@ -6,7 +6,7 @@ from typing import Any
 from lxml import etree
 
 from common.word.document import WordDocument
-from common.word.symbols import lowered, raised, symbol
+from common.word.symbols import lowered, raised, spelled_in, symbol
 from common.word.xml import (
     PLACE,
     all_of,
@@ -22,6 +22,7 @@ from common.word.xml import (
 
 _WRAPPERS = {"w:ins", "w:moveTo", "w:customXml", "w:smartTag", "w:fldSimple", "w:dir", "w:bdo"}
 _UNFILLED = "{urn:kit}placeholder"
+_MOVED = 4  # half points off the line at which text looks raised
 _PROPERTIES = {"w:rPr", "w:pPr", "w:trPr", "w:tcPr", "w:tblPr", "w:sectPr"}
 
 
@@ -108,22 +109,20 @@ def _is_hidden(document: WordDocument, run: Any) -> bool:
 
 def _drop_field_codes(body: Any) -> None:
     """What stands between a field's begin and its separator is its code, nested results too."""
-    for paragraph in all_of(body, "w:p"):
-        marks = [each for each in paragraph.iter() if name(each) in ("w:fldChar", "w:t")]
-        kinds = [attribute(each, "fldCharType") for each in marks if name(each) == "w:fldChar"]
-        if not kinds or kinds.count("begin") != kinds.count("end"):
-            continue  # it ends in another paragraph: a table of contents, whose text is its result
-        shown: list[bool] = []
-        for each in marks:
-            kind = attribute(each, "fldCharType") if name(each) == "w:fldChar" else None
-            if kind == "begin":
-                shown.append(False)
-            elif kind == "separate" and shown:
-                shown[-1] = True
-            elif kind == "end" and shown:
-                shown.pop()
-            elif kind is None and not all(shown):
-                remove(each)
+    open_fields: list[tuple[bool, list[Any]]] = []  # (past its separator, text in its code)
+    for each in list(body.iter()):
+        kind = attribute(each, "fldCharType") if name(each) == "w:fldChar" else None
+        if kind == "begin":
+            open_fields.append((False, []))
+        elif kind == "separate" and open_fields:
+            open_fields[-1] = (True, open_fields[-1][1])
+        elif kind == "end" and open_fields:
+            for text in open_fields.pop()[1]:  # of a field that never ends, all is shown
+                remove(text)
+        elif name(each) == "w:t":
+            for separated, code in open_fields:
+                if not separated:
+                    code.append(each)
 
 
 def _join_paragraphs(document: WordDocument) -> None:
@@ -171,6 +170,7 @@ _UNREAD = {
     "w:footnoteReference": "footnote",
     "w:endnoteReference": "endnote",
     "w:ruby": "phonetic guide",
+    "w:contentPart": "drawing",  # handwriting
 }
 
 
@@ -253,6 +253,8 @@ def _spell_out(document: WordDocument) -> None:
             text.text = character
             replace(each, [text])
     for run in all_of(document.body, "w:r"):
+        _spell_symbol_font(document, run)
+        _note_odd_dress(document, run)
         position = value(run, "w:rPr", "w:vertAlign") or next(
             (s.vertical for s in document.style(value(run, "w:rPr", "w:rStyle")) if s.vertical), ""
         )
@@ -265,6 +267,26 @@ def _spell_out(document: WordDocument) -> None:
                 document.note("raised or lowered text", _number_of(run))
             else:
                 text.text = spelled
+
+
+def _spell_symbol_font(document: WordDocument, run: Any) -> None:
+    """Text typed in a symbol font, whose characters mostly stand in the private use area."""
+    fonts = child(run, "w:rPr", "w:rFonts")
+    named = fonts is not None and (attribute(fonts, "ascii") or attribute(fonts, "hAnsi"))
+    for text in (each for each in run if name(each) == "w:t" and each.text):
+        text.text, whole = spelled_in(named or "", text.text)
+        if not whole:
+            document.note("symbol", _number_of(run))
+
+
+def _note_odd_dress(document: WordDocument, run: Any) -> None:
+    """Note digits raised by hand (2¹⁰ as 210), and text that is struck through."""
+    text = "".join(each.text or "" for each in run if name(each) == "w:t")
+    moved = value(run, "w:rPr", "w:position") or "0"
+    if text.strip() and moved.lstrip("-").isdigit() and abs(int(moved)) >= _MOVED:
+        document.note("raised or lowered text", _number_of(run))
+    if text.strip() and (is_on(run, "w:rPr", "w:strike") or is_on(run, "w:rPr", "w:dstrike")):
+        document.note("struck-through text", _number_of(run))
 
 
 def _number_of(element: Any) -> int:

@@ -35,6 +35,7 @@ _CHINESE_NAMES = {
     **{
         "formula": "公式",
         "raised or lowered text": "上标或下标",
+        "struck-through text": "删除线",
         "placeholder": "没有填的内容控件",
     },
     **{"picture": "图片", "chart": "图表", "diagram": "SmartArt 图", "drawing": "图形里的文字"},
@@ -58,6 +59,10 @@ _NOT_READ = {
     "phonetic guide": (
         "拼音指南只读了下面的文字",
         "of a phonetic guide only the text below it is read",
+    ),
+    "struck-through text": (
+        "划了删除线的文字也读了；不要就删掉",
+        "struck-through text is read; delete it if it is not meant",
     ),
     "placeholder": (
         "内容控件还没有填，提示文字不算",
@@ -99,9 +104,13 @@ def not_read(what: str) -> tuple[str, str]:
     """What is to be said of something visible that no text holds, in Chinese and in English."""
     usual = (
         f"读到的文字里没有{_CHINESE_NAMES.get(what, what)}",
-        f"a {what} is not in the text that is read",
+        f"{_article(what)} {what} is not in the text that is read",
     )
     return _NOT_READ.get(what, usual)
+
+
+def _article(what: str) -> str:
+    return "an" if what[0] in "aeiou" else "a"
 
 
 def _said(spot: str, zh: str, en: str) -> str:

@@ -17,6 +17,7 @@ _WINGDINGS = {
     **{0x81 + n: chr(0x2460 + n) for n in range(10)},
 }
 _FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS}
+_UNKNOWN_FONTS = ("wingdings 2", "wingdings 3", "webdings", "mt extra", "marlett")
 _PRIVATE = range(0xF000, 0xF100)  # where symbol fonts keep their characters
 
 _RAISED = dict(zip("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ", strict=True))
@@ -37,6 +38,20 @@ def symbol(font: str, code: str) -> str | None:
         plain = chr(number) if table is _SYMBOL and number < 0x7F else None
         return table.get(number, plain)
     return chr(number) if 0x20 <= number < 0x10000 and not 0xD800 <= number < 0xF900 else None
+
+
+def spelled_in(font: str, text: str) -> tuple[str, bool]:
+    """A text as a run in that font shows it, and whether all of its characters are known."""
+    symbols = font.lower() in _FONTS or font.lower() in _UNKNOWN_FONTS
+    spelled, whole = [], True
+    for each in text:
+        # A symbol font has no Chinese: Word takes another font for what it lacks.
+        if ord(each) in _PRIVATE or (symbols and 0x20 < ord(each) < 0x100):
+            shown = symbol(font, f"{ord(each):x}") if font.lower() in _FONTS else None
+            whole = whole and shown is not None
+            each = shown or each
+        spelled.append(each)
+    return "".join(spelled), whole
 
 
 def raised(text: str) -> str | None:

@@ -9,6 +9,7 @@ from common.word.numbering import Numbering
 from common.word.xml import attribute, child, is_on, name, paragraph_number, value
 
 _MARKS = {"w:tab": "\t", "w:ptab": "\t", "w:cr": "\n"}
+_PAGE = "\f"  # no character of XML
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def _lines(document: WordDocument, numbering: Numbering, paragraph: Any) -> Iter
     outline = _is_outlined(document, paragraph)
     text = "".join(_run_text(run) for run in paragraph.iter() if name(run) == "w:r")
     label = numbering.label(paragraph)
-    for line in text.split("\n"):
+    # What follows a page break stands on a line of its own; at a paragraph's ends there is none.
+    for line in text.strip(_PAGE).replace(_PAGE, "\n").split("\n"):
         yield Line(paragraph_number(paragraph), line, outline, bold, label)
         label = ""  # it stands on the paragraph's first line
 
@@ -89,7 +91,7 @@ def _run_text(run: Any) -> str:
             parts.append(each.text or "")
         elif kind == "w:br":
             breaks = attribute(each, "type") in (None, "textWrapping")
-            parts.append("\n" if breaks else "")
+            parts.append("\n" if breaks else _PAGE)
         else:
             parts.append(_MARKS.get(kind, ""))
     return "".join(parts)

@@ -257,7 +257,7 @@ def _gap(before: Char, char: Char, size: float, pitch: float, usual: float) -> s
 
 
 def mark_code_comments(lines: Sequence[Line]) -> None:
-    """Mark "# 打开文件" as code: only its sign has a code face, but code is above or below."""
+    """Mark "# 打开文件" as code: only its sign is set in a code face, but code stands beside it."""
     for index, line in enumerate(lines):
         if line.mono or not _COMMENT_LINE.match(line.text):
             continue

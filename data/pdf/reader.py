@@ -75,8 +75,8 @@ def read_pdf(
         )
     lines = without_running(found.lines, pages)
     lines = [line for line in lines if not TOC_LEADER.search(line.text)]
-    unmark_code_words(lines)
     mark_code_comments(lines)
+    unmark_code_words(lines)
     lines, figures = figures_apart(lines, found.drawn, found.sizes)
     headings = find_headings(lines, marks)
     marked = set(headings.levels) | headings.joined

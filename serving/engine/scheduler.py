@@ -137,7 +137,9 @@ class Scheduler:
     def release(self, count: int) -> list[Request]:
         """Give up to `count` requests away that have not begun, the last ones first."""
         released = self._queues.release(count)
-        return released + self._draws.release(count - len(released))
+        released += self._draws.release(count - len(released))
+        self.continue_retries()  # it may have been all of a group, and no step would come
+        return released
 
     def halve_slots(self) -> bool:
         """Run half as many requests at once from now on, and none ahead of them. False: it is one

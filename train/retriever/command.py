@@ -97,9 +97,9 @@ def _show(result: Any) -> None:
         console.print(table)
     for c in result.compared:
         versus = c.versus
-        title = f"{c.questions}, {c.count}: {versus.method} — {in_words(c.change)}"
-        table = Table("", *MEASURES, title=title, title_justify="left")
         base = either("调整前", "base") if versus.base_name == "base" else versus.base_name
+        title = f"{c.questions}, {c.count}: {versus.method} ↔ {base} — {in_words(c.change)}"
+        table = Table("", *MEASURES, title=title, title_justify="left")
         for label, outcome in ((base, versus.base), (either("调整后", "tuned"), versus.tuned)):
             table.add_row(label, *(f"{v.mean:.2f}" for v in outcome.values))
         console.print(table)
@@ -108,7 +108,8 @@ def _show(result: Any) -> None:
         console.print(said, highlight=False)
     chosen = either("按它选出检查点，偏乐观", "the checkpoint was chosen by them: optimistic")
     console.print(f"{result.compared[0].questions}: {chosen}", style="dim", highlight=False)
-    last = result.compared[-1]  # a test set's, if one was given
+    last = result.compared[-1]  # of a test set, if one was given
+    gains = [c.change.low > 0 for c in result.compared if c.questions == last.questions]
     option = "--reranker" if last.versus.method == "reranked" else "--encoder"
     better = either(
         f"用它：bash run.sh retrieval evaluate 索引 测试集 {option} {result.model}",
@@ -120,4 +121,4 @@ def _show(result: Any) -> None:
         "than more epochs",
     )
     _say(f"{either('模型：', 'model: ')}{result.model}")
-    _say(better if last.change.low > 0 else worse)
+    _say(better if all(gains) else worse)

@@ -167,9 +167,9 @@ def _stands_alone(name: str, source: str) -> bool:
     A book names its kernels in its text; of other functions (`init_desc`, `plot_path`) every
     program has some, and nobody could say which one a question means.
     """
-    if not re.search(r"__(?:global|device)__", source):
-        return False
-    if _LEFT_OUT.search(source):
+    if "__global__" not in source or re.search(r"_?v?\d+$", name):
+        return False  # kernel_4, reduce_v2: one of several versions
+    if _LEFT_OUT.search(source) or re.search(r"\(\.{3}\)|\b(?:SEE|TODO)\b", source):
         return False
     if not re.search(r"_|[a-z][A-Z]|^[A-Za-z]{4,}$", name) or _SHOWS_A_RULE.search(source):
         return False

@@ -57,6 +57,12 @@ _JUDGES = re.compile(
 )
 
 
+# "日志是一个文件，随着…越来越大": tells something of it and not what it is.
+_TELLS_OF_IT = re.compile(
+    r"是一[个种项款][^的，。：\sA-Za-z]{1,3}[，。]|^[^，。]{4,40}，\s*(?:当(?!前)|随着|因为|所以|如果|使用时|也就)"
+)
+
+
 @rule(
     "definition",
     kinds=("definition",),
@@ -124,6 +130,8 @@ def _definition(at: Place) -> Iterator[Candidate]:
         return
     if match and re.search(_NO_NAME, core(match["x"])):
         return  # two things at once, or a clause
+    if _TELLS_OF_IT.search(sentence):
+        return
     if match and (
         len(at.continued) - len(name) < LEAST_SAID or _adds_little(match["x"], at.continued)
     ):

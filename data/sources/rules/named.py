@@ -42,6 +42,12 @@ def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequ
     """Is the subject what a section is about, or, where the topic is known, a name of its own?"""
     if _is_member(kind, question, answer, block) or _IN_PASSING.search(question):
         return False
+    if kind == "number" or (kind == "enumeration" and "（1）" in answer):
+        # A count or a list in passing is of one example too often, unless the field's own term
+        # or the heading (X 的优点) has it.
+        known = any(map(is_known, subjects(question)))
+        if not (known or _ASPECT.search(question)):
+            return False
     if kind == "enumeration" and any(map(_is_done, subjects(question))):
         return False
     if kind in _OF_ONE_THING and not _opens_block(answer, block):
@@ -65,6 +71,7 @@ _IN_PASSING = re.compile(
     r"适合用在什么情况下？$|擅长什么？$"
     r"|的[^的]{0,4}(?:优点|缺点|特点|特征|特性|优势|劣势|不足|局限性?|思想|原理|原则|性质)是什么？$"
 )
+_ASPECT = re.compile(r"的[^的]{2,6}(?:有哪些|是什么)？$")
 # A section that compares: what it says of one side is said with an eye to the other.
 _OF_TWO = re.compile(r"区别|关系|联系|对比|比较|差异|异同|(?<![A-Za-z])[Vv][Ss](?![A-Za-z])")
 # Kinds that say what one thing is or does.

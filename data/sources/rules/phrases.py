@@ -13,7 +13,7 @@ _NUMBERING = re.compile(
 # The heading of a section that introduces what the heading above it names.
 _INTRODUCTION = re.compile(
     r"(?:基本|核心|相关)?(?:简介|介绍|概述|概念|定义|含义|引言|背景知识)"
-    r"|(?:它)?是什么[？?]?|什么是[它他]?[？?]?|What is it\??"
+    r"|它?是什么[？?]?|什么是它?[？?]?"
 )
 VERB = re.compile(
     r"^(?:主要|通常|一般)?(?:用于|用来|用以|是(?!否|不是)|指(?![令针向数定])|表示|代表|返回(?![的值])|提供|负责"

@@ -27,9 +27,10 @@ _SORT = re.compile(
 _SORTS_OF_CODE = r"(?:语句|字段|方法|属性|参数|对象|函数|表达式|关键字|类|接口|特征|类型|子句)"
 # What makes a name in Latin letters a thing of its own, whatever the book is about.
 _PRODUCT = re.compile(
-    r"\s*(?:[（(][^（）()]*[）)])?[，,]?\s*(?:是|指|为)[^，。；]{0,30}"
+    r"\s*(?:[（(][^（）()]*[）)])?[，,]?\s*(?:是|指|为)[^。；]{0,40}?"
     r"(?:开源|软件|平台|语言|数据库|框架|引擎|协议|项目|标准|编辑器|编译器|格式|操作系统|发行版|公司|组织|社区"
-    r"|工具(?![类方函])|记录工具|分布式[^，。；]{0,6}系统|应用程序|代理服务器|消息队列)"
+    r"|工具(?![类方函])|记录工具|分布式[^，。；]{0,6}系统|应用程序|代理服务器|消息队列|存储系统"
+    r"|[A-Za-z] ?(?:公司|团队)?(?:开发|发布|推出|研发)的)"
 )
 
 
@@ -62,7 +63,9 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
             return True
         if re.match(r"\w{2,}\.\w{2,}\.\w", owner):
             return True  # torch.cuda.synchronize
-        return _is_expanded(owner, answer) or (owner[:1].isupper() and _is_product(owner, answer))
+        return _is_expanded(owner, answer) or (
+            (len(owner) > 4 or not owner.islower()) and _is_product(owner, answer)
+        )
     latin_topic = bool(topics) and topics[0].isascii()
     english = re.search(rf"{re.escape(owner)}\s*[（(]\s*[A-Za-z][A-Za-z .\-]{{3,}}", answer)
     known = owner in field_words() and (len(owner) > 2 or not topics)

@@ -16,7 +16,7 @@ from data.sources.rules.scope import in_scope
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "17"
+VERSION = "18"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -125,7 +125,7 @@ def chunk_pairs(
             answer = answer if kind in VERBATIM else polish(answer)
             if question in seen or not is_standalone(question) or not _is_balanced(question):
                 continue
-            if kind not in VERBATIM and not is_standalone(answer):
+            if kind not in VERBATIM and not (is_standalone(answer) and _is_balanced(answer)):
                 continue
             if why_silent(question, answer, kind):
                 continue
@@ -140,12 +140,12 @@ def chunk_pairs(
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
 
 
-def _is_balanced(question: str) -> bool:
+def _is_balanced(text: str) -> bool:
     """Quotes and brackets that open also close; one alone is a leftover of its sentence."""
     pairs = ("“”", "‘’", "「」", "『』", "（）", "《》", "[]")
-    question = question.translate(str.maketrans("()", "（）"))  # a sentence may mix them
-    closed = all(question.count(left) == question.count(right) for left, right in pairs)
-    return closed and not (question.count('"') % 2 or question.count("`") % 2)
+    text = text.translate(str.maketrans("()", "（）"))  # a sentence may mix them
+    closed = all(text.count(left) == text.count(right) for left, right in pairs)
+    return closed and not (text.count('"') % 2 or text.count("`") % 2)
 
 
 def polish_question(question: str) -> str:

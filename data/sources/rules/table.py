@@ -95,4 +95,5 @@ def _owner(title: str) -> str:
     match = re.match(
         r"(?P<x>[A-Za-z_][\w.\-]*)\s*(?:$|命令|函数|类|对象|标签|元素|接口|组件|的)", bare
     )
-    return match["x"] if match else ""
+    # "High", a plain word with a capital: a level or a page, whose members have another owner.
+    return match["x"] if match and not re.fullmatch("[A-Z][a-z]+", match["x"]) else ""

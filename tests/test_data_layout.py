@@ -1,0 +1,125 @@
+"""PDF pages as LibreOffice, Word and browsers make them: columns, titles, cells, listings."""
+
+import pytest
+
+from data.pdf import read_pdf
+from tests.pdf_files import MONO, SONG, make_pdf, rule, text
+
+
+def read(tmp_path, pages) -> str:
+    (tmp_path / "b.pdf").write_bytes(make_pdf(pages))
+    return read_pdf(tmp_path / "b.pdf", "never").text
+
+
+def column(words: str, left: float, top: float, count: int, size: float = 8) -> list[str]:
+    """Lines of a column, each told from the others by its number."""
+    return [text(f"{n:02d}{words}", left, top + n * 13, size, SONG) for n in range(count)]
+
+
+def test_three_columns_that_share_no_baseline_are_read_one_by_one(tmp_path):
+    page = [text("第一章绪论", 60, 50, 17, SONG), text("1.1", 60, 80, 12)]
+    page += column("死锁是多个进程互相等待", 60, 100, 20, 10)
+    page += column("分页把地址划分为多个页", 210, 82, 21, 10)
+    page += column("调度决定谁先得到处理器", 360, 91, 21, 10)
+    found = read(tmp_path, [page]).replace("\n", "")
+    order = [found.index(w) for w in ("00死锁", "19死锁", "00分页", "20分页", "00调度", "20调度")]
+    assert order == sorted(order)
+
+
+def test_a_paragraph_goes_on_in_the_next_column(tmp_path):
+    words = "进程在得到资源之前一直等待别的进程"
+    page = column(words, 60, 100, 12, 10) + column(words, 320, 100, 12, 10)
+    assert f"11{words} 00{words}" in read(tmp_path, [page])
+
+
+def test_titles_at_the_same_height_of_each_page_stay(tmp_path):
+    titles = ("进程", "线程", "调度", "内存", "分页", "文件")
+    pages = []
+    for number, title in enumerate(titles, 1):
+        top = 46 if number == 1 else 40  # the first page has a height of its own
+        page = [text("操作系统讲义", 60, top, 8, SONG), text(f"{number}", 500, top, 8)]
+        page += [text(f"{number}", 60, top + 30, 16), text(title, 90, top + 30, 16, SONG)]
+        pages.append(page + column(f"{title}的内容各页都不一样", 60, top + 60, 5 + number, 10))
+    found = read(tmp_path, pages)
+    assert [line.split()[-1] for line in found.split("\n") if line.startswith("#")] == [*titles]
+    assert "讲义" not in found
+
+
+def test_scripts_of_browsers_stay_at_their_letters(tmp_path):
+    # <sub> is 83 % of the size there, and most readers call it a line of its own.
+    page = [text("h", 60, 100, 12), text("0", 67, 102.5, 10), text("(x) = x", 73, 100, 12)]
+    page += [text("2", 114, 95, 10), text("+ 1 is large", 124, 100, 12)]
+    assert "h_0(x) = x^2 + 1 is large" in read(tmp_path, [page])
+
+
+@pytest.mark.parametrize(("spacing", "gap"), [(-0.3, 1.2), (1.2, 3.6)])
+def test_words_are_parted_by_more_than_their_letters(tmp_path, spacing, gap):
+    """Pressed together and set apart: the gap between words counts against that of letters."""
+    shown = text("Recurrent|Network|has|memory", 60, 100)
+    shown = shown.replace("-200", f"{-(gap - spacing) * 100:.0f}").replace("BT", f"BT {spacing} Tc")
+    assert "Recurrent Network has memory" in read(tmp_path, [[shown]])
+
+
+def test_a_chinese_comment_tears_no_listing_apart(tmp_path):
+    page = [text("程序如下", 60, 60, 10, SONG)]
+    page += [text("def read(path):", 60, 100, 10, MONO), text("#", 84, 112, 10, MONO)]
+    page += [
+        text("先打开文件再读", 96, 112, 10, SONG),
+        text("return open(path)", 84, 124, 10, MONO),
+    ]
+    assert "def read(path):\n    # 先打开文件再读\n    return open(path)" in read(tmp_path, [page])
+
+
+def test_line_numbers_beside_a_listing_go(tmp_path):
+    code = ["int main(void) {", "    return 0;", "}"]
+    page = [text("程序如下，它只有三行，返回零表示一切都好，没有出现什么错误", 60, 60, 10, SONG)]
+    for number, line in enumerate(code):
+        page.append(text(str(number + 1), 60, 100 + 12 * number, 10, MONO))
+        left = 84 + 6 * (len(line) - len(line.lstrip()))
+        page.append(text(line.strip(), left, 100 + 12 * number, 10, MONO))
+    assert "```\n" + "\n".join(code) + "\n```" in read(tmp_path, [page])
+
+
+ROWS = (("Name", "Cost", "算法的说明"), ("FCFS", "O(1)", "先来先服务"), ("SJF", "O(n)", "短作业先"))
+
+
+def cells(lefts: tuple[float, ...], top: float) -> list[str]:
+    shown = []
+    for number, row in enumerate(ROWS):
+        for left, words in zip(lefts, row, strict=True):
+            shown.append(
+                text(words, left, top + 16 * number, 10, "F1" if words.isascii() else SONG)
+            )
+    return shown
+
+
+TABLE = """| Name | Cost | 算法的说明 |
+| --- | --- | --- |
+| FCFS | O(1) | 先来先服务 |
+| SJF | O(n) | 短作业先 |"""
+
+
+def test_cells_nearer_than_a_character_are_cells(tmp_path):
+    page = [text("算法的比较见下面的表格", 60, 60, 10, SONG), *cells((62, 96, 126), 100)]
+    page += [rule(60, top, 300, top) for top in (88, 104, 136)]
+    assert TABLE in read(tmp_path, [page])
+
+
+def test_a_table_without_rules_is_found_by_its_caption(tmp_path):
+    page = [text("表1", 60, 76, 10, SONG), text("算法", 90, 76, 10, SONG)]
+    page = [text("表1-1算法的比较", 60, 76, 10, SONG), *cells((62, 150, 240), 100)]
+    page += [text("以上是三种算法的比较，它们各有各的用处。", 60, 180, 10, SONG)]
+    found = read(tmp_path, [page])
+    assert TABLE in found and "\n以上是三种算法" in found
+
+
+def test_bold_lines_of_the_usual_size_are_titles(tmp_path):
+    """Word draws the outline of Chinese characters for bold: render mode 2."""
+    page = []
+    for number, title in enumerate(("死锁", "分页")):
+        top = 60 + 80 * number
+        page += [f"2 Tr {text(title, 60, top, 10, SONG)} 0 Tr"]
+        page += column("这一节的正文说明它是什么以及怎样实现", 60, top + 20, 3, 10)
+        page += [text("到此结束。", 60, top + 59, 10, SONG)]
+    found = read(tmp_path, [page])
+    assert [line for line in found.split("\n") if line.startswith("#")] == ["# 死锁", "# 分页"]
