@@ -61,6 +61,7 @@ SOUND = told("为什么令牌桶（token bucket）允许短时间的突发？", 
         ("repeats", SOUND._replace(question="令牌桶允许短时间的突发，令牌桶允许短时间的突发？")),
         ("unknown_words", SOUND._replace(question="为什么代币水壶能够容忍瞬间洪峰？")),
         ("why", SOUND._replace(answer="令牌桶（token bucket）允许短时间的突发。")),
+        ("why", SOUND._replace(answer="因为令牌桶（token bucket）允许短时间的突发，所以允许。")),
         ("formula", SOUND._replace(question="令牌桶（token bucket）速率的公式是什么？")),
         (
             "how",
@@ -186,7 +187,7 @@ def test_the_draw_that_agrees_with_the_others_is_kept():
         ([f"{GOOD}核心代码：\nreturn bucket.left >= 1"] * 3, agreed.NOT_IN_BOOK),
         ([f"{GOOD}核心代码：\nbucket.tokens;"] * 3, agreed.NOT_IN_BOOK),
         ([CODE] * 3, agreed.BARE),
-        (["因为短时间的突发请求很多，桶里只好积攒一些允许用的东西。"] * 3, agreed.NOT_SAID),
+        (["令牌桶允许突发，因为桶空被拒、取走积攒、放入固定速率。"] * 3, agreed.NOT_SAID),
         ([GOOD * 9] * 3, agreed.LONG),
         (["令牌桶允许短时间的突发。"] * 3, FAULTS["why"][1]),
     ],
@@ -201,6 +202,12 @@ def test_code_of_the_book_may_stand_in_an_answer():
     assert not is_verbatim("先补充令牌。核心代码：\nbucket.drain();", BOOK)
     fenced = f"先补充令牌。核心代码：\n```python\n{CODE}\n```\n"
     assert tidied("根据教材片段中的代码，" + fenced) == f"先补充令牌。核心代码：\n{CODE}"
+
+
+def test_only_what_an_answer_adds_to_its_question_is_to_be_grounded():
+    assert agreed.grounded_share(TEXT, "", TEXT) == 1
+    assert agreed.grounded_share("织布机织出很宽的布", "", TEXT) == 0
+    assert agreed.grounded_share("织布机织出很宽的布", "织布机织出很宽的布吗？", TEXT) == 1
 
 
 def test_macros_that_the_code_uses_come_along():

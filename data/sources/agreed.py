@@ -40,7 +40,7 @@ _TOKEN = re.compile(rf"[a-z0-9]+|[{CJK}]")
 _MACRO = re.compile(r"^\s*#define (\w+).*(?<!\\)$", re.M)
 _FENCE = re.compile(r"^\s*```\w*\s*$")
 _SAYS_SOURCE = re.compile(
-    r"^(?:根据|在|从)(?:[^，。\n]{0,6})教材(?:片段)?(?:中|里|的内容|的代码)*[，,：:]\s*"
+    r"^直接回答[：:]\s*|^(?:根据|在|从)(?:[^，。\n]{0,6})教材(?:片段)?(?:中|里|的内容|的代码)*[，,：:]\s*"
 )
 
 
@@ -114,8 +114,9 @@ def _tokens(text: str) -> list[str]:
 
 
 def tidied(answer: str) -> str:
-    """An answer without fences, empty lines and "根据教材片段，"."""
-    lines = [line.rstrip() for line in _SAYS_SOURCE.sub("", answer.strip()).split("\n")]
+    """An answer without fences, bold marks, empty lines and "根据教材片段，"."""
+    plain = re.sub(r"\*\*([^*\n]+)\*\*", r"\1", _SAYS_SOURCE.sub("", answer.strip()))
+    lines = [line.rstrip() for line in plain.split("\n")]
     return "\n".join(line for line in lines if line.strip() and not _FENCE.match(line)).strip()
 
 

@@ -145,7 +145,13 @@ def _unknown_words(told: Told) -> bool:
 
 
 def _why_without_cause(told: Told) -> bool:
-    return bool(_WHY.search(told.question)) and not _CAUSE.search(prose_of(told.answer))
+    """Asks why, and is given no cause, or the question again as its own cause."""
+    if not _WHY.search(told.question):
+        return False
+    prose = prose_of(told.answer)
+    cause = re.search(r"(?:因为|由于)([^，,。；]+)", prose)
+    circular = cause is not None and normalise(cause[1]) in normalise(told.question)
+    return circular or not _CAUSE.search(prose)
 
 
 def _formula_without_equation(told: Told) -> bool:
