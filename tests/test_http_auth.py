@@ -66,6 +66,10 @@ def test_no_secret_is_shown(caplog: pytest.LogCaptureFixture) -> None:
     for secret in (TOKEN, "hf_geheim", "k9"):
         assert secret not in reply.text + caplog.text + str(Settings(**settings).api_token)
     assert without_secrets([{"password": ""}, 1]) == [{"password": ""}, 1]
+    assert without_secrets({"retrieval_tokens": 1200, "hf_tokens": "abc"}) == {
+        "retrieval_tokens": 1200,
+        "hf_tokens": "***",
+    }
 
 
 def test_the_docs_need_no_network() -> None:
