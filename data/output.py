@@ -46,13 +46,13 @@ def few_rows(count: int, source: str) -> str:
         "给更长的书，"
         if by_model
         else "让模型出题（--source vllm --model 模型目录，或 --source teacher），"
-        "放宽规则（--broad，题约多一倍，合格的少一些），"
+        "放宽规则（--broad，题多得多，合格的少一些），"
     )
     en = (
         "give it a longer book, "
         if by_model
         else "let a model ask (--source vllm --model DIRECTORY, or --source teacher), loosen the "
-        "rules (--broad: twice as many pairs, fewer of them good), "
+        "rules (--broad: far more pairs, fewer of them good), "
     )
     return either(
         f"训练只有 {count} 行，学不到多少东西：{zh}或者加上已有的问答（--merge）",

@@ -68,7 +68,7 @@ def _is_of_gpus(name: str, topics: Sequence[str]) -> bool:
 
 # What one sentence seldom tells whole: when a thing fits, its advantages, how it works.
 _IN_PASSING = re.compile(
-    r"适合用在什么情况下？$|擅长什么？$"
+    r"适合用在什么情况下？$"
     r"|的[^的]{0,4}(?:优点|缺点|特点|特征|特性|优势|劣势|不足|局限性?|思想|原理|原则|性质)是什么？$"
 )
 _ASPECT = re.compile(r"的[^的]{2,6}(?:有哪些|是什么)？$")

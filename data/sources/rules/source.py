@@ -16,7 +16,7 @@ from data.sources.rules.scope import in_scope
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish
 
-VERSION = "19"
+VERSION = "20"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
