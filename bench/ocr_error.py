@@ -77,7 +77,10 @@ def main() -> None:
         )
         print(rows[-1], flush=True)
         told = {"book": args.book.name, "pages": args.pages, "cases": rows}
-        args.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        # What was judged by eye stands in the same file and stays.
+        kept = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
+        text = json.dumps(kept | told, ensure_ascii=False, indent=1)
+        args.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _inline(text: str) -> str:
     if "{%" in text:
         text = _GITBOOK.sub(lambda m: _tab(m.group(2) == "tab", m.group(1), m.group(3)), text)
     if "{{" in text:
-        text = _HUGO.sub(lambda m: _tab(m.group(2) == "tab", m.group(1), m.group(3)), text)
+        text = _HUGO.sub(_shortcode, text)
     if "<" in text:
         is_tab = ("TabItem", "Tab", "CodeGroupItem")
         text = _JSX.sub(lambda m: _tab(m.group(2) in is_tab, m.group(1), m.group(3)), text)
@@ -117,6 +117,18 @@ def _inline(text: str) -> str:
     return re.sub(
         r"(?<![=A-Za-z0-9_])==(?=[^\s=])([^=\n]{1,80}?)(?<=[^\s=])==(?![=A-Za-z0-9_])", r"\1", text
     )
+
+
+def _shortcode(found: re.Match[str]) -> str:
+    """What a reader sees of a shortcode: a figure, a table's title; tabs as elsewhere."""
+    closing, name, rest = found.groups()
+    values = dict(re.findall(r"""([\w-]+)\s*=\s*["']([^"']*)["']""", rest))
+    title = values.get("caption") or values.get("title") or ""
+    if name == "figure" and "src" in values:
+        return f"![{title}]({values['src']})"
+    if name == "table" and title:
+        return f"{title}\n"
+    return _tab(name == "tab", closing, rest)
 
 
 def _tab(tab: bool, closing: str | None, rest: str) -> str:

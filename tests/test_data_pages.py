@@ -118,6 +118,8 @@ def test_tabs_of_site_builders_are_kept_apart_by_name(builder):
         ("::: tip 提示\n框里的话。\n:::\n", "**提示**\n\n框里的话。"),
         ("> [!NOTE]\n> 框里的话。\n", "\n> 框里的话。"),
         ("正文[^1]在此。\n\n[^1]: 脚注里的话。\n", "正文在此。\n\n> 脚注里的话。"),
+        ('{{< table title="参数说明" >}}\n', "\n参数说明\n"),
+        ('{{< figure src="a.png" caption="图 1 示意" >}}\n', "![图 1 示意](a.png)"),
         ("# 章 {#intro .unnumbered}\n", "# 章\n"),
         ("==重点==与 `a == b` 与 a == b == c。\n", "重点与 `a == b` 与 a == b == c。"),
         (

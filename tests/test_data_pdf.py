@@ -230,3 +230,27 @@ def test_losses_are_counted_and_named_in_one_line():
     losses += [Loss(FIGURE, name) for name in ("甲", "乙", "丙", "丁")]
     said = "4 pages not read (p. 3–5, 9); 4 figures kept as records only (甲, 乙, 丙 …)"
     assert spoken(losses) == said
+
+
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_ocr_judges_a_page_upright_and_no_line_by_itself(upside_down):
+    """RapidOCR's judge of single lines turned good lines of a real scan upside down."""
+    import numpy
+
+    from data.pdf.ocr import OcrReader
+
+    class Found:
+        boxes = numpy.array([[[0, 0], [90, 0], [90, 10], [0, 10]]])
+
+        def __init__(self, text, score):
+            self.txts, self.scores = [text], [score]
+
+    def engine(picture, use_cls=True):
+        assert not use_cls
+        return Found("进程与线程", 0.99) if picture[0, 0, 0] == 0 else Found("乱读一气", 0.6)
+
+    picture = numpy.full((4, 4, 3), 255, numpy.uint8)
+    picture[3 if upside_down else 0, 3 if upside_down else 0] = 0
+    reader = OcrReader(None, lambda done, total: None)
+    reader._engine = engine
+    assert [row[0] for row in reader._read(picture)] == ["进程与线程"]
