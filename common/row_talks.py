@@ -185,9 +185,10 @@ def read_history(value: Any) -> Talk:
 
 def turn_of(user: str, assistant: str, learn: bool = True) -> Turn:
     """A turn, its answer without the empty think block that the prompt ends with anyway."""
-    block = _EMPTY_THINK.match(assistant)
     about_tags = "<think>" in user or "</think>" in user
-    if block and not (about_tags and "\n" not in block[1]):
+    while block := _EMPTY_THINK.match(assistant):  # tools that convert twice write it twice
+        if about_tags and "\n" not in block[1]:
+            break
         assistant = assistant[block.end() :]
     return Turn(user, assistant, learn)
 

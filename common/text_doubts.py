@@ -19,6 +19,8 @@ _RENDERED = re.compile(
     r"|^### (?:Instruction|Input|Response):",
     re.MULTILINE,
 )
+# End tokens of other models, which this kit's cleaning of answers does not know.
+_FOREIGN_END = re.compile(r"(?:</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>)\s*\Z")
 _MANGLED = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
 )
@@ -72,6 +74,15 @@ def doubts_about(pair: Pair) -> list[str]:
                 "问题里已有别的对话模板（<|im_start|>、[INST]、### Instruction）；请只留问题",
                 "a chat template is in the question already (<|im_start|>, [INST], "
                 "### Instruction); leave the question alone",
+            )
+        )
+    if (end := _FOREIGN_END.search(pair.answer)) and "<s>" not in pair.answer + pair.question:
+        mark = end[0].strip()
+        found.append(
+            either(
+                f"回答以别的模型的结束词元 {mark} 结尾，会当作文字学进去；请去掉",
+                f"the answer ends with another model's end token {mark}, which would be learned as "
+                "text; take it off",
             )
         )
     if "_x000D_" in whole:

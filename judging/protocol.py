@@ -80,13 +80,14 @@ class Replies:
 @dataclass(frozen=True)
 class _Exchange:
     """One HTTP exchange: the body of an HTTP 200, or the problem in words. late: the time limit
-    ended it; unconnected: no connection could be made."""
+    ended it; unconnected: no connection could be made; refused: it was answered HTTP 4xx."""
 
     seconds: float
     body: bytes = b""
     problem: str | None = None
     late: bool = False
     unconnected: bool = False
+    refused: bool = False
 
 
 def check_url(url: str) -> str:
@@ -122,8 +123,8 @@ def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S, wait_for_port: boo
     """Ask `GET /` until it answers HTTP 200, at most `limit` seconds.
 
     wait_for_port: as the judge does, who has just started the container; False gives up at once
-    with NothingListensError when no connection can be made. Raises ServiceNotReadyError with the
-    last problem seen.
+    with NothingListensError when no connection can be made, or another program answers. Raises
+    ServiceNotReadyError with the last problem seen.
     """
     return asyncio.run(_wait_for_service(url, limit, wait_for_port))
 
@@ -187,6 +188,15 @@ async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Heal
                     zh, en = f"{url} 上没有服务", f"nothing listens at {url}"
                 told = exchange.problem
                 raise NothingListensError(either(f"{zh}（{told}）", f"{en} ({told})"))
+            if exchange.refused and not wait_for_port:
+                told = exchange.problem
+                raise NothingListensError(
+                    either(
+                        f"{url} 上是别的程序，不是答题服务（GET / 得到 {told}）：端口对吗？",
+                        f"another program than the service answers at {url} (GET / gave {told}): "
+                        "is it the right port?",
+                    )
+                )
             # The last poll may be late only because little time was left: keep the earlier problem.
             problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))
@@ -339,7 +349,8 @@ async def _exchange(
         )
     if response.status_code != 200:
         detail = " ".join(response.content[:200].decode("utf-8", "replace").split())
-        return _Exchange(seconds, problem=f"HTTP {response.status_code} {detail}".rstrip())
+        problem = f"HTTP {response.status_code} {detail}".rstrip()
+        return _Exchange(seconds, problem=problem, refused=400 <= response.status_code < 500)
     return _Exchange(seconds, response.content)
 
 

@@ -10,6 +10,8 @@ _MARKS = re.compile(r"</?think>|<\|[a-z_]+\|>")
 _ABOUT_MARKS = re.compile(
     r"</?think>|<\|[a-z_]+\|>|\bim_(start|end)\b|\bendoftext\b|chatml|chat[ _]?template"
     r"|(special|control)[ _]tokens?|(特殊|控制|结束|对话)\s*(标记|符|字符|词元|token)"
+    r"|\b[be]os\b|(结束|终止|停止|起始|开始)\s*(标志|标识|标记|词元|token)"
+    r"|(推理|思维链|reasoning)\s*(块|标记|标签|tag|token)"
     r"|思考(块|标记|标签)|think\s*(块|标记|标签|block|tag)|(对话|聊天)模板",
     re.IGNORECASE,
 )

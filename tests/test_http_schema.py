@@ -1,12 +1,17 @@
 """The request model against whatever a client may send."""
 
+import asyncio
+import gzip
 import json
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.http.schema import BadRequestError, parse_predict
+from serving.settings import Settings
+from tests.instant_engine import instant_app, running_app
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 JSON = st.recursive(
@@ -81,5 +86,24 @@ def test_any_text_becomes_text_and_the_others_are_untouched(prompts: list[str]) 
 
 
 def test_another_encoding_is_refused() -> None:
-    with pytest.raises(BadRequestError, match="not valid JSON"):
+    with pytest.raises(BadRequestError, match="not UTF-8 .* send it as UTF-8"):
         parse_predict('{"prompt": "什么是线程块？请用一句话回答。"}'.encode("gbk"))
+
+
+def test_a_prompt_given_twice_is_refused() -> None:
+    with pytest.raises(BadRequestError, match="prompt: given twice") as refused:
+        parse_predict(b'{"prompt": ["a"], "prompt": ["b", "c"]}')
+    assert refused.value.status == 422
+    assert one(b'{"n": 1, "prompt": "a", "n": 2}') == "a"
+
+
+def test_a_packed_body_is_refused_by_its_encoding() -> None:
+    async def post() -> httpx.Response:
+        async with running_app(instant_app(Settings())) as client:
+            packed = gzip.compress(b'{"prompt": "a"}')
+            headers = {"Content-Encoding": "gzip"}
+            return await client.post("/predict", content=packed, headers=headers)
+
+    reply = asyncio.run(post())
+    assert reply.status_code == 415
+    assert reply.json() == {"error": "body: Content-Encoding gzip; send it uncompressed"}

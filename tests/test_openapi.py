@@ -107,6 +107,8 @@ def test_every_answer_in_the_schema_is_given_and_looks_as_it_says() -> None:
                 post = partial(ask, "POST", path, headers=KNOWN)
                 for wrong in (b"{", b"[]", b"x" * 2000):
                     await post(content=wrong)
+                packed = {**KNOWN, "Content-Encoding": "gzip"}
+                await ask("POST", path, headers=packed, content=b"\x1f\x8b")
                 endless = asyncio.create_task(post(content=never_ending()))
                 await asyncio.sleep(0.1)
                 refused = await post(json={"prompt": "?"})

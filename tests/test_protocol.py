@@ -112,6 +112,12 @@ def test_a_port_where_nothing_listens_is_told_at_once_unless_waiting_is_asked_fo
     assert time.perf_counter() - start < 5
 
 
+def test_another_program_on_the_port_is_told_at_once(service):
+    service.routes["/"] = lambda prompt: (404, b"<html>")
+    with pytest.raises(NothingListensError, match=r"another program .* \(GET / gave HTTP 404"):
+        wait_for_service(service.url, 60, wait_for_port=False)
+
+
 def test_who_listens_and_is_not_ready_is_waited_for_in_any_case(service, monkeypatch):
     monkeypatch.setattr(protocol, "_POLL_EVERY_S", 0.05)
     replies = iter([(503, b"loading"), (503, b"loading"), dumped({"status": "batch"})])

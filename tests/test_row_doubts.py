@@ -74,6 +74,12 @@ def test_an_answer_marked_as_bad_is_not_learned(tmp_path: Path, mark: dict) -> N
     ]
 
 
+def test_an_empty_think_block_written_twice_is_taken_off_twice(tmp_path: Path) -> None:
+    block = "<think>\n\n</think>\n\n"
+    (pair,) = read(tmp_path, {"question": "甲？", "answer": block * 2 + "乙。"}).pairs
+    assert pair.answer == "乙。"
+
+
 def test_two_texts_of_one_message_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PairsError, match="message 1: content and value say different things"):
         read(tmp_path, {"messages": [{**USER, "value": "丙？"}, ASSISTANT]})
@@ -96,6 +102,8 @@ def test_roles_are_read_in_any_case_and_in_chinese(tmp_path: Path) -> None:
         ("#REF!", "a spreadsheet writes"),
         ("nan", "a spreadsheet writes"),
         ("一_x000D_二", "_x000D_"),
+        ("一个。</s>", "end token </s>"),
+        ("一个。<｜end▁of▁sentence｜>\n", "end token <｜end▁of▁sentence｜>"),
     ],
 )
 def test_a_text_that_was_damaged_on_the_way_is_named(
@@ -104,7 +112,7 @@ def test_a_text_that_was_damaged_on_the_way_is_named(
     found = read(tmp_path, PAIR, {"question": "丙？", "answer": answer})
     (warning,) = found.warnings
     assert warning.startswith("line 2: ") and doubt in warning
-    assert found.pairs[1].answer == answer, "told of, not changed"
+    assert found.pairs[1].answer == answer.strip(), "told of, not changed"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,13 @@ def test_a_prompt_that_another_tool_has_rendered_is_named(tmp_path: Path, questi
 
 @pytest.mark.parametrize(
     "answer",
-    ['printf("a\\n");', "\tif (x) {\n\t\ttext(x);", "naïve café, Ångström ¼ “x”", "nan 是…"],
+    [
+        "<s>划掉</s>",
+        'printf("a\\n");',
+        "\tif (x) {\n\t\ttext(x);",
+        "naïve café, Ångström ¼ “x”",
+        "nan 是…",
+    ],
 )
 def test_code_and_accents_are_no_damage(tmp_path: Path, answer: str) -> None:
     assert read(tmp_path, {"question": "丙？", "answer": answer}).warnings == []

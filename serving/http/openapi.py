@@ -105,6 +105,7 @@ PREDICT: dict[str, Any] = {
         400: _refusal("The body is not JSON."),
         408: _refusal("The body did not end within PREDICT_BUDGET_S, or before the service did."),
         413: _refusal("The body is over MAX_BODY_BYTES."),
+        415: _refusal("The body is compressed."),
         422: _refusal("The body is JSON of another shape."),
         503: _refusal(
             "Too many calls at once, or the engine failed.", **{"Retry-After": _RETRY_AFTER}

@@ -64,6 +64,8 @@ async def read_body(request: Request, limit: int, deadline: float, admission: Ad
                 raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")
         return bytes(body)
 
+    if (packed := request.headers.get("content-encoding", "identity")) != "identity":
+        raise BadRequestError(415, f"body: Content-Encoding {packed}; send it uncompressed")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise BadRequestError(413, f"body: over {limit} bytes (MAX_BODY_BYTES)")

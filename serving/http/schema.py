@@ -44,7 +44,11 @@ def parse_predict(body: bytes) -> PredictRequest:
     try:
         # strict: raw control characters in strings are let through. No number is ever used, and
         # floats are read in no time, integers of a million digits are not.
-        data = json.loads(_decode(body), strict=False, parse_int=float)
+        data = json.loads(_decode(body), strict=False, parse_int=float, object_pairs_hook=_object)
+    except BadRequestError:
+        raise
+    except UnicodeDecodeError as error:
+        raise BadRequestError(400, f"body: not UTF-8 ({error}); send it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise BadRequestError(400, f"body: not valid JSON ({error}); {EXPECTED}") from error
     if not isinstance(data, dict):
@@ -57,6 +61,14 @@ def parse_predict(body: bytes) -> PredictRequest:
     else:
         prompt = _text("prompt", prompt)
     return PredictRequest(prompt=prompt)
+
+
+def _object(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """Raises BadRequestError for a prompt that is given twice: one would go unanswered."""
+    found = dict(fields)
+    if len(found) < len(fields) and [name for name, _ in fields].count("prompt") > 1:
+        raise BadRequestError(422, f"prompt: given twice in one object; {EXPECTED}")
+    return found
 
 
 def _decode(body: bytes) -> str:
