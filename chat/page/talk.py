@@ -56,7 +56,7 @@ def build(page: Page) -> None:
             None,
             lambda: (
                 gr.update(choices=page.model_choices(), value=_first(page)),
-                gr.update(value=_book_at_first(page), info=_about_the_book(page)),
+                gr.update(value=_book_at_first(page), info=_about_the_book(page) or ""),
             ),
             outputs=[model, use_book],
             api_visibility="private",
