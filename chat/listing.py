@@ -16,14 +16,15 @@ def choices(registry: Registry) -> list[str]:
 
 
 def quick_first(registry: Registry) -> list[str]:
-    """The same, what is loaded first, then adapters of what is loaded."""
+    """The same, what is loaded first, then what is loading, then adapters of what is loaded."""
     loaded, there = registry.names(), registry.found()
     models = [engine.model for engine in registry.ready()]
+    coming = {engine.model.id for engine in registry.engines.values() if engine.state == "loading"}
 
     def wait(name: str) -> int:
         adapter = there.adapters.get(name)
         fits = adapter and any(adapter.fits(m, registry.settings.root) for m in models)
-        return 0 if name in loaded else 1 if fits else 2
+        return 0 if name in loaded else 1 if name in coming else 2 if fits else 3
 
     return sorted(choices(registry), key=wait)
 

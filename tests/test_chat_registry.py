@@ -130,7 +130,10 @@ def test_an_adapter_that_came_later_has_its_base_loaded_again(run, tmp_path: Pat
         stable = ["model/a", "out/late/adapter", "model/b", "model/broken"]
         assert choices(registry) == stable
         await registry.unload("model/a")
-        await registry.load("model/b")
+        loading = asyncio.create_task(registry.load("model/b"))
+        await asyncio.sleep(TAKES_S / 4)
+        assert quick_first(registry)[0] == "model/b"  # what is asked for, as soon as it loads
+        await loading
         assert choices(registry) == stable and quick_first(registry)[0] == "model/b"
 
     assert run(what)[2:4] == ["stopped model/a", "start model/a rank 64"]

@@ -54,8 +54,11 @@ def build(page: Page) -> None:
             )
         gr.on(
             None,
-            lambda: gr.update(choices=page.model_choices(), value=_first(page)),
-            outputs=model,
+            lambda: (
+                gr.update(choices=page.model_choices(), value=_first(page)),
+                gr.update(value=_book_at_first(page), info=_about_the_book(page) or ""),
+            ),
+            outputs=[model, use_book],
             api_visibility="private",
         )
         export = gr.Button(say("导出对话", "export the talk"), size="sm")
