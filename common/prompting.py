@@ -91,6 +91,21 @@ def tokenize_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
     return tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
 
 
+def turn_ends(tokenizer: Any) -> list[int]:
+    """Ids of the added token that the chat template writes behind an answer; [] without one.
+
+    A model of another tool may have learned it, while its files name the base's end alone.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return []
+    answer = "答" * 8
+    talk = [*messages_for("问", ""), {"role": "assistant", "content": answer}]
+    text = tokenizer.apply_chat_template(talk, tokenize=False, enable_thinking=False)
+    after = text.rpartition(answer)[2].lstrip()
+    ids = tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
+    return [token for token in ids[:1] if token in tokenizer.added_tokens_decoder]
+
+
 def shorten_middle(ids: list[int], limit: int) -> list[int]:
     """At most `limit` token ids: the middle goes, since a prompt's ends carry the roles."""
     if len(ids) <= limit:

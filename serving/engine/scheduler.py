@@ -49,7 +49,7 @@ class Scheduler:
 
     decode: token ids to text. slots: answers at once. refill: free slots that are filled together,
     unless fewer requests than that wait. kinds: of the tokens, when answers that run in a loop are
-    to be ended.
+    to be ended. ends: tokens that end an answer beside those that the model's files name.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Scheduler:
         slots: int,
         refill: int = 1,
         kinds: TokenKinds | None = None,
+        ends: Sequence[int] = (),
     ):
         self.engine = engine
         self.decode = decode
@@ -81,7 +82,7 @@ class Scheduler:
         self.held: deque[RetryGroup] = deque()
         self._slots_before: int | None = None
         self._next_id = 0
-        self._params = sampling_params(temperature)
+        self._params = sampling_params(temperature, ends)
         self._rejections = rejection_types()
         # When the current step began (`time.monotonic()`); None between steps.
         self.in_step_since: float | None = None

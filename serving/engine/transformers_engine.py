@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+from common.prompting import turn_ends
 from serving.engine.base import Answer, Batch, EngineError
 from serving.engine.detokenize import answer_text
 from serving.engine.repetition import LOOK_EVERY, RepetitionWatch, TokenKinds, token_kinds
@@ -200,8 +201,7 @@ def _rows(batches: list[Batch]) -> list[Row]:
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> set[int]:
-    """End tokens: the generation config's (vLLM reads the same), else the tokenizer's."""
-    eos = model.generation_config.eos_token_id
-    if eos is None:
-        eos = tokenizer.eos_token_id
-    return set(eos) if isinstance(eos, list) else {eos}
+    """End tokens, as vLLM has them: the generation config's, the tokenizer's, and turn_ends."""
+    named = model.generation_config.eos_token_id
+    ends = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id}
+    return {*ends, *turn_ends(tokenizer)} - {None}

@@ -20,6 +20,7 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
+from common.prompting import turn_ends
 from serving.engine import devices
 from serving.engine.arguments import (
     core_in_process,
@@ -184,7 +185,8 @@ class VllmEngine:
             return
         engine = self._llm.llm_engine
         slots = engine.vllm_config.scheduler_config.max_num_seqs
-        decode = functools.partial(answer_text, self._llm.get_tokenizer())
+        tokenizer = self._llm.get_tokenizer()
+        decode = functools.partial(answer_text, tokenizer)
         # Without graphs prompts slow no step down more than usual: an empty slot is only lost.
         graphs = not engine.vllm_config.model_config.enforce_eager
         refill = max(1, slots // REFILL_PART) if graphs else 1
@@ -194,7 +196,8 @@ class VllmEngine:
             self.settings.temperature,
             slots,
             refill,
-            token_kinds(self._llm.get_tokenizer()) if self.settings.end_repetition else None,
+            token_kinds(tokenizer) if self.settings.end_repetition else None,
+            turn_ends(tokenizer),
         )
         self._recovery = Recovery(self._scheduler, self)
         del engine  # this frame outlives a restart, and must not hold the old one's memory

@@ -4,13 +4,14 @@ Written against 0.10.0 (the judge's image), 0.25.1 and 0.32.0; tests/test_vllm_e
 each version that is installed, tests/test_old_vllm.py on 0.10.0.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
-def sampling_params(temperature: float) -> Callable[..., Any]:
+def sampling_params(temperature: float, ends: Sequence[int] = ()) -> Callable[..., Any]:
     """Makes `SamplingParams` of a request from its max_tokens and ignore_eos, and its own
-    temperature if it has one. None has a seed: vLLM 0.32.0's CPU build dies of seeds beside chunked
+    temperature if it has one. ends: tokens that end an answer beside those that the model's files
+    name. None has a seed: vLLM 0.32.0's CPU build dies of seeds beside chunked
     prefill."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -23,6 +24,7 @@ def sampling_params(temperature: float) -> Callable[..., Any]:
             temperature=temperature if own is None else own,
             max_tokens=max_tokens,
             ignore_eos=ignore_eos,
+            stop_token_ids=None if ignore_eos else list(ends),
             # One output an answer, not one a token.
             output_kind=RequestOutputKind.FINAL_ONLY,
             detokenize=False,
