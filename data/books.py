@@ -19,13 +19,13 @@ from common.text_encodings import decode
 from common.word.package import plain_docx
 from common.word.reader import unread_name
 from data.cache import Cache
-from data.dialects import plain_markdown
+from data.dialects import included, plain_markdown
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
 from data.text import join_lines, tidy
 
-READER_VERSION = "6"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "7"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
@@ -151,7 +151,9 @@ def _to_markdown(
         return Reading(_convert(html, ".html"), losses)
     if suffix == ".txt":
         return Reading(text_to_markdown(text))
-    return Reading(plain_markdown(text.replace("\r\n", "\n").replace("\r", "\n")))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    elsewhere = either("写在另一个文件里，没有读", "stands in another file, which was not read")
+    return Reading(plain_markdown(text), [Loss(TEXT, name, elsewhere) for name in included(text)])
 
 
 def _office(path: Path, suffix: str, content: bytes) -> Reading:

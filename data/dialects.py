@@ -41,6 +41,11 @@ _KINDS = (
     (("chap", "ch"), "章"),
 )
 _REFERENCES = {"numref", "ref", "eqref", "doc", "any", "prf:ref", "cref"}
+_INCLUDE = re.compile(
+    r"""(?m)^[ \t]*;?-+8<-+[ \t]+["']([^"'\n]+)["']"""
+    r"|\{\{\s*#(?:include|playground|rustdoc_include)\s+([^\s}]+)"
+    r"|^[ \t]*(?:`{3,}|:{3,})\{(?:include|literalinclude)\}[ \t]*(\S+)"
+)
 _CITATIONS = re.compile(r"cite([:_-]?\w+)?|citet|citep|footcite|footnote|bibliography|index")
 _CODE_DIRECTIVES = {
     "code",
@@ -79,6 +84,12 @@ def plain_markdown(text: str) -> str:
     if prose:
         out.append(_prose("\n".join(prose), titles))
     return opened("\n".join(out))
+
+
+def included(text: str) -> list[str]:
+    """Names of other files whose text stands here when the book is built: MkDocs snippets, mdBook
+    and MyST includes."""
+    return [next(filter(None, found.groups())) for found in _INCLUDE.finditer(text)]
 
 
 def _pipe_table(found: re.Match[str]) -> str:

@@ -9,10 +9,11 @@ import zipfile
 from typing import Any
 from urllib.parse import unquote_plus
 
-from data.losses import FORMULA, Loss
+from common.language import either
+from data.losses import FORMULA, TEXT, Loss
 
 _PAGE_PARTS = ["nav", "footer", "script", "style", "noscript", "template", "button"]
-_PAGE_PARTS += ["input", "select", "textarea", "rt", "rp", "svg"]
+_PAGE_PARTS += ["input", "select", "textarea", "rt", "rp"]
 _TEX_ATTRIBUTES = ("data-tex", "data-latex", "data-formula", "data-math")
 _TEX_IMAGES = re.compile(r"tex|math|formula|equation|eeimg", re.I)
 _TEX_SOURCE = re.compile(
@@ -32,6 +33,12 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
         tag.unwrap()  # some sites put the whole page into one
     for tag in soup(_PAGE_PARTS):
         tag.decompose()
+    for drawing in soup("svg"):
+        if words := " ".join(part.get_text(" ", strip=True) for part in drawing("text")).strip():
+            losses.append(
+                Loss(TEXT, words[:30], either("图里的文字（SVG）", "words of an SVG drawing"))
+            )
+        drawing.decompose()
     _marks_apart(soup)
     _listings(soup)
     for tag in soup(["aside"]):

@@ -138,3 +138,21 @@ def test_boxes_notes_and_directives_become_plain_markdown(written, shown):
 def test_a_formula_with_a_label_is_not_lost():
     blocks = next(iter(read_sections("# 章\n\n$$\na = b\n$$ (eq-1)\n"))).blocks
     assert [block.text for block in blocks] == ["$$a = b$$"]
+
+
+def test_words_of_a_drawing_are_named_as_lost(tmp_path):
+    body = "<p>正文。</p><svg><title>图标</title></svg><svg><g><text>线程块</text></g></svg>"
+    (tmp_path / "b.html").write_text(f"<html><body>{body}</body></html>", "utf-8")
+    book = read_book(tmp_path / "b.html")
+    assert "图标" not in book.text
+    assert [(loss.kind, loss.place) for loss in book.losses] == [("text", "线程块")]
+
+
+def test_files_that_a_page_includes_are_named_as_lost(tmp_path):
+    (tmp_path / "b.md").write_text(
+        '# 章\n\n正文。\n\n--8<-- "docs/other.md"\n\n{{#include ../code/a.rs:2}}\n\n'
+        "```{literalinclude} b.py\n:lines: 1-3\n```\n",
+        "utf-8",
+    )
+    found = [(loss.kind, loss.place) for loss in read_book(tmp_path / "b.md").losses]
+    assert found == [("text", "docs/other.md"), ("text", "../code/a.rs:2"), ("text", "b.py")]
