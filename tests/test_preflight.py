@@ -79,7 +79,7 @@ def test_a_demo_is_warned_of_and_nothing_is_predicted_from_it(preflight, model):
 def test_a_score_below_the_echo_is_warned_of_once(preflight, model, tmp_path):
     # The service answers "CUDA " and the question: one stray word more than the echo has.
     path = tmp_path / "testset.jsonl"
-    rows = [{"question": f"warp {n}？", "answer": f"warp {n}"} for n in range(5)]
+    rows = [{"question": f"warp {n}？", "answer": f"warp {n}"} for n in range(10)]
     path.write_text("\n".join(json.dumps(row) for row in rows))
     code, lines = preflight("--offline", "--model-dir", model, path)
     assert code == 0
