@@ -79,6 +79,8 @@ def write_model(directory: Path, shards: int = 1, **changes: Any) -> Path:
     shapes = shapes_of(config)
     if config.get("quantization_config", {}).get("quant_method") == "awq":
         shapes = {k.replace("_proj.weight", "_proj.qweight"): v for k, v in shapes.items()}
+    if config.get("quantization_config", {}).get("quant_method") == "compressed-tensors":
+        shapes |= {f"{k}_scale": (1,) for k in shapes if k.endswith("_proj.weight")}
     if shards == 1:
         write_safetensors(directory / "model.safetensors", shapes)
         return directory

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chat.page.plain_text import written
+from chat.plain_text import written
 from common.service_process import ServiceProcess
 from retrieval.passages import Passage, write_passages
 from retrieval.search import SPARSE_DIR

@@ -26,8 +26,8 @@ from chat.errors import LoadError
 from chat.figures import Figures
 from chat.gateway import _chunks
 from chat.memory import Gpu
-from chat.page.plain_text import CODE, CODE_END, shown, written
 from chat.pairs_review import ReviewError, open_review, save_review
+from chat.plain_text import CODE, CODE_END, shown, written
 from chat.ratings import (
     Answer,
     Rating,

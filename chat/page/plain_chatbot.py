@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import get_blocks_context
 
-from chat.page.plain_text import shown, written
+from chat.plain_text import shown, written
 
 # What is copied, by its buttons or from a selection, goes out as it was written.
 COPY_AS_WRITTEN = """
