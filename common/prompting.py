@@ -96,11 +96,16 @@ def turn_ends(tokenizer: Any) -> list[int]:
 
     A model of another tool may have learned it, while its files name the base's end alone.
     """
+    from jinja2 import TemplateError
+
     if not getattr(tokenizer, "chat_template", None):
         return []
     answer = "答" * 8
     talk = [*messages_for("问", ""), {"role": "assistant", "content": answer}]
-    text = tokenizer.apply_chat_template(talk, tokenize=False, enable_thinking=False)
+    try:
+        text = tokenizer.apply_chat_template(talk, tokenize=False, enable_thinking=False)
+    except TemplateError:  # one for questions alone; it names no end, and need not to be served
+        return []
     after = text.rpartition(answer)[2].lstrip()
     ids = tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
     return [token for token in ids[:1] if token in tokenizer.added_tokens_decoder]

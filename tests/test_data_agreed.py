@@ -16,6 +16,7 @@ from data.sources.demands import demand_for
 from data.sources.faults import FAULTS, Told, code_of, fault_of, is_named, without_numbering
 from data.sources.prompts import DEMANDS, ModelSettings, Style, load_prompts
 from data.sources.spans import Span, answer_spans
+from judging.scoring import chinese_rouge_l
 
 TEXT = (
     "令牌桶（token bucket）以固定速率放入令牌，每个请求取走 1 个，桶空时请求被拒绝。"
@@ -238,3 +239,15 @@ def test_questions_are_answered_from_the_chunk_after_worked_examples():
     assert [turn["role"] for turn in seen[0]] == ["system", *["user", "assistant"] * 2, "user"]
     spans = len(spans_of(chunk, settings, Answers.agreed))
     assert len(pairs) + sum(unused_in(reply).values()) == spans
+
+
+def test_likeness_is_the_rouge_of_reports():
+    texts = [
+        "线程块最多 1024 个线程。",
+        "一个线程块 block 里最多有 1024 个 thread",
+        "__syncthreads()",
+        "没有",
+    ]
+    for one in texts:
+        for other in texts:
+            assert likeness(one, other) == pytest.approx(chinese_rouge_l(one, other))

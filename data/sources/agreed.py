@@ -93,7 +93,7 @@ def agreement(draws: Sequence[str]) -> list[float]:
 
 
 def likeness(first: str, second: str) -> float:
-    """ROUGE-L's F1 over Chinese characters and runs of [a-z0-9]: 2 LCS / (n + m)."""
+    """judging.scoring.chinese_rouge_l: 2 LCS / (n + m). In C, for the many pairs of draws."""
     return Indel.normalized_similarity(_tokens(first), _tokens(second))
 
 
