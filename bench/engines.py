@@ -170,6 +170,8 @@ def busy_share() -> Iterator[dict[str, float]]:
     """Filled at the end: the mean utilisation of the GPU (percent) in samples of 0.1 s in which it
     was used at all; empty without `nvidia-smi`."""
     query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    # Of several GPUs, those that the candidate sees.
+    query += [f"--id={ids}" for ids in (os.environ.get("CUDA_VISIBLE_DEVICES"),) if ids]
     told: dict[str, float] = {}
     try:
         sampler = subprocess.Popen(
