@@ -79,7 +79,7 @@ def test_a_book_on_one_thing_is_the_field_of_its_tasks():
         ("labels", "explain", "请简要说明 GATE。", "GATE：水位变化明显的渠道，例如山区的排洪渠。"),
         ("praises", "explain", "请简要介绍闸门。", "闸门是多年经验的产物，值得每一个人学习它。"),
         ("unfinished", "definition", "什么是 Gate？", "Gate 是面向水利的一个发行版，由 Gate, Inc."),
-        ("garbled", "definition", "什么是 Gate？", "Gate 是免费的软件，返意味着仸何人都能参不。"),
+        ("garbled", "definition", "什么是 Gate？", "Gate 是免费的软件，返意味着仸何人都能开収。"),
     ],
 )
 def test_what_readers_named_is_silenced(check: str, kind: str, question: str, answer: str):
