@@ -1,17 +1,17 @@
-"""Further draws of each answer, and the one that is given (ANSWER_DRAWS; minimum_bayes_risk.py).
+"""Further draws of each answer, and the one that is given (ANSWER_DRAWS).
 
 Only answers that ended by themselves or at their longest take part. One that was cut, runs in a
 loop, is empty or failed neither votes nor is chosen; where nothing took part the first, greedy
-answer stands as it is.
+answer stands as it is. The choice itself: common/minimum_bayes_risk.py.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from common.minimum_bayes_risk import most_agreeing
 from serving.clean_answer import clean
 from serving.engine.base import Answer, Batch, EngineError
-from serving.minimum_bayes_risk import most_agreeing
 
 # What is kept of the time to choose in, and at most this share of it: 16 draws to each of 358
 # questions are compared in a third of that.

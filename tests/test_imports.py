@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What of these is in the image.
     "serving": {
         "common.manifest",
+        "common.minimum_bayes_risk",
         "common.model_content",
         "common.model_files",
         "common.prompting",
