@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common.model_content",
         "common.model_files",
         "common.prompting",
+        "common.threads",
         "retrieval.prompt",
         "retrieval.search",
     },
