@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common.model_content",
         "common.model_files",
         "common.prompting",
+        "retrieval.examples",
         "retrieval.prompt",
         "retrieval.search",
     },
@@ -26,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": {
         "common",
         "judging",
+        "retrieval.examples",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",
