@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         union_mode="left_to_right",
         description="Worked examples as turns of the talk before every question, where an index is "
         "served: `1` the kit's own two, or a jsonl file with passages, question and answer a line. "
-        "They helped a 1.5B and harmed a 0.5B (docs/retrieval.md).",
+        "A 1.5B gained by them, a 0.5B lost (docs/retrieval.md).",
     )
     retrieval_encoder: Path | None = Field(
         None,
