@@ -55,6 +55,8 @@ class Answerer:
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
         self.book = book_context(settings)
+        self._turns = self.book.turns if self.book else ()
+        self._turn_tokens = 0  # of the worked examples, the same before every question
         self._running: set[Batch] = set()
         self._last_deadline = float("inf")
         # Called with the record of every answered call.
@@ -70,13 +72,21 @@ class Answerer:
         from jinja2 import TemplateError  # what a broken chat template raises
 
         try:  # a missing or broken chat template shows before the engine loads for minutes
+            self._tokenizing.submit(self._count_turns).result()
             self._tokenizing.submit(self._prepare, ["预热"]).result()
         except TemplateError as error:
             told = f"MODEL_DIR={self.settings.model_dir}: its chat template is broken ({error}): "
             raise ModelError(told + "copy the base model's") from error
         except ValueError as error:
             raise ModelError(f"MODEL_DIR={self.settings.model_dir}: {error}") from error
+        self.engine.max_model_len += self._turn_tokens
         self.engine.start()
+        context = self.engine.max_model_len
+        if self._turn_tokens > context // 2:
+            raise ModelError(
+                f"RETRIEVAL_EXAMPLES={self.settings.retrieval_examples}: they take "
+                f"{self._turn_tokens} of the context of {context} tokens; fewer or shorter ones"
+            )
 
     def stop(self) -> None:
         """Free the device."""
@@ -250,19 +260,31 @@ class Answerer:
         tokens = [min(w, r) for w, r in zip(wanted, room, strict=True)]
         return Batch(prompts, tokens, deadline, call, ignore_eos=tokens_of is not None)
 
+    def _count_turns(self) -> None:
+        """How much longer the worked examples make a prompt."""
+        if not self._turns:
+            return
+        tokenizer = self._tokenizer.result()
+        prompts = [
+            render_prompts(tokenizer, ["预热"], self.system_prompt, turns)
+            for turns in ((), self._turns)
+        ]
+        alone, shown = (len(tokenize_prompts(tokenizer, each)[0]) for each in prompts)
+        self._turn_tokens = shown - alone
+        log.info("worked examples: %d, %d tokens", len(self._turns), self._turn_tokens)
+
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
-        context, limit = self.engine.max_model_len, self._limit
+        context, limit, turns = self.engine.max_model_len, self._limit, self._turn_tokens
         # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
         questions = [shorten_text(question, limit) for question in questions]
         if self.book is not None:
             questions = self.book.prompts(questions, *self._room(questions, limit))
-        prompts = tokenize_prompts(
-            tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
-        )
-        for index, ids in literal_prompts(tokenizer, questions, self.system_prompt).items():
+        said = (questions, self.system_prompt, self._turns)
+        prompts = tokenize_prompts(tokenizer, render_prompts(tokenizer, *said))
+        for index, ids in literal_prompts(tokenizer, *said).items():
             prompts[index] = ids
-        long = [index for index, prompt in enumerate(prompts) if len(prompt) > limit]
+        long = [index for index, prompt in enumerate(prompts) if len(prompt) > limit + turns]
         if long:
             log.warning(
                 "%d prompts, the first at question %d: of up to %d tokens, each is cut to %d at "
@@ -270,17 +292,17 @@ class Answerer:
                 len(long),
                 long[0],
                 max(len(prompts[index]) for index in long),
-                limit,
+                limit + turns,
                 context,
             )
-        for index in long:
-            prompts[index] = shorten_middle(prompts[index], limit)
+        for index in long:  # the examples stay whole
+            prompts[index][turns:] = shorten_middle(prompts[index][turns:], limit)
         return prompts
 
     @property
     def _limit(self) -> int:
-        """The longest prompt in tokens."""
-        context = self.engine.max_model_len
+        """The longest prompt in tokens, worked examples not counted."""
+        context = self.engine.max_model_len - self._turn_tokens
         return max(context - self.settings.max_tokens, context // 2)
 
     def _room(self, questions: Sequence[str], limit: int) -> tuple[list[int], TokensOf]:

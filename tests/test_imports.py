@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common.model_files",
         "common.prompting",
         "common.threads",
+        "retrieval.examples",
         "retrieval.prompt",
         "retrieval.search",
     },
@@ -28,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": {
         "common",
         "judging",
+        "retrieval.examples",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",

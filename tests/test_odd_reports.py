@@ -150,6 +150,14 @@ def test_a_book_on_one_side_and_several_changes_are_said(tmp_path: Path) -> None
     chinese = summary(write_report(tmp_path / "d", GOOD), book="翻着书作答：b.docx", info=told)
     english = summary(write_report(tmp_path / "e", GOOD), book="with b.docx", info=told)
     assert changes(read_report(chinese), read_report(english)) == []
+    more = {"retrieval": {"books": "b.docx", "passages_a_question": 3, "examples": ["问？"]}}
+    for name, shown, retrieval in (("f", False, told), ("g", True, more)):
+        folder = write_report(tmp_path / name, GOOD, retrieval_examples=shown)
+        settings = json.loads((folder / "summary.json").read_text("utf-8"))["info"]["settings"]
+        summary(folder, info={"settings": settings, **retrieval})
+    reports = [read_report(tmp_path / name) for name in ("g", "f")]
+    assert reports[0].book.endswith("1 worked examples")
+    assert changes(*reports) == ["RETRIEVAL_EXAMPLES=False → True"], "one change, told once"
     silent = summary(write_report(tmp_path / "c", GOOD, "tuned"), info=None)
     assert changes(read_report(silent), read_report(plain)) == ["base → tuned"]
 

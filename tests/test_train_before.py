@@ -34,6 +34,7 @@ def given(tmp_path, base, **fields) -> Recipe:
         ({"backend": "unsloth"}, "not installed here; backend=trl"),
         ({"serve_python": "nowhere/python"}, "serve_python=nowhere/python: no such python"),
         ({"retrieval_dir": "nowhere"}, "retrieval_dir=nowhere: no index in it"),
+        ({"retrieval_dir": None, "retrieval_examples": True}, "without an index (retrieval_dir)"),
         ({"attn_implementation": "flash_attention_2"}, "needs a GPU and the package flash-attn"),
         ({"use_liger_kernel": True}, "use_liger_kernel=true: needs a GPU"),
     ],

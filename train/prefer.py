@@ -16,11 +16,11 @@ from typing import Any
 from common.language import either
 from common.manifest import Manifest, file_record, library_versions, read_manifest, write_manifest
 from common.pairs import Pair
-from common.prompting import messages_for, render_talks, write_system_prompt
+from common.prompting import render_talks, write_system_prompt
 from judging.scoring import rouge_l
 from train.asking import as_served, spread
 from train.base import ModelError, fetch_base, load_model, load_tokenizer
-from train.dataset import DataError, load_rows
+from train.dataset import DataError, load_rows, talk_of
 from train.generate import greedy_answers, sampled_answers
 from train.recipe import Recipe
 from train.samples import write_sample
@@ -170,10 +170,7 @@ def _trainer(
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    talks = [
-        messages_for(each.row.question, each.row.system or system, each.row.history)
-        for each in preferences
-    ]
+    talks = [talk_of(each.row, system) for each in preferences]
     rows = [
         {"prompt": prompt, "chosen": each.chosen, "rejected": each.rejected}
         for prompt, each in zip(render_talks(tokenizer, talks), preferences, strict=True)

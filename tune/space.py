@@ -20,6 +20,7 @@ NAMES = (
     "QUANTIZATION",
     "ENGINE_IN_PROCESS",
     "RETRIEVAL_PASSAGES",
+    "RETRIEVAL_EXAMPLES",
     "ENGINES_PER_GPU",
     "ANSWER_DRAWS",
 )
@@ -70,6 +71,8 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         else [],
         # Each makes every prompt longer, and answers better as far as the model reads it.
         "RETRIEVAL_PASSAGES": [n for n in PASSAGES if facts.passages and n != str(facts.passages)],
+        # Worked examples help one model and harm another (docs/retrieval.md): so measured.
+        "RETRIEVAL_EXAMPLES": ["1"] if facts.passages else [],
         # Against each other: what `auto` takes depends on the device.
         "ENGINES_PER_GPU": ["1", "2", "3"] if facts.kind in GPUS else [],
         # So many times the tokens for a higher score: the last to be tried.

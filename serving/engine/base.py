@@ -147,7 +147,7 @@ class Engine(Protocol):
     """What the service needs of an engine."""
 
     name: str
-    max_model_len: int
+    max_model_len: int  # asked for, until `start`; then what the model allows of it
     warmup_questions: int  # as many as the first real batch will run at once
     recovering: bool  # busy with a failure: nothing is delivered meanwhile
 

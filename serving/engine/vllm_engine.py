@@ -256,7 +256,7 @@ class VllmEngine:
         began = time.monotonic()
         device = devices.detect()
         environment = devices.apply_environment(device)
-        settings = self.settings
+        settings = self.settings.model_copy(update={"max_model_len": self.max_model_len})
         if self._share is not None:
             settings = divided(settings, device, self._share.count)
         wanted = engine_arguments(settings, device)
