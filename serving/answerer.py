@@ -247,8 +247,9 @@ class Answerer:
         folder = self.settings.model_dir
         try:
             return AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"MODEL_DIR={folder}: its tokenizer does not load: {error}") from error
+        except Exception as error:  # the tokenizers library raises bare Exceptions
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ModelError(f"MODEL_DIR={folder}: its tokenizer does not load: {why}") from error
 
     def _batch(
         self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
