@@ -103,7 +103,7 @@ def plain(inline: Token) -> str:
             text += _MATH
         elif child.type != "image":
             text += child.content
-    text = _TAG.sub("", text.replace(_UNDERSCORE, "_"))
+    text = _TAG.sub("", text.replace(f"\\{_UNDERSCORE}", "_").replace(_UNDERSCORE, "_"))
     text = re.sub(r"\*{2,3}(?!\s)(.+?)(?<!\s)\*{2,3}", r"\1", text)
     text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
     # Emphasis opens after and closes before something that is no word: "int *a, *b" is none.
