@@ -25,7 +25,7 @@ from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
 from data.text import join_lines, tidy
 
-READER_VERSION = "7"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "8"  # raise it when reading changes: cached texts are then made again
 SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
