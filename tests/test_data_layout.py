@@ -136,8 +136,10 @@ def boxed(top: float, bottom: float) -> list[str]:
 def test_listings_in_frames_below_one_another_are_no_table(tmp_path):
     page = [*boxed(90, 140), *boxed(200, 250), *boxed(310, 360)]
     for top in (90, 200, 310):
-        page += [text(f"box{top} = 1", 64, top + 15, 9, MONO), text("run()", 82, top + 30, 9, MONO)]
-    page += [text("1.2 Arrays", 64, 170, 16), text("【a】数组用下面的办法构造：", 55, 190, 10, SONG)]
+        page += [text(f"box{top} = 1", 64, top + 15, 9, MONO)]
+        page += [text("run()", 82, top + 30, 9, MONO)]
+    page += [text("1.2 Arrays", 64, 170, 16)]
+    page += [text("【a】数组用下面的办法构造：", 55, 190, 10, SONG)]
     page += [text("下面讨论特殊的数组：", 64, 290, 10, SONG)]
     found = read(tmp_path, [page])
     assert "# 1.2 Arrays" in found

@@ -155,9 +155,7 @@ def _bands(region: Region, parts: Sequence[Segment], rules: Sequence[Rule]) -> l
     return [(run[0], run[-1], left, right, run) for run in runs if len(run) >= 3]
 
 
-def _walled(
-    rules: Sequence[Rule], above: float, below: float, left: float, right: float
-) -> bool:
+def _walled(rules: Sequence[Rule], above: float, below: float, left: float, right: float) -> bool:
     """Do vertical rules close the space between two horizontal ones on both sides?"""
     high = [r for r in rules if r.upright and r.top < below - 2 and r.bottom > above + 2]
     return all(any(abs(r.left - side) < 6 for r in high) for side in (left, right))
