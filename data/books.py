@@ -23,6 +23,7 @@ from data.dialects import included, plain_markdown
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
+from data.page_parts import with_tabs
 from data.text import join_lines, tidy
 
 READER_VERSION = "8"  # raise it when reading changes: cached texts are then made again
@@ -248,7 +249,7 @@ def _convert(content: bytes | str, suffix: str) -> str:
         raise ValueError(
             either(f"文件坏了：转换程序说 {first!r}", f"it is broken: the converter says {first!r}")
         ) from error
-    return result.markdown
+    return with_tabs(result.markdown)
 
 
 def mark_headings(text: str) -> str:
