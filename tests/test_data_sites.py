@@ -67,7 +67,8 @@ def test_a_title_above_the_article_stays_its_title(tmp_path):
         ("<img src='l.gif' data-lazy-src='a.png' alt='图 1'>", "![图 1](a.png)"),
         ("<dl><dt>fork()<a href='#f'>¶</a></dt><dd><p>创建。</p><p>返回。</p></dd></dl>",
          "**fork()**\n\n创建。\n\n返回。"),
-XX
+        ("<p>解得：</p><div class='math'><span class='eqno'>(1)</span>\\[a = b\\]</div>",
+         "\n$$a = b$$"),
         ("<p>见 <a href='https://a.cn'>NPM<span class='sr-only'>在新窗口打开</span></a>。</p>",
          "见 [NPM](https://a.cn)。"),
         ("<p>脚注<a class='footnote-reference' href='#f1'>1</a>在这里。</p>", "脚注在这里。"),
