@@ -51,7 +51,7 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
             tag.decompose()
     _figures(soup)
     _emphasis(soup)
-    _tables(soup)
+    even_tables(soup)
     _scripts(soup)
     return str(part), losses
 
@@ -61,7 +61,7 @@ def prepared_word(html: str) -> str:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
-    _tables(soup)
+    even_tables(soup)
     _scripts(soup)
     return str(soup)
 
@@ -254,7 +254,7 @@ def _listings(soup: Any) -> None:
         tag.decompose()
 
 
-def _tables(soup: Any) -> None:
+def even_tables(soup: Any) -> None:
     """Cells that span several rows or columns are said in each; "|" inside a cell is escaped."""
     for table in soup.find_all("table"):
         if table.find("table") or table.find("pre"):
