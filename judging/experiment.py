@@ -23,6 +23,7 @@ from judging.compare_page import gap_text, mean_text, score_blocks
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
 from judging.experiment_cases import CASES, add_cases
 from judging.experiment_data import add_data
+from judging.intervals import VERDICTS
 from judging.metrics import METRICS
 from judging.read_report import (
     Report,
@@ -168,11 +169,7 @@ def conclusion(
     for run in runs:
         if run.verdict:
             v = run.verdict
-            word = {
-                "better": either("有提升", "better"),
-                "same": either("看不出差别", "no difference shown"),
-                "worse": either("变差", "worse"),
-            }[v["verdict"]]
+            word = either(*VERDICTS[{"better": 1, "same": 0, "worse": -1}[v["verdict"]]])
             said.append(
                 either(
                     f"{run.folder.name}：dev 集 {v['questions']} 题上与基座相比{word}："

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.language import either, language
 from judging.conclusion import standing_of
-from judging.intervals import FEWEST, Difference
+from judging.intervals import FEWEST, VERDICTS, Difference
 from judging.read_report import Report
 from judging.run_settings import changes
 from judging.scoring import judge_tokens, repeats_question, rouge_l
@@ -16,8 +16,7 @@ CONTENT = ("rougeL-zh", "chrF", "BLEU", "EM", "F1-char", "similarity")  # what i
 
 def verdict(gap: Difference) -> str:
     """A difference of the judge's score in words."""
-    words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
-             -1: either("变差", "worse")}[gap.side]  # fmt: skip
+    words = either(*VERDICTS[gap.side])
     numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.chance}"
     return words + either("，", ": ") + numbers
 

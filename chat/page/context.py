@@ -56,15 +56,15 @@ class Page:
             api_visibility="private",
         )
 
-    def line(self, first: str = "") -> gr.Textbox:
-        """A place for a line that says how things stand, or at `first` what to do."""
+    def line(self, first: str = "", most: int = 4) -> gr.Textbox:
+        """A place for a line, or a few, that say how things stand, or at `first` what to do."""
         return gr.Textbox(
             first,
             show_label=False,
             container=False,
             interactive=False,
             lines=1,
-            max_lines=4,
+            max_lines=most,
             elem_classes="quiet",
         )
 

@@ -40,7 +40,9 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
         axis: dict[str, Any] = {"x": "minutes", "x_title": say("分钟", "minutes"), "height": 240}
         axis["visible"] = False
         axis |= {"x_lim": (-10, 0), "color_title": " "}
-        speed = gr.LinePlot(y="tokens/s", color="model", title="token/s", y_title=" ", **axis)
+        speed = gr.LinePlot(
+            y="tokens/s", color="model", title="token/s", y_title=" ", y_axis_format=",.0f", **axis
+        )
         requests = gr.LinePlot(
             y="requests",
             color="kind",
