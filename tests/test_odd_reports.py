@@ -56,10 +56,11 @@ def test_the_head_says_where_each_stands_and_what_is_next(tmp_path: Path) -> Non
     head = shown[: shown.index("┏")]
     assert "base · a: accuracy 0.000 ± 0.000 (95 %): below the echo of the question" in head
     assert "tuned · b: accuracy 1.000" in head and "above the contest's 0.35" in head
-    assert "Next: better" in head and "bash run.sh " in head
-    assert "no difference: spend no attempt on it" in compare(
-        base, write_report(tmp_path / "c", BAD)
-    )
+    # A service that does not say where its model lies is no reason to say "not enough yet".
+    assert "Next: better: check it before the push bash run.sh preflight" in head
+    same = compare(base, write_report(tmp_path / "c", BAD))
+    assert "no difference: spend no attempt on it" in same
+    assert "answer alike to the letter" in same and "to the letter" not in shown
 
 
 @pytest.mark.parametrize("reference", [None, "", "  "])

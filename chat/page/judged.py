@@ -46,7 +46,7 @@ def build(page: Page) -> None:
             value="low",
             label=say("排序", "order"),
         )
-    told = page.line(most=12)
+    told = page.line(lambda: _no_reports(page), most=12)
     listing = gr.Dataframe(
         headers=["#", say("问题", "question"), say("得分", "score")],
         label=say("题目（点一行看详情）", "questions (click a row)"),
@@ -99,6 +99,16 @@ def build(page: Page) -> None:
         page.refreshed(component, lambda: _names(page))
     wanted_rows.change(lambda words: _overview(page, words), wanted_rows, overview, **private)
     chosen.focus(lambda words: _overview(page, words), wanted_rows, overview, **private)
+
+
+def _no_reports(page: Page) -> str:
+    """What to do where there is nothing to show; "" where there is something."""
+    if _names(page):
+        return ""
+    return page.say(
+        "还没有报告：bash run.sh 测试集.docx 评测一次，就有了。",
+        "No report yet: bash run.sh TESTSET.docx judges a model and writes one.",
+    )
 
 
 def _scores_of(page: Page, found: list[Asked]) -> str:
