@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,24 @@ def test_runs_stand_beside_what_the_judge_said(tmp_path: Path) -> None:
         first, second = csv.DictReader(stream)
     assert (first["max_tokens"], second["max_tokens"]) == ("96", "48")
     assert second["changed"] == "base → tuned; MAX_TOKENS=96 → 48" and second["judge"][:2] == "#3"
+
+
+def test_fifty_runs_in_a_plot_can_be_read(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    report = read_report(write_report(tmp_path / "20260101-000000", GOOD, "qwen2.5-0.5b"))
+    told = report.summary | {"total": report.summary["total"] | {"echo": None}}
+    for count in (3, 50):
+        reports = [replace(report, summary=told), *[report] * (count - 1)]
+        figure = Figure(figsize=runs._size(reports), layout="constrained")
+        runs._drawn(figure, reports, "png", lambda zh, en: en)
+        above, below = figure.axes
+        boxes = [each.get_window_extent() for each in below.get_xticklabels()]
+        assert all(a.x1 <= b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+        (echoes,) = [line for line in above.lines if line.get_marker() == "_" and line.get_ms() > 9]
+        assert len(echoes.get_xdata()) == count - 1  # one run without hides no other's
+        assert above.get_legend().get_window_extent().y0 >= above.bbox.y1  # covers no point
 
 
 def test_the_forecast_takes_each_sample_for_the_set_of_its_name(tmp_path: Path) -> None:
