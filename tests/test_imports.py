@@ -61,7 +61,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "chat": {
         "common",
+        "judging.conclusion",
         "judging.differences",
+        "judging.intervals",
+        "judging.scoring",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",
