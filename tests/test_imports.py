@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "judging.scoring",
         "retrieval.dense",
+        "retrieval.examples",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 from common.language import either
 from common.minimum_bayes_risk import agreements, f1
-from common.prompting import SYSTEM_PROMPT
+from common.prompting import SYSTEM_PROMPT, messages_for
 from data.filters import Filters
 from data.labels import label
 from data.records import Chunk, pair_at
 from data.sources.asking import ANSWER_TOKENS, Answered, Ask, Asked, Chat
 from data.sources.faults import Told, code_of, fault_of, prose_of, reason
-from data.sources.prompts import ModelSettings, load_prompts
+from data.sources.prompts import ModelSettings
 from data.sources.spans import Span
 from data.text import CJK, ascii_terms
+from retrieval.examples import examples_of, turns_of
 from retrieval.passages import Passage
 from retrieval.prompt import with_passages
 
@@ -50,7 +51,7 @@ def agreed(
 
     Only the chunk itself is shown: its pairs are cached by its text.
     """
-    chats = [_chat(chunks[n], asked.questions[0], settings) for n, asked in found]
+    chats = [_chat(chunks[n], asked.questions[0]) for n, asked in found]
     replies = ask(chats, ANSWER_TOKENS, DRAWS, TEMPERATURE)
     longest = 2 * settings.style.chars[1]
     return [
@@ -151,12 +152,7 @@ def _fault(answer: str, chunk: Chunk, question: str, span: Span, longest: int) -
     return NOT_SAID if share < GROUNDED else ""
 
 
-def _chat(chunk: Chunk, question: str, settings: ModelSettings) -> Chat:
-    rows = load_prompts(settings.prompts).examples("answer_turns_examples.jsonl")
-    chat = [{"role": "system", "content": SYSTEM_PROMPT}]
-    for row in rows:
-        shown = Passage("", "", tuple(row["path"].split(" › ")), 0, 0, row["text"])
-        chat.append({"role": "user", "content": with_passages(row["question"], [shown])})
-        chat.append({"role": "assistant", "content": row["answer"]})
+def _chat(chunk: Chunk, question: str) -> Chat:
     passage = Passage(chunk.id, chunk.book, chunk.path, chunk.start, chunk.end, chunk.text)
-    return [*chat, {"role": "user", "content": with_passages(question, [passage])}]
+    history = turns_of(examples_of(True))
+    return messages_for(with_passages(question, [passage]), SYSTEM_PROMPT, history)

@@ -167,7 +167,7 @@ class Asker:
 
         settings = self._settings
         if settings.answers is not Answers.model:
-            told = book_replies(chunks, settings, settings.answers, self._ask)
+            told = book_replies(chunks, settings, settings.answers, self.ask)
             return [(text, "stop") for text in told]
         # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
         params = SamplingParams(
@@ -176,7 +176,7 @@ class Asker:
         outputs = self._chat([messages(chunk, settings) for chunk in chunks], params)
         return [(o.outputs[0].text, o.outputs[0].finish_reason or "") for o in outputs]
 
-    def _ask(
+    def ask(
         self, chats: Sequence[Chat], tokens: int, count: int, temperature: float
     ) -> list[list[str]]:
         """`count` replies to each chat. The engine's seed is fixed; one for each chat ends vLLM on
