@@ -12,7 +12,8 @@ _TORN_COMMAND = re.compile(
     r"\t(?:imes|ext|extbf|extit|heta|au|o)(?![a-z])|\r(?:ho|ight|angle)(?![a-z])"
 )
 _SPREADSHEET = re.compile(
-    r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!)|#{2,}|nan|NaN|null|None|N/A"
+    r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|FIELD!|BLOCKED!|UNKNOWN!)|#{2,}"
+    r"|nan|NaN|null|None|N/A|=(?:DISPIMG|_xlfn\.\w+|IMAGE)\(.*\)"
 )
 _RENDERED = re.compile(
     r"<\|im_start\|>(?:system|user|assistant)\s|<\|start_header_id\|>|\[INST\]"
@@ -21,6 +22,17 @@ _RENDERED = re.compile(
 )
 # End tokens of other models, which this kit's cleaning of answers does not know.
 _FOREIGN_END = re.compile(r"(?:</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>)\s*\Z")
+# A model's reasoning, which the service switches off; Qwen3's switches of it in a question.
+_REASONED = re.compile(
+    r"\A\s*<think(?:ing)?>\s*\S.*?</think(?:ing)?>|\A[^<]*\S\s*</think>", re.DOTALL
+)
+_SWITCH = re.compile(r"(?<!\S)/(?:no_)?think\s*\Z")
+# A line break that was escaped twice; in code it stands in quotation marks.
+_ESCAPED_BREAK = re.compile(r"[\u3000-\u9fff\uff00-\uffef]\\n(?![\"'”’])")
+_PAGE = re.compile(r"&(?:nbsp|lt|gt|amp|quot|#\d+);|</(?:p|div|span|li|strong|td)>|<br\s*/?>")
+_ABOUT_PAGES = re.compile(
+    r"html|xml|web|css|vue|react|网页|标签|实体|转义|前端|浏览器", re.IGNORECASE
+)
 _MANGLED = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
 )
@@ -64,8 +76,9 @@ def doubts_about(pair: Pair) -> list[str]:
     if any(_SPREADSHEET.fullmatch(text.strip()) for text in (pair.question, pair.answer)):
         found.append(
             either(
-                "只是表格软件写的空值或错误值（nan、#REF!）",
-                "nothing but what a spreadsheet writes for no value (nan, #REF!)",
+                "只是表格软件写的空值、错误值或图片（nan、#REF!、=DISPIMG）",
+                "nothing but what a spreadsheet writes for no value or a picture (nan, #REF!, "
+                "=DISPIMG)",
             )
         )
     if _RENDERED.search(pair.question):
@@ -83,6 +96,36 @@ def doubts_about(pair: Pair) -> list[str]:
                 f"回答以别的模型的结束词元 {mark} 结尾，会当作文字学进去；请去掉",
                 f"the answer ends with another model's end token {mark}, which would be learned as "
                 "text; take it off",
+            )
+        )
+    if _REASONED.search(pair.answer) and "think" not in pair.question:
+        found.append(
+            either(
+                "回答里有思考过程（<think>…</think>），服务不写它，这里会当作答案；请只留答案",
+                "the answer holds reasoning (<think> … </think>), which the service does not "
+                "write; keep the answer alone",
+            )
+        )
+    if switch := _SWITCH.search(pair.question):
+        mark = switch[0].strip()
+        found.append(
+            either(
+                f"问题以 {mark} 结尾，会当作文字问；请去掉",
+                f"the question ends with {mark}, which is asked as text; take it off",
+            )
+        )
+    if _ESCAPED_BREAK.search(whole):
+        found.append(
+            either(
+                "有写成 \\n 两个字符的换行：转义了两次，会当作文字",
+                "line breaks spelled \\n: escaped twice, they count as text",
+            )
+        )
+    if _PAGE.search(pair.answer + pair.question) and not _ABOUT_PAGES.search(whole):
+        found.append(
+            either(
+                "有网页的标记（<br>、&nbsp;），会当作文字；请去掉",
+                "marks of web pages (<br>, &nbsp;) count as text; take them off",
             )
         )
     if "_x000D_" in whole:

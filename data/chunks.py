@@ -20,10 +20,14 @@ def cut_chunks(
     Contents and reference sections give none.
     """
     held: Chunk | None = None
-    for section in sections:
+    for section, following in _with_next(sections):
         if section.is_apparatus:
             continue
-        for chunk in _section_chunks(book, section, low, high):
+        made = list(_section_chunks(book, section, low, high))
+        parted = following is not None and following.path[: len(section.path)] == section.path
+        if len(made) == 1 and not parted and not section.figures:
+            made = [replace(made[0], whole=(section.path,))]
+        for chunk in made:
             if held is None:
                 held = chunk
                 continue
@@ -36,6 +40,17 @@ def cut_chunks(
                 held = chunk
     if held is not None:
         yield held
+
+
+def _with_next(sections: Iterable[Section]) -> Iterator[tuple[Section, Section | None]]:
+    """Each section with the one after it."""
+    before: Section | None = None
+    for section in sections:
+        if before is not None:
+            yield before, section
+        before = section
+    if before is not None:
+        yield before, None
 
 
 def _size(chunk: Chunk) -> int:
@@ -52,7 +67,14 @@ def _join(first: Chunk, second: Chunk) -> Chunk | None:
     if shared == 0 and (first.path or second.path):
         return None
     blocks = first.blocks + second.blocks
-    return Chunk(first.book, first.path[:shared], first.start, second.end, blocks)
+    return Chunk(
+        first.book,
+        first.path[:shared],
+        first.start,
+        second.end,
+        blocks,
+        whole=first.whole + second.whole,
+    )
 
 
 def _section_chunks(book: str, section: Section, low: int, high: int) -> Iterator[Chunk]:

@@ -4,6 +4,7 @@ Up to `COMPARE_ALL` texts are compared each with each; beyond, MinHash (datasket
 candidates to compare with.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -105,7 +106,9 @@ def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Dropped]:
         if asked in exact:
             first_said = kept[exact[asked]]
             reason = "same_question" if _alike(first_said, pair) else "conflict"
-            dropped.note(reason, pair, first_said.answer)
+            if reason == "conflict" and _introduces(pair) and not _introduces(first_said):
+                kept[exact[asked]], pair = pair, first_said
+            dropped.note(reason, pair, kept[exact[asked]].answer)
             continue
         # A question within a talk is no wording of one that stands alone.
         chosen = pair.source.startswith("merged:")
@@ -141,6 +144,12 @@ def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Dropped]:
         questions.add(number, pair.asked)
         kept.append(pair)
     return kept, dropped
+
+
+def _introduces(pair: Pair) -> bool:
+    """ "X（Foreign Name）是…": of two answers of a book the one that introduces the term."""
+    made = pair.source == "rules" and pair.kind == "definition"
+    return made and bool(re.match(r"[^，。（(]{2,24}[（(]\s*[A-Za-z]{2,}", pair.answer))
 
 
 def _alike(first: Pair, second: Pair) -> bool:

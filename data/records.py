@@ -48,6 +48,7 @@ class Chunk:
     end: int
     blocks: tuple[Block, ...] = field(repr=False)
     topics: tuple[str, ...] = ()
+    whole: tuple[tuple[str, ...], ...] = ()
 
     @property
     def text(self) -> str:
@@ -99,7 +100,8 @@ def chunk_from_dict(row: dict[str, Any]) -> Chunk:
         Block(**{**b, "path": tuple(b["path"]), "terms": tuple(b["terms"])}) for b in row["blocks"]
     )
     topics = tuple(row.get("topics", ()))
-    return Chunk(row["book"], tuple(row["path"]), row["start"], row["end"], blocks, topics)
+    whole = tuple(map(tuple, row.get("whole", ())))
+    return Chunk(row["book"], tuple(row["path"]), row["start"], row["end"], blocks, topics, whole)
 
 
 @dataclass

@@ -28,6 +28,8 @@ _TAG = re.compile(
 # Underscores are part of names (`__global__`) far more often than emphasis in technical books.
 _UNDERSCORE = "\ue000"
 _MATH = "\ue001"  # keeps the place of a formula while emphasis and tags go
+_TABLE_IMAGE = re.compile(r"!\[([^\]\n]*)\]\(<?([^)\n>]*)>?\)")
+_TABLE_LINK = re.compile(r"(?<![!\\`\w])\[([^\[\]\n]*)\]\((?!\s)[^)\s]*\)")
 _TAB = re.compile(r"^<!-- (?:tab: (.+)|(/tab)) -->\s*$")
 
 
@@ -103,7 +105,7 @@ def plain(inline: Token) -> str:
             text += _MATH
         elif child.type != "image":
             text += child.content
-    text = _TAG.sub("", text.replace(_UNDERSCORE, "_"))
+    text = _TAG.sub("", text.replace(f"\\{_UNDERSCORE}", "_").replace(_UNDERSCORE, "_"))
     text = re.sub(r"\*{2,3}(?!\s)(.+?)(?<!\s)\*{2,3}", r"\1", text)
     text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
     # Emphasis opens after and closes before something that is no word: "int *a, *b" is none.
@@ -124,8 +126,12 @@ def _images(inline: Token) -> Iterator[tuple[str, str]]:
     for child in inline.children or []:
         if child.type == "image":
             source = str(child.attrGet("src") or "").replace(_UNDERSCORE, "_")
-            image = "data:" if source.startswith("data:") else source
-            yield image.replace("%EE%80%80", "_"), tidy(child.content.replace(_UNDERSCORE, "_"))
+            image = _file(source.replace("%EE%80%80", "_"))
+            yield image, tidy(child.content.replace(_UNDERSCORE, "_"))
+
+
+def _file(source: str) -> str:
+    return "data:" if source.startswith("data:") else source
 
 
 def terms(inline: Token) -> tuple[str, ...]:
@@ -191,6 +197,10 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
         elif token.type == "table_open":
             start, end = span(token)
             body = piece[start - offset : end - offset]
+            for caption, image in _TABLE_IMAGE.findall(body):
+                section.figures.append(Figure(_file(image), caption, section.path, start))
+            body = _TABLE_LINK.sub(r"\1", _TABLE_IMAGE.sub(r"\1", body))
+            body = re.sub(r" ?<br\s*/?> ?", " ", body)
             section.blocks.append(Block(TABLE, body, section.path, start, end))
             while tokens[position].type != "table_close":
                 position += 1

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 
 from common.language import either
 from data.losses import FORMULA, TEXT, Loss
+from data.page_parts import book_part
 
 _PAGE_PARTS = ["nav", "footer", "script", "style", "noscript", "template", "button"]
 _PAGE_PARTS += ["input", "select", "textarea", "rt", "rp"]
@@ -33,6 +34,8 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
         tag.unwrap()  # some sites put the whole page into one
     for tag in soup(_PAGE_PARTS):
         tag.decompose()
+    part, outside = book_part(soup)
+    losses += outside
     for drawing in soup("svg"):
         if words := " ".join(part.get_text(" ", strip=True) for part in drawing("text")).strip():
             losses.append(
@@ -48,9 +51,9 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
             tag.decompose()
     _figures(soup)
     _emphasis(soup)
-    _tables(soup)
+    even_tables(soup)
     _scripts(soup)
-    return str(soup), losses
+    return str(part), losses
 
 
 def prepared_word(html: str) -> str:
@@ -58,7 +61,7 @@ def prepared_word(html: str) -> str:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
-    _tables(soup)
+    even_tables(soup)
     _scripts(soup)
     return str(soup)
 
@@ -222,8 +225,12 @@ def _emphasis(soup: Any) -> None:
 def _marks_apart(soup: Any) -> None:
     """Marks that lead elsewhere are no words of the text: ¶ behind a title, numbers of notes."""
     for link in soup.find_all("a", href=re.compile("^[^:/]*#")):
-        text = link.get_text(strip=True)
+        text = link.get_text(strip=True).strip("\u200b")
+        if not text and not link.find("img"):
+            link.unwrap()
+            continue
         note = "noteref" in f"{link.get('epub:type', '')} {link.get('role', '')}"
+        note = note or "footnote" in " ".join(link.get("class", []))
         raised = link.find_parent("sup") or link.find("sup")
         if text in ("¶", "#", "§", "🔗") or (
             re.fullmatch(r"[\[(（]?[\d*†]{1,3}[\])）]?", text) and (note or raised)
@@ -247,7 +254,7 @@ def _listings(soup: Any) -> None:
         tag.decompose()
 
 
-def _tables(soup: Any) -> None:
+def even_tables(soup: Any) -> None:
     """Cells that span several rows or columns are said in each; "|" inside a cell is escaped."""
     for table in soup.find_all("table"):
         if table.find("table") or table.find("pre"):

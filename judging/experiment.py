@@ -23,6 +23,8 @@ from judging.compare_page import gap_text, mean_text, score_blocks
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
 from judging.experiment_cases import CASES, add_cases
 from judging.experiment_data import add_data
+from judging.experiment_methods import methods
+from judging.intervals import VERDICTS
 from judging.metrics import METRICS
 from judging.read_report import (
     Report,
@@ -168,11 +170,7 @@ def conclusion(
     for run in runs:
         if run.verdict:
             v = run.verdict
-            word = {
-                "better": either("有提升", "better"),
-                "same": either("看不出差别", "no difference shown"),
-                "worse": either("变差", "worse"),
-            }[v["verdict"]]
+            word = either(*VERDICTS[{"better": 1, "same": 0, "worse": -1}[v["verdict"]]])
             said.append(
                 either(
                     f"{run.folder.name}：dev 集 {v['questions']} 题上与基座相比{word}："
@@ -200,6 +198,7 @@ def conclusion(
                     "Only one model was judged on a test set: better or worse cannot be said.",
                 )
             )
+    said += methods(runs, judged, rows)
     for run in runs:
         for each in run.abilities.values():
             lines = sentences(each)[:1] + ([] if each.tells else [guesses(each)])
@@ -272,6 +271,7 @@ def _not_the_method_alone(runs: Sequence[RunFiles]) -> list[str]:
         either("基座", "base"): [run.base for run in runs],
         either("数据", "data"): [run.training.counts.get("train_rows") for run in runs],
         either("步数", "steps"): [run.training.counts.get("steps") for run in runs],
+        either("显卡", "GPU"): [run.training.versions.get("gpu") for run in runs],
     }
     for key in ("num_train_epochs", "cutoff_len", "seed"):
         facts[key] = [run.training.settings.get(key) for run in runs]

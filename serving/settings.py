@@ -97,7 +97,18 @@ class Settings(BaseSettings):
         "higher score. 1: the greedy answer.",
     )
     draw_temperature: float = Field(
-        0.5, gt=0, le=2, description="Temperature of the further draws of ANSWER_DRAWS."
+        0.5,
+        gt=0,
+        le=2,
+        description="Temperature of the further draws of ANSWER_DRAWS and REPEAT_REDRAWS.",
+    )
+    repeat_redraws: int = Field(
+        3,
+        ge=0,
+        le=16,
+        description="Further draws of an answer that only repeats its question, of which the one "
+        "that agrees most with the others is given if it says more. Of no use beside ANSWER_DRAWS, "
+        "which never gives such an answer where another is there. 0: the repetition stands.",
     )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto", description="`auto` takes vLLM whenever it can be imported."

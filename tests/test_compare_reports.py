@@ -248,13 +248,20 @@ def test_methods_side_by_side_say_what_else_differs(folder: Path) -> None:
     pytest.importorskip("sacrebleu")
     first, second = trained(folder), folder / "full"
     settings = {"model_name_or_path": str(folder / "base"), "seed": 1}
-    full = Manifest(stage="full", name="full", settings=settings, counts={"train_rows": 87})
+    full = Manifest(stage="full", name="full", settings=settings, counts={"train_rows": 87},
+                    seconds=480)  # fmt: skip
     (second / "merged").mkdir(parents=True)
     write_manifest(second / "merged", Manifest(stage="merge", name="merged", parents=[full]))
+    write_report(folder / "f", BAD, "merged", "2026-01-04", model_dir=str(second / "merged"))
     call(experiment.app, first, second, "--reports", folder)
-    text = (first / "experiment.md").read_text("utf-8")
+    text = (first / "experiment.md").read_text("utf-8").replace("\\", "")
     assert "| method | QLoRA (4 bit) | full fine-tuning |" in text
     assert "differ in more than the method: seed." in text
+    # In sentences: the shortest, and each against each; memory was not measured.
+    time = "QLoRA (4 bit) (out) 2.0, full fine-tuning (full) 8.0; the least, of QLoRA (4 bit) (out)"
+    assert f"Training time (minutes): {time}, is 25% of full" in text
+    pair = "full fine-tuning (full) against QLoRA (4 bit) (out), question by question"
+    assert f"{pair}: worse: -1.000" in text and "Peak GPU memory (GB)" not in text
 
 
 def test_the_quantised_model_stands_beside_base_and_tuned(folder: Path) -> None:

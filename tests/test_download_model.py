@@ -247,6 +247,7 @@ def beside_an_adapter(model):
     [
         (lambda m: lfs_pointer(m / "model.safetensors"), "model.safetensors is a Git LFS pointer"),
         (lambda m: lfs_pointer(m / "tokenizer.json"), "tokenizer.json is a Git LFS pointer"),
+        (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer.json: no vocabulary in it"),
         (lambda m: os.truncate(m / "model.safetensors", 40_000), "model.safetensors is cut off"),
         (beside_an_adapter, "only pytorch_model.bin"),
         (lambda m: (m / "model.safetensors").rename(m / "qwen.gguf"), "only qwen.gguf"),
@@ -261,7 +262,16 @@ def beside_an_adapter(model):
             "no lm_head.weight",
         ),
     ],
-    ids=["LFS", "LFS tokenizer", "cut", "bin and adapter", "GGUF", "stale single file", "no head"],
+    ids=[
+        "LFS",
+        "LFS tokenizer",
+        "empty tokenizer",
+        "cut",
+        "bin and adapter",
+        "GGUF",
+        "stale single file",
+        "no head",
+    ],
 )
 def test_what_cannot_be_served_is_never_called_complete(download, tmp_path, fault, told):
     broken = write_model(tmp_path / "broken")

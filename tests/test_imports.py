@@ -15,9 +15,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What of these is in the image.
     "serving": {
         "common.manifest",
+        "common.minimum_bayes_risk",
         "common.model_content",
         "common.model_files",
         "common.prompting",
+        "common.threads",
         "retrieval.examples",
         "retrieval.prompt",
         "retrieval.search",
@@ -59,7 +61,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "chat": {
         "common",
+        "judging.conclusion",
         "judging.differences",
+        "judging.intervals",
+        "judging.scoring",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",

@@ -162,7 +162,7 @@ def test_test_questions_choose_no_checkpoint(tmp_path):
     load_rows(given(tmp_path, "a/b", exclude=str(tests)))
     with pytest.raises(ExcludedError, match="test.jsonl is the test set"):
         load_rows(given(tmp_path, "a/b", mix_file=tests))
-    row = {"question": "简答：线程束（warp）有几个线程", "answer": "答"}
+    row = {"question": "簡答：執行緒束（warp）有幾個執行緒", "answer": "答"}
     (tmp_path / "dev.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(ExcludedError, match="dev: 1 rows ask questions of the test set test.jsonl"):
         load_rows(given(tmp_path, "a/b", exclude=str(tests)))

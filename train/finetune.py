@@ -281,7 +281,7 @@ def _write_outcome(
         | {"train_loss": final["train_loss"]}
         | _peak_memory(),
         scores=_scores(verdict),
-        versions=library_versions(LIBRARIES),
+        versions=library_versions(LIBRARIES) | _device(),
         seconds=round(time.monotonic() - started, 1),
         parents=parents,
     )
@@ -308,6 +308,13 @@ def _peak_memory() -> dict[str, float]:
     if not torch.cuda.is_available():
         return {}
     return {"peak_device_bytes": float(torch.cuda.max_memory_allocated())}
+
+
+def _device() -> dict[str, str]:
+    """Which GPU: memory and time of two runs compare on the same one only."""
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
 
 
 def _mean_loss(history: list[dict[str, Any]]) -> float:

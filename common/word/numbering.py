@@ -32,7 +32,8 @@ class Numbering:
                 continue
             number, chosen = attribute(each, "numId") or "", value(each, "w:abstractNumId") or ""
             levels = abstracts.get(chosen)
-            if (style := value(levels, "w:numStyleLink")) in by_style:  # a list style defines it
+            style = value(levels, "w:numStyleLink")
+            if style is not None and style in by_style:  # a list style defines it
                 levels = by_style[style]
                 chosen = attribute(levels, "abstractNumId") or ""
             self._lists[number] = _levels(levels)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from data.text import sentences, tidy
+from data.text import CJK, sentences, tidy
 
 # Words that refer to something which the reader of an answer does not see.
 _ELSEWHERE = re.compile(
@@ -65,6 +65,19 @@ def polish(text: str) -> str:
     if text and not re.search(r"[。！？.!?]$", text):
         text += "。"
     return text
+
+
+# Chinese with a space inside: where a line of a PDF ended, or where emphasis stood.
+_GAP = re.compile(rf"(?<=[{CJK}，。；：、）]) (?=[{CJK}（])")
+
+
+def without_gaps(text: str) -> str:
+    """Without spaces between Chinese characters, which Chinese prose has none of.
+
+    >>> without_gaps("并行计算是 提高 CPU 利用率的 手段")
+    '并行计算是提高 CPU 利用率的手段'
+    """
+    return _GAP.sub("", text)
 
 
 def points_elsewhere(text: str) -> bool:

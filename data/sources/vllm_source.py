@@ -5,6 +5,7 @@ as JSON, which takes a larger one.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import field_validator, model_validator
 
 from common.json_reply import ReplyError
 from common.language import either
+from common.threads import before_imports
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
@@ -120,12 +122,16 @@ def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
 
 def load_engine(settings: VllmSettings) -> Any:
     """A vllm.LLM that writes JSON without blanks; what `engine` says comes last."""
+    before_imports()
     from vllm import LLM
     from vllm.platforms import current_platform
 
     usual = compact()
-    if current_platform.is_cpu():  # vLLM asks for 92 % of the memory, which other programs share
-        usual["gpu_memory_utilization"] = CPU_MEMORY_SHARE
+    if current_platform.is_cpu():
+        # vLLM asks for 92 % of the memory, which other programs share, and compiles for a minute.
+        usual |= {"gpu_memory_utilization": CPU_MEMORY_SHARE, "enforce_eager": True}
+        # In processes of its own it keeps one core for the first of them, which only waits.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     return LLM(model=settings.model, **{**usual, **json.loads(settings.engine)})
 
 

@@ -16,7 +16,10 @@ from data.sources.rules import (  # noqa: F401 - imported to register
     number,
     purpose,
     section,
+    shown,
+    sides,
     table,
+    whole,
 )
 from data.sources.rules.registry import RULES
 from data.sources.rules.source import RulesSettings, RulesSource, chunk_pairs

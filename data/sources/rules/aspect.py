@@ -46,7 +46,7 @@ _OF_THE_BOOK = re.compile(
             "## 消息队列的缺点\n\n- 多了一个要维护的部件",
             "one item; the next section has a list of its own",
         ),
-        Bad("# 消息队列的优点\n\n- 让上下游独立伸缩\n\n还有别的用处很多。", "the list is not all"),
+        Bad("# 消息队列的优点\n\n- 让上下游独立伸缩\n\n别的用处见下一章。", "the list is not all"),
     ],
 )
 def _aspect(at: Place) -> Iterator[Candidate]:

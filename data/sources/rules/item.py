@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from data.records import Block
 from data.sources.rules.nouns import core, is_definable, is_everyday
-from data.sources.rules.phrases import TELLS, VERB, gap, says_enough
+from data.sources.rules.phrases import ACTS, TELLS, VERB, gap, says_enough
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone, strip_lead
 from data.text import cjk_share
@@ -54,14 +54,14 @@ _DOES = re.compile(
             "共享内存用于线程块内的数据交换。",
         ),
         Good(
-            "- **常量内存**：是只读的、带缓存的内存空间\n- 别的",
+            "- **常量内存**：是只读的、带缓存的一块设备内存空间\n- 别的",
             "什么是常量内存？",
-            "常量内存是只读的、带缓存的内存空间。",
+            "常量内存是只读的、带缓存的一块设备内存空间。",
         ),
         Good(
             "- Nsight Compute：收集一个核函数的各项硬件计数并给出建议\n- 别的",
             "请简要说明 Nsight Compute。",
-            "Nsight Compute：收集一个核函数的各项硬件计数并给出建议。",
+            "Nsight Compute 收集一个核函数的各项硬件计数并给出建议。",
         ),
     ],
     bad=[
@@ -90,9 +90,11 @@ def _item(at: Place) -> Iterator[Candidate]:
         return
     if _NO_EXPLANATION.match(body) or _OF_ONE_PLACE.match(term):
         return
-    joiner = "" if VERB.match(body) else "："
     shown = match["term"].strip("「」* ")
-    answer = f"{shown}{' ' if joiner == '' and shown[-1].isascii() else ''}{joiner}{body}"
+    joiner = "" if VERB.match(body) or (shown[-1].isascii() and ACTS.match(body)) else "："
+    if joiner and shown[-1].isascii() and re.match("一[个种类款套]", body):
+        joiner = "是"
+    answer = f"{shown}{' ' if joiner != '：' and shown[-1].isascii() else ''}{joiner}{body}"
     code_like = term.isascii() and re.search(r"[_()<>]|[a-z][A-Z]", term)
     says = bool(VERB.match(body) or re.match(r"[^，。]{2,12}，(?:表示|用于|用来|返回)", body))
     if code_like:

@@ -14,7 +14,7 @@ from data.sources.rules.phrases import introduced_names, unnumbered
 from data.sources.sentence import strip_lead
 
 _SUBJECT = re.compile(
-    r"^什么是\s?(?P<defined>.+)？$|^请简要(?:介绍|说明)\s?(?P<told>.+)。$"
+    r"^什么是\s?(?P<defined>.+)？$|^请(?:简要(?:介绍|说明)|结合代码说明)\s?(?P<told>.+?)(?:\s*的用法)?。$"
     r"|^与(?P<first>.+?)相比，(?P<second>.+?)有什么特点？$"
     r"|^(?P<left>.+?)和(?P<right>.+?)有什么(?:区别|不同)？$"
     r"|^(?P<owner>.+?)的(?P<attribute>[^的]{2,12})(?:是什么|有哪些)？$"
@@ -55,6 +55,8 @@ def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequ
     if kind in _OF_ONE_THING and block.path and _OF_TWO.search(block.path[-1]):
         return False
     if is_named(question, answer, block):
+        return True
+    if kind == "definition" and is_translated(subjects(question), answer):
         return True
     if any(is_known(name) and _is_of_gpus(name, topics) for name in subjects(question)):
         return True
@@ -150,6 +152,12 @@ def is_named(question: str, answer: str, block: Block) -> bool:
         return True
     english = rf"{re.escape(name)}[*_`]*\s*[（(]\s*[A-Za-z][A-Za-z .,/–-]{{2,}}"
     return _in_headings(name, block) and bool(re.search(english, answer + block.text))
+
+
+def is_translated(asked: Sequence[str], answer: str) -> bool:
+    """ "X（Foreign Name）是…": where a book gives a term's foreign name it introduces the term."""
+    foreign = r"[*_`]*\s*[（(]\s*[A-Za-z]{2,}[ \-/][A-Za-z .,，、/–\-\u4e00-\u9fff]{3,}[)）]"
+    return len(asked) == 1 and bool(re.match(rf"{re.escape(core(asked[0]))}{foreign}", answer))
 
 
 _STRONG = re.compile(r"\s*(?:[（(][^（）()]*[）)])?\s*(?:是指|指的是|是一[种类])")

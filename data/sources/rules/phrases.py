@@ -8,7 +8,7 @@ from data.sources.rules.nouns import core
 # A term's English name in brackets, which belongs to it: 线程束（warp）.
 ENGLISH = r"(?:\s*[（(][^（）()]{1,60}[)）])?"
 _NUMBERING = re.compile(
-    r"^#*\s*(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+、|[（(]?\d+[)）.、]|※)\s*"
+    r"^#*\s*(?:第.{1,4}[章节篇部]|附录[A-Z]?|[A-Z](?:\.\d+)+\.?(?=\s)|[\d.]+|[一二三四五六七八九十]+[、.．]|[（(]?\d+[)）.、]|※)\s*"
 )
 # The heading of a section that introduces what the heading above it names.
 _INTRODUCTION = re.compile(
@@ -22,10 +22,14 @@ VERB = re.compile(
 )
 # How an explanation begins that says what its term is or does. "性能提升：与原来相比，…" tells of
 # one case, "macOS：图形化安装" of one procedure.
-TELLS = re.compile(
-    r"^(?:一[种个类款套组份]|由[^于]|将|把|对[^于]|为(?!了)|以[^及]|用于|用来|描述|包含|包括|处理|收集|列出|显示"
+_ACTS = (
+    r"描述|包含|包括|处理|收集|列出|显示"
     r"|打印|输出|读取|写入|打开|关闭|启动|停止|删除|清理|添加|移除|修改|改变|移动|复制|检测|验证|加密|解密|编译|运行|连接"
-    r"|计算|比较|转换|替换|查找|搜索|匹配|生成|构建|安装|更新|合并|切换|管理|监控|限制|允许|禁止|防止|记载|规定)"
+    r"|计算|比较|转换|替换|查找|搜索|匹配|生成|构建|安装|更新|合并|切换|管理|监控|限制|允许|禁止|防止|记载|规定"
+)
+ACTS = re.compile(rf"^(?:{_ACTS})")
+TELLS = re.compile(
+    rf"^(?:一[种个类款套组份]|由[^于]|将|把|对[^于]|为(?!了)|以[^及]|用于|用来|{_ACTS})"
     r"|^(?:(?!具有|拥有|采用|存在|带来|可以|能够|需要|在于|使|让|享有|占)[^，。；：]){4,40}的[\u4e00-\u9fffA-Za-z]{2,10}(?=[，。；]|$)"
 )
 

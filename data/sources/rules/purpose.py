@@ -33,6 +33,7 @@ _API = re.compile(
     bad=[
         Bad("列出用于替换拼错字词的建议字词。", "an order: 列出 is its verb, no thing"),
         Bad("-d 参数用来指定分隔符，默认是制表符。", "of which command?"),
+        Bad("gatectl 用于远程的闸门时，不会等到开完才返回。", "what it does in one case"),
         Bad("圆括号可以用于多字符的模式，尖括号不行。", "one use of many"),
     ],
 )
@@ -46,6 +47,8 @@ def _purpose(at: Place) -> Iterator[Candidate]:
         return
     if not match or re.search("可|常|一般", match["may"]):
         return  # "大括号可以用于多字符的模式": one use of many
+    if re.match(r"[^，。]{2,24}时，", match["rest"]):
+        return  # "which 用于内置命令时，没有输出"
     if re.match(
         r"[^，。]{0,6}(?:许多|各种|多个|不同)[^，。]{0,6}(?:领域|场合|场景|方面|情况)",
         match["rest"],

@@ -13,11 +13,16 @@ from data.sources.sentence import with_continuation
 
 
 class Candidate(NamedTuple):
-    """What a rule proposes; `chunk_pairs` polishes it, and drops what cannot stand alone."""
+    """What a rule proposes; `chunk_pairs` polishes it, and drops what cannot stand alone.
+
+    A composed answer holds prose and code of several blocks as it is to be read (compose.py); its
+    heading vouches for the subject.
+    """
 
     kind: str
     question: str
     answer: str
+    composed: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Place:
     index: int
     sentences: Sequence[str] = ()
     number: int = 0
+    whole: Sequence[tuple[str, ...]] = ()
 
     @property
     def block(self) -> Block:
@@ -41,6 +47,14 @@ class Place:
     def opens_section(self) -> bool:
         """Is it the first block under its heading?"""
         return self.index == 0 or self.blocks[self.index - 1].path != self.block.path
+
+    @property
+    def whole_section(self) -> Sequence[Block]:
+        """All blocks under the block's heading, where it is the first; none where parts lack."""
+        path = self.block.path
+        if not path or self.whole.count(path) != 1 or not self.opens_section:
+            return ()
+        return [block for block in self.blocks if block.path == path]
 
     @property
     def sentence(self) -> str:

@@ -10,11 +10,17 @@ from collections.abc import Sequence
 
 from data.sources.rules.named import is_known, subjects
 from data.sources.rules.nouns import core, field_words, is_common, is_everyday
-from data.sources.rules.phrases import gap
+from data.sources.rules.phrases import gap, unnumbered
+from data.topics import latin
 
 _QUANTIFIER = re.compile(r"^(?:(?:每|任)?一?[个条次种](?!人)|单个|所有的?|不同的?)\s*")
-_ASKS = re.compile(r"^(?P<ask>什么是|请简要介绍|请简要说明)\s*(?P<x>.+)$", re.S)
+_ASKS = re.compile(r"^(?P<ask>什么是|请简要介绍|请简要说明|请结合代码说明)\s*(?P<x>.+)$", re.S)
 _SORTS = r"(?:命令|协议|语言|算法|定理|模型|标准|问题)"
+# What a compound of everyday words ends with that every system has some of.
+_GENERIC = re.compile(
+    r"(?:软件|组件|选项|程序|模块|方法|类型|结果|过程|系统|服务|信息|数据|文件|代码|操作|函数|对象|功能|工具|接口|参数"
+    r"|实例|节点|配置|机制|流程|阶段|内容|方式|状态|环境|资源|任务|字段|属性|规则|策略|消息|请求|目录)$"
+)
 # Abbreviations that mean one thing wherever computing is spoken of.
 _KNOWN = frozenset(
     """GPU CPU FPGA TPU NPU DRAM SRAM HTTP HTTPS TCP UDP DNS FTP SSH SSL TLS HTML CSS JSON XML YAML
@@ -42,12 +48,73 @@ def in_scope(question: str, answer: str, topics: Sequence[str]) -> str:
     said = (question + asked[0]).lower()
     name = core(asked[0]).lower()
     topic = next((t for t in topics if not _says(t, said) and not _says(name, t)), "")
+    if topic and not any(map(_is_bare, asked)) and not _says(topic, answer):
+        return question  # Big Endian: a name of its own, no matter of that field
     if not topic:
         return "" if any(_is_bare(name) for name in asked) else question
     after = "" if "\u4e00" <= topic[-1] <= "\u9fff" else " "
     if match := _ASKS.match(question):
         return f"{match['ask']}{gap(topic)}{topic}{after}中的{gap(match['x'])}{match['x']}"
     return f"{topic}{after}中{gap(question)}{question}"
+
+
+# A name with signs that no plain word has: std::span, GPU, PyTorch, __syncthreads(), -Xptxas.
+_OWN_NAME = re.compile(
+    r"[A-Za-z]\w*(?:::|[._(]|\.)\w*|[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|[A-Z]{3,}\w*|__\w+|[A-Z][a-z]{3,}"
+)
+
+
+def of_parent(path: Sequence[str], answer: str) -> list[str]:
+    """Names in the headings above a section's own that the answer speaks of, the nearest first.
+
+    For bare words of a book whose topic is unknown: 客户端软件 below "HLS 架构" is that of HLS.
+    """
+    names = [n for title in reversed(path[:-1]) for n in latin(unnumbered(title)) if len(n) > 2]
+    return [name for name in dict.fromkeys(names) if _says(name, answer)]
+
+
+# Code fences → the language that a question about code names where the book's topic is unknown.
+# Not those of the web, whose code is as often a framework's (React, Vue) or a configuration.
+_LANGUAGES = {
+    "sql": "SQL",
+    "mysql": "MySQL",
+    "c": "C 语言",
+    "cpp": "C++",
+    "c++": "C++",
+    "cuda": "CUDA",
+    "python": "Python",
+    "py": "Python",
+    "java": "Java",
+    "go": "Go",
+    "rust": "Rust",
+}
+
+
+def task_in_scope(
+    question: str, answer: str, topics: Sequence[str], path: Sequence[str] = ()
+) -> str:
+    """A question that a heading asks, with the book's field; "" where it is bare and none is known.
+
+    It is bare without a topic of the book or a name of its own. What compares two things or asks
+    for a side of one names its subject as other questions do. Where the book's topic is unknown,
+    the heading above names the field, or the language of the code.
+    """
+    if not topics:
+        above = unnumbered(path[-2]) if len(path) > 1 else ""
+        written = re.findall(r"^```([\w+]+)$", answer, re.M)
+        topics = [name for name in latin(above)[:1] if above.startswith(name) and len(name) > 2]
+        topics += [_LANGUAGES[name] for name in map(str.lower, written) if name in _LANGUAGES][:1]
+    if re.search(r"的[^的]{2,8}(?:是什么|有哪些)？$|有什么(?:区别|关系)？$|^请结合代码", question):
+        if question.startswith("请结合代码") and not topics and not _OWN_NAME.search(question):
+            return ""  # 算术运算符: of which language?
+        scoped = in_scope(question, answer, topics)
+        return scoped or (question if _OWN_NAME.search(question) else "")
+    if any(_says(topic, question) for topic in topics):
+        return question
+    if topics:
+        after = "" if "\u4e00" <= topics[0][-1] <= "\u9fff" else " "
+        return f"{topics[0]}{after}中{gap(question)}{question}"
+    return question if _OWN_NAME.search(question) else ""
 
 
 def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
@@ -68,6 +135,11 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
         )
     latin_topic = bool(topics) and topics[0].isascii()
     english = re.search(rf"{re.escape(owner)}\s*[（(]\s*[A-Za-z][A-Za-z .\-]{{3,}}", answer)
+    of_two = english and re.search(r"[（(]\s*[A-Za-z]{2,}[ -][A-Za-z]", english.group())
+    if of_two and len(owner) > 2 and not any(_says(topic, answer) for topic in topics):
+        return True  # 语法糖（Syntactic Sugar）: of no one language
+    if _GENERIC.search(owner) and is_everyday(_GENERIC.sub("", owner) or owner):
+        return False  # 客户端软件, 服务器组件: of which system?
     known = owner in field_words() and (len(owner) > 2 or not topics)
     short = latin_topic and len(owner) < 5
     if english and (known or not (short or is_common(owner))):

@@ -6,7 +6,7 @@ same shapes, written anew, are in `tests/data_rules_silence.jsonl`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from data.records import VERBATIM
 from data.sources.rules.nouns import tags
@@ -107,6 +107,7 @@ def _supposes(question: str, answer: str, kind: str) -> bool:
 
 _PRAISE = re.compile(
     "最重要|最常|很棒|最早|最受|伟大|便捷|方便的|崭新|下一代|轻量级的|生产就绪|桥梁|榜单|众多|无价|深受|可喜|号称|世界上最"
+    "|的产物|博采众长|彻彻底底|款优秀的|开发很活跃"
     "|目前[^，。]{0,12}最"
 )
 
@@ -158,6 +159,27 @@ def _describes_a_parameter(question: str, answer: str, kind: str) -> bool:
     return bool(
         re.match(r"[^，。：]{1,40}(?:[（(]可选|[：:]?\s*是否)|[^。]*可选(?:参数|项)", answer)
     )
+
+
+_LEAST_SAID = 20  # characters of a definition; of 4 shorter ones that were read 1 was good
+_HISTORY = re.compile(
+    r"\d{4}\s*年(?!.{0,40}的[\u4e00-\u9fff]{2,8}$)|发明|创立|最初|收购|\d{4}\s*年?(?:由|被|推出|提出|发布|诞生)"
+)
+
+
+def _says_little(question: str, answer: str, kind: str) -> bool:
+    """A dozen words, or only when and by whom a thing was made."""
+    if kind not in ("definition", "explain"):
+        return False
+    first = re.split("[。；]", answer)[0]
+    if len(answer) < _LEAST_SAID:
+        return True
+    return len(answer) - len(first) < 8 and bool(_HISTORY.search(first))
+
+
+def _labels(question: str, answer: str, kind: str) -> bool:
+    """ "VARCHAR：长度变化明显的数据": an entry of a list on something else, its term a label."""
+    return kind == "explain" and bool(re.match(r"[A-Za-z][\w .()\-]*：", answer))
 
 
 def _doubled(question: str, answer: str, kind: str) -> bool:
@@ -260,14 +282,22 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "formula": _formula,
     "contrasts": _contrasts,
     "parameter": _describes_a_parameter,
+    "says_little": _says_little,
+    "labels": _labels,
     "doubled": _doubled,
     "example": _example,
     "nameless": _nameless,
 }
 
 
-def why_silent(question: str, answer: str, kind: str) -> str:
-    """Name of the first check that objects to a polished pair, or ""."""
+# Those that hold for prose of several paragraphs, too.
+OF_SEVERAL = ("points", "narrates", "left_over", "dated", "chats", "garbled", "formula", "example")
+
+
+def why_silent(
+    question: str, answer: str, kind: str, checks: Collection[str] = CHECKS.keys()
+) -> str:
+    """Name of the first of the `checks` that objects to a polished pair, or ""."""
     if kind in VERBATIM:
         return ""
-    return next((name for name, objects in CHECKS.items() if objects(question, answer, kind)), "")
+    return next((name for name in checks if CHECKS[name](question, answer, kind)), "")

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from data.options import option
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
 from data.sources import Estimate, SourceSettings
+from data.sources.rules.compose import close_gaps, prose_of
 from data.sources.rules.named import is_vouched, subjects
 from data.sources.rules.registry import RULES, Candidate, Place
-from data.sources.rules.scope import in_scope
-from data.sources.rules.silence import why_silent
-from data.sources.sentence import clean_sentences, is_standalone, polish
+from data.sources.rules.scope import in_scope, of_parent, task_in_scope
+from data.sources.rules.silence import OF_SEVERAL, why_silent
+from data.sources.sentence import clean_sentences, is_standalone, polish, without_gaps
 
-VERSION = "20"
+VERSION = "21"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -48,14 +49,14 @@ SECOND_PASS = BySentence(
 )
 # Of an item of a list what it is for is asked only where it is marked as a term (item.py).
 OF_ITEMS = BySentence(10, ("definition", "attribute", "comparison", "number"))
-TEXT = ("introduction", "aspect", FIRST_PASS, SECOND_PASS, "section")
+TEXT = ("introduction", "aspect", FIRST_PASS, SECOND_PASS, "section", "shown", "whole")
 # Kind of block → the rules asked about it. Of two that ask the same question the first wins.
 ORDER: dict[str, Sequence[str | BySentence]] = {
-    CODE: ("function", "expression"),
-    ITEM: ("aspect", "item", OF_ITEMS, SECOND_PASS),
+    CODE: ("function", "expression", "whole"),
+    ITEM: ("aspect", "item", OF_ITEMS, SECOND_PASS, "shown", "whole"),
     PARAGRAPH: TEXT,
     QUOTE: TEXT,
-    TABLE: ("table",),
+    TABLE: ("table", "sides"),
 }
 
 
@@ -105,6 +106,9 @@ _NAMELESS = re.compile(
 )
 
 
+_OF_ONE_THING = ("definition", "explain")
+
+
 def chunk_pairs(
     chunk: Chunk,
     topics: Sequence[str] = (),
@@ -118,13 +122,23 @@ def chunk_pairs(
     """
     seen: set[str] = set()
     for index, block in enumerate(chunk.blocks):
-        if block.kind != CODE and block.path and _NAMELESS.fullmatch(block.path[-1].strip("：: ")):
-            continue  # "单元格 A1 为 2" holds in that example only, "type=0" for one function
-        for kind, question, answer in _candidates(chunk.blocks, index, only):
+        nameless = block.path and _NAMELESS.fullmatch(block.path[-1].strip("：: "))
+        for kind, question, answer, composed in _candidates(chunk, index, only):
+            if nameless and block.kind != CODE and not composed:
+                continue  # "单元格 A1 为 2" holds in that example only, "type=0" for one function
             question = polish_question(question)
-            answer = answer if kind in VERBATIM else polish(answer)
             if question in seen or not is_standalone(question) or not _is_balanced(question):
                 continue
+            if composed:
+                question = task_in_scope(question, answer, topics, block.path)
+                told = not why_silent(question, prose_of(answer), kind, OF_SEVERAL)
+                if question and question not in seen and told:
+                    seen.add(question)
+                    yield pair_at(
+                        chunk, question, close_gaps(answer), kind, RulesSource.name, block
+                    )
+                continue
+            answer = answer if kind in VERBATIM else polish(answer)
             if kind not in VERBATIM and not (is_standalone(answer) and _is_balanced(answer)):
                 continue
             if why_silent(question, answer, kind):
@@ -132,12 +146,31 @@ def chunk_pairs(
             if kind not in (*VERBATIM, "expression"):
                 if not (broad or is_vouched(kind, question, answer, block, topics)):
                     continue
-                question = in_scope(question, answer, topics)
+                if kind in ("definition", "explain") and _told_before(
+                    question, chunk.blocks, index
+                ):
+                    continue
+                question = in_scope(question, answer, topics or of_parent(block.path, answer))
             told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
             if not question or question in seen or told in seen:
                 continue
             seen |= {question, told}
+            answer = answer if kind in VERBATIM else without_gaps(answer)
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
+
+
+def _told_before(question: str, blocks: Sequence[Block], index: int) -> bool:
+    """Has an earlier item of the section's list begun with the term, and said what it is?
+
+    A later item on it tells something more, and does not define it.
+    """
+    if blocks[index].kind != ITEM:
+        return False
+    name = "|".join(map(re.escape, subjects(question)[:1]))
+    opens = re.compile(rf"[*`]*(?:{name})[*`]*\s*(?:[（(][^（）()]*[)）])?\s*(?:：|是|指|用)", re.I)
+    return bool(name) and any(
+        opens.match(block.text) for block in blocks[:index] if block.path == blocks[index].path
+    )
 
 
 def _is_balanced(text: str) -> bool:
@@ -154,12 +187,12 @@ def polish_question(question: str) -> str:
     return f"{bare}{'。' if bare.startswith(('请', '写出', '给出')) else '？'}"
 
 
-def _candidates(blocks: Sequence[Block], index: int, only: Collection[str]) -> Iterator[Candidate]:
-    for step in ORDER.get(blocks[index].kind, ()):
+def _candidates(chunk: Chunk, index: int, only: Collection[str]) -> Iterator[Candidate]:
+    for step in ORDER.get(chunk.blocks[index].kind, ()):
         if isinstance(step, BySentence):
-            yield from _from_sentences(step, blocks, index, only)
+            yield from _from_sentences(step, chunk.blocks, index, only)
         elif step in only:
-            yield from RULES[step].find(Place(blocks, index))
+            yield from RULES[step].find(Place(chunk.blocks, index, whole=chunk.whole))
 
 
 def _from_sentences(

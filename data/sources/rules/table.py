@@ -55,7 +55,7 @@ _NAME = re.compile(r"[A-Za-z_<$@.\-][\w.:<>()\-/ $@*,\[\]]{1,40}", re.ASCII)
     ],
 )
 def _table(at: Place) -> Iterator[Candidate]:
-    rows = [_cells(line) for line in at.block.text.split("\n") if "|" in line]
+    rows = [cells(line) for line in at.block.text.split("\n") if "|" in line]
     if len(rows) < 3 or len(rows[0]) < 2:
         return
     sort = _HEADER.match(re.sub(r"\s", "", rows[0][0]))
@@ -81,7 +81,7 @@ def _table(at: Place) -> Iterator[Candidate]:
         yield Candidate("api", f"{thing} 的作用是什么", f"{thing}{' ' if verb else '：'}{said}")
 
 
-def _cells(line: str) -> list[str]:
+def cells(line: str) -> list[str]:
     """A row's cells without marks of code and emphasis."""
     bare = line.strip().strip("|").replace("\\|", "\ue000")
     return [
