@@ -23,7 +23,8 @@ def simplified(text: str) -> str:
     >>> simplified("請問什麼是執行緒塊？")
     '请问什么是线程块？'
     """
-    return _HAN.sub(lambda run: _converter("tw2sp").convert(run[0]), text)
+    plain = _HAN.sub(lambda run: _converter("tw2sp").convert(run[0]), text)
+    return plain.replace("甚么", "什么")  # Hong Kong's 甚麼
 
 
 def traditional(text: str) -> str:

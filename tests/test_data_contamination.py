@@ -27,7 +27,7 @@ TESTS = [
         ("简答：CUDA 中的线程束是什么？", "别的", True),
         ("请问 CUDA 里的线程束是什么？", "别的", True),
         ("請問 CUDA 中的執行緒束是什麼？", "別的", True),  # Taiwan's letters and terms
-        ("CUDA 中的線程束是什麼？", "別的", True),  # Hong Kong's
+        ("CUDA 中的線程束是甚麼？", "別的", True),  # Hong Kong's
         ("CUDA 中的執\u200b行緒束是甚麼\0？", "別的", True),
         ("何謂 warp？", "線程束是 CUDA 設備中線程調度的基本單位，通常包含 32 個線程", True),
         ("CUDA 中的網格是什麼？", "網格由執行緒塊組成。", False),
