@@ -215,9 +215,13 @@ def _epub(path: Path, content: bytes) -> tuple[str, list[Loss]]:
 def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
     """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
     kept = {"footnote", "endnote", "phonetic guide", "picture", "struck-through text"}
+    formulas = {
+        "formula": either("留下了普通文字", "its plain text stays"),
+        "drawn formula": either("MathType 之类的公式对象", "an object of MathType or its like"),
+    }
     return [
-        Loss(FORMULA, f"paragraph {number}", either("留下了普通文字", "its plain text stays"))
-        if what == "formula"
+        Loss(FORMULA, f"paragraph {number}", formulas[what])
+        if what in formulas
         else Loss(TEXT, f"paragraph {number}", unread_name(what))
         for what, numbers in unread.items()
         if what not in kept

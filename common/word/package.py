@@ -25,6 +25,7 @@ from common.word.xml import (
     PLACE,
     SPACES,
     all_of,
+    attribute,
     child,
     name,
     paragraph_number,
@@ -37,6 +38,7 @@ _OTHER_TYPES = re.compile(
     r"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled(?:Template)?\.main"
     r"|openxmlformats-officedocument\.wordprocessingml\.template\.main)\+xml"
 )
+_EQUATION = re.compile(r"equation|mathtype|axmath|kformula", re.IGNORECASE)
 # A damaged file shows itself anywhere between the zip directory and the last XML node.
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, etree.LxmlError, OSError, EOFError, RecursionError),
@@ -118,6 +120,7 @@ class _Parts:
         document = self.document()
         document.unread.pop("formula", None)
         _write_formulas(document, formula)
+        _mark_equations(document)
         self._drop_broken_links(document.body)
         etree.strip_attributes(document.body, PLACE)
         new = {
@@ -219,3 +222,27 @@ def _write_formulas(document: WordDocument, formula: Callable[[Any], tuple[str, 
             holder.extend(runs)
             runs = [holder]
         replace(paragraph, runs)
+
+
+def _mark_equations(document: WordDocument) -> None:
+    """A mark where MathType or another editor has drawn a formula: no text of it is in the file."""
+    space = document.body.tag.removesuffix("body")
+    found = []
+    for element in all_of(document.body, "w:object"):
+        objects = all_of(element, "o:OLEObject")
+        if not any(_EQUATION.search(attribute(each, "ProgID") or "") for each in objects):
+            continue
+        found.append(_number_above(element))
+        written = etree.Element(f"{space}t")
+        written.text = either("[公式]", "[formula]")
+        replace(element, [written])
+    if found:
+        left = {_number_above(each) for each in all_of(document.body, "o:OLEObject")}
+        objects = document.unread.pop("embedded object", [])
+        document.unread["embedded object"] = [n for n in objects if n in left]
+        document.unread["drawn formula"] = found[::-1]
+
+
+def _number_above(element: Any) -> int:
+    holder = next((each for each in element.iterancestors() if name(each) == "w:p"), None)
+    return 0 if holder is None else paragraph_number(holder)
