@@ -38,6 +38,7 @@ _NO_FIELD = frozenset(
     memory asynchronous synchronous runtime function functions data stream streams restrictions
     compute synchronization table element object code string error errors type types class value
     key file files list set map array number key model models method methods operator operators
+    lab controller field counter protocol broker server client channel service
     deep tiny hub vs if else for while null true false yes no
     """.split()  # noqa: SIM905 - reads better than a list
 )

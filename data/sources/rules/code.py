@@ -62,6 +62,10 @@ _TOLD = re.compile(
             "```c\nint send_packet(int fd) {\n    int done = write(fd);\n    return done;\n}\n```",
             "a helper of one program",
         ),
+        Bad(
+            "```c\n__global__ void showShared(float *a) {\n    __shared__ float room[];\n}\n```",
+            "does nothing",
+        ),
         Bad("```c\nvoid half(int *a) {\n    if (a) {\n        a[0] = 1;\n```", "not whole"),
     ],
 )
@@ -175,6 +179,9 @@ def _stands_alone(name: str, source: str) -> bool:
         return False
     if _ANY_NAME.fullmatch(name) or "My" in name:
         return False
+    body = source[source.find("{") :]
+    if not re.search(r"[^=!<>]=[^=]|\w\(.*\);", body):
+        return False  # a body that only declares
     return len([line for line in source.split("\n") if line.strip()]) >= 3
 
 

@@ -52,6 +52,7 @@ _WITH = re.compile(
     rf"^(?P<task>(?:{TASKS})[^，。：；]{{1,20}}?)(?:通常|一般|也|可以?|需要?|则|主要|直接)*(?:使用|用)"
     r"\s*[^，。：的]{2,40}[：:]$"
 )
+_OF_ONE_COURSE = re.compile(r"实验|具体步骤|实战|案例|项目|示例|作业|快速|[Ll]ab|[Qq]uick")
 _GOES_ON = re.compile(
     r"(?:然后|再|之后|接着|随后|最后|并(?!行|发)|同时|第[二三]步|其次|[（(]?[2-9][)）.、])"
 )
@@ -79,9 +80,9 @@ _GOES_ON = re.compile(
             "如果要限制 GateCtl 的开度，可以在配置文件里写上限：\n```ini\nlimit = 0.8\n```",
         ),
         Good(
-            "GATE 语句的语法如下：\n\n```text\nGATE 编号 TO 开度\n```\n\n写在一行里。",
-            "GATE 语句的语法是什么？",
-            "GATE 语句的语法如下：\n```text\nGATE 编号 TO 开度\n```",
+            "GATE 语句的语法如下：\n\n```sql\nGATE 编号 TO 开度\n```\n\n写在一行里。",
+            "SQL 中 GATE 语句的语法是什么？",
+            "GATE 语句的语法如下：\n```sql\nGATE 编号 TO 开度\n```",
         ),
         Good(
             "重启 GateCtl 通常使用 gatectl boot：\n\n```bash\ngatectl boot\n```",
@@ -118,6 +119,10 @@ def _shown(at: Place) -> Iterator[Candidate]:
     following = at.blocks[at.index + 1 : at.index + 3]
     if not following or following[0].kind != CODE or following[0].path != at.block.path:
         return
+    if following[0].language in ("", "text", "txt", "log", "output", "console"):
+        return  # as often what a program printed
+    if any(_OF_ONE_COURSE.search(title) for title in at.block.path[-2:]):
+        return
     if following[1:] and _GOES_ON.match(following[1].text if following[1].kind != CODE else "然后"):
         return  # one step of several
     said = sentences(at.block.text, semicolons=False)
@@ -125,7 +130,11 @@ def _shown(at: Place) -> Iterator[Candidate]:
         return
     sentence = tidy(said[-1])
     asked = _question(sentence)
-    if not asked or OF_THE_BOOK.search(asked):
+    if (
+        not asked
+        or re.search("[（(].*[\u4e00-\u9fff].*[)）]|第一件", asked)
+        or OF_THE_BOOK.search(asked)
+    ):
         return
     announced = replace(at.block, text=sentence, kind=PARAGRAPH, marker="")
     answer = compose([announced, following[0]])

@@ -8,6 +8,7 @@ from data.sources.rules.compose import compose
 from data.sources.rules.nouns import acts, core, is_definable, is_everyday, is_term, tags
 from data.sources.rules.phrases import gap, spaced, unnumbered
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
+from data.text import sentences
 
 # A heading that asks, whoever reads it. What a thing is, is asked by definition.py and section.py.
 _ASKS = re.compile(
@@ -28,7 +29,7 @@ _FUNCTION_TO = re.compile(
 )
 _NO_TASK = re.compile(
     r"[和与及、/]|方法|方式|之后|可以|完成|类似|即|后$|建议|思路|说明$|原理|规则|技巧|流程$|函数\s*\w*$|语句$|命令$|工具$"
-    r"|[时为是了]$|文件$"
+    r"|[时为是了]$|文件$|[后就能]|提供|需要|做的|[（(]"
 )
 _DONE_TO = re.compile(
     r"^(?P<x>[^，。：；的]{2,20})\s*的(?P<task>使用|创建|安装|配置|部署|实现|定义|声明|初始化|遍历|调用|删除|更新|查询|修改|编译|运行)"
@@ -54,9 +55,12 @@ _TWO = re.compile(
     r"^(?P<x>[^的]{1,24}?)\s*(?:和|与|跟|及|[vV][sS]\.?)\s*(?P<y>[^的]{1,24}?)\s*(?:之间)?的?(?:主要|本质)?"
     r"(?P<a>区别|差异|差别|不同(?:点|之处)?|对比|比较|异同|关系|联系)$"
 )
+_CAUSE = re.compile(
+    "因为|由于|为了|避免|防止|从而|使得|导致|所以|原因|因此|以便|否则|减少|提高|解决|不用|不必|不会"
+)
 _NAME = re.compile(r"[A-Za-z_][\w.:<>]*(?:\(\))?", re.ASCII)
 OF_THE_BOOK = re.compile(
-    r"我|你|您|咱|这|那|它|他|该|此|本[章节书文例]|上述|上面|下面|其[它他]|以下|小结|总结|示例|例子|案例|实例|实战|练习|项目|环境|准备|背景|前言|代码|测试|第.[步章节]|[\[\]【】!！]|本地|最佳实践|问题$|讲师|优化思路"
+    r"我|你|您|咱|这|那|它|他|该|此|本[章节书文例]|上述|上面|下面|其[它他]|以下|小结|总结|示例|例子|案例|实例|实战|练习|项目|环境|准备|背景|前言|代码|测试|第.[步章节]|[\[\]【】!！]|本地|最佳实践|问题$|讲师|优化思路|实验"
 )
 
 
@@ -67,9 +71,9 @@ OF_THE_BOOK = re.compile(
     good=[
         Good(
             "# 为什么闸门控制器 GateCtl 要等两秒？\n\n水位传感器每两秒才更新一次读数。\n\n"
-            "如果不等，控制器会根据旧的读数重复开闸。",
+            "否则，控制器会根据旧的读数重复开闸。",
             "为什么闸门控制器 GateCtl 要等两秒？",
-            "水位传感器每两秒才更新一次读数。\n\n如果不等，控制器会根据旧的读数重复开闸。",
+            "水位传感器每两秒才更新一次读数。\n\n否则，控制器会根据旧的读数重复开闸。",
         ),
         Good(
             "# 2.1 使用 GateCtl 打开闸门\n\n可以给出闸门的编号，命令会等到闸门完全打开才返回：\n\n"
@@ -126,6 +130,14 @@ OF_THE_BOOK = re.compile(
             "# 使用 GateCtl 打开闸门\n\n先按住按键，再转动把手，直到指示灯亮起来。",
             "a task without code or steps",
         ),
+        Bad(
+            "# gate_wait()\n\n有了开关之后，可以写出 gate_wait() 了：\n\n```c\ngate_wait(3);\n```",
+            "goes on with a story",
+        ),
+        Bad(
+            "# 为什么要用 GateCtl？\n\nGateCtl 是一种控制器，每天都有人用它开合闸门。",
+            "names no cause",
+        ),
         Bad("# GateCtl 开销分析\n\n先打印时间：\n\n```c\nprint(now());\n```", "no task: a noun"),
         Bad(
             "# 为什么要用 GateCtl？\n\n笔者去年在水库工作，那时候大家都还在用手工的办法开闸。",
@@ -171,7 +183,11 @@ def _question(path: Sequence[str], blocks: Sequence[Block]) -> tuple[str, str] |
         return "comparison", f"{core(match['x'])}和{spaced(core(match['y']))}有什么{what}"
     if _ASKS.match(title):
         what = re.match(r"(.+?)有哪些.*$", title)
-        return None if what and not is_subject(what.group(1)) else ("asked", title)
+        if what and not is_subject(what.group(1)):
+            return None
+        if re.search("为什么|为何", title) and not _CAUSE.search(prose):
+            return None
+        return "asked", title
     if _SIDE.match(title):
         return _asks_side(title, path, blocks, prose)
     if match := _FUNCTION_TO.match(title):
@@ -181,7 +197,7 @@ def _question(path: Sequence[str], blocks: Sequence[Block]) -> tuple[str, str] |
         return ("how", f"如何{match['task']}{spaced(core(match['x']))}") if told else None
     if _TASK.match(title) and is_task(title):
         return ("how", f"如何{spaced(title)}") if code or listed else None
-    if code and title.lower() in prose and len(title) > 2:
+    if code and len(title) > 2 and _introduces(title, blocks[0].text):
         if _NAME.fullmatch(title) and not _is_plain(title) and title.rstrip("()") in code:
             return "api", f"请结合代码说明{gap(title)}{title} 的用法"
         if is_definable(title, 16) and not acts(title):
@@ -219,6 +235,20 @@ def is_task(title: str) -> bool:
 def says_object(task: str) -> bool:
     """Does a task name what it is done to, by a Latin name or a phrase of some length?"""
     return bool(re.search("[A-Za-z]{2,}", task)) or len(task) >= 7
+
+
+def _introduces(title: str, text: str) -> bool:
+    """Does a section begin with its heading's name, or with what is called so?
+
+    "现在可以写 deepEq 函数了" goes on with a story.
+    """
+    name = re.escape(title)
+    first = (sentences(text, semicolons=False) or [""])[0]
+    begins = rf"[`*]*{name}[`*]*\s*(?:[（(][^（）()]*[)）])?\s*(?!也|的|还|，)"
+    return bool(
+        re.match(begins, first, re.I)
+        or re.search(rf"(?:称为|称作|叫做|叫作)[`*]*{name}", first, re.I)
+    )
 
 
 def _is_plain(title: str) -> bool:
