@@ -185,9 +185,10 @@ def _office(path: Path, suffix: str, content: bytes) -> Reading:
     if suffix == ".epub":
         text, losses = _epub(path, content)
     else:
+        from data.mathtype import mathtype_latex
         from data.omml import to_latex
 
-        plain, unread = plain_docx(path, to_latex)
+        plain, unread = plain_docx(path, to_latex, mathtype_latex)
         text, losses = _convert(_docx_html(plain), ".html"), _word_losses(unread)
     if not re.search(r"^#{1,6} ", text, re.M):
         text = mark_headings(text)

@@ -56,14 +56,17 @@ def open_docx(path: Path) -> WordDocument:
 
 
 def plain_docx(
-    path: Path, formula: Callable[[Any], tuple[str, bool]]
+    path: Path,
+    formula: Callable[[Any], tuple[str, bool]],
+    drawn: Callable[[bytes], str] | None = None,
 ) -> tuple[bytes, dict[str, list[int]]]:
     """The file again, its text as Word shows it and nothing that a converter could miss.
 
-    formula: gives an m:oMath element's text, and whether all of it is in the text. Also returned:
+    formula: gives an m:oMath element's text, and whether all of it is in the text. drawn: the
+    LaTeX of an embedded formula object, ValueError for one that it cannot read. Also returned:
     what could not be read, by the numbers of its paragraphs. Raises DocxError.
     """
-    return _guarded(path, lambda parts: parts.repacked(formula))
+    return _guarded(path, lambda parts: parts.repacked(formula, drawn))
 
 
 def _guarded(path: Path, work: Any) -> Any:
@@ -115,12 +118,14 @@ class _Parts:
         return document
 
     def repacked(
-        self, formula: Callable[[Any], tuple[str, bool]]
+        self,
+        formula: Callable[[Any], tuple[str, bool]],
+        drawn: Callable[[bytes], str] | None = None,
     ) -> tuple[bytes, dict[str, list[int]]]:
         document = self.document()
         document.unread.pop("formula", None)
         _write_formulas(document, formula)
-        _mark_equations(document)
+        self._write_objects(document, drawn)
         self._drop_broken_links(document.body)
         etree.strip_attributes(document.body, PLACE)
         new = {
@@ -137,6 +142,35 @@ class _Parts:
             for each in dict.fromkeys(self.archive.namelist()):
                 target.writestr(each, new[each] if each in new else self.archive.read(each))
         return out.getvalue(), document.unread
+
+    def _write_objects(self, document: WordDocument, drawn: Callable[[bytes], str] | None) -> None:
+        """Formulas of MathType and its like as LaTeX, or a mark where they cannot be read."""
+        space = document.body.tag.removesuffix("body")
+        lost, seen = [], False
+        for element in all_of(document.body, "w:object"):
+            objects = all_of(element, "o:OLEObject")
+            if not any(_EQUATION.search(attribute(each, "ProgID") or "") for each in objects):
+                continue
+            seen = True
+            try:
+                latex = drawn(self._embedded(objects[0])) if drawn else ""
+            except ValueError:
+                latex = ""
+            if not latex:
+                lost.append(_number_above(element))
+            written = etree.Element(f"{space}t")
+            written.text = f"${latex}$" if latex else either("[公式]", "[formula]")
+            replace(element, [written])
+        if seen:
+            left = {_number_above(each) for each in all_of(document.body, "o:OLEObject")}
+            others = [n for n in document.unread.pop("embedded object", []) if n in left]
+            document.unread.update({"embedded object": others, "drawn formula": lost[::-1]})
+
+    def _embedded(self, element: Any) -> bytes:
+        _, target, _ = self.relations.get(attribute(element, "id") or "", ("", "", False))
+        if target not in self.names:
+            raise ValueError("the object's part is missing")
+        return self.archive.read(self.names[target])
 
     def _main(self) -> str:
         """The part that holds the text, as the package says, else under its usual name."""
@@ -222,25 +256,6 @@ def _write_formulas(document: WordDocument, formula: Callable[[Any], tuple[str, 
             holder.extend(runs)
             runs = [holder]
         replace(paragraph, runs)
-
-
-def _mark_equations(document: WordDocument) -> None:
-    """A mark where MathType or another editor has drawn a formula: no text of it is in the file."""
-    space = document.body.tag.removesuffix("body")
-    found = []
-    for element in all_of(document.body, "w:object"):
-        objects = all_of(element, "o:OLEObject")
-        if not any(_EQUATION.search(attribute(each, "ProgID") or "") for each in objects):
-            continue
-        found.append(_number_above(element))
-        written = etree.Element(f"{space}t")
-        written.text = either("[公式]", "[formula]")
-        replace(element, [written])
-    if found:
-        left = {_number_above(each) for each in all_of(document.body, "o:OLEObject")}
-        objects = document.unread.pop("embedded object", [])
-        document.unread["embedded object"] = [n for n in objects if n in left]
-        document.unread["drawn formula"] = found[::-1]
 
 
 def _number_above(element: Any) -> int:
