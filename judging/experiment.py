@@ -175,7 +175,7 @@ def conclusion(
     told: dict[str, Any],
 ) -> list[str]:
     """Sentences that follow from the numbers, and what the numbers do not say."""
-    said = []
+    said = methods(runs, judged, rows)
     for run in runs:
         if run.verdict:
             v = run.verdict
@@ -208,7 +208,6 @@ def conclusion(
                 )
             )
     said += seen_before(runs, rows[0] if rows else [])
-    said += methods(runs, judged, rows)
     for run in runs:
         for each in run.abilities.values():
             lines = sentences(each)[:1] + ([] if each.tells else [guesses(each)])
