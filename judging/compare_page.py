@@ -57,7 +57,8 @@ def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]
         rows.append([either(zh, en), *("–" if v is None else format(v, form) for v in values)])
     memory = [_memory(report) for report in reports]
     if any(memory):
-        label = either("服务占用显存 GB", "GPU memory of the service, GB")
+        zh, en = "评测时显卡已用显存 GB（不止这个服务）", "GPU memory in use, by everyone, GB"
+        label = either(zh, en)
         rows.append([label, *(each or "–" for each in memory)])
     blocks.append(Grid(["", *names], rows))
     kinds = told["by"]["kind"]
