@@ -36,6 +36,7 @@ TRAIN = "train.jsonl"
 # to the row's answer, 0 to 2.
 DRAWS, TEMPERATURE, PASSAGES, ANSWER_TOKENS = 12, 0.6, 3, 320
 LEAST_LIKENESS, LEAST_SUM = 0.1, 0.6
+ASKED = "根据教材片段，直接回答问题"  # of the prompt, which small models sometimes say again
 
 
 class ComposeError(ValueError):
@@ -68,7 +69,7 @@ def best_draw(draws: Sequence[str], answer: str) -> str:
 
     All likeness is the judge's: ROUGE-L F1 of the words that it counts.
     """
-    texts = [text for text in map(str.strip, draws) if text]
+    texts = [text for text in map(str.strip, draws) if text and ASKED not in text]
     if not texts:
         return ""
     tokens, wanted = [words(text) for text in texts], words(answer)

@@ -11,6 +11,7 @@ from common.read_pairs import read_pairs
 from data.__main__ import app as data_app
 from data.compose import ComposeError, best_draw, compose
 from retrieval.__main__ import app as retrieval_app
+from retrieval.prompt import FORM, with_passages
 
 BOOK = """# 限流
 
@@ -56,6 +57,10 @@ def test_the_draw_that_agrees_with_the_others_and_the_old_answer_is_kept():
 def test_draws_that_agree_with_nothing_leave_the_row_out():
     assert best_draw(["redis ttl", "http client", "warp tile"], ANSWER) == ""
     assert best_draw(["", "  "], ANSWER) == ""
+    # Nor is the prompt an answer, though all draws say it again.
+    again = with_passages("令牌桶（token bucket）的容量 100，空时返回 429？", [])
+    told = FORM.replace("{passages}", ANSWER).replace("{question}", again)
+    assert best_draw([told] * 4, ANSWER) == ""
 
 
 def test_train_answers_change_and_nothing_else(made, tmp_path):

@@ -179,12 +179,15 @@ class Asker:
     def ask(
         self, chats: Sequence[Chat], tokens: int, count: int, temperature: float
     ) -> list[list[str]]:
-        """`count` replies to each chat. The engine's seed is fixed; one for each chat ends vLLM on
+        """`count` replies to each chat, "" for one that did not end. The engine's seed is fixed; one for each chat ends vLLM on
         a CPU ("CPU Generator does not use offset", 0.32.0)."""
         from vllm import SamplingParams
 
         params = SamplingParams(temperature=temperature, max_tokens=tokens, n=count)
-        return [[one.text for one in output.outputs] for output in self._chat(chats, params)]
+        return [
+            [one.text if one.finish_reason == "stop" else "" for one in output.outputs]
+            for output in self._chat(chats, params)
+        ]
 
     def _chat(self, chats: Sequence[Chat], params: Any) -> list[Any]:
         if not chats:
