@@ -179,8 +179,11 @@ class Asker:
     def ask(
         self, chats: Sequence[Chat], tokens: int, count: int, temperature: float
     ) -> list[list[str]]:
-        """`count` replies to each chat, "" for one that did not end. The engine's seed is fixed; one for each chat ends vLLM on
-        a CPU ("CPU Generator does not use offset", 0.32.0)."""
+        """`count` replies to each chat, "" for one that did not end.
+
+        The engine's seed is fixed; one for each chat ends vLLM on a CPU ("CPU Generator does not
+        use offset", 0.32.0).
+        """
         from vllm import SamplingParams
 
         params = SamplingParams(temperature=temperature, max_tokens=tokens, n=count)
