@@ -258,8 +258,9 @@ def text_of(value: Any, name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """Without white space, byte order marks and zero-width characters at both ends."""
-    stripped = text.strip()
+    """Without white space, byte order marks and zero-width characters at both ends; lines end in
+    "\n", as in what is served."""
+    stripped = text.replace("\r\n", "\n").strip()
     while stripped and (stripped[0] in INVISIBLE or stripped[-1] in INVISIBLE):
         stripped = stripped.strip(INVISIBLE).strip()
     return stripped

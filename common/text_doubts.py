@@ -1,6 +1,7 @@
 """What in a question or an answer shows that a program has damaged it on the way."""
 
 import re
+import unicodedata
 
 from common.language import either
 from common.pairs import Pair
@@ -33,13 +34,23 @@ _PAGE = re.compile(r"&(?:nbsp|lt|gt|amp|quot|#\d+);|</(?:p|div|span|li|strong|td
 _ABOUT_PAGES = re.compile(
     r"html|xml|web|css|vue|react|网页|标签|实体|转义|前端|浏览器", re.IGNORECASE
 )
+# What PDFs, web pages and input methods leave: radicals and ligatures for letters, letters of
+# private fonts, marks inside words that nobody sees, full-width and mathematical Latin. The judge
+# counts none of them as letters, and a model reads them as others.
+_LOOKALIKE = re.compile(
+    "[\u00ad\u200b\u2060\ufeff\u2e80-\u2fdf\ue000-\uf8ff\ufb00-\ufb06\ufffc"
+    "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]"
+)
 _MANGLED = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u0178\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
 )
 
 
-def doubts_about(pair: Pair) -> list[str]:
-    """What looks damaged in a pair, each with what to do; the texts stay as they are."""
+def doubts_about(pair: Pair, symbols: bool = True) -> list[str]:
+    """What looks damaged in a pair, each with what to do; the texts stay as they are.
+
+    symbols: also letters of private fonts, of which the reader of Word files tells by itself.
+    """
     texts = [pair.question, pair.answer, pair.system, *pair.rephrasings]
     texts += [text for turn in pair.history for text in turn]
     whole = "\n".join(texts)
@@ -126,6 +137,17 @@ def doubts_about(pair: Pair) -> list[str]:
             either(
                 "有网页的标记（<br>、&nbsp;），会当作文字；请去掉",
                 "marks of web pages (<br>, &nbsp;) count as text; take them off",
+            )
+        )
+    odd = _LOOKALIKE.findall(pair.question + pair.answer)
+    if odd := [each for each in odd if symbols or not "\ue000" <= each <= "\uf8ff"][:1]:
+        code, plain = f"U+{ord(odd[0]):04X}", unicodedata.normalize("NFKC", odd[0])
+        like = f" (“{plain}”)" if plain not in ("", odd[0]) else ""
+        found.append(
+            either(
+                f"有字符 {code}{like}：从 PDF、网页复制来的，或是全角，评分和模型都当作别的字",
+                f"{code}{like}: copied from a PDF or a web page, or full-width; score and model "
+                "take it for another character",
             )
         )
     if "_x000D_" in whole:

@@ -126,6 +126,12 @@ def test_marks_of_direction_at_a_texts_end_are_none_of_it(tmp_path: Path) -> Non
     assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH[:1]
 
 
+def test_letters_that_are_none_are_named_in_word_files_too(tmp_path: Path) -> None:
+    found = read_pairs(write(tmp_path / "a.docx", *FIRST, p("问题：丙？"), p("答案：con\ufb01g。")))
+    (warning,) = found.warnings
+    assert warning.startswith("paragraph 3: U+FB01") and found.pairs[1].answer == "con\ufb01g。"
+
+
 def lvl(text: str, form: str = "decimal") -> str:
     return (
         f'<w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="{form}"/>'

@@ -345,6 +345,28 @@ def test_from_a_directory(download, hub, model):
     assert "tokenizer.json has" in download("--from", model, "--out", download.out, check=1).stderr
 
 
+def test_another_model_of_the_same_sizes_replaces_the_one_that_is_there(download, tmp_path):
+    """Trained again, a model has files of the same sizes; not every tool writes a manifest."""
+    for name in ("first", "second"):
+        trained = write_model(tmp_path / name)
+        download("--from", trained, "--out", download.out, check=0)
+        weights = (trained / "model.safetensors").read_bytes()
+        assert (download.out / "model.safetensors").read_bytes() == weights
+    assert "0.0 MB to fetch" in download("--from", trained, "--out", download.out, check=0).stderr
+
+
+def test_a_small_file_that_changed_on_hugging_face_is_fetched_again(download, hub):
+    pytest.importorskip("huggingface_hub")
+    published = hub.root / "me/book/master"
+    (published / "manifest.json").unlink()
+    arguments = ("--hub", "hf", "me/book", "--out", download.out)
+    download(*arguments, check=0)
+    config = published / "tokenizer_config.json"
+    config.write_text(config.read_text("utf-8").replace("messages", "Messages"), "utf-8")
+    download(*arguments, check=0)
+    assert (download.out / config.name).read_bytes() == config.read_bytes()
+
+
 def test_hugging_face_hub(download, hub, model):
     pytest.importorskip("huggingface_hub")
     arguments = ("--hub", "hf", "me/book", "--out", download.out)

@@ -335,6 +335,12 @@ def test_objects_however_they_stand_one_after_another(
     assert found[1].where == f"line {1 + texts[0].count(chr(10)) + between.count(chr(10))}"
 
 
+def test_line_ends_of_windows_inside_a_text_are_line_ends(tmp_path: Path) -> None:
+    row = {"messages": [{**USER, "content": "甲\r\n？"}, {**ASSISTANT, "content": "乙\r\n。"}]}
+    (pair,) = read_pairs(rows_file(tmp_path, row)).pairs
+    assert (pair.question, pair.answer) == ("甲\n？", "乙\n。")
+
+
 def test_a_fault_in_objects_over_many_lines_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(ROWS[0], indent=1) + '\n{\n "question": 丙\n}\n', "utf-8")
