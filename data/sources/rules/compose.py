@@ -14,12 +14,15 @@ _ANNOUNCES = re.compile(r"(?:如下|以下|下面|下列|这样)(?:所示|这样
 _IMPERSONAL = re.compile(
     r"(?:我们|你|您|大家|咱们)(?:就)?(?=(?:也|还)?(?:可以?|需要|应该?|必须|只需|只要|能够?|通常|一般|不能|不需))"
 )
-_LEFT_OUT = re.compile(r"^\s*(?://|#|--)?\s*(?:\.\.\.+|…+|\[\.\.\.\])\s*$", re.M)
+_LEFT_OUT = re.compile(
+    r"^\s*(?://|#|--)?\s*(?:\.\.\.+|…+|\[\.\.\.\])\s*$|(?://|#|--).*(?:\.{3}|…|省略)", re.M
+)
 # "vi /etc/my.cnf" opens what the next block would show.
 _ONLY_OPENS = re.compile(r"\s*(?:[$#>]\s*)?(?:sudo\s+)?(?:vim?|nano|cd|cat|touch|mkdir)\s+\S+\s*$")
 _FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 # What no answer may hold: the author, links, figures, answers to somebody, exercises.
 _NOT_TOLD = re.compile(
+    r"[\U0001f300-\U0001faff⭐✨]|"
     r"https?:|www\\.|\b(?:TODO|FIXME)\b|笔者|博主|讲师|老师|作者|读者|同学|我(?!们)|练习|作业|思考题|见[：:]|@\w+"
     r"|截图|文档中|图片|视频|公众号|点击|[？?]\s*$|待续|略[。）)]|上[述面]|前[述面]|刚才|之前[的所提讲说]|前文"
     r"|[^。]*(?:本|下|上|前)(?:一)?[节章篇]",

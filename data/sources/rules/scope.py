@@ -21,6 +21,16 @@ _GENERIC = re.compile(
     r"(?:软件|组件|选项|程序|模块|方法|类型|结果|过程|系统|服务|信息|数据|文件|代码|操作|函数|对象|功能|工具|接口|参数"
     r"|实例|节点|配置|机制|流程|阶段|内容|方式|状态|环境|资源|任务|字段|属性|规则|策略|消息|请求|目录)$"
 )
+# Plain English words that any framework has a class or a page for.
+_ANYBODYS = frozenset(
+    """Context Request Response Helper Document Session Model View Router Route Controller Service
+    Middleware Trainer Parser Handler Manager Node Event Client Server Container Component Module
+    Plugin Config Command Task Job Worker Logger Filter Extend Scope Field Index Type Cluster
+    Store State Action Message Topic Producer Consumer Partition Schema Record Cache Pool Shield
+    Pin Application Loader Factory Builder Listener Provider Agent Tool Chain Prompt Memory Secret
+    Volume Image Layer Stage Pipeline Runner Executor Driver Master Slave Leader Follower Item
+    """.split()  # noqa: SIM905 - reads better than a list
+)
 # Abbreviations that mean one thing wherever computing is spoken of.
 _KNOWN = frozenset(
     """GPU CPU FPGA TPU NPU DRAM SRAM HTTP HTTPS TCP UDP DNS FTP SSH SSL TLS HTML CSS JSON XML YAML
@@ -125,6 +135,8 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
     if is_known(owner) or _says_its_topic(owner, topics):
         return True
     owner = _SORT.sub("", owner)
+    if owner in _ANYBODYS:
+        return False
     if not re.search("[\u4e00-\u9fff]", owner):
         if owner in _KNOWN:
             return True
@@ -179,6 +191,8 @@ def _is_bare(name: str) -> bool:
     """A word that could be anybody's: in Latin letters one without a mark of its own."""
     owner = _SORT.sub("", core(name.split("的")[0]))
     if re.search("[\u4e00-\u9fff]", owner):
+        return True
+    if owner in _ANYBODYS:
         return True
     return len(owner) < 6 or not re.search(r"[\d_.:]|\S\s\S", owner)
 

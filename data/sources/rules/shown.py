@@ -12,12 +12,13 @@ from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.rules.whole import OF_THE_BOOK, TASKS, is_subject, is_task, says_object
 from data.text import sentences, tidy
 
-_MAY = r"(?:我们|你|您|大家|也|还|就|可以?|能够?|应该?|需要?|通常|一般|直接|推荐|建议)*"
+_MAY = r"(?:我们|你|您|大家|也|还|就|可以?|能够?|应该|应当|需要?|通常|一般|直接|推荐|建议)*"
 _ENDS = (
     r"(?:，?\s*(?:例如|比如|(?:具体)?(?:代码|命令|示例|语法|写法)?如下(?:所示)?"
     r"|示例(?:代码)?|即可|就可以了?|就行))*\s*[：:]$"
 )
-_TOLD = rf"(?P<task>(?:{TASKS}|将|把|对|为|让|给|从|在)[^，。：]{{2,36}}?)"
+_ACTS = rf"(?:{TASKS}|(?:将|把|对|为|让|给|从|在)[^，。：]{{1,30}}?(?:{TASKS}))"
+_TOLD = rf"(?P<task>{_ACTS}[^，。：]{{2,36}}?)"
 _TOOL = r"(?:语句|命令|函数|方法|关键字|指令|选项|参数|操作|工具|语法|接口)"
 # 使用 X 来 VERB…：, with nothing between where X is called a command or has a name of code.
 _BY = re.compile(
@@ -42,16 +43,17 @@ _SYNTAX = re.compile(
     r"^(?P<x>[^，。：；]{2,30}?)\s*的(?:基本|一般|完整|使用)?(?P<a>语法|语法格式|语法结构|格式|用法|写法|函数原型|原型|声明)"
     r"(?:格式|形式|方式)?(?:如下|为|是)(?:所示)?\s*[：:]$"
 )
-# VERB…（的代码如下）：, the whole paragraph.
+# VERB…的代码如下：; a bare order (启动虚拟机：) is a step of some course as often.
 _DONE = re.compile(
     rf"^(?P<task>(?:{TASKS})[^，。：；]{{3,36}}?)\s*(?:的?(?:示例|完整|具体|参考|核心|主要)?"
-    r"(?:代码|命令|语句|方法|写法|SQL)\s*(?:如下|为|是)?(?:所示)?|如下)?\s*[：:]$"
+    r"(?:代码|命令|语句|方法|写法|SQL)\s*(?:如下|为|是)(?:所示)?|如下(?:所示)?)\s*[：:]$"
 )
 # VERB…通常使用 X：
 _WITH = re.compile(
     rf"^(?P<task>(?:{TASKS})[^，。：；]{{1,20}}?)(?:通常|一般|也|可以?|需要?|则|主要|直接)*(?:使用|用)"
     r"\s*[^，。：的]{2,40}[：:]$"
 )
+_NO_QUESTION = re.compile("[（(].*[\u4e00-\u9fff].*[)）]|第一件|[*]|自己|[的为]$")
 _OF_ONE_COURSE = re.compile(r"实验|具体步骤|实战|案例|项目|示例|作业|快速|[Ll]ab|[Qq]uick")
 _GOES_ON = re.compile(
     r"(?:然后|再|之后|接着|随后|最后|并(?!行|发)|同时|第[二三]步|其次|[（(]?[2-9][)）.、])"
@@ -90,12 +92,16 @@ _GOES_ON = re.compile(
             "重启 GateCtl 通常使用 gatectl boot：\n```bash\ngatectl boot\n```",
         ),
         Good(
-            "删除 GateCtl 保存的校准数据：\n\n```bash\ngatectl reset --all\n```",
+            "删除 GateCtl 保存的校准数据的命令如下：\n\n```bash\ngatectl reset --all\n```",
             "如何删除 GateCtl 保存的校准数据？",
-            "删除 GateCtl 保存的校准数据：\n```bash\ngatectl reset --all\n```",
+            "删除 GateCtl 保存的校准数据的命令如下：\n```bash\ngatectl reset --all\n```",
         ),
     ],
     bad=[
+        Bad(
+            "启动 GateCtl 的虚拟机：\n\n```bash\nvirsh start gate-lab\n```",
+            "an order: a step of some course",
+        ),
         Bad(
             "可以用它来打开 GateCtl 的闸门：\n\n```bash\ngatectl open 3\n```",
             "它: what was named in an earlier sentence",
@@ -130,11 +136,7 @@ def _shown(at: Place) -> Iterator[Candidate]:
         return
     sentence = tidy(said[-1])
     asked = _question(sentence)
-    if (
-        not asked
-        or re.search("[（(].*[\u4e00-\u9fff].*[)）]|第一件", asked)
-        or OF_THE_BOOK.search(asked)
-    ):
+    if not asked or _NO_QUESTION.search(asked) or OF_THE_BOOK.search(asked):
         return
     announced = replace(at.block, text=sentence, kind=PARAGRAPH, marker="")
     answer = compose([announced, following[0]])

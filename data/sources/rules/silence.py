@@ -24,6 +24,7 @@ _ADDS_ON = re.compile(
     r"|其余|剩下|第[一二三四五六七][个种类步点]|仍然?是|依然是|此时|当时|这时"
 )
 _CHATS = re.compile(
+    r"不会详细|不用说|"
     r"不讲|不要混淆|感兴趣|自行|不过多|过多介绍|炫酷|逼格|就不(?=[说写展])|小伙伴|但实际上|姑且|讲解|不做证明|不再赘述|本课|考试|刷刷|[啦呢嘛吧哦呀](?=[，。！])|哈哈|^众所周知|译注|译者|LCTT"
     r"|本(?:通路|系统|方法|算法|模型|项目|程序|课程|公司|办法|研究|教程|站|文|书|节|章)"
 )
@@ -221,7 +222,7 @@ def _unfinished(question: str, answer: str, kind: str) -> bool:
     """What was a formula or a figure of its own is missing: "…的梯度为。"."""
     end = (
         r"(?:[；;：:]\s*\d+[.、]?|为|是|如|即|得|有|：|记作|等于|表示为|定义为|满足|使得|如下"
-        r"|包括|包含)[。.]$"
+        r"|包括|包含)[。.]$|\b(?:Inc|Ltd|Co|vs|etc|e\.g|i\.e|No)\.$"
     )
     return bool(re.search(end, answer.strip()))
 
@@ -249,11 +250,15 @@ def _dated(question: str, answer: str, kind: str) -> bool:
     return bool(_DATED.search(answer))
 
 
+# Signs of other scripts that a PDF's broken letters turn into: 返 for 这 has to be let pass.
+_BROKEN = re.compile("[収丌叧迕刡乊杢敁顷](?!刻)")
+
+
 def _garbled(question: str, answer: str, kind: str) -> bool:
     """What a PDF's formulas and margins leave in a sentence, and two phrases run together."""
     if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", question):
         return True
-    if re.match(r"[A-Z] [A-Z] ", answer):
+    if re.match(r"[A-Z] [A-Z] ", answer) or _BROKEN.search(question + answer):
         return True
     letters = r"(?:(?<![A-Za-z0-9])[A-Za-z0-9](?![A-Za-z0-9])\s+){3,}"
     return bool(

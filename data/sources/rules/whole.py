@@ -8,6 +8,7 @@ from data.sources.rules.compose import compose
 from data.sources.rules.nouns import acts, core, is_definable, is_everyday, is_term, tags
 from data.sources.rules.phrases import gap, spaced, unnumbered
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
+from data.sources.sentence import strip_lead
 from data.text import sentences
 
 # A heading that asks, whoever reads it. What a thing is, is asked by definition.py and section.py.
@@ -60,7 +61,7 @@ _CAUSE = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z_][\w.:<>]*(?:\(\))?", re.ASCII)
 OF_THE_BOOK = re.compile(
-    r"我|你|您|咱|这|那|它|他|该|此|本[章节书文例]|上述|上面|下面|其[它他]|以下|小结|总结|示例|例子|案例|实例|实战|练习|项目|环境|准备|背景|前言|代码|测试|第.[步章节]|[\[\]【】!！]|本地|最佳实践|问题$|讲师|优化思路|实验"
+    r"我|你|您|咱|这|那|它|他|该|此|本[章节书文例]|上述|上面|下面|其[它他]|以下|小结|总结|示例|例子|案例|实例|实战|练习|项目|环境|准备|背景|前言|代码|测试|第.[步章节]|[\[\]【】!！]|本地|最佳实践|问题$|讲师|优化思路|实验|解法|思路|方案|脚本"
 )
 
 
@@ -168,7 +169,7 @@ def _whole(at: Place) -> Iterator[Candidate]:
 
 def _question(path: Sequence[str], blocks: Sequence[Block]) -> tuple[str, str] | None:
     """(kind, question) of a heading over these blocks; none where it asks nothing."""
-    title = unnumbered(unnumbered(path[-1])).strip("`*：: 。？?")
+    title = strip_lead(unnumbered(unnumbered(path[-1]))).strip("`*：: 。？?")
     if re.search(r"[（(].*[)）]$", title) and not title.endswith("()"):
         title = core(title)
     prose = "".join(block.text for block in blocks if block.kind != CODE).lower()
@@ -244,7 +245,7 @@ def _introduces(title: str, text: str) -> bool:
     """
     name = re.escape(title)
     first = (sentences(text, semicolons=False) or [""])[0]
-    begins = rf"[`*]*{name}[`*]*\s*(?:[（(][^（）()]*[)）])?\s*(?!也|的|还|，)"
+    begins = rf"[`*]*{name}[`*]*\s*(?:[（(][^（）()]*[)）])?\s*(?!也|的|还|，|应该|比较|其实|很|就)"
     return bool(
         re.match(begins, first, re.I)
         or re.search(rf"(?:称为|称作|叫做|叫作)[`*]*{name}", first, re.I)
