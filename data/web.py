@@ -55,6 +55,9 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
     _emphasis(soup)
     even_tables(soup)
     _scripts(soup)
+    for piece in part.find_all(string=re.compile("<[A-Za-z/!]")):  # shown, so no tags
+        if type(piece).__name__ == "NavigableString" and not piece.find_parent(["pre", "code"]):
+            piece.replace_with(re.sub("<(?=[A-Za-z/!])", r"\\<", piece))
     return str(part), losses
 
 
