@@ -29,7 +29,7 @@ from data.notebook import notebook_text
 from data.page_parts import with_tabs
 from data.text import join_lines, tidy
 
-READER_VERSION = "9"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "10"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -38,6 +38,9 @@ _NUMBERED = re.compile(
     r"|(第\s*[一二三四五六七八九十百\d]+\s*节|\d{1,2}\.\d{1,2}(?!\.?\d)|[一二三四五六七八九十]+、)"
     r"|(\d{1,2}(?:\.\d{1,2}){2,}))\s*\S"
 )
+
+
+_BOLD_TITLE = re.compile(r"^(\d{1,2}[.、]\s*)?\*\*([^*\n]*\w[^*\n]*)\*\*$")
 
 
 class BookError(ValueError):
@@ -191,7 +194,7 @@ def _office(path: Path, suffix: str, content: bytes) -> Reading:
         plain, unread = plain_docx(path, to_latex, mathtype_latex)
         text, losses = _convert(_docx_html(plain), ".html"), _word_losses(unread)
     if not re.search(r"^#{1,6} ", text, re.M):
-        text = mark_headings(text)
+        text = mark_bold(mark_headings(text))
     return Reading(text, losses)
 
 
@@ -281,6 +284,26 @@ def mark_headings(text: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines)
+
+
+def mark_bold(text: str) -> str:
+    """Mark short lines wholly in bold as headings, where they are few: authors of Word files often
+    make titles so. The first line of the text is the title above the others."""
+    lines = text.split("\n")
+    bold = [number for number, line in enumerate(lines) if _is_bold_title(line)]
+    written = [number for number, line in enumerate(lines) if line.strip()]
+    if not 2 <= len(bold) <= len(written) * 0.25 or re.search(r"(?m)^#{1,6} ", text):
+        return text
+    for number in bold:
+        found = _BOLD_TITLE.match(lines[number].strip())
+        level = "#" if number == written[0] else "##"
+        lines[number] = f"\n{level} {found[1] or ''}{found[2].strip()}\n"
+    return "\n".join(lines)
+
+
+def _is_bold_title(line: str) -> bool:
+    found = _BOLD_TITLE.match(line.strip())
+    return bool(found and len(found[2]) <= 40 and not re.search(r"[。；，,;：:！？]$", found[2]))
 
 
 def text_to_markdown(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from common.language import either
+from common.word.package import COUNT
 from data.losses import FORMULA, TEXT, Loss
 from data.page_parts import book_part
 
@@ -21,6 +22,7 @@ _TEX_SOURCE = re.compile(
     r"(?:zhihu\.com/equation\?tex=|latex\.codecogs\.com/\w+(?:\.latex)?\?)(.+)$"
 )
 _TEX_BRACKETS = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+_COUNT = re.compile(COUNT.format(r"(\d+)"))
 _TEX = re.compile(r"[\\^_{}=]|^[A-Za-z]$")
 
 
@@ -53,6 +55,9 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
     _emphasis(soup)
     even_tables(soup)
     _scripts(soup)
+    for piece in part.find_all(string=re.compile("<[A-Za-z/!]")):  # shown, so no tags
+        if type(piece).__name__ == "NavigableString" and not piece.find_parent(["pre", "code"]):
+            piece.replace_with(re.sub("<(?=[A-Za-z/!])", r"\\<", piece))
     return str(part), losses
 
 
@@ -63,7 +68,12 @@ def prepared_word(html: str) -> str:
     soup = BeautifulSoup(html, "html.parser")
     even_tables(soup)
     _scripts(soup)
-    return str(soup)
+    for items in soup("ol"):
+        first = items.find("li")
+        count = _COUNT.match(first.get_text().strip()) if first is not None else None
+        if count:
+            items["start"] = count.group(1)
+    return _COUNT.sub("", str(soup))
 
 
 def prepared_epub(content: bytes) -> tuple[bytes, list[Loss]]:

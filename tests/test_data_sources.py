@@ -137,3 +137,26 @@ def test_files_of_other_kinds_are_named_with_what_to_do(tmp_path):
     with pytest.raises(BookError, match="soffice --headless --convert-to docx a.doc"):
         (tmp_path / "a.doc").write_bytes(b"x")
         read_book(tmp_path / "a.doc")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("用 `<div>` 和 `<p>` 标签，<b>粗</b>体。", "用 <div> 和 <p> 标签，粗体。"),
+        ("写作 \\<table> 与 `\\<p>`。", "写作 <table> 与 \\<p>。"),
+        ("参数 `**kwargs`、`**options` 和 `*args`。", "参数 **kwargs、**options 和 *args。"),
+        ("```\n\\<p>\n```", "\\<p>"),
+        ("## `<p>` 标签\n\n正文。", "正文。"),
+    ],
+)
+def test_tags_that_are_shown_are_words(written, shown):
+    (section,) = read_sections(plain_markdown(written))
+    assert [b.text for b in section.blocks] == [shown]
+    assert section.path in ((), ("<p> 标签",))
+
+
+def test_tags_that_a_page_shows_are_words(tmp_path):
+    body = "<h1>标签</h1><p>用 &lt;p&gt; 和 <code>&lt;div&gt;</code>，a &lt; b。</p>"
+    (tmp_path / "b.html").write_text(f"<html><body>{body}</body></html>", "utf-8")
+    (section,) = read_sections(read_book(tmp_path / "b.html").text)
+    assert section.blocks[0].text == "用 <p> 和 <div>，a < b。"

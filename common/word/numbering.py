@@ -26,7 +26,8 @@ class Numbering:
         root = document.numbering
         parts = list(root) if root is not None else []
         abstracts = {attribute(e, "abstractNumId"): e for e in parts if name(e) == "w:abstractNum"}
-        by_style = {value(e, "w:styleLink"): e for e in abstracts.values()}
+        linked = [(value(e, "w:styleLink"), e) for e in abstracts.values()]
+        by_style = {style: levels for style, levels in linked if style}
         for each in parts:
             if name(each) != "w:num":
                 continue

@@ -21,6 +21,7 @@ from common.archives import OLD_OFFICE, check_archive
 from common.language import either
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
+from common.word.numbering import Numbering
 from common.word.xml import (
     PLACE,
     SPACES,
@@ -38,6 +39,7 @@ _OTHER_TYPES = re.compile(
     r"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled(?:Template)?\.main"
     r"|openxmlformats-officedocument\.wordprocessingml\.template\.main)\+xml"
 )
+COUNT = "\ue015{}\ue016"  # around the number that Word draws before a list paragraph
 _EQUATION = re.compile(r"equation|mathtype|axmath|kformula", re.IGNORECASE)
 # A damaged file shows itself anywhere between the zip directory and the last XML node.
 _DAMAGE = (
@@ -126,6 +128,7 @@ class _Parts:
         document.unread.pop("formula", None)
         _write_formulas(document, formula)
         self._write_objects(document, drawn)
+        _write_counts(document)
         self._drop_broken_links(document.body)
         etree.strip_attributes(document.body, PLACE)
         new = {
@@ -256,6 +259,19 @@ def _write_formulas(document: WordDocument, formula: Callable[[Any], tuple[str, 
             holder.extend(runs)
             runs = [holder]
         replace(paragraph, runs)
+
+
+def _write_counts(document: WordDocument) -> None:
+    """The number of each list paragraph before its text, between COUNT's signs: a converter counts
+    every list from 1, also one that goes on below a picture or a listing."""
+    numbering = Numbering(document)
+    space = document.body.tag.removesuffix("body")
+    for paragraph in document.body.iter(f"{space}p"):
+        found = re.search(r"(\d{1,4})\D*$", numbering.label(paragraph))
+        if found:
+            run = etree.Element(f"{space}r")
+            etree.SubElement(run, f"{space}t").text = COUNT.format(found.group(1))
+            paragraph.insert(0 if child(paragraph, "w:pPr") is None else 1, run)
 
 
 def _number_above(element: Any) -> int:
