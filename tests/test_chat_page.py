@@ -246,9 +246,7 @@ def test_an_empty_folder_says_what_to_do(page, nothing: ServiceProcess) -> None:
     opened(page, nothing, "对话")
     page.locator("#ask textarea").fill("什么是桥？")
     page.locator("#ask textarea").press("Enter")
-    page.get_by_text("没有做成").wait_for()
     page.get_by_text("还没有模型：用 MODEL_DIR=").wait_for()
-    assert page.get_by_text("Error", exact=True).count() == 0
     for tab, what in (("人工评分", "可评"), ("报告", "报告："), ("数据", " data build 的输出")):
         page.get_by_role("tab", name=tab, exact=True).click()
         until(lambda: re.search(f"还没有.*{what}", _values(page)))  # noqa: B023

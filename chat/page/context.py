@@ -104,8 +104,7 @@ class Page:
 
     def failed(self, error: object) -> gr.Error:
         """An error to be raised for the reader: as text, though Gradio would show it as HTML."""
-        told, title = html.escape(str(error)), self.say("没有做成", "Not done")
-        return gr.Error(told, duration=20, title=title, print_exception=False)
+        return gr.Error(html.escape(str(error)), duration=20, print_exception=False)
 
 
 def text_block(title: str, text: str, mark: str = "") -> Markup:
