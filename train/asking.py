@@ -44,7 +44,9 @@ def as_served(
     for i, hits, prompt in zip(single, found, alone, strict=True):
         room = min(limit - len(prompt), recipe.retrieval_tokens)
         passages = fitting([hit.passage for hit in hits], tokens, room)
-        served[i] = replace(served[i], question=with_passages(served[i].question, passages))
+        if passages:
+            asked = served[i].question
+            served[i] = replace(served[i], question=with_passages(asked, passages), asked=asked)
     return served
 
 
