@@ -45,8 +45,13 @@ def as_served(
     for i, hits, prompt in zip(single, found, alone, strict=True):
         room = min(limit - len(prompt), recipe.retrieval_tokens)
         passages = fitting([hit.passage for hit in hits], tokens, room)
-        question = with_passages(served[i].question, passages)
-        served[i] = replace(served[i], question=question, examples=examples)
+        asked = served[i].question
+        served[i] = replace(
+            served[i],
+            question=with_passages(asked, passages),
+            asked=asked if passages else served[i].asked,
+            examples=examples,
+        )
     return served
 
 

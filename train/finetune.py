@@ -41,6 +41,7 @@ from train.base import (
 from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
 from train.excluded import ExcludedError
+from train.finite import need_finite, trained
 from train.recipe import Recipe
 from train.recipe_file import load_recipe
 from train.run_report import write_run_report
@@ -240,8 +241,9 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
         state = trainer.accelerator.get_state_dict(wrapped)
     if not trainer.is_world_process_zero():
         return
-    (out / MANIFEST_NAME).unlink(missing_ok=True)  # it would vouch for files half written
     model = trainer.accelerator.unwrap_model(trainer.model)
+    need_finite(trained(model) if state is None else state.items())
+    (out / MANIFEST_NAME).unlink(missing_ok=True)  # it would vouch for files half written
     if recipe.finetuning_type == "lora":
         for config in model.peft_config.values():
             if isinstance(config.target_modules, set):  # its order is another in each process
