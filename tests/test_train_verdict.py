@@ -143,6 +143,7 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
         assert "教材片段" in row.question and f"kernel{i} 用 {i} 个" in row.question
     shown = [replace(row, question=f"旧片段\n{row.question}", asked=row.question) for row in rows]
     assert as_served(made, tokenizer, shown, "系统。") == asked, "a row's own passages make way"
+    assert [row.alone.question for row in asked] == [row.alone.question for row in rows]
     (tmp_path / "system.txt").write_text("系统。", encoding="utf-8")
     settings = Settings(
         settings_file="",
