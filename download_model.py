@@ -96,6 +96,11 @@ def fault_of(file: RemoteFile, out: Path) -> str | None:
     return None
 
 
+def is_stale(hub: Hub, file: RemoteFile, out: Path) -> bool:
+    """Whether `file` is to be fetched: it is missing, damaged, or that of another model."""
+    return bool(fault_of(file, out)) or (not file.sha256 and hub.changed(file, out))
+
+
 def with_manifest(
     files: list[RemoteFile], manifest: Path, allow: list[str], ignore: list[str]
 ) -> list[RemoteFile]:
@@ -246,7 +251,7 @@ def plan(hub: Hub, out: Path, args: argparse.Namespace, deadline: float) -> list
     manifest = [file for file in listed if file.path == MANIFEST]
     if not manifest:
         return wanted
-    if fault_of(manifest[0], out):
+    if is_stale(hub, manifest[0], out):
         patiently(hub, lambda: hub.fetch(manifest, out), deadline)
     return with_manifest(wanted, out / MANIFEST, args.allow, args.ignore)
 
@@ -254,7 +259,7 @@ def plan(hub: Hub, out: Path, args: argparse.Namespace, deadline: float) -> list
 def bring(hub: Hub, wanted: list[RemoteFile], out: Path, deadline: float) -> int:
     """Fetch what is not right yet, then check all of it; returns the bytes fetched."""
     check_strangers(wanted, out)
-    todo = [file for file in wanted if fault_of(file, out)]
+    todo = [file for file in wanted if is_stale(hub, file, out)]
     needed = sum(file.size for file in todo)
     say(
         f"{len(wanted)} files, {gigabytes(sum(f.size for f in wanted))}; "

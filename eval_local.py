@@ -165,7 +165,7 @@ def main(
     results_to.print(told["gap"], **PLAIN)
     directory = write_report(told, rows, out)
     results_to.print(f"{either('报告：', 'report: ')}{directory / 'report.html'}", **PLAIN)
-    problems = [_would_fail(line) for line in told["failures"]]
+    problems = [*(_would_fail(line) for line in told["failures"]), *judgement.leaks]
     for name, value, least in (
         ("accuracy", told["total"]["accuracy"], min_accuracy),
         ("speed", told["total"]["speed"], min_speed),

@@ -6,6 +6,7 @@ from typing import Any
 import psutil
 
 from chat.catalogue import Model
+from chat.cpu_server import SERVER
 from chat.errors import too_little
 from chat.memory import Gpu, measure
 from chat.settings import ChatSettings
@@ -13,7 +14,7 @@ from common.language import either
 from common.model_shape import ShapeError, read_shape
 from serving.engine import devices
 
-SERVER = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs, in every version we know
+CPU_LORA_SERVER = "chat.cpu_server"  # the same, with adapters as they should be
 TALKS = 64  # whose whole context the KV cache on a GPU is made for
 ACTIVATIONS = 3 << 30  # bytes on a GPU beside weights and KV cache: activations, CUDA graphs
 GPU_SHARE = 0.9  # at most, of one card
@@ -55,14 +56,15 @@ def server_command(
     for name, value in chosen.items():
         option = f"--{name.replace('_', '-')}"
         words += [option] if value is True else [option, str(value)]
-    return (python, "-m", SERVER, *words, *settings.engine_args)
+    server = CPU_LORA_SERVER if rank and not cards else SERVER
+    return (python, "-m", server, *words, *settings.engine_args)
 
 
 def server_environment(key: str, cards: list[Gpu]) -> dict[str, str]:
     """All its variables; key: what it asks of every request. Of the rest the user's own win."""
     return {
         **({} if cards else _on_a_processor()),
-        "OMP_WAIT_POLICY": "passive",  # see devices.before_imports
+        "OMP_WAIT_POLICY": "passive",  # see common/threads.py
         **os.environ,
         # Long past the idle seconds after which the gateway uses a connection no more: a request
         # that met the moment at which vLLM closes it would be lost.

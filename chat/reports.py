@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ class Asked:
 @dataclass(frozen=True)
 class Report:
     """One judgement, or a comparison. numbers: a row a model and test set, for the table; margin:
-    half the 95 % interval of its score, None where it is not known."""
+    half the 95 % interval of its score, None where it is not known. failures: why the judge would
+    fail it. conclusion: what the local judge wrote, `zh`, `en` and the next `command`."""
 
     id: str
     created: str
@@ -36,6 +37,8 @@ class Report:
     demo: bool
     html: Path | None
     path: Path
+    failures: list[str] = field(default_factory=list)
+    conclusion: dict[str, str] = field(default_factory=dict)
 
 
 def find_reports(root: Path) -> tuple[list[Report], list[str]]:
@@ -77,6 +80,21 @@ def questions_of(report: Report) -> list[Asked]:
         raise ValueError(f"{report.path}: {error!r}") from error
 
 
+def beside(first: list[Asked], second: list[Asked], name: str) -> list[Asked]:
+    """The first report's questions, with the answers of the report `name` where it was asked the
+    same: the same words with the same reference, whatever the file was called."""
+    more = {(asked.question, asked.reference): asked for asked in second}
+    found = []
+    for asked in first:
+        if also := more.get((asked.question, asked.reference)):
+            # The same model judged twice has the same name in both.
+            answers = {f"{model} ({name})": text for model, text in also.answers.items()}
+            scores = {f"{model} ({name})": score for model, score in also.scores.items()}
+            asked = replace(asked, answers=asked.answers | answers, scores=asked.scores | scores)
+        found.append(asked)
+    return found
+
+
 def _files(root: Path) -> Iterator[Path]:
     for folder in FOLDERS:
         for depth in ("*", "*/*"):
@@ -113,7 +131,11 @@ def _read(path: Path, root: Path) -> Report:
         created = str(told["created"])
         page = path.with_name("report.html")
         models, demo = [str(told["model"])], bool(told["demo"])
-    return Report(name, created, models, rows, demo, page if page.is_file() else None, path)
+    html = page if page.is_file() else None
+    failures = [str(each) for each in told.get("failures") or []]
+    said = told.get("conclusion")
+    conclusion = {k: str(v) for k, v in said.items()} if isinstance(said, dict) else {}
+    return Report(name, created, models, rows, demo, html, path, failures, conclusion)
 
 
 def _time(path: Path) -> str:

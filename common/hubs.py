@@ -4,7 +4,9 @@ Ships in the image beside download_model.py. The SDKs are imported where they ar
 its environment on import.
 """
 
+import filecmp
 import glob
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -38,6 +40,9 @@ class Hub(Protocol):
 
     def fetch(self, files: list[RemoteFile], out: Path) -> None:
         """Bring `files` into `out`, going on where an earlier try stopped."""
+
+    def changed(self, file: RemoteFile, out: Path) -> bool:
+        """Whether a file without sha256 holds other bytes in `out`, where it has the same size."""
 
     def explain(self, error: Exception) -> tuple[bool, str]:
         """Whether to try again after `error`, and what it means."""
@@ -76,6 +81,10 @@ class ModelScope:
             endpoint=self.endpoint,
         )
 
+    def changed(self, file: RemoteFile, out: Path) -> bool:
+        """Never: the hub lists sha256 of all files."""
+        return False
+
     def explain(self, error: Exception) -> tuple[bool, str]:
         """Reads the SDK's error classes; an error hidden in a per-file report counts as itself."""
         from modelscope_hub import errors
@@ -107,6 +116,7 @@ class HuggingFace:
         self.name = f"{model_id}@{revision or 'main'} on Hugging Face"
         self.model_id, self.revision = model_id, revision or "main"
         self.token, self.workers = token, workers
+        self._blobs: dict[str, str | None] = {}
 
     def files(self) -> list[RemoteFile]:
         """The hub's list; only its large files carry a sha256."""
@@ -115,6 +125,7 @@ class HuggingFace:
         info = HfApi(token=self.token or False).model_info(
             self.model_id, revision=self.revision, files_metadata=True
         )
+        self._blobs = {f.rfilename: f.blob_id for f in info.siblings or []}
         return [
             RemoteFile(f.rfilename, f.size or 0, f.lfs.sha256 if f.lfs else None)
             for f in info.siblings or []
@@ -133,6 +144,14 @@ class HuggingFace:
             token=self.token or False,
         )
         shutil.rmtree(out / ".cache", ignore_errors=True)
+
+    def changed(self, file: RemoteFile, out: Path) -> bool:
+        """By git's id of the content."""
+        known = self._blobs.get(file.path)
+        if not known:
+            return False
+        data = (out / file.path).read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() != known  # noqa: S324
 
     def explain(self, error: Exception) -> tuple[bool, str]:
         """By the HTTP status where there is one."""
@@ -164,6 +183,10 @@ class Directory:
             target = out / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.directory / file.path, target)
+
+    def changed(self, file: RemoteFile, out: Path) -> bool:
+        """Byte by byte: another model of the same shape has files of the same sizes."""
+        return not filecmp.cmp(self.directory / file.path, out / file.path, shallow=False)
 
     def explain(self, error: Exception) -> tuple[bool, str]:
         """A local copy that failed will fail again."""

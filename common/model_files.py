@@ -33,6 +33,9 @@ JSON_FILES = (
     *("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"),
     *("vocab.json", "added_tokens.json"),
 )
+# Embeddings are padded to round sizes, by a few per cent at most.
+_LEAST_OF_VOCABULARY = 0.8
+_BYTES_ALONE = 1024  # words of a vocabulary without merges: bytes, and some tokens with names
 # In the order in which engines prefer them: a directory often holds one model in two formats.
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 
@@ -230,18 +233,24 @@ def _text_problems(directory: Path) -> list[str]:
 
 
 def _vocabulary_problems(parsed: Mapping[str, Any]) -> list[str]:
-    """Token ids beyond the embedding: a tokenizer of another model, or an end never reached."""
+    """A tokenizer without words, or with ids that are not the model's; an end never reached."""
     try:
         size = int(parsed["config.json"].get("vocab_size") or 0)
         tokenizer = parsed.get("tokenizer.json", {})
         words = tokenizer.get("model", {}).get("vocab", {})
+        if "tokenizer.json" in parsed and not words:
+            return ["tokenizer.json: no vocabulary in it (model.vocab): copy the base model's"]
+        parts = tokenizer.get("model", {})
+        if parts.get("type") == "BPE" and not parts.get("merges") and len(words) > _BYTES_ALONE:
+            return ["tokenizer.json: no merges in it (model.merges): copy the base model's"]
         added = [int(each["id"]) for each in tokenizer.get("added_tokens", ())]
         if "tokenizer.json" not in parsed:  # the older files count
             words = parsed.get("vocab.json", {})
             added += map(int, parsed.get("added_tokens.json", {}).values())
         added += map(int, parsed.get("tokenizer_config.json", {}).get("added_tokens_decoder", {}))
         ids = words.values() if isinstance(words, dict) else range(len(words))
-        highest = max([*map(int, ids), *added, -1])
+        known = {*map(int, ids), *added}
+        highest = max(known, default=-1)
         generation = parsed.get("generation_config.json", {})
         ends = generation.get("eos_token_id", parsed["config.json"].get("eos_token_id"))
         ends = [
@@ -258,12 +267,22 @@ def _vocabulary_problems(parsed: Mapping[str, Any]) -> list[str]:
             f"the tokenizer has ids up to {highest}, the model {size} of them (vocab_size): a "
             "tokenizer of another model, or tokens added without resizing the model"
         )
+    elif size and known and highest < _LEAST_OF_VOCABULARY * size:
+        problems.append(
+            f"the tokenizer has ids up to {highest}, the model {size} of them (vocab_size): a "
+            "tokenizer of another model; copy the base model's"
+        )
     if size and ends and min(ends) < 0:
         problems.append(
             f"eos_token_id {min(ends)} is no token: take the base model's generation_config.json"
         )
     if size and ends and min(ends) >= size:
         problems.append(f"eos_token_id {ends[0]} is none of the {size} tokens: no answer would end")
+    if known and ends and not problems and known.isdisjoint(ends):
+        problems.append(
+            f"eos_token_id {ends[0]} is no token of the tokenizer: one of another model; copy the "
+            "base model's"
+        )
     return problems
 
 

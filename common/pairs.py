@@ -39,9 +39,10 @@ class Pair:
     `history` holds the turns before it as (user, assistant); a row of several turns gives one pair
     for each. `system` is the row's own system message. `rephrasings` are other wordings of the
     question. `learn` is false where the row gives the answer weight 0. `group` names the fact that
-    several rows ask for. `asked` is the question alone, where passages of a book stand before it
-    in `question`. `extra` holds the row's other fields. Two pairs are equal when they say the
-    same: neither place nor extra counts.
+    several rows ask for. `asked` is the question alone, where passages of a book stand before it in
+    `question`. `examples` are worked examples that stand before the whole talk, as turns; they are
+    neither asked nor learned. `extra` holds the row's other fields. Two pairs are equal when they
+    say the same: neither place nor extra counts.
     """
 
     question: str
@@ -54,6 +55,7 @@ class Pair:
     group: str = ""
     learn: bool = True
     asked: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
     place: Place = field(default=Place(), compare=False)
     extra: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -69,8 +71,8 @@ class Pair:
 
     @property
     def alone(self) -> "Pair":
-        """The pair as it is asked without passages before the question."""
-        return replace(self, question=self.asked, asked="") if self.asked else self
+        """The pair as it is asked without passages and worked examples before the question."""
+        return replace(self, question=self.asked or self.question, asked="", examples=())
 
     def asked_as(self, wording: str) -> "Pair":
         """The same pair in this wording alone."""

@@ -57,10 +57,15 @@ def messages_for(
 
 
 def render_prompts(
-    tokenizer: Any, questions: Sequence[str], system_prompt: str = SYSTEM_PROMPT
+    tokenizer: Any,
+    questions: Sequence[str],
+    system_prompt: str = SYSTEM_PROMPT,
+    history: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """Prompt texts of single questions, ready for the answer to follow; see render_talks."""
-    return render_talks(tokenizer, [messages_for(each, system_prompt) for each in questions])
+    """Prompt texts of questions, each after the same turns, ready for the answer to follow; see
+    messages_for and render_talks."""
+    talks = [messages_for(each, system_prompt, history) for each in questions]
+    return render_talks(tokenizer, talks)
 
 
 def render_talks(tokenizer: Any, talks: Sequence[list[dict[str, str]]]) -> list[str]:
@@ -134,19 +139,23 @@ def shorten_text(text: str, tokens: int) -> str:
 
 
 def literal_prompts(
-    tokenizer: Any, questions: Sequence[str], system_prompt: str = SYSTEM_PROMPT
+    tokenizer: Any,
+    questions: Sequence[str],
+    system_prompt: str = SYSTEM_PROMPT,
+    history: Sequence[tuple[str, str]] = (),
 ) -> dict[int, list[int]]:
     """Token ids of the prompts whose questions spell control tokens (`<|im_end|>`, `<think>`).
 
-    By index, only of the questions concerned (all, where the system prompt spells one); see
-    talk_ids.
+    By index, only of the questions concerned (all, where the system prompt or an earlier turn
+    spells one); see talk_ids.
     """
     control = _control_tokens(tokenizer)
     if control is None:
         return {}
-    always = control.search(system_prompt)
+    before = [system_prompt, *(text for turn in history for text in turn)]
+    always = any(map(control.search, before))
     return {
-        index: _literal_talk(tokenizer, control, messages_for(question, system_prompt))
+        index: _literal_talk(tokenizer, control, messages_for(question, system_prompt, history))
         for index, question in enumerate(questions)
         if always or control.search(question)
     }

@@ -1,5 +1,7 @@
 """The one reader of question-answer files: every room sees the same pairs of the same file."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from common.language import either
@@ -37,6 +39,8 @@ def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
         from common.word.reader import read_docx  # lxml loads only where a docx is read
 
         found = read_docx(path)
+        doubtful = [(p.place.spot, doubt) for p in found.pairs for doubt in doubts_about(p, False)]
+        found = replace(found, warnings=[*found.warnings, *_by_note(doubtful)])
     else:
         found = _read_text(path, suffix)
     if not found.pairs and not allow_empty:
@@ -63,7 +67,7 @@ def _read_text(path: Path, suffix: str) -> PairFile:
         raise PairsError(either(f"{path}：{error}", f"{path}: {error}")) from error
     pairs: list[Pair] = []
     problems: list[tuple[str, str]] = []
-    notes: dict[str, list[str]] = {}  # what is to be said, of which rows
+    said_of: list[tuple[str, str]] = []  # (place, what is to be said)
     for spot, row in rows_of(text, suffix):
         try:
             if isinstance(row, RowError):
@@ -74,9 +78,16 @@ def _read_text(path: Path, suffix: str) -> PairFile:
             continue
         pairs += of_row
         said += [doubt for pair in of_row[-1:] for doubt in doubts_about(pair)]  # it holds the talk
-        for note in said:
-            notes.setdefault(note, []).append(spot)
+        said_of += [(spot, note) for note in said]
     if problems:
         raise refused(path, problems)
+    return PairFile(path, pairs, _by_note(said_of))
+
+
+def _by_note(said: Iterable[tuple[str, str]]) -> list[str]:
+    """Warnings of (place, note): each note once, with all of its places."""
+    notes: dict[str, list[str]] = {}
+    for spot, note in said:
+        notes.setdefault(note, []).append(spot)
     mark = either("：", ": ")
-    return PairFile(path, pairs, [f"{spots(rows)}{mark}{note}" for note, rows in notes.items()])
+    return [f"{spots(places)}{mark}{note}" for note, places in notes.items()]

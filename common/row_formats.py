@@ -4,7 +4,7 @@ Each layout says which fields it needs and reads them into the same `Talk`; a ne
 of LAYOUTS. Fields that add to a question (`input`, `history`, `system`) count in every layout.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +57,7 @@ _ASIDE = {
 }
 _BAD_ANSWER = ("label", "kto_tag")  # KTO's mark of an answer that is not to be given
 _NO = ("false", "no", "0", "0.0")
+_YES = ("true", "yes", "1", "1.0")
 
 
 def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
@@ -69,6 +70,7 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
                 f"expected an object with question and answer, got {kind}",
             )
         )
+    row = _plain_names(row)
     layout, answer = _layout(row)
     talk = layout.read(row, layout.key, answer)
     turns = talk.turns
@@ -77,8 +79,9 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
     for number, turn in enumerate(turns, 1):
         if not (turn.user and turn.assistant):
             raise RowError(f"{either(f'第 {number} 轮：', f'turn {number}: ')}{_empty(turn.user)}")
-    bad = [name for name in _BAD_ANSWER if _is_no(row.get(name))]
-    used = {layout.key, answer, *_COMMON, *bad}
+    bad = [name for name in _BAD_ANSWER if _says(row.get(name), _NO)]
+    good = [name for name in _BAD_ANSWER if _says(row.get(name), _YES)]
+    used = {layout.key, answer, *_COMMON, *bad, *good}
     notes = []
     if unread := [*unread_fields(row, used | _ASIDE), *talk.unread]:
         names = ", ".join(dict.fromkeys(unread))
@@ -124,9 +127,19 @@ def _empty(question: str) -> str:
     return either("问题是空的", "the question is empty")
 
 
-def _is_no(value: Any) -> bool:
-    """false, 0 or a text that says so; None and "" say nothing."""
-    return isinstance(value, int | float | str) and str(value).strip().lower() in _NO
+def _says(value: Any, words: Collection[str]) -> bool:
+    """Whether a boolean, number or text is one of the words; None and "" say nothing."""
+    return isinstance(value, int | float | str) and str(value).strip().lower() in words
+
+
+def _plain_names(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The row with its fields' names as the layouts have them (Question, " answer"), where it has
+    such a field and none of the layouts'."""
+    if any(layout.key in row for layout in LAYOUTS):
+        return row
+    plain = {str(name).strip().casefold(): value for name, value in row.items()}
+    known = any(layout.key in plain for layout in LAYOUTS) and len(plain) == len(row)
+    return plain if known else row
 
 
 def _layout(row: Mapping[str, Any]) -> tuple[Layout, str]:
@@ -268,6 +281,10 @@ LAYOUTS = (
     Layout("question", ("reference", "answer"), _read_flat),
     Layout("query", ("response",), _read_flat),
     Layout("instruction", ("output",), _read_flat),
+    Layout("prompt", ("completion", "response"), _read_flat),
     Layout("问题", ("参考答案", "标准答案", "答案", "回答"), _read_flat),
 )
-KNOWN = "messages, conversations, question/answer, query/response, instruction/output"
+KNOWN = (
+    "messages, conversations, question/answer, query/response, instruction/output, "
+    "prompt/completion"
+)

@@ -47,8 +47,9 @@ _WEIGHTS = ("weight", "loss", "loss_scale", "train_on_turn")
 _MESSAGE_WEIGHTS = (*_WEIGHTS, "train", "training")
 # Which parts are learned, marked in a way that is not read: learning all would be something else.
 _MASKS = ("loss_mask", "loss_masks", "train_mask", "train_detail", "training_detail")
-_INVISIBLE = (
-    "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"  # at a text's ends, where nobody sees them
+INVISIBLE = (
+    # At a text's ends, where nobody sees them.
+    "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
 
 
@@ -257,10 +258,11 @@ def text_of(value: Any, name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """Without white space, byte order marks and zero-width characters at both ends."""
-    stripped = text.strip()
-    while stripped and (stripped[0] in _INVISIBLE or stripped[-1] in _INVISIBLE):
-        stripped = stripped.strip(_INVISIBLE).strip()
+    """Without white space, byte order marks and zero-width characters at both ends; lines end in
+    "\n", as in what is served."""
+    stripped = text.replace("\r\n", "\n").strip()
+    while stripped and (stripped[0] in INVISIBLE or stripped[-1] in INVISIBLE):
+        stripped = stripped.strip(INVISIBLE).strip()
     return stripped
 
 

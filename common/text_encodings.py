@@ -12,6 +12,16 @@ _MARKS = (  # byte order marks, the longer ones first
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
+# Files of other kinds under a text's name, by their first bytes.
+_OTHER_KINDS = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip (.xlsx, .docx)",
+    b"\xd0\xcf\x11\xe0": "Office 97–2003 (.xls, .doc)",
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"%PDF": "PDF",
+    b"SQLite": "SQLite",
+}
 # Of the 6,763 characters of GB 2312 the 3,755 of its first level make up about 99 % of Chinese
 # text; a text read in the wrong encoding shows others. Likewise Big5's frequent ones.
 _LEAST_COMMON = 0.85
@@ -30,6 +40,14 @@ def decode(data: bytes) -> str:
     Raises ValueError, saying what to do, for anything else, and where two encodings are possible:
     a text in the wrong one would be nonsense that nobody sees.
     """
+    for mark, kind in _OTHER_KINDS.items():
+        if data.startswith(mark):
+            raise ValueError(
+                either(
+                    f"不是文本，是 {kind} 文件：请解开，或另存为 .jsonl、.csv",
+                    f"not text but a {kind} file: unpack it, or save it as .jsonl or .csv",
+                )
+            )
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _strict(data, encoding)

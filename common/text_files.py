@@ -3,14 +3,17 @@
 Lines end at "\n" alone, as JSON Lines says: U+2028 and its like are text.
 """
 
+import contextlib
 import csv
 import io
+import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from common.column_names import column_roles
 from common.language import either
 from common.row_formats import LAYOUTS
 from common.row_talks import RowError
@@ -18,6 +21,8 @@ from common.row_talks import RowError
 Row = tuple[str, Any]  # its place, and what stands there: a decoded row, or the RowError of it
 
 _JSON_COLUMNS = ("messages", "conversations", "conversation", "history", "rephrasings", "wordings")
+_DELIMITERS = ",\t;"
+_HEADER_ROWS = 3  # a title may stand above the names of the columns, or Excel's sep=;
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -39,19 +44,24 @@ def _line_rows(text: str) -> Iterator[Row]:
         try:
             row = _parsed(line.lstrip("\ufeff"))  # where files were joined that each had a mark
         except RowError as error:
-            if position == 0 and len(filled) > 1 and (whole := _one_object(text)) is not None:
-                yield spot, whole
+            if position == 0 and (objects := _objects(text)):
+                yield from objects
                 return
             row = error
         yield spot, row
 
 
-def _one_object(text: str) -> Any:
-    """The only row of a file, written over many lines; None when that is not what it holds."""
-    try:
-        row = _parsed(text)
-    except RowError:
-        return None
+def _objects(text: str) -> list[Row]:
+    """The rows of a file whose objects are written over many lines, or with commas behind them;
+    none when that is not what it holds."""
+    rows = list(_json_values(text, 0, "line {line}", closing=""))
+    if not rows or any(isinstance(row, RowError) for _, row in rows[:1]):
+        return []
+    return [(spot, _holder_named(row) if len(rows) == 1 else row) for spot, row in rows]
+
+
+def _holder_named(row: Any) -> Any:
+    """The only row of a file; a RowError where the rows seem to stand under a name in it."""
     if isinstance(row, dict) and not any(layout.key in row for layout in LAYOUTS):
         listed = [name for name, value in row.items() if isinstance(value, list)]
         if listed:
@@ -65,19 +75,25 @@ def _one_object(text: str) -> Any:
 
 
 def _array_rows(text: str) -> Iterator[Row]:
-    """The items of one JSON array. A fault ends it: what follows cannot be told apart."""
+    """The items of one JSON array."""
+    return _json_values(text, text.index("[") + 1, "item {number} (line {line})", closing="]")
+
+
+def _json_values(text: str, position: int, place: str, closing: str) -> Iterator[Row]:
+    """JSON values from a position on, up to the closing bracket; without one, up to the text's
+    end, where commas between them may be missing. A fault ends it: what follows cannot be told
+    apart."""
     decoder = json.JSONDecoder(object_pairs_hook=_object)
     space = re.compile(r"[ \t\r\n]*")
-    position = space.match(text, 0).end() + 1
     number, line, counted = 0, 1, 0
     while True:
         position = space.match(text, position).end()
         line += text.count("\n", counted, position)
         counted = position
-        if number == 0 and text[position : position + 1] == "]":
+        if text[position : position + 1] == closing and (number == 0 or not closing):
             break
         number += 1
-        spot = f"item {number} (line {line})"
+        spot = place.format(number=number, line=line)
         try:
             row, end = decoder.raw_decode(text, position)
             if _ESCAPED_SURROGATE.search(text, position, end):
@@ -91,8 +107,11 @@ def _array_rows(text: str) -> Iterator[Row]:
         yield spot, row
         position = space.match(text, end).end()
         mark = text[position : position + 1]
+        if not closing:
+            position += mark == ","
+            continue
         position += 1
-        if mark == "]":
+        if mark == closing:
             break
         if mark != ",":
             yield spot, _not_json(either("后面应是 , 或 ]", "expected , or ] after it"))
@@ -155,16 +174,21 @@ def _printable(text: str) -> str:
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
-    """Rows under a header line, its names in any case, columns parted by commas, tabs or ;."""
-    header_line = text.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = max(",\t;", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    """Rows under a header line, columns parted by commas, tabs or ;. A title may stand above it,
+    and Excel's `sep=;`."""
+    delimiter = _delimiter(text)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     names: list[str] = []
+    above: list[str] = []  # the places of titles
     start = 1
     while True:
         try:
             cells = next(reader)
         except StopIteration:
+            if above and not names:
+                yield above[0], _no_header()
             return
         except csv.Error as error:
             told = either(
@@ -177,21 +201,54 @@ def _csv_rows(text: str) -> Iterator[Row]:
         if not any(cell.strip() for cell in cells):
             continue
         if not names:
-            names = [cell.strip().casefold() for cell in cells]
+            names = _column_names(cells)
             double = [name for name, n in Counter(filter(None, names)).items() if n > 1]
             if double:
                 told = either(f"有两列都叫 {double[0]!r}", f"two columns are named {double[0]!r}")
                 yield spot, RowError(told)
                 return
-            if not any(layout.key in names for layout in LAYOUTS):
-                told = either(
-                    "没有写着 问题 和 答案（或 question 和 answer）的标题行",
-                    "no header line with question and answer (or 问题 and 答案)",
-                )
-                yield spot, RowError(told)
+            if names:
+                continue
+            above.append(spot)
+            if len(above) == _HEADER_ROWS:
+                yield above[0], _no_header()
                 return
             continue
         yield spot, _csv_row(names, cells)
+
+
+def _no_header() -> RowError:
+    return RowError(
+        either(
+            "没有写着 问题 和 答案（或 question 和 answer）的标题行",
+            "no header line with question and answer (or 问题 and 答案)",
+        )
+    )
+
+
+def _delimiter(text: str) -> str:
+    """What parts the columns: the mark with which one of the first rows names them."""
+    for mark in _DELIMITERS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)
+        with contextlib.suppress(csv.Error):
+            if any(map(_column_names, itertools.islice(filter(None, reader), _HEADER_ROWS))):
+                return mark
+    return _DELIMITERS[0]
+
+
+def _column_names(cells: Sequence[str]) -> list[str]:
+    """The columns by the names of a layout's fields; none where the row does not name them."""
+    names = [cell.strip().casefold() for cell in cells]
+    for layout in LAYOUTS:
+        if layout.key in names and any(answer in names for answer in layout.answers):
+            return names
+    roles = column_roles(cells)
+    if not roles.questions or not roles.answers:
+        return names if len(names) > 1 and any(each.key in names for each in LAYOUTS) else []
+    names[roles.questions[0]], names[roles.best_answer] = "问题", "答案"
+    if roles.sections and "section" not in names:
+        names[roles.sections[0]] = "section"
+    return names
 
 
 def _csv_row(names: list[str], cells: list[str]) -> dict[str, Any] | RowError:

@@ -1,7 +1,7 @@
 """From books to question-answer pairs: python -m data build BOOK… --out DIR
 
-Also: check-leak TRAIN TESTSET, show DIR, stats FILE; `python -m data COMMAND --help` lists the
-options.
+Also: compose DIR, check-leak TRAIN TESTSET, show DIR, stats FILE; `python -m data COMMAND --help`
+lists the options.
 """
 
 import json
@@ -18,6 +18,7 @@ from rich.table import Table
 from common.cli import make_app
 from common.language import either, in_chinese
 from data.cli.build import build
+from data.cli.compose import compose
 from data.cli.console import console, reported_errors
 from data.labels import label
 
@@ -26,6 +27,7 @@ app = make_app(
     help=either("从教材到问答对：data build 教材… --out 目录", __doc__),
 )
 app.command()(build)
+app.command()(compose)
 
 
 @app.command("check-leak")

@@ -20,13 +20,16 @@ from common.word.package import plain_docx
 from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import included, plain_markdown
+from data.includes import with_includes
+from data.kinds import MARKDOWN, PAGES, SUFFIXES, advice, in_folder, unread_files
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.needs import missing_package
+from data.notebook import notebook_text
+from data.page_parts import with_tabs
 from data.text import join_lines, tidy
 
-READER_VERSION = "7"  # raise it when reading changes: cached texts are then made again
-SUFFIXES = (".docx", ".pdf", ".epub", ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt")
+READER_VERSION = "10"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -35,6 +38,9 @@ _NUMBERED = re.compile(
     r"|(第\s*[一二三四五六七八九十百\d]+\s*节|\d{1,2}\.\d{1,2}(?!\.?\d)|[一二三四五六七八九十]+、)"
     r"|(\d{1,2}(?:\.\d{1,2}){2,}))\s*\S"
 )
+
+
+_BOLD_TITLE = re.compile(r"^(\d{1,2}[.、]\s*)?\*\*([^*\n]*\w[^*\n]*)\*\*$")
 
 
 class BookError(ValueError):
@@ -71,12 +77,14 @@ def find_books(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found += [each for each in in_folder(path) if each.suffix.lower() in SUFFIXES]
         else:
             found.append(path)
     if not found:
         names = ", ".join(str(path) for path in paths)
         known = ", ".join(SUFFIXES)
+        if unread := [loss.why for losses in unread_files(paths).values() for loss in losses]:
+            known += f"; {unread[0]}"
         raise BookError(
             either(
                 f"{names}：里面没有教材；能读的格式：{known}",
@@ -102,16 +110,19 @@ def read_book(
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
+        todo = advice(path.name)
         raise BookError(
             either(
-                f"{path}：不认识的格式 {suffix!r}；能读：{known}",
-                f"{path}: unknown format {suffix!r}; known: {known}",
+                f"{path}：不认识的格式 {suffix!r}；{todo or f'能读：{known}'}",
+                f"{path}: unknown format {suffix!r}; {todo or f'known: {known}'}",
             )
         )
     if not content.strip():
         raise BookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
     how = f"{suffix}-{ocr}" if suffix == ".pdf" else suffix
     key = f"book/{READER_VERSION}/{how}/{sha256}"
+    # A page is read anew: files that it includes may have changed, and it takes no time.
+    cache = None if suffix in MARKDOWN else cache
     if cache and (row := cache.get(key)) is not None:
         return _book(path, sha256, reading_from(row))
     try:
@@ -144,16 +155,21 @@ def _to_markdown(
     if suffix in (".docx", ".epub"):
         return _office(path, suffix, content)
     text = decode(content)
-    if suffix in (".html", ".htm", ".xhtml"):
+    if suffix in PAGES:
         from data.web import prepared
 
         html, losses = prepared(text)
         return Reading(_convert(html, ".html"), losses)
     if suffix == ".txt":
         return Reading(text_to_markdown(text))
+    losses: list[Loss] = []
+    if suffix == ".ipynb":
+        text, losses = notebook_text(text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = with_includes(text, path)
     elsewhere = either("写在另一个文件里，没有读", "stands in another file, which was not read")
-    return Reading(plain_markdown(text), [Loss(TEXT, name, elsewhere) for name in included(text)])
+    losses += [Loss(TEXT, name, elsewhere) for name in included(text)]
+    return Reading(plain_markdown(text), losses)
 
 
 def _office(path: Path, suffix: str, content: bytes) -> Reading:
@@ -172,12 +188,13 @@ def _office(path: Path, suffix: str, content: bytes) -> Reading:
     if suffix == ".epub":
         text, losses = _epub(path, content)
     else:
+        from data.mathtype import mathtype_latex
         from data.omml import to_latex
 
-        plain, unread = plain_docx(path, to_latex)
+        plain, unread = plain_docx(path, to_latex, mathtype_latex)
         text, losses = _convert(_docx_html(plain), ".html"), _word_losses(unread)
     if not re.search(r"^#{1,6} ", text, re.M):
-        text = mark_headings(text)
+        text = mark_bold(mark_headings(text))
     return Reading(text, losses)
 
 
@@ -202,9 +219,13 @@ def _epub(path: Path, content: bytes) -> tuple[str, list[Loss]]:
 def _word_losses(unread: dict[str, list[int]]) -> list[Loss]:
     """What a Word file shows and its text lacks; notes are read, pictures counted as figures."""
     kept = {"footnote", "endnote", "phonetic guide", "picture", "struck-through text"}
+    formulas = {
+        "formula": either("留下了普通文字", "its plain text stays"),
+        "drawn formula": either("MathType 之类的公式对象", "an object of MathType or its like"),
+    }
     return [
-        Loss(FORMULA, f"paragraph {number}", either("留下了普通文字", "its plain text stays"))
-        if what == "formula"
+        Loss(FORMULA, f"paragraph {number}", formulas[what])
+        if what in formulas
         else Loss(TEXT, f"paragraph {number}", unread_name(what))
         for what, numbers in unread.items()
         if what not in kept
@@ -248,7 +269,7 @@ def _convert(content: bytes | str, suffix: str) -> str:
         raise ValueError(
             either(f"文件坏了：转换程序说 {first!r}", f"it is broken: the converter says {first!r}")
         ) from error
-    return result.markdown
+    return with_tabs(result.markdown)
 
 
 def mark_headings(text: str) -> str:
@@ -263,6 +284,26 @@ def mark_headings(text: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines)
+
+
+def mark_bold(text: str) -> str:
+    """Mark short lines wholly in bold as headings, where they are few: authors of Word files often
+    make titles so. The first line of the text is the title above the others."""
+    lines = text.split("\n")
+    bold = [number for number, line in enumerate(lines) if _is_bold_title(line)]
+    written = [number for number, line in enumerate(lines) if line.strip()]
+    if not 2 <= len(bold) <= len(written) * 0.25 or re.search(r"(?m)^#{1,6} ", text):
+        return text
+    for number in bold:
+        found = _BOLD_TITLE.match(lines[number].strip())
+        level = "#" if number == written[0] else "##"
+        lines[number] = f"\n{level} {found[1] or ''}{found[2].strip()}\n"
+    return "\n".join(lines)
+
+
+def _is_bold_title(line: str) -> bool:
+    found = _BOLD_TITLE.match(line.strip())
+    return bool(found and len(found[2]) <= 40 and not re.search(r"[。；，,;：:！？]$", found[2]))
 
 
 def text_to_markdown(text: str) -> str:

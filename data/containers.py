@@ -8,11 +8,17 @@ import re
 from collections.abc import Iterator
 
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
-_INDENTED = re.compile(r'^( *)(===|!!!|\?\?\?\+?)\s+(?:([\w-]+)(?=\s|$))?[^"]*(?:"([^"]*)")?\s*$')
+_INDENTED = re.compile(r'^( *)(===|!!!|\?\?\?\+?)\s+(?:([\w-]+)(?=\s|$))?[^"]*(?:"(.*)")?\s*$')
 _COLONS = re.compile(r"^\s*:{3,}\s*(?:([\w-]+)\s*(.*))?$")
-_BOXES = {"tip", "note", "info", "warning", "danger", "caution", "details", "code-group", "tabs",
-          "important", "success", "center", "abstract", "example", "question"}  # fmt: skip
+_BLOCKS = re.compile(r"^\s*/{3,}\s*(?:([\w-]+)\s*(?:\|\s*(.*))?)?$")
 _GITBOOK = re.compile(r"\{%\s*(end)?(tabs?|hint|code|content-ref|embed|raw)\b([^%]*)%\}")
+_HEXO = re.compile(
+    r"\{%\s*(end)?(note|asset_img|img|cq|quote|fold|centerquote|post_link)\b"
+    r"\s*([^%]*?)\s*%\}"
+)
+_LISTING = re.compile(
+    r"(?m)^[ \t]*\{%-?[ \t]*(end)?(?:codeblock|highlight)\b[ \t]*([^%\n]*?)[ \t]*-?%\}[ \t]*$"
+)
 _HUGO = re.compile(r"\{\{[<%]\s*(/?)\s*([\w/-]*)([^{}]*?)/?[>%]\}\}")
 _JSX = re.compile(r"<(/?)(TabItem|Tabs|CodeGroup|CodeGroupItem|Tab)\b([^>]*)>")
 _IMPORT = re.compile(r"^import\s.+from\s+['\"](?:@|\.)[^'\"]*['\"];?\s*$")
@@ -22,7 +28,20 @@ _TITLE = re.compile(
 _NOTE_MARK = re.compile(r"(?<=\S)\[\^[^\]\s]{1,30}\](?!:)")
 _NOTE_TEXT = re.compile(r"^\[\^[^\]\s]{1,30}\]:\s*")
 _CODE_SPAN = re.compile(r"(`+[^`\n]+`+)")
+_AT_TAB = re.compile(r"^\s*@tab(?::active)?\s+(\S.*?)\s*$")
+_NAMED = re.compile(r"\s*\[([^\[\]]+)\]\s*$")
 _OPEN, _CLOSE = "\n<!-- tab: {} -->\n", "\n<!-- /tab -->\n"
+
+
+def listings(text: str) -> str:
+    """The text with the listing tags of Hexo and Jekyll as fences."""
+
+    def fence(found: re.Match[str]) -> str:
+        end, rest = found.groups()
+        language = re.search(r"lang:([\w+#-]+)|^([\w+#-]+)", rest)
+        return "```" if end else f"```{next(filter(None, language.groups())) if language else ''}"
+
+    return _LISTING.sub(fence, text) if "{%" in text else text
 
 
 def opened(text: str) -> str:
@@ -33,6 +52,8 @@ def opened(text: str) -> str:
 def _opened(lines: list[str]) -> Iterator[str]:
     fence = ""
     position = 0
+    open_blocks: list[str] = []
+    group = tab_open = at_tab = False
     while position < len(lines):
         line = lines[position]
         position += 1
@@ -40,10 +61,28 @@ def _opened(lines: list[str]) -> Iterator[str]:
         if fence:
             fence = "" if mark and line.strip() == mark.group(1) >= fence else fence
             yield line
+            if not fence and tab_open:
+                yield _CLOSE
+                tab_open = False
             continue
         if mark:
             fence = mark.group(1)
+            named = _NAMED.search(line)
+            if named and group:
+                yield _OPEN.format(named.group(1))
+                line = line[: named.start()]
+                tab_open = True
             yield line
+            continue
+        if colons := _COLONS.match(line):
+            # "@tab NAME" (VuePress) and named fences (VitePress) begin the tabs of these.
+            if at_tab:
+                yield _CLOSE
+                at_tab = False
+            group = colons.group(1) in ("code-group", "code-tabs", "tabs")
+        if group and (named := _AT_TAB.match(line)):
+            yield (_CLOSE if at_tab else "") + _OPEN.format(named.group(1))
+            at_tab = True
             continue
         box = _INDENTED.match(line)
         if box and (box.group(2) != "===" or box.group(4)):
@@ -54,7 +93,10 @@ def _opened(lines: list[str]) -> Iterator[str]:
                 yield from _box(box, inside)
                 position = end
                 continue
-        yield from _plain(line)
+            if box.group(2) != "===":  # a box of a title only
+                yield f"{box.group(1)}**{box.group(4)}**" if box.group(4) else ""
+                continue
+        yield from _plain(line, open_blocks)
 
 
 def _block_end(lines: list[str], start: int, indent: int) -> int:
@@ -81,14 +123,24 @@ def _box(box: re.Match[str], inside: list[str]) -> Iterator[str]:
     yield _CLOSE if tab else ""
 
 
-def _plain(line: str) -> Iterator[str]:
+def _plain(line: str, open_blocks: list[str]) -> Iterator[str]:
     colons = _COLONS.match(line)
-    if colons and (not colons.group(1) or colons.group(1) in _BOXES):
+    if colons:
         title = colons.group(2)
         yield f"\n**{title.strip()}**\n" if title and not title.startswith("{") else ""
         return
+    block = _BLOCKS.match(line)
+    if block:
+        kind, title = block.group(1), (block.group(2) or "").strip()
+        stack = open_blocks
+        if not kind:
+            yield _CLOSE if stack and stack.pop() == "tab" else ""
+            return
+        stack.append(kind)
+        yield _OPEN.format(title) if kind == "tab" else f"\n**{title}**\n" if title else ""
+        return
     if _IMPORT.match(line) or re.fullmatch(
-        r"\s*\[TOC\]\s*|\+\+\+.*|\s*>\s*\[![A-Za-z]+\][+-]?", line
+        r"\s*\[TOC\]\s*|\+\+\+.*|\s*>\s*\[![A-Za-z]+\][+-]?|\s*\{\*.*\*\}\s*|\s*<<< \S.*", line
     ):
         yield ""
         return
@@ -101,6 +153,7 @@ def _plain(line: str) -> Iterator[str]:
 
 def _inline(text: str) -> str:
     if "{%" in text:
+        text = _HEXO.sub(_hexo, text)
         text = _GITBOOK.sub(lambda m: _tab(m.group(2) == "tab", m.group(1), m.group(3)), text)
     if "{{" in text:
         text = _HUGO.sub(_shortcode, text)
@@ -112,11 +165,23 @@ def _inline(text: str) -> str:
         text = re.sub(
             r"(?<![\w\[])\[\[(?:[^\[\]|]+\|)?([^\[\]|\d][^\[\]|]*)\]\](?!\()", r"\1", text
         )
+        text = re.sub(r"(?<=[\])])\{(?::\s|[.#:])[^{}\n]*\}", "", text)  # attributes of a link
         text = _NOTE_TEXT.sub("> ", text)
         text = _NOTE_MARK.sub("", text)
     return re.sub(
         r"(?<![=A-Za-z0-9_])==(?=[^\s=])([^=\n]{1,80}?)(?<=[^\s=])==(?![=A-Za-z0-9_])", r"\1", text
     )
+
+
+def _hexo(found: re.Match[str]) -> str:
+    """Tags of Hexo: pictures, links; boxes go."""
+    _, name, rest = found.groups()
+    if name in ("asset_img", "img"):
+        picture = re.search(r"(\S+\.\w+)((?:\s+\d+%?)*)\s*(.*)", rest)
+        return f"![{picture.group(3).strip(chr(34))}]({picture.group(1)})" if picture else ""
+    if name == "post_link":
+        return re.sub(r"^\S+\s*", "", rest).strip("\"'")
+    return ""
 
 
 def _shortcode(found: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from rapidfuzz import fuzz, process
 
 from common.pairs import Pair
+from common.simplified import simplified
 from data import records
 from data.text import normalise, tidy
 
@@ -149,8 +150,8 @@ def _spelled(block: Texts, tests: Texts) -> np.ndarray:
 
 
 def _plain(text: str) -> str:
-    """Normalised, without the HTML of rows that were taken from web pages."""
-    return normalise(_without_html(text))
+    """Normalised, in Simplified Chinese, without the HTML of rows taken from web pages."""
+    return simplified(normalise(_without_html(text)))
 
 
 def _without_html(text: str) -> str:
@@ -160,7 +161,7 @@ def _without_html(text: str) -> str:
 def _squashed(text: str) -> str:
     """As it reads without spaces and what is not seen; lines stay apart."""
     text = unicodedata.normalize("NFKC", tidy(_without_html(text)))
-    return re.sub(r"[^\S\n]+", "", text).casefold()
+    return simplified(re.sub(r"[^\S\n]+", "", text).casefold())
 
 
 def _table(left: list[str], right: list[str], scorer, cutoff: int = 0) -> np.ndarray:  # noqa: ANN001

@@ -7,7 +7,8 @@ several frameworks comments that `data/sections.py` makes sections of.
 import re
 from collections.abc import Iterator
 
-from data.containers import opened
+from data.containers import listings, opened
+from data.inline_html import without_html
 
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
 _DIRECTIVE = re.compile(r"^\{([\w:.-]+)\}\s*(.*)$")
@@ -45,6 +46,9 @@ _INCLUDE = re.compile(
     r"""(?m)^[ \t]*;?-+8<-+[ \t]+["']([^"'\n]+)["']"""
     r"|\{\{\s*#(?:include|playground|rustdoc_include)\s+([^\s}]+)"
     r"|^[ \t]*(?:`{3,}|:{3,})\{(?:include|literalinclude)\}[ \t]*(\S+)"
+    r"|^[ \t]*\{\*[ \t]*(\S+)[^}\n]*\*\}[ \t]*$"
+    r"|^[ \t]*<<<[ \t]+(\S+)|^[ \t]*@\[code[^\]\n]*\]\(([^)\n]+)\)"
+    r"|^[ \t]*<!--[ \t]*@include:[ \t]*(\S+)|^\{%[ \t]*include_code[ \t]+([^%\n]+?)[ \t]*%\}"
 )
 _CITATIONS = re.compile(r"cite([:_-]?\w+)?|citet|citep|footcite|footnote|bibliography|index")
 _CODE_DIRECTIVES = {
@@ -65,7 +69,9 @@ _ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "atten
 
 def plain_markdown(text: str) -> str:
     """The text without the extensions; the same text where it has none."""
-    text = re.sub(r"\A(---|\+\+\+)\n.*?\n\1\n", "", text, count=1, flags=re.S)
+    text = listings(_titled(text))
+    if "(data:" in text:  # pictures within the page: megabytes that are no words
+        text = re.sub(r"(!\[[^\]\n]*\]\(<?data:image/)[^)\n]*\)", r"\1png;base64,)", text)
     if re.search(r"(?m)^\s*(`{3,}|:{3,})\{|\}`", text):  # MyST
         text = _LIST_TABLE.sub(_pipe_table, text)
         text = _FIGURE.sub(_image, text)
@@ -83,7 +89,20 @@ def plain_markdown(text: str) -> str:
             prose.append(line)
     if prose:
         out.append(_prose("\n".join(prose), titles))
-    return opened("\n".join(out))
+    return without_html(opened("\n".join(out)))
+
+
+def _titled(text: str) -> str:
+    """The text without its front matter, whose title is the page's where the text has none."""
+    matter = re.match(r"(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*\n", text, re.S)
+    if not matter:
+        return text
+    text = text[matter.end() :]
+    title = re.search(r"""(?m)^title\s*[:=]\s*["']?(.+?)["']?\s*$""", matter.group(2))
+    prose = re.sub(r"(?ms)^(`{3,}|~{3,}).*?^\1", "", text)
+    if title is None or re.search(r"(?m)^# |^=+$|<h1\b", prose):
+        return text
+    return f"# {title.group(1)}\n\n{text}"
 
 
 def included(text: str) -> list[str]:
@@ -156,7 +175,9 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
                 yield line, False
                 continue
             fence = mark
-            yield f"{found.group(1)}{mark}{_language(info)}", True
+            # "[npm]": the tab's name in a code group of VitePress
+            tab = re.search(r"\s*\[[^\[\]]+\]\s*$", info)
+            yield f"{found.group(1)}{mark}{_language(info)}{tab.group() if tab else ''}", True
             continue
         name, rest = directive.group(1).lower(), directive.group(2).strip()
         head = True

@@ -6,7 +6,7 @@ from typing import Any
 
 from data.dropped import Dropped
 from data.figures import Figure
-from data.losses import Loss, by_kind, spoken
+from data.losses import Loss, by_kind, lines_of
 from data.records import Chunk
 
 
@@ -77,14 +77,7 @@ class Funnel:
 
     def reading_warnings(self) -> list[str]:
         """One line a book that lost something; one for all where there are many."""
-        if len(self.losses) <= 3:
-            return [f"{book}: {spoken(losses)}" for book, losses in self.losses.items()]
-        everything = [
-            Loss(loss.kind, f"{book} {loss.place}", loss.why)
-            for book, losses in self.losses.items()
-            for loss in losses
-        ]
-        return [f"{len(self.losses)} of {len(self.books)} books: {spoken(everything)}"]
+        return lines_of(self.losses, len(self.books))
 
     def steps(self, dropped: Mapping[str, int]) -> list[dict[str, Any]]:
         """Rows of name, count and what was lost there by reason; `dropped` is the filters'."""

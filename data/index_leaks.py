@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rapidfuzz import fuzz
 
+from common.simplified import simplified, traditional
 from data.contamination import MIN_ANSWER_CHARS, QUESTION_SIMILARITY, SHORTEST_CONTAINED
 from data.text import normalise
 
@@ -55,7 +56,7 @@ def check_index(directory: Path, tests: Sequence[tuple[str, str]]) -> IndexCheck
     from retrieval.search import Retriever
 
     retriever = Retriever.load(directory)
-    texts = [normalise(passage.text) for passage in retriever.passages]
+    texts = [simplified(normalise(passage.text)) for passage in retriever.passages]
     asked = _held([question for question, _ in tests], retriever, texts, QUESTION_SIMILARITY)
     answered = _held([answer for _, answer in tests], retriever, texts, ANSWER_SIMILARITY)
     leaks = []
@@ -84,11 +85,13 @@ def _held(
     passages, normalised. Short texts stand in any book by accident and are left out."""
     shortest = SHORTEST_CONTAINED if least == QUESTION_SIMILARITY else MIN_ANSWER_CHARS
     found = []
-    for number, ranked in enumerate(retriever.rank(wanted, COMPARED)):
-        text = normalise(wanted[number])
+    written = [wanted, [simplified(text) for text in wanted], [traditional(t) for t in wanted]]
+    ranked_each = zip(*(retriever.rank(texts, COMPARED) for texts in written), strict=True)
+    for number, rankings in enumerate(ranked_each):
+        text = simplified(normalise(wanted[number]))
         if len(text) < shortest:
             continue
-        for place, _ in ranked:
+        for place in {place for ranked in rankings for place, _ in ranked}:
             if len(texts[place]) < len(text):
                 # A long answer may be cut into several passages.
                 similarity = fuzz.partial_ratio(texts[place], text, score_cutoff=100 * least)

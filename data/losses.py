@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -79,6 +79,19 @@ def spoken(losses: Iterable[Loss], examples: int = 3) -> str:
             either(f"{len(rows)} {zh}（{named}{reason}）", f"{len(rows)} {en} ({named}{reason})")
         )
     return "; ".join(parts)
+
+
+def lines_of(losses: Mapping[str, list[Loss]], books: int) -> list[str]:
+    """One line a book that lost something; one for all of so many books where there are many."""
+    if len(losses) <= 3:
+        return [f"{book}: {spoken(rows)}" for book, rows in losses.items()]
+    everything = [
+        Loss(loss.kind, f"{book} {loss.place}", loss.why)
+        for book, rows in losses.items()
+        for loss in rows
+    ]
+    books = max(books, len(losses))
+    return [f"{len(losses)} of {books} books: {spoken(everything)}"]
 
 
 def ranges(places: Iterable[str]) -> str:

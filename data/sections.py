@@ -27,7 +27,11 @@ _TAG = re.compile(
 )
 # Underscores are part of names (`__global__`) far more often than emphasis in technical books.
 _UNDERSCORE = "\ue000"
+# "<" that is no tag: "\\<" in the text, as long as it was, and "<" and "*" of words in a code face.
+_ESCAPED, _LESS, _STAR = "\ue002\ue003", "\ue002", "\ue004"
 _MATH = "\ue001"  # keeps the place of a formula while emphasis and tags go
+_TABLE_IMAGE = re.compile(r"!\[([^\]\n]*)\]\(<?([^)\n>]*)>?\)")
+_TABLE_LINK = re.compile(r"(?<![!\\`\w])\[([^\[\]\n]*)\]\((?!\s)[^)\s]*\)")
 _TAB = re.compile(r"^<!-- (?:tab: (.+)|(/tab)) -->\s*$")
 
 
@@ -99,11 +103,14 @@ def plain(inline: Token) -> str:
             text += "\n"
         elif child.type.startswith("math_inline"):
             mark = "$$" if child.type == "math_inline_double" else "$"
-            formulas.append(f"{mark}{child.content.replace(_UNDERSCORE, '_')}{mark}")
+            formulas.append(f"{mark}{_raw(child.content)}{mark}")
             text += _MATH
+        elif child.type == "code_inline":
+            text += _raw(child.content).replace("<", _LESS).replace("*", _STAR)
         elif child.type != "image":
             text += child.content
     text = _TAG.sub("", text.replace(f"\\{_UNDERSCORE}", "_").replace(_UNDERSCORE, "_"))
+    text = text.replace(_ESCAPED, "<").replace(_LESS, "<")
     text = re.sub(r"\*{2,3}(?!\s)(.+?)(?<!\s)\*{2,3}", r"\1", text)
     text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
     # Emphasis opens after and closes before something that is no word: "int *a, *b" is none.
@@ -116,23 +123,32 @@ def plain(inline: Token) -> str:
     joined = joined.strip("* ") if joined.startswith(("***", "**")) else joined.strip()
     for formula in formulas:
         joined = joined.replace(_MATH, formula, 1)
-    return joined
+    return joined.replace(_STAR, "*")
 
 
 def _images(inline: Token) -> Iterator[tuple[str, str]]:
     """(file, caption) of the images in an inline token."""
     for child in inline.children or []:
         if child.type == "image":
-            source = str(child.attrGet("src") or "").replace(_UNDERSCORE, "_")
-            image = "data:" if source.startswith("data:") else source
-            yield image.replace("%EE%80%80", "_"), tidy(child.content.replace(_UNDERSCORE, "_"))
+            source = _raw(str(child.attrGet("src") or ""))
+            image = _file(source.replace("%EE%80%80", "_"))
+            yield image, tidy(_raw(child.content))
+
+
+def _raw(text: str) -> str:
+    """What a parser was given, with the signs that stood in for others."""
+    return text.replace(_UNDERSCORE, "_").replace(_ESCAPED, "\\<")
+
+
+def _file(source: str) -> str:
+    return "data:" if source.startswith("data:") else source
 
 
 def terms(inline: Token) -> tuple[str, ...]:
     """Words set in bold or in a code face, as plain text, at most 40 characters each."""
     found = [c.content for c in inline.children or [] if c.type == "code_inline"]
     found += re.findall(r"\*\*\s*([^*\n]+?)\s*\*\*", inline.content)
-    cleaned = (tidy(term.replace(_UNDERSCORE, "_").strip("`* ")) for term in found)
+    cleaned = (tidy(_raw(term).strip("`* ")) for term in found)
     return tuple(dict.fromkeys(term for term in cleaned if 0 < len(term) <= 40))
 
 
@@ -144,7 +160,7 @@ def read_sections(text: str) -> Iterator[Section]:
 
 
 def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> Iterator[Section]:
-    tokens = _parser().parse(piece.replace("_", _UNDERSCORE))
+    tokens = _parser().parse(piece.replace("_", _UNDERSCORE).replace("\\<", _ESCAPED))
     lines = _line_offsets(piece)
 
     def span(token: Token) -> tuple[int, int]:
@@ -179,7 +195,7 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
         elif token.type in ("blockquote_open", "blockquote_close"):
             quotes += 1 if token.type.endswith("open") else -1
         elif token.type in ("fence", "code_block"):
-            content = token.content.replace(_UNDERSCORE, "_").strip("\n").rstrip()
+            content = _raw(token.content).strip("\n").rstrip()
             prose = token.type == "code_block" and cjk_share(content) > 0.5
             if content.strip():
                 kind = PARAGRAPH if prose else CODE
@@ -191,11 +207,15 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
         elif token.type == "table_open":
             start, end = span(token)
             body = piece[start - offset : end - offset]
+            for caption, image in _TABLE_IMAGE.findall(body):
+                section.figures.append(Figure(_file(image), caption, section.path, start))
+            body = _TABLE_LINK.sub(r"\1", _TABLE_IMAGE.sub(r"\1", body))
+            body = re.sub(r" ?<br\s*/?> ?", " ", body).replace("\\<", "<")
             section.blocks.append(Block(TABLE, body, section.path, start, end))
             while tokens[position].type != "table_close":
                 position += 1
         elif token.type.startswith("math_block"):
-            content = re.sub(r"\s+", " ", token.content.replace(_UNDERSCORE, "_")).strip()
+            content = re.sub(r"\s+", " ", _raw(token.content)).strip()
             if content:
                 body = f"$${content}$$"
                 section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
@@ -206,7 +226,7 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
             inside = (tab.group(1),) if tab.group(1) else ()
             section = Section((*titles, *inside), span(token)[0])
         elif token.type == "html_block":
-            body = tidy(re.sub(r"\s+", " ", _TAG.sub(" ", token.content.replace(_UNDERSCORE, "_"))))
+            body = tidy(re.sub(r"\s+", " ", _TAG.sub(" ", _raw(token.content))))
             if body:
                 section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
         elif token.type == "inline":

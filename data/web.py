@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from common.language import either
+from common.word.package import COUNT
 from data.losses import FORMULA, TEXT, Loss
+from data.page_parts import book_part
 
 _PAGE_PARTS = ["nav", "footer", "script", "style", "noscript", "template", "button"]
 _PAGE_PARTS += ["input", "select", "textarea", "rt", "rp"]
@@ -20,6 +22,7 @@ _TEX_SOURCE = re.compile(
     r"(?:zhihu\.com/equation\?tex=|latex\.codecogs\.com/\w+(?:\.latex)?\?)(.+)$"
 )
 _TEX_BRACKETS = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+_COUNT = re.compile(COUNT.format(r"(\d+)"))
 _TEX = re.compile(r"[\\^_{}=]|^[A-Za-z]$")
 
 
@@ -33,6 +36,8 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
         tag.unwrap()  # some sites put the whole page into one
     for tag in soup(_PAGE_PARTS):
         tag.decompose()
+    part, outside = book_part(soup)
+    losses += outside
     for drawing in soup("svg"):
         if words := " ".join(part.get_text(" ", strip=True) for part in drawing("text")).strip():
             losses.append(
@@ -48,9 +53,12 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
             tag.decompose()
     _figures(soup)
     _emphasis(soup)
-    _tables(soup)
+    even_tables(soup)
     _scripts(soup)
-    return str(soup), losses
+    for piece in part.find_all(string=re.compile("<[A-Za-z/!]")):  # shown, so no tags
+        if type(piece).__name__ == "NavigableString" and not piece.find_parent(["pre", "code"]):
+            piece.replace_with(re.sub("<(?=[A-Za-z/!])", r"\\<", piece))
+    return str(part), losses
 
 
 def prepared_word(html: str) -> str:
@@ -58,9 +66,14 @@ def prepared_word(html: str) -> str:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
-    _tables(soup)
+    even_tables(soup)
     _scripts(soup)
-    return str(soup)
+    for items in soup("ol"):
+        first = items.find("li")
+        count = _COUNT.match(first.get_text().strip()) if first is not None else None
+        if count:
+            items["start"] = count.group(1)
+    return _COUNT.sub("", str(soup))
 
 
 def prepared_epub(content: bytes) -> tuple[bytes, list[Loss]]:
@@ -222,8 +235,12 @@ def _emphasis(soup: Any) -> None:
 def _marks_apart(soup: Any) -> None:
     """Marks that lead elsewhere are no words of the text: ¶ behind a title, numbers of notes."""
     for link in soup.find_all("a", href=re.compile("^[^:/]*#")):
-        text = link.get_text(strip=True)
+        text = link.get_text(strip=True).strip("\u200b")
+        if not text and not link.find("img"):
+            link.unwrap()
+            continue
         note = "noteref" in f"{link.get('epub:type', '')} {link.get('role', '')}"
+        note = note or "footnote" in " ".join(link.get("class", []))
         raised = link.find_parent("sup") or link.find("sup")
         if text in ("¶", "#", "§", "🔗") or (
             re.fullmatch(r"[\[(（]?[\d*†]{1,3}[\])）]?", text) and (note or raised)
@@ -247,7 +264,7 @@ def _listings(soup: Any) -> None:
         tag.decompose()
 
 
-def _tables(soup: Any) -> None:
+def even_tables(soup: Any) -> None:
     """Cells that span several rows or columns are said in each; "|" inside a cell is escaped."""
     for table in soup.find_all("table"):
         if table.find("table") or table.find("pre"):

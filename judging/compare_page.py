@@ -57,7 +57,8 @@ def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]
         rows.append([either(zh, en), *("–" if v is None else format(v, form) for v in values)])
     memory = [_memory(report) for report in reports]
     if any(memory):
-        label = either("服务占用显存 GB", "GPU memory of the service, GB")
+        zh, en = "评测时显卡已用显存 GB（不止这个服务）", "GPU memory in use, by everyone, GB"
+        label = either(zh, en)
         rows.append([label, *(each or "–" for each in memory)])
     blocks.append(Grid(["", *names], rows))
     kinds = told["by"]["kind"]
@@ -76,12 +77,26 @@ def score_blocks(told: dict[str, Any], reports: Sequence[Report]) -> list[Block]
     for by, zh, en in (("kind", "题型（题数）", "kind (questions)"),
                        ("section", "章节（题数）", "section (questions)")):  # fmt: skip
         groups = told["by"][by]
-        if len(groups) > 1:
+        several = len(groups) > 1
+        if by == "section":  # a book has fifty, most with a question or two
+            groups = {name: each for name, each in groups.items() if each["questions"] >= FEW}
+        if several and groups:
             lines = [
                 [f"{group} ({each['questions']})", *_with_differences(each, each["questions"])]
                 for group, each in groups.items()
             ]
             blocks.append(Grid([either(zh, en), *names], lines))
+        left = told["questions"] - sum(each["questions"] for each in groups.values())
+        if several and left:
+            blocks.append(
+                Paragraph(
+                    either(
+                        f"{left} 题所在的章节不足 {FEW} 题，未列出。",
+                        f"{left} questions in sections of fewer than {FEW} are not shown.",
+                    ),
+                    note=True,
+                )
+            )
     return blocks
 
 

@@ -17,12 +17,15 @@ import typer
 from common.cli import make_app
 from common.language import either, in_chinese
 from common.manifest import Manifest
+from common.model_files import file_sizes, weight_bytes
 from judging.ability import guesses, sentences
 from judging.compare import compared
 from judging.compare_page import gap_text, mean_text, score_blocks
 from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, write
 from judging.experiment_cases import CASES, add_cases
 from judging.experiment_data import add_data
+from judging.experiment_methods import methods, seen_before
+from judging.intervals import VERDICTS
 from judging.metrics import METRICS
 from judging.read_report import (
     Report,
@@ -109,11 +112,19 @@ def judged_models(runs: Sequence[RunFiles], folder: Path) -> list[Report]:
     wanted = list(dict.fromkeys(path.resolve() for path in models))
     asked: dict[Any, dict[Path, Report]] = {}
     for each in reports:
-        if each.model_dir and each.model_dir.resolve() in wanted:
-            asked.setdefault(questions_of(each), {})[each.model_dir.resolve()] = each
+        for path in {_here(each.model_dir, runs)} & set(wanted):
+            asked.setdefault(questions_of(each), {})[path] = each
     # The last of equals: the newest. dict keeps the order in which questions were first seen.
     best = max(reversed(asked.values()), key=len, default={})
     return [best[path] for path in wanted if path in best]
+
+
+def _here(model_dir: Path | None, runs: Sequence[RunFiles]) -> Path | None:
+    """Where the model that was judged lies now: its run may have been brought from elsewhere."""
+    for run in runs:
+        if stage := run.stage_of(model_dir):
+            return (run.folder / stage).resolve()
+    return model_dir.resolve() if model_dir else None
 
 
 def experiment(
@@ -164,15 +175,11 @@ def conclusion(
     told: dict[str, Any],
 ) -> list[str]:
     """Sentences that follow from the numbers, and what the numbers do not say."""
-    said = []
+    said = methods(runs, judged, rows)
     for run in runs:
         if run.verdict:
             v = run.verdict
-            word = {
-                "better": either("有提升", "better"),
-                "same": either("看不出差别", "no difference shown"),
-                "worse": either("变差", "worse"),
-            }[v["verdict"]]
+            word = either(*VERDICTS[{"better": 1, "same": 0, "worse": -1}[v["verdict"]]])
             said.append(
                 either(
                     f"{run.folder.name}：dev 集 {v['questions']} 题上与基座相比{word}："
@@ -200,6 +207,7 @@ def conclusion(
                     "Only one model was judged on a test set: better or worse cannot be said.",
                 )
             )
+    said += seen_before(runs, rows[0] if rows else [])
     for run in runs:
         for each in run.abilities.values():
             lines = sentences(each)[:1] + ([] if each.tells else [guesses(each)])
@@ -238,12 +246,11 @@ def _add_training(
          *(_judged_score(run, judged, told) for run in runs)],
     ]  # fmt: skip
     for key in _RECIPE:
-        values = [run.training.settings.get(key) for run in runs]
+        values = [_setting(run, key) for run in runs]
         if any(value is not None for value in values):
             lines.append([key, *("–" if value is None else str(value) for value in values)])
     for stage in sorted({name for run in runs for name in run.stages}):
-        sizes = [run.stages[stage].counts.get("bytes") if stage in run.stages else None
-                 for run in runs]  # fmt: skip
+        sizes = [_weights(run, stage) for run in runs]
         if any(sizes):
             label = either(f"{stage} 权重 GB", f"{stage} weights, GB")
             lines.append([label, *map(_gigabytes, sizes)])
@@ -272,6 +279,7 @@ def _not_the_method_alone(runs: Sequence[RunFiles]) -> list[str]:
         either("基座", "base"): [run.base for run in runs],
         either("数据", "data"): [run.training.counts.get("train_rows") for run in runs],
         either("步数", "steps"): [run.training.counts.get("steps") for run in runs],
+        either("显卡", "GPU"): [run.training.versions.get("gpu") for run in runs],
     }
     for key in ("num_train_epochs", "cutoff_len", "seed"):
         facts[key] = [run.training.settings.get(key) for run in runs]
@@ -317,6 +325,19 @@ def _add_ability(document: Document, runs: Sequence[RunFiles]) -> None:
         document.add(*(Paragraph(f"{name}: {line}", note=True) for line in limits))
 
 
+def _setting(run: RunFiles, key: str) -> Any:
+    """A setting that did something: full fine-tuning has no rank."""
+    idle = key.startswith("lora_") and run.training.stage == "full"
+    return None if idle else run.training.settings.get(key)
+
+
+def _weights(run: RunFiles, stage: str) -> float | None:
+    """Bytes of a result's weights, by its manifest or its files."""
+    if stage not in run.stages:
+        return None
+    return run.stages[stage].counts.get("bytes") or weight_bytes(file_sizes(run.folder / stage))
+
+
 def _count(manifest: Manifest, key: str) -> str:
     value = manifest.counts.get(key)
     return "–" if value is None else f"{value:,.0f}"
@@ -336,12 +357,12 @@ def _judged_score(run: RunFiles, judged: Sequence[Report], told: dict[str, Any])
     """Of each of its models that was judged, merged first: score and difference to the base."""
     cells = []
     for index, report in enumerate(judged):
-        directory = report.model_dir
-        if directory is None or directory.resolve().parent != run.folder.resolve():
+        stage = run.stage_of(report.model_dir)
+        if stage is None:
             continue
         judge = told["metrics"]["judge"]
         gap = f", {gap_text(judge['differences'][index - 1])}" if index else ""
-        cells.append(f"{directory.name}: {mean_text(judge['means'][index])}{gap}")
+        cells.append(f"{stage}: {mean_text(judge['means'][index])}{gap}")
     return "\n".join(cells) or "–"
 
 

@@ -11,6 +11,11 @@ import numpy as np
 
 RESAMPLES = 10_000
 CHANCE = 0.05  # of calling two alike different
+VERDICTS = {  # of a difference's side, in Chinese and in English
+    1: ("有提升", "better"),
+    0: ("看不出差别", "no difference shown"),
+    -1: ("变差", "worse"),
+}
 FEWEST = 6  # questions: even five that all lie on one side may do so by chance (p = 0.06)
 
 

@@ -11,8 +11,10 @@ from functools import partial
 from typing import Any, Literal
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
+from common.language import either
 from common.pairs import Pair, PairFile
 from judging import protocol, scoring
+from judging.known_testsets import plain
 from judging.protocol import Health, Mode, Replies
 from judging.scoring import Scores
 
@@ -78,7 +80,27 @@ class Judgement:
         for option, name in (("--timeout", "timeout"), ("--health-timeout", "health_timeout")):
             if getattr(given, name) != getattr(judges, name):
                 found.append(f"{option} {getattr(given, name):g}")
-        return found + ([f"--limit {given.limit}"] if given.limit is not None else [])
+        return found + ([f"--limit {given.limit}"] if given.limit is not None else []) + self.leaks
+
+    @property
+    def leaks(self) -> list[str]:
+        """Test questions that the service shows the model with their answers, among its worked
+        examples (`GET /info`): one line per test set that has one."""
+        retrieval = (self.info or {}).get("retrieval")
+        told = retrieval.get("examples") if isinstance(retrieval, dict) else ()
+        shown = {plain(str(question)) for question in told or ()}
+        found = []
+        for result in self.results:
+            asked = [q.question for q in result.questions if plain(q.question) in shown]
+            if asked:
+                name = result.testset.name
+                found.append(
+                    either(
+                        f"RETRIEVAL_EXAMPLES 的示例里有 {name} 的题：{asked[0]}",
+                        f"RETRIEVAL_EXAMPLES holds a question of {name}: {asked[0]}",
+                    )
+                )
+        return found
 
 
 def judge(

@@ -17,13 +17,14 @@ def known_testset(
     Looks at the sample's test sets and at `testsets`; None: in none of them, which does not say
     that they are in no other. Raises PairsError when a file cannot be read.
     """
-    asked = {_plain(question) for question in questions}
+    asked = {plain(question) for question in questions}
     for known in [*sorted(SAMPLE.glob("testset_*.jsonl")), *testsets]:
-        shared = asked & {_plain(question.question) for question in read_pairs(known).pairs}
+        shared = asked & {plain(question.question) for question in read_pairs(known).pairs}
         if shared:
             return known, len(shared)
     return None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A question without what is no letter, so that it is known again."""
     return re.sub(r"\W+", "", text).lower()

@@ -96,10 +96,12 @@ def book_at_hand(info: dict[str, Any] | None) -> str:
     if not isinstance(retrieval, dict):
         return ""
     books, count = retrieval.get("books") or "?", retrieval.get("passages_a_question", "?")
-    return either(
+    told = either(
         f"翻着书作答：{books}，每题至多 {count} 个片段",
         f"with the book at hand: {books}, at most {count} passages a question",
     )
+    shown = len(retrieval.get("examples") or ())
+    return told + (either(f"，前有 {shown} 个示例", f", {shown} worked examples") if shown else "")
 
 
 def answer_draws(info: dict[str, Any] | None) -> str:

@@ -51,6 +51,26 @@ class RunFiles:
         """Where its data lay."""
         return Path(str(self.training.settings.get("dataset_dir", "")))
 
+    def stage_of(self, model_dir: Path | None) -> str | None:
+        """Which of its results a service's model directory is, by name; None for another's. A run
+        that was trained and judged elsewhere and brought here is told by where it was written."""
+        if model_dir is None:
+            return None
+        written = Path(str(self.training.settings.get("output_dir") or self.folder))
+        here = model_dir.resolve().parent == self.folder.resolve()
+        return model_dir.name if here or model_dir.parent == written else None
+
+    def dev_questions(self) -> set[str]:
+        """What the model was asked on the way, to choose the best step; from samples/."""
+        found = set()
+        for path in sorted((self.folder / "samples").glob("step-*.jsonl"))[:1]:
+            for line in path.read_text("utf-8").split("\n"):
+                try:
+                    found.add(str(json.loads(line)["question"]))
+                except (ValueError, KeyError, TypeError):  # cut by a kill, or another tool's
+                    continue
+        return found
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows of its training file, where that still lies; else none."""
         path = self.data_dir / str(self.training.settings.get("train_file", ""))

@@ -54,7 +54,7 @@ def changes(report: Report, before: Report) -> list[str]:
         f"{then or '–'} → {now or '–'}"
         for then, now in (
             (_trained(before), _trained(report)),
-            (before.book or _no_book(), report.book or _no_book()),
+            _books(before, report),
             (_asked(before), _asked(report)),
         )
         if then != now
@@ -74,6 +74,17 @@ def _trained(report: Report) -> str:
     """A model and the data that made it: one thing, not two."""
     data = data_of(report)
     return report.model + (f" ({data})" if data else "")
+
+
+def _books(before: Report, report: Report) -> tuple[str, str]:
+    """What each had at hand; of the same book how much of it stood there is told by the settings,
+    and is no change of its own."""
+    told = [one.summary.get("info") for one in (before, report)]
+    found = [info.get("retrieval") if isinstance(info, dict) else None for info in told]
+    names = [each.get("books") if isinstance(each, dict) else None for each in found]
+    if names[0] and names[0] == names[1]:
+        return names[0], names[1]
+    return before.book or _no_book(), report.book or _no_book()
 
 
 def _no_book() -> str:

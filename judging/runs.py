@@ -248,7 +248,12 @@ def drawn(reports: Sequence[Report], form: str) -> bytes:
     from matplotlib.figure import Figure
 
     with chart_words(text_stays_text=form == "svg") as say:
-        return _drawn(Figure(figsize=(9, 6), layout="constrained"), reports, form, say)
+        return _drawn(Figure(figsize=_size(reports), layout="constrained"), reports, form, say)
+
+
+def _size(reports: Sequence[Report]) -> tuple[float, float]:
+    """Inches: as wide as the labels of all runs need."""
+    return min(40, max(9, 0.3 * len(reports))), 7.5
 
 
 def _drawn(figure: Any, reports: Sequence[Report], form: str, say: Words) -> bytes:
@@ -265,9 +270,12 @@ def _drawn(figure: Any, reports: Sequence[Report], form: str, say: Words) -> byt
             capsize=3,
             label=testsets_of(members[0][1]),
         )
-        if all(total.get("echo") is not None for total in totals):
-            color = line.lines[0].get_color()
-            above.plot(where, [t["echo"] for t in totals], "_", color=color, markersize=14)
+        color = line.lines[0].get_color()
+        echoes = [
+            (i, t["echo"]) for i, t in zip(where, totals, strict=True) if t.get("echo") is not None
+        ]
+        if echoes:
+            above.plot(*zip(*echoes, strict=True), "_", color=color, markersize=14)
         below.plot(where, [total["speed"] for total in totals], marker="o")
     above.axhline(WANTED_ACCURACY, color="#9aa5b1", linewidth=1)
     above.set_ylim(bottom=0)
@@ -278,12 +286,11 @@ def _drawn(figure: Any, reports: Sequence[Report], form: str, say: Words) -> byt
     below.set_ylim(bottom=0)
     below.set_xticks(
         range(len(reports)),
-        [f"{r.folder.name}\n{r.model[:24]}" for r in reports],
-        rotation=60,
-        ha="right",
+        [f"{r.folder.name} {r.model[:24]}" for r in reports],
+        rotation=90,
         fontsize=8,
     )
-    above.legend(fontsize=8)
+    above.legend(fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     above.grid(alpha=0.3)
     below.grid(alpha=0.3)
     import io

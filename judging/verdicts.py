@@ -6,7 +6,7 @@ from typing import Any
 
 from common.language import either, language
 from judging.conclusion import standing_of
-from judging.intervals import FEWEST, Difference
+from judging.intervals import FEWEST, VERDICTS, Difference
 from judging.read_report import Report
 from judging.run_settings import changes
 from judging.scoring import judge_tokens, repeats_question, rouge_l
@@ -16,8 +16,7 @@ CONTENT = ("rougeL-zh", "chrF", "BLEU", "EM", "F1-char", "similarity")  # what i
 
 def verdict(gap: Difference) -> str:
     """A difference of the judge's score in words."""
-    words = {1: either("有提升", "better"), 0: either("看不出差别", "no difference shown"),
-             -1: either("变差", "worse")}[gap.side]  # fmt: skip
+    words = either(*VERDICTS[gap.side])
     numbers = f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], {gap.chance}"
     return words + either("，", ": ") + numbers
 
@@ -64,6 +63,7 @@ def doubts(
     found += [line for report in reports for line in _of_one(report)]
     found += [*_unscored(told, reports, rows[0]), *_idle_answers(reports, rows)]
     for index, report in enumerate(reports[1:]):
+        found += _same_answers(reports[0], report, rows[0], rows[index + 1])
         found += _other_metrics(told, index, report)
         found += _other_conditions(reports[0], report)
     if len(reports) > 3:
@@ -155,6 +155,24 @@ def _idle_answers(reports: Sequence[Report], rows: Sequence[Sequence[dict[str, A
     return found
 
 
+def _same_answers(
+    first: Report,
+    report: Report,
+    before: Sequence[dict[str, Any]],
+    now: Sequence[dict[str, Any]],
+) -> list[str]:
+    """Answers alike to the letter: the same model, or a change that did not reach the service."""
+    if any(a["answer"] != b["answer"] for a, b in zip(before, now, strict=True)):
+        return []
+    return [
+        either(
+            f"{report.name} 与 {first.name} 的回答一字不差：是同一个模型，或者改动没有生效",
+            f"{report.name} and {first.name} answer alike to the letter: the same model, or what "
+            "was changed had no effect",
+        )
+    ]
+
+
 def _other_metrics(told: dict[str, Any], index: int, report: Report) -> list[str]:
     """Whether what is said changed as the judge's score did."""
     gaps = {name: each["differences"][index] for name, each in told["metrics"].items()}
@@ -221,11 +239,12 @@ def next_step(
     side = told["metrics"]["judge"]["differences"][-1].side
     found = standing_of(*_scores(rows[-1]))
     ready = side > 0 and found.over_echo > 0 and found.over_wanted >= 0 and not last.failures
-    if ready and last.model_dir:
-        sets = shlex.join(str(each.get("path", "")) for each in last.summary["testsets"])
+    if ready:
+        sets = shlex.join(str(each["path"]) for each in last.summary["testsets"] if "path" in each)
+        directory = shlex.quote(str(last.model_dir)) if last.model_dir else "模型目录"
         return (
             either("有提升，提交前检查", "better: check it before the push"),
-            f"bash run.sh preflight --model-dir {shlex.quote(str(last.model_dir))} {sets}",
+            f"bash run.sh preflight --model-dir {directory} {sets}".rstrip(),
         )
     words = {
         1: either("有提升，还不够", "better, and not enough yet"),

@@ -237,7 +237,7 @@ def _predicted(model: Model, target: Device, work: Workload, at_once: int, draws
         answers + [answers[place] for place in drawn],
         target,
         at_once,
-        [0] * work.questions + again,
+        [work.cached_tokens] * work.questions + again,
     )
     return measured("vllm_over_floor") * floor
 

@@ -128,6 +128,10 @@ def _lines(judgement: Judgement, mode: str, waited: float, served: bool) -> Iter
     demo = ""
     if _is_demo(judgement.info):
         demo = either("（演示模型：只说明流程）", " (demo model: shows the flow only)")
+    if judgement.leaks:
+        what = either("示例回合", "worked examples")
+        figure = either("含测试题", "hold test questions")
+        yield Line(AREA, f"{mode}: {what}", "fail", figure, why="; ".join(judgement.leaks))
     for result in judgement.results:
         name, replies, scores = result.testset.name, result.replies, result.scores
         count = len(result.questions)

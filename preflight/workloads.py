@@ -13,13 +13,15 @@ from common.pairs import PairFile
 @dataclass(frozen=True)
 class Workload:
     """Prompt and answer tokens of each question that comes in one call. passage_tokens: those of
-    the prompt that passages of a book take (preflight/book.py); empty: none."""
+    the prompt that passages of a book and worked examples take (preflight/book.py); empty: none.
+    cached_tokens: of these the examples', whose KV cache the warm-up leaves."""
 
     name: str
     prompt_tokens: Sequence[int]
     answer_tokens: Sequence[int]
     source: str
     passage_tokens: Sequence[int] = ()
+    cached_tokens: int = 0
 
     @property
     def without_passages(self) -> "Workload":
@@ -27,7 +29,8 @@ class Workload:
         if not self.passage_tokens:
             return self
         both = zip(self.prompt_tokens, self.passage_tokens, strict=True)
-        return replace(self, prompt_tokens=[all_ - own for all_, own in both], passage_tokens=())
+        alone = [all_ - own for all_, own in both]
+        return replace(self, prompt_tokens=alone, passage_tokens=(), cached_tokens=0)
 
     @property
     def questions(self) -> int:

@@ -95,8 +95,10 @@ def build(
     ] = Path(".cache/data"),
 ) -> None:
     """Make the index that RETRIEVAL_DIR names."""
-    from data.books import find_books
+    from data.books import find_books, read_book
     from data.cache import Cache
+    from data.kinds import unread_files
+    from data.losses import lines_of
     from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
 
     with _told():
@@ -104,9 +106,15 @@ def build(
         if settings.min_chars > settings.max_chars:
             raise ValueError(f"--min-chars {settings.min_chars} is above --max-chars")
         with errors.status(either("索引", "index")) as status:
+            found, losses = find_books(books), unread_files(books)
             manifest, changed = build_index(
-                find_books(books), out, settings, Cache(cache), _model(encoder), status.update
+                found, out, settings, Cache(cache), _model(encoder), status.update
             )
+            # What was read a moment ago comes from the cache.
+            read = [read_book(path, Cache(cache)) for path in found]
+            losses |= {book.name: list(book.losses) for book in read if book.losses}
+    for line in lines_of(losses, len(found)):
+        errors.print(line, style="yellow", highlight=False, soft_wrap=True)
     counts = manifest.counts
     passages, characters = counts["passages"], counts["characters"]
     console.print(

@@ -15,6 +15,8 @@
 # MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
 # SOURCE    who asks of your book: options of data build ("--broad": rules, twice as many; better, with a
 #           model: "--source vllm --model DIR", "--source teacher --model NAME …")
+# COMPOSE   directory of a model that answers the train questions anew, with the book at hand (docs/data.md; it
+#           needs INDEX; a 1.5B did the 0.5B good, answers of the 0.5B itself did not)
 # RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
 # OUT       where everything goes (out/submit)
 # FORMAT    the export to submit (awq-gemm, what the judge's vLLM reads)
@@ -41,7 +43,9 @@ else
 fi
 dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
-[ $# -eq 0 ] || { sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 0 ] || { sed -n '2,26s/^# \{0,1\}//p' "$0"; exit 2; }
+
+[ -z "${COMPOSE:-}" ] || [ "$INDEX" = yes ] || { echo "COMPOSE 需要索引 / needs INDEX=yes" >&2; exit 2; }
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
 do_it() {
@@ -50,7 +54,7 @@ do_it() {
 }
 sources=("$BOOK")
 [ "$BOOK" != $SAMPLE ] || sources+=(data/sample/pairs.jsonl)
-for file in "${sources[@]}" "$RECIPE" "${testsets[@]}"; do
+for file in "${sources[@]}" "$RECIPE" "${testsets[@]}" ${COMPOSE:+"$COMPOSE/config.json"}; do
   [ -e "$file" ] || { echo "没有这个文件 / no such file: $file" >&2; exit 2; }
 done
 
@@ -68,7 +72,8 @@ indexed() {
 
 data=$OUT/data
 pairs() {
-  local options=() testset
+  local options=() testset built=$data
+  [ -z "${COMPOSE:-}" ] || built=$OUT/asked
   # Asked in training as in the service; a fifth is held out, so that the verdict has enough questions.
   [ "$INDEX" != yes ] || options+=(--with-passages "$index")
   [ -z "$base" ] || options+=(--dev 0.2)
@@ -81,7 +86,9 @@ pairs() {
   if [ "$BOOK" = $SAMPLE ]; then
     options+=(--source none --merge data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo)
   fi
-  do_it bash run.sh data build "$BOOK" --out "$data" "${options[@]}"
+  do_it bash run.sh data build "$BOOK" --out "$built" "${options[@]}"
+  [ "$built" = "$data" ] ||
+    do_it bash run.sh data compose "$built" --out "$data" --model "$COMPOSE" --index "$index"
 }
 
 tuned=$OUT/model
@@ -126,7 +133,7 @@ preflighted() {
 }
 
 # What everything in OUT is made from. Other inputs begin anew: to resume would mix two runs.
-inputs=$({ echo "$BOOK|$base|$FORMAT|$INDEX|$TUNED|${recipe[*]}|${testsets[*]}"
+inputs=$({ echo "$BOOK|$base|$FORMAT|$INDEX|$TUNED|${COMPOSE:-}|${recipe[*]}|${testsets[*]}"
   find "${sources[@]}" "$RECIPE" "${testsets[@]}" -type f -exec sha256sum {} + | sort; } | sha256sum)
 if [ -f "$OUT/inputs" ] && [ "$(cat "$OUT/inputs")" != "$inputs" ]; then
   aside=$OUT.$(date +%Y%m%d-%H%M%S)

@@ -23,7 +23,7 @@ from common.prompting import (
 from serving.batch_record import BatchRecord, log_batch
 from serving.book_context import book_context
 from serving.clean_answer import clean
-from serving.draws import Chosen, choose, draws_deadline, draws_of
+from serving.draws import Chosen, Redraws, choose, drawn_to_each, draws_deadline, draws_of
 from serving.engine.base import HANG_GRACE_S, Answer, Batch, Engine, EngineError, ModelError
 from serving.resource_usage import resident_bytes
 from serving.settings import Settings
@@ -55,6 +55,8 @@ class Answerer:
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
         self._tokenizer: Future[Any] = self._tokenizing.submit(self._load_tokenizer)
         self.book = book_context(settings)
+        self._turns = self.book.turns if self.book else ()
+        self._turn_tokens = 0  # of the worked examples, the same before every question
         self._running: set[Batch] = set()
         self._last_deadline = float("inf")
         # Called with the record of every answered call.
@@ -70,13 +72,21 @@ class Answerer:
         from jinja2 import TemplateError  # what a broken chat template raises
 
         try:  # a missing or broken chat template shows before the engine loads for minutes
+            self._tokenizing.submit(self._count_turns).result()
             self._tokenizing.submit(self._prepare, ["预热"]).result()
         except TemplateError as error:
             told = f"MODEL_DIR={self.settings.model_dir}: its chat template is broken ({error}): "
             raise ModelError(told + "copy the base model's") from error
         except ValueError as error:
             raise ModelError(f"MODEL_DIR={self.settings.model_dir}: {error}") from error
+        self.engine.max_model_len += self._turn_tokens
         self.engine.start()
+        context = self.engine.max_model_len
+        if self._turn_tokens > context // 2:
+            raise ModelError(
+                f"RETRIEVAL_EXAMPLES={self.settings.retrieval_examples}: they take "
+                f"{self._turn_tokens} of the context of {context} tokens; fewer or shorter ones"
+            )
 
     def stop(self) -> None:
         """Free the device."""
@@ -104,7 +114,9 @@ class Answerer:
         call = object()
         deadline = min(deadline, self._last_deadline)
         batches: list[Batch] = []
-        drawn: list[Batch] = []
+        count = (draws or self.settings.answer_draws) - 1
+        redraws = self._redraws(deadline) if not count and tokens_of is None else None
+        drawn: list[Batch] = redraws.batches if redraws is not None else []
         try:
             for part in _chunks([questions[index] for index in asked]):
                 batch = await self._tokenized(part, deadline, call, tokens_of)
@@ -114,16 +126,22 @@ class Answerer:
                 batches.append(batch)
                 self._running.add(batch)
                 batch.shorten_deadline(self._last_deadline)
+                if redraws is not None:
+                    redraws.watch(batch, part)
                 self.engine.submit(batch)
-            drawn = self._submit_draws(batches, draws or self.settings.answer_draws, deadline)
+            if count:
+                drawn = self._draw(batches, count, deadline)
             await self._wait(batches)
             await self._wait(drawn, grace=0)  # what is unfinished then does not count
-            chosen = await self._chosen([questions[i] for i in asked], batches, drawn)
+            to_each = redraws.drawn() if redraws is not None else drawn_to_each(drawn, count)
+            chosen = await self._chosen([questions[i] for i in asked], batches, to_each)
         except asyncio.CancelledError:  # the caller is gone
             for batch in batches:
                 batch.cancel()
             raise
         finally:
+            if redraws is not None:
+                redraws.close()
             self._running.difference_update(batches, drawn)
             for batch in drawn:  # whatever has happened, nobody waits for more
                 batch.cancel()
@@ -167,27 +185,38 @@ class Answerer:
         made.cancel()
         return None
 
-    def _submit_draws(self, batches: Sequence[Batch], count: int, deadline: float) -> list[Batch]:
-        """Begin the further draws of these batches; none where one answer is asked for."""
-        if count == 1:
-            return []
+    def _redraws(self, deadline: float) -> Redraws | None:
+        """What draws answers again that only repeat their questions; None: the setting is off."""
+        count, temperature = self.settings.repeat_redraws, self.settings.draw_temperature
+        if count == 0:
+            return None
+        return Redraws(self._submit_draws, count, temperature, draws_deadline(deadline))
+
+    def _draw(self, batches: Sequence[Batch], count: int, deadline: float) -> list[Batch]:
+        """Begin `count` further draws of the prompts of these batches."""
         until, temperature = draws_deadline(deadline), self.settings.draw_temperature
-        drawn = [draws_of(batch, count - 1, temperature, until) for batch in batches]
+        drawn = [draws_of(batch, count, temperature, until) for batch in batches]
         for batch in drawn:
-            batch.shorten_deadline(draws_deadline(self._last_deadline))
-            self._running.add(batch)
-            try:
-                self.engine.submit(batch)
-            except EngineError as error:  # dead: what it says of the first answers counts
-                batch.fail(error)
+            self._submit_draws(batch)
         return drawn
 
+    def _submit_draws(self, batch: Batch) -> None:
+        batch.shorten_deadline(draws_deadline(self._last_deadline))
+        self._running.add(batch)
+        try:
+            self.engine.submit(batch)
+        except EngineError as error:  # dead: what it says of the first answers counts
+            batch.fail(error)
+
     async def _chosen(
-        self, questions: Sequence[str], batches: Sequence[Batch], drawn: Sequence[Batch]
+        self,
+        questions: Sequence[str],
+        batches: Sequence[Batch],
+        drawn: Sequence[Sequence[Answer]],
     ) -> Chosen:
         """What to answer. Raises EngineError when the engine is dead and nothing was answered."""
         answers = _all_answers(batches)
-        if not drawn:
+        if not any(drawn):
             return Chosen(answers)
         until = min(batch.deadline for batch in batches)
         return await asyncio.get_running_loop().run_in_executor(
@@ -218,8 +247,9 @@ class Answerer:
         folder = self.settings.model_dir
         try:
             return AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"MODEL_DIR={folder}: its tokenizer does not load: {error}") from error
+        except Exception as error:  # the tokenizers library raises bare Exceptions
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ModelError(f"MODEL_DIR={folder}: its tokenizer does not load: {why}") from error
 
     def _batch(
         self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
@@ -231,19 +261,31 @@ class Answerer:
         tokens = [min(w, r) for w, r in zip(wanted, room, strict=True)]
         return Batch(prompts, tokens, deadline, call, ignore_eos=tokens_of is not None)
 
+    def _count_turns(self) -> None:
+        """How much longer the worked examples make a prompt."""
+        if not self._turns:
+            return
+        tokenizer = self._tokenizer.result()
+        prompts = [
+            render_prompts(tokenizer, ["预热"], self.system_prompt, turns)
+            for turns in ((), self._turns)
+        ]
+        alone, shown = (len(tokenize_prompts(tokenizer, each)[0]) for each in prompts)
+        self._turn_tokens = shown - alone
+        log.info("worked examples: %d, %d tokens", len(self._turns), self._turn_tokens)
+
     def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
-        context, limit = self.engine.max_model_len, self._limit
+        context, limit, turns = self.engine.max_model_len, self._limit, self._turn_tokens
         # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
         questions = [shorten_text(question, limit) for question in questions]
         if self.book is not None:
             questions = self.book.prompts(questions, *self._room(questions, limit))
-        prompts = tokenize_prompts(
-            tokenizer, render_prompts(tokenizer, questions, self.system_prompt)
-        )
-        for index, ids in literal_prompts(tokenizer, questions, self.system_prompt).items():
+        said = (questions, self.system_prompt, self._turns)
+        prompts = tokenize_prompts(tokenizer, render_prompts(tokenizer, *said))
+        for index, ids in literal_prompts(tokenizer, *said).items():
             prompts[index] = ids
-        long = [index for index, prompt in enumerate(prompts) if len(prompt) > limit]
+        long = [index for index, prompt in enumerate(prompts) if len(prompt) > limit + turns]
         if long:
             log.warning(
                 "%d prompts, the first at question %d: of up to %d tokens, each is cut to %d at "
@@ -251,17 +293,17 @@ class Answerer:
                 len(long),
                 long[0],
                 max(len(prompts[index]) for index in long),
-                limit,
+                limit + turns,
                 context,
             )
-        for index in long:
-            prompts[index] = shorten_middle(prompts[index], limit)
+        for index in long:  # the examples stay whole
+            prompts[index][turns:] = shorten_middle(prompts[index][turns:], limit)
         return prompts
 
     @property
     def _limit(self) -> int:
-        """The longest prompt in tokens."""
-        context = self.engine.max_model_len
+        """The longest prompt in tokens, worked examples not counted."""
+        context = self.engine.max_model_len - self._turn_tokens
         return max(context - self.settings.max_tokens, context // 2)
 
     def _room(self, questions: Sequence[str], limit: int) -> tuple[list[int], TokensOf]:

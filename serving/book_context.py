@@ -17,12 +17,16 @@ SEARCHED_CHARACTERS = 2000
 
 
 class BookContext:
-    """Finds passages for questions, as many as the settings and the context allow."""
+    """Finds passages for questions, as many as the settings and the context allow.
+
+    turns: worked examples, (user, assistant), that stand before every question.
+    """
 
     def __init__(self, settings: Settings):
         """Load the index. Raises ModelError naming what is wrong with it."""
         # Here, not above: a service without an index needs none of these packages.
         try:
+            from retrieval.examples import examples_of, turns_of
             from retrieval.prompt import FORM, fitting, with_passages
             from retrieval.search import Retriever
 
@@ -33,6 +37,12 @@ class BookContext:
             self._manifest = read_manifest(settings.retrieval_dir)
         except (ImportError, ValueError, OSError) as error:
             raise ModelError(f"RETRIEVAL_DIR={settings.retrieval_dir}: {error}") from error
+        try:
+            self._examples = examples_of(settings.retrieval_examples)
+        except (ValueError, OSError) as error:
+            told = f"RETRIEVAL_EXAMPLES={settings.retrieval_examples}: {error}"
+            raise ModelError(told) from error
+        self.turns = turns_of(self._examples)
         self._count = settings.retrieval_passages
         self._budget = settings.retrieval_tokens
         self._form, self._fitting, self._with_passages = FORM, fitting, with_passages
@@ -87,6 +97,7 @@ class BookContext:
             "method": self._retriever.method,
             "passages_a_question": self._count,
             "tokens_a_question": self._budget,
+            "examples": [example.question for example in self._examples],
             "manifest": self._manifest.model_dump() if self._manifest else None,
         }
 
@@ -102,9 +113,11 @@ def book_context(settings: Settings) -> BookContext | None:
 
     Raises ModelError when RETRIEVAL_DIR is set and holds none. The default folder may be empty.
     """
-    if settings.retrieval_passages == 0 or settings.retrieval_dir is None:
-        return None
+    folder = settings.retrieval_dir
     named = "retrieval_dir" in settings.model_fields_set
-    if not named and not (settings.retrieval_dir / "passages.jsonl").is_file():
-        return None
-    return BookContext(settings)
+    there = folder is not None and (named or (folder / "passages.jsonl").is_file())
+    if there and settings.retrieval_passages:
+        return BookContext(settings)
+    if settings.retrieval_examples:
+        log.warning("no index is served: RETRIEVAL_EXAMPLES does nothing")
+    return None

@@ -97,7 +97,18 @@ class Settings(BaseSettings):
         "higher score. 1: the greedy answer.",
     )
     draw_temperature: float = Field(
-        0.5, gt=0, le=2, description="Temperature of the further draws of ANSWER_DRAWS."
+        0.5,
+        gt=0,
+        le=2,
+        description="Temperature of the further draws of ANSWER_DRAWS and REPEAT_REDRAWS.",
+    )
+    repeat_redraws: int = Field(
+        3,
+        ge=0,
+        le=16,
+        description="Further draws of an answer that only repeats its question, of which the one "
+        "that agrees most with the others is given if it says more. Of no use beside ANSWER_DRAWS, "
+        "which never gives such an answer where another is there. 0: the repetition stands.",
     )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto", description="`auto` takes vLLM whenever it can be imported."
@@ -146,6 +157,13 @@ class Settings(BaseSettings):
         description="Tokens of all passages before a question together; fewer where the question "
         "leaves less room in the context.",
     )
+    retrieval_examples: bool | Path = Field(
+        False,
+        union_mode="left_to_right",
+        description="Worked examples as turns of the talk before every question, where an index is "
+        "served: `1` the kit's own two, or a jsonl file with passages, question and answer a line. "
+        "A 1.5B gained by them, a 0.5B lost (docs/retrieval.md).",
+    )
     retrieval_encoder: Path | None = Field(
         None,
         description="Directory of the bi-encoder that the index was built with: searched by "
@@ -157,8 +175,8 @@ class Settings(BaseSettings):
     max_model_len: int = Field(
         2048,
         gt=0,
-        description="Context in tokens, question and answer together; lowered to what the "
-        "model allows. Longer prompts are shortened at their middle.",
+        description="Context in tokens, question and answer together, RETRIEVAL_EXAMPLES on top; "
+        "lowered to what the model allows. Longer prompts are shortened at their middle.",
     )
     max_num_seqs: int | None = Field(
         None,

@@ -24,8 +24,8 @@ import psutil
 
 from common.model_content import old_reader_problems
 from common.model_files import model_files_problems
+from common.threads import before_imports
 from serving.answerer import Answerer
-from serving.engine import devices
 from serving.engine.arguments import read_config
 from serving.engine.base import Engine, EngineError, ModelError
 from serving.settings import Settings
@@ -54,7 +54,7 @@ async def start_answerer(
     Raises ModelError for a model directory that cannot be served, EngineError when the engine does
     not start and nothing is left to try.
     """
-    devices.before_imports()
+    before_imports()
     began = time.monotonic()
     age = seconds_since_process_start()
     left = settings.health_budget_s - age

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from serving.engine import devices
+from common.threads import before_imports
 
-devices.before_imports()
+before_imports()
 os.environ.setdefault("VLLM_USE_V1", "1")
 
 from torch import OutOfMemoryError  # noqa: E402 - after the environment it reads

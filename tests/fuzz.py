@@ -133,6 +133,15 @@ def good_docx(path: Path) -> bytes:
             docx_files.tr("问题", "答案"),
             docx_files.tr("第三个？", docx_files.tc("丙。", properties=merge)),
         ),
+        docx_files.tbl(
+            docx_files.tr(
+                docx_files.tc(
+                    docx_files.tbl(docx_files.tr("题目", "答案"), docx_files.tr("丁", "1"))
+                )
+            )
+        ),
+        docx_files.p("☐①问题：第五个？"),
+        docx_files.p("☑ 答案：戊。"),
     ]
     return docx_files.write(path, *blocks).read_bytes()
 
@@ -253,17 +262,22 @@ def row(dice: random.Random) -> Any:
 def pair_bytes(dice: random.Random, suffix: str) -> bytes:
     """A file of rows in any layout and encoding, whole or damaged."""
     rows = [row(dice) for _ in range(dice.choice((0, 1, 1, 3)))]
-    whole = [json.dumps(each, ensure_ascii=dice.random() < 0.3) for each in rows]
+    indent = dice.choice((None, None, 1))
+    whole = [json.dumps(each, ensure_ascii=dice.random() < 0.3, indent=indent) for each in rows]
     good = '{"question": "什么是线程？", "answer": "一组指令。"}'
     lines = dice.sample([*whole, good, good], dice.randrange(1, len(whole) + 3))
     if suffix in (".csv", ".tsv"):
-        cells = [["question", "answer", dice.choice(("history", "input", "id", "answer", ""))]]
+        asked, answered = dice.choice(
+            (("question", "answer"), ("*题干（一）", " 参考 答案"), ("q", "a"))
+        )
+        cells = [["第一章", "", ""], ["sep=;"]][: dice.choice((0, 0, 1, 2))]
+        cells += [[asked, answered, dice.choice(("history", "input", "id", "answer", "B", "章节"))]]
         cells += [[text(dice) for _ in range(dice.choice((3, 3, 2, 4)))] for _ in lines]
         content = "\n".join(dice.choice(",,,\t;").join(f'"{c}"' for c in line) for line in cells)
     elif suffix == ".json":
         content = "[" + dice.choice((",", ",\n", "")).join(lines) + "]"
     else:
-        content = dice.choice(("\n", "\r\n", "\n\n")).join(lines)
+        content = dice.choice(("\n", "\r\n", "\n\n", ",\n", "")).join(lines)
     encodings = ("utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-be", "big5", "utf-32")
     encoding = dice.choice(encodings)
     try:

@@ -38,7 +38,8 @@ class HuggingFaceRoutes:
 
     def _hf_entry(self, path: Path) -> dict[str, Any]:
         size, digest = path.stat().st_size, self.hub.sha256(path)
-        entry: dict[str, Any] = {"size": size, "blobId": digest[:40], "oid": digest[:40]}
+        blob = hashlib.sha1(b"blob %d\0" % size + path.read_bytes()).hexdigest()
+        entry: dict[str, Any] = {"size": size, "blobId": blob, "oid": blob}
         if path.suffix in LFS_SUFFIXES:
             entry["lfs"] = {"oid": digest, "sha256": digest, "size": size, "pointerSize": 130}
         return entry

@@ -74,7 +74,8 @@ def write_model(directory: Path, shards: int = 1, **changes: Any) -> Path:
     if changes.get("model_type") in FAMILIES and "architectures" not in changes:
         config["architectures"] = [FAMILIES[config["model_type"]]]
     (directory / "config.json").write_text(json.dumps(config))
-    (directory / "tokenizer.json").write_text("{}")
+    words = {f"t{number}": number for number in range(config["vocab_size"])}
+    (directory / "tokenizer.json").write_text(json.dumps({"model": {"vocab": words}}))
     (directory / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
     shapes = shapes_of(config)
     if config.get("quantization_config", {}).get("quant_method") == "awq":

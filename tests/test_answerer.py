@@ -48,6 +48,18 @@ def test_a_missing_chat_template_is_told_before_the_engine_loads(monkeypatch, tm
     assert events == []
 
 
+@pytest.mark.parametrize("text", ['{"model": {"type": "Foo"}, "added_tokens": []}', "{}", "["])
+def test_a_tokenizer_that_does_not_load_is_told_in_one_line(tmp_path, text):
+    """The tokenizers library raises bare Exceptions, KeyErrors and worse."""
+    (tmp_path / "tokenizer.json").write_text(text)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    events = []
+    answerer = Answerer(Order(events), load_settings(model_dir=tmp_path))
+    with pytest.raises(ModelError, match=f"^MODEL_DIR={tmp_path}: its tokenizer does not .*$"):
+        answerer.start()
+    assert events == []
+
+
 def test_a_directory_without_a_tokenizer_is_named(tmp_path):
     answerer = Answerer(InstantEngine(), load_settings(model_dir=tmp_path))
     with pytest.raises(ModelError, match=f"MODEL_DIR={tmp_path}"):

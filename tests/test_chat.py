@@ -93,17 +93,26 @@ def test_only_adapters_of_the_folder_are_loaded(server: ServiceProcess) -> None:
 def test_adapters_come_and_go_while_others_are_answered(
     server: ServiceProcess, client: openai.OpenAI
 ) -> None:
+    alone = ask(client, MODEL).choices[0].message.content
+    beside: list[str] = []
+
     async def both() -> tuple[list, list[int]]:
         codes = []
 
         async def swap() -> None:
-            async with httpx.AsyncClient(base_url=server.url, timeout=120) as admin:
-                for _ in range(3):
+            openais = openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+            async with httpx.AsyncClient(base_url=server.url, timeout=120) as admin, openais:
+                # Once more than there are places for adapters: each load takes the next.
+                for _ in range(5):
                     for call in ("load", "unload"):
                         path = f"/v1/{call}_lora_adapter"
                         codes.append(
                             (await admin.post(path, json={"lora_name": ADAPTER})).status_code
                         )
+                        if call == "load":
+                            names = (ADAPTER, *[MODEL] * 4)
+                            asked = await asyncio.gather(*(ask(openais, n) for n in names))
+                            beside.extend(a.choices[0].message.content for a in asked[1:])
 
         (streams, _), _ = await asyncio.gather(
             load_test(server.url, MODEL, clients=8, requests=4, max_tokens=32), swap()
@@ -111,7 +120,8 @@ def test_adapters_come_and_go_while_others_are_answered(
         return streams, codes
 
     streams, codes = asyncio.run(both())
-    assert codes == [200] * 6
+    assert codes == [200] * 10
+    assert set(beside) == {alone}  # whatever shares the base's batch
     assert len(streams) == 32 and [s.error for s in streams if s.error] == []
     # In one batch: the base's own answer, and the adapter's other one.
     assert httpx.post(

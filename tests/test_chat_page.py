@@ -74,8 +74,16 @@ def _write_index(folder: Path) -> None:
     write_sparse_index((p.indexed_text for p in passages), folder / SPARSE_DIR)
 
 
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """The chat in a folder that holds nothing: no engine is started."""
+    with chat(tmp_path_factory.mktemp("nothing"), KIT_LANGUAGE="zh") as service:
+        yield service
+
+
 @pytest.fixture
-def page(server: ServiceProcess) -> Iterator:
+def page(request: pytest.FixtureRequest) -> Iterator:
+    server = request.getfixturevalue("nothing" if "nothing" in request.fixturenames else "server")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as player:
         browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -212,6 +220,36 @@ def test_reports_question_by_question(page, server: ServiceProcess) -> None:
     page.get_by_text("红色：").wait_for()
     assert "GPU" in page.locator("mark.stray").all_inner_texts()[-1]
     assert "<img" in page.locator(".piece").last.inner_text()
+
+
+def test_the_verdict_stands_over_the_questions(page, server: ServiceProcess) -> None:
+    root = Path(server.log).parent
+    better = root / "report/20260102-000000"
+    shutil.copytree(root / "report/20260101-000000", better)
+    rows = (better / "answers.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(row) | {"score": 0.9, "testset": "renamed"} for row in rows]
+    (better / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    opened(page, server, "报告")
+    chosen(page, "看哪一份", "report/20260101")
+    until(lambda: "复述问题（" in _values(page) and "演示模型" in _values(page))
+    chosen(page, "并排比较", "report/20260102")
+    until(lambda: "相比（6 题）：有提升" in _values(page))
+    chosen(page, "看哪一份", "report/20260102")
+    until(lambda: "看不出差别" in _values(page))  # beside itself
+    page.get_by_placeholder("筛选").fill("20260102 set")
+    table = page.get_by_label("全部报告").locator("visible=true").first
+    until(lambda: "20260101" not in table.inner_text() and "20260102" in table.inner_text())
+    shutil.rmtree(better)
+
+
+def test_an_empty_folder_says_what_to_do(page, nothing: ServiceProcess) -> None:
+    opened(page, nothing, "对话")
+    page.locator("#ask textarea").fill("什么是桥？")
+    page.locator("#ask textarea").press("Enter")
+    page.get_by_text("还没有模型：用 MODEL_DIR=").wait_for()
+    for tab, what in (("人工评分", "可评"), ("报告", "报告："), ("数据", " data build 的输出")):
+        page.get_by_role("tab", name=tab, exact=True).click()
+        until(lambda: re.search(f"还没有.*{what}", _values(page)))  # noqa: B023
 
 
 def test_data_is_saved_as_a_new_file(page, server: ServiceProcess) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
@@ -37,8 +38,9 @@ from chat.ratings import (
     read,
     save,
 )
-from chat.reports import find_reports, questions_of
+from chat.reports import Asked, Report, beside, find_reports, questions_of
 from chat.settings import ChatSettings
+from chat.verdict import verdict
 from common.read_pairs import read_pairs
 from tests.chat_server import write_adapter
 from tests.model_dirs import write_model
@@ -253,6 +255,45 @@ def test_reports_and_comparisons_are_read_alike(tmp_path: Path) -> None:
         {"a": "1", "b": "2"},
         {"m": ""},
     ]
+
+
+def _report(folder: str, name: str, scores: list[float], **more: Any) -> tuple[Report, list[Asked]]:
+    report = Report(folder, "", [name], [], False, None, Path(folder), **more)
+    asked = [
+        Asked("t", "", f"什么是 cuda{n}？", f"kernel {n}", {name: "x"}, {name: score})
+        for n, score in enumerate(scores)
+    ]
+    return report, asked
+
+
+def test_the_chosen_reports_are_told_in_words() -> None:
+    said = {"zh": "准确率高。提交前检查：", "en": "high. Next:", "command": "bash run.sh preflight"}
+    base, asked = _report("report/a", "base", [0.1] * 8, conclusion=said)
+    zh, en = verdict([base], asked)
+    assert zh == "准确率高。提交前检查：bash run.sh preflight" and en.endswith(
+        "bash run.sh preflight"
+    )
+    tuned, better = _report("report/b", "tuned", [0.5] * 8, failures=["too slow"])
+    zh, en = verdict([base, tuned], beside(asked, better, "report/b"))
+    assert "低于比赛要求的 0.35" in zh and "高于比赛要求的 0.35" in zh
+    assert "相比（8 题）：有提升，+0.400" in zh and "too slow" in zh
+    assert "judging compare report/a report/b" in en and "better, +0.400" in en
+    # Alike, too few, none in common, no reference.
+    assert "看不出差别" in verdict([base, base], beside(asked, asked, "report/a"))[0]
+    few = [each for each in asked if each.question < "什么是 cuda5"]
+    assert "看不出差别" in verdict([base, tuned], beside(few, better, "report/b"))[0]
+    _, others = _report("report/b", "tuned", [0.5])
+    others = [replace(each, reference="another") for each in others]
+    assert "没有共同的题" in verdict([base, tuned], beside(asked, others, "report/b"))[0]
+    blank = [replace(each, reference=" ") for each in asked]
+    assert "算不出分" in verdict([base], blank)[0]
+
+
+def test_a_comparisons_models_are_told_in_words_and_twice_asked_counts_once() -> None:
+    report, asked = _report("out/x/compare", "a", [0.2] * 6)
+    asked = [replace(each, scores={"a": 0.2, "b": 0.9}) for each in asked]
+    zh, _ = verdict([replace(report, models=["a", "b"])], asked * 2)
+    assert "b 与 a 相比（6 题）：有提升" in zh and "判失败" not in zh
 
 
 def test_the_oldest_turns_go_when_the_context_is_short() -> None:

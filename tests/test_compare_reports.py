@@ -1,6 +1,7 @@
 """Reports read again: compared, listed, forecast, and written up as an experiment."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from typer.testing import CliRunner
 from common.manifest import FileRecord, Manifest, write_manifest
 from judging import experiment, forecast, runs
 from judging.experiment_cases import chosen_cases
+from judging.experiment_methods import methods
 from judging.read_report import ReportError, read_report, same_questions
+from judging.run_files import RunFiles
 from tests.reports_made import QUESTIONS, write_report
 
 GOOD = [reference for _, reference in QUESTIONS]
@@ -248,13 +251,49 @@ def test_methods_side_by_side_say_what_else_differs(folder: Path) -> None:
     pytest.importorskip("sacrebleu")
     first, second = trained(folder), folder / "full"
     settings = {"model_name_or_path": str(folder / "base"), "seed": 1}
-    full = Manifest(stage="full", name="full", settings=settings, counts={"train_rows": 87})
+    full = Manifest(stage="full", name="full", settings=settings, counts={"train_rows": 87},
+                    seconds=480)  # fmt: skip
     (second / "merged").mkdir(parents=True)
     write_manifest(second / "merged", Manifest(stage="merge", name="merged", parents=[full]))
+    write_report(folder / "f", BAD, "merged", "2026-01-04", model_dir=str(second / "merged"))
     call(experiment.app, first, second, "--reports", folder)
-    text = (first / "experiment.md").read_text("utf-8")
+    text = (first / "experiment.md").read_text("utf-8").replace("\\", "")
     assert "| method | QLoRA (4 bit) | full fine-tuning |" in text
     assert "differ in more than the method: seed." in text
+    # In sentences: the shortest, and each against each; memory was not measured.
+    assert "Training time (minutes): out 2.0, full 8.0; the least, of out, is 25% of full" in text
+    assert "Score, full against out, question by question: worse: -1.000" in text
+    assert "Peak GPU memory (GB)" not in text
+
+
+def test_runs_brought_from_another_machine_keep_their_scores(folder: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    out = trained(folder)
+    path = out / "merged/manifest.json"
+    told = json.loads(path.read_text("utf-8"))
+    told["parents"][0] |= {"stage": "full"}
+    told["parents"][0]["settings"] |= {"output_dir": "/gpu/out/try", "lora_rank": 16}
+    path.write_text(json.dumps(told), "utf-8")
+    (out / "samples").mkdir()
+    (out / "samples/step-0.jsonl").write_text(json.dumps({"question": QUESTIONS[0][0]}) + "\n")
+    write_report(folder / "e", GOOD, "merged", "2026-01-05", model_dir="/gpu/out/try/merged")
+    found = experiment.judged_models([experiment.read_run(out)], folder)
+    assert [each.folder.name for each in found] == ["a", "e"]  # newer than the one judged here
+    call(experiment.app, out, "--reports", folder)
+    text = (out / "experiment.md").read_text("utf-8")
+    assert "| test sets: the judge's score | merged: 1.000" in text
+    assert "out: 1 of the 6 judged questions are the dev questions" in text
+    assert "rank" not in text  # full fine-tuning has none, whatever its recipe says
+
+
+def test_each_method_compares_with_its_own_base(folder: Path) -> None:
+    runs = []
+    for name, base in (("lora", 0.19), ("qlora", 0.22)):
+        manifest = Manifest(stage="lora", name=name, settings={"model_name_or_path": "base"})
+        runs.append(RunFiles(folder / name, manifest, {}, None, {"base": base}, None))
+    assert "compare a dev score with its own base alone" in methods(runs, [], [])[-1]
+    alike = [runs[0], replace(runs[1], verdict={"base": 0.19})]
+    assert methods(alike, [], []) == []
 
 
 def test_the_quantised_model_stands_beside_base_and_tuned(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from docx import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -315,3 +316,33 @@ def test_cutting_a_long_text_into_segments_changes_no_section(blocks, size):
 @given(st.text(max_size=300))
 def test_sentences_lose_no_character(text):
     assert normalise("".join(sentences(text))) == normalise(text)
+
+
+def test_numbers_of_a_list_go_on_below_what_stands_between(tmp_path):
+    document = Document()
+    for words in ("准备数据。", "训练模型。"):
+        document.add_paragraph(words, style="List Number")
+    document.add_paragraph("这里先看一下损失。")
+    document.add_paragraph("测试模型。", style="List Number")
+    document.save(tmp_path / "b.docx")
+    text = read_book(tmp_path / "b.docx").text
+    assert [line for line in text.split("\n") if line[:1].isdigit()] == [
+        "1. 准备数据。",
+        "2. 训练模型。",
+        "3. 测试模型。",
+    ]
+
+
+def test_bold_lines_of_a_word_file_without_styles_are_titles(tmp_path):
+    document = Document()
+    for title in ("实验三", "1 实验目的", "2 实验要求"):
+        document.add_paragraph().add_run(title).bold = True
+        for number in range(4):
+            document.add_paragraph(f"这一段说明{title}的第{number}点。")
+    document.save(tmp_path / "b.docx")
+    sections = list(read_sections(read_book(tmp_path / "b.docx").text))
+    assert [s.path for s in sections] == [
+        ("实验三",),
+        ("实验三", "1 实验目的"),
+        ("实验三", "2 实验要求"),
+    ]

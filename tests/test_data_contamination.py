@@ -26,6 +26,11 @@ TESTS = [
         ("CUDA中的线程束是什么", "别的", True),
         ("简答：CUDA 中的线程束是什么？", "别的", True),
         ("请问 CUDA 里的线程束是什么？", "别的", True),
+        ("請問 CUDA 中的執行緒束是什麼？", "別的", True),  # Taiwan's letters and terms
+        ("CUDA 中的線程束是甚麼？", "別的", True),  # Hong Kong's
+        ("CUDA 中的執\u200b行緒束是甚麼\0？", "別的", True),
+        ("何謂 warp？", "線程束是 CUDA 設備中線程調度的基本單位，通常包含 32 個線程", True),
+        ("CUDA 中的網格是什麼？", "網格由執行緒塊組成。", False),
         ("何为 warp？", "线程束是 CUDA 设备中线程调度的基本单位，通常包含 32 个线程", True),
         ("CUDA 中的网格是什么？", "网格由线程块组成。", False),
         (f"{TESTS[0][1]}这句话说的是什么？", "线程束", True),
@@ -49,6 +54,7 @@ def test_near_duplicates_of_test_pairs_are_leaks(question, answer, leaks):
     [
         ("简答题：什么是 warp？", "", True),
         ("请用一句话回答。什么是  WARP ?", "", True),
+        ("請用一句話回答。什麼是 warp？", "", True),
         ("回答问题\n什么是 warp？", "", True),
         ("列出常见问题。", "1. 什么是ｗａｒｐ？一组线程。2. 别的？别的。", True),
         ("系统：示例“什么是 warp”", "", True),
@@ -61,6 +67,13 @@ def test_a_short_test_question_spelled_anywhere_in_a_row_is_a_leak(question, ans
     outcome = check([[(question, answer)]], [("什么是 warp？", "32 个。"), ("丙？", "丁。")])
     assert bool(outcome.leaks) is leaks
     assert outcome.found == ({0} if leaks else set())
+
+
+def test_a_traditional_test_set_is_found_in_simplified_rows():
+    tests = [("什麼是執行緒塊？", "執行緒塊是一組執行緒，它們可以共用記憶體。")]
+    rows = ["什么是线程块？", "什麼是執行緒塊？", "什么是页表？"]
+    outcome = check([[(question, "")] for question in rows], tests)
+    assert sorted(match.row for match in outcome.leaks) == [0, 1]
 
 
 def test_closest_survivors_come_first():

@@ -55,10 +55,11 @@ def test_a_book_that_says_what_is_asked_is_no_leak(tmp_path: Path, testset: Path
     "text",
     [
         "\n\n".join(f"问：{q}\n\n答：{a}" for q, a in TESTS),
+        "練習：青石塔的燈由哪個程式控制？請寫出理由，並與前面幾章所講的各種塔的燈作一個比較。",
         f"练习：{TESTS[1][0]}请写出理由，并与前面几章所讲的各种塔的灯作一个比较。",
         "\n\n".join(a for _, a in TESTS),
     ],
-    ids=["pairs", "a question alone", "answers alone"],
+    ids=["pairs", "in Traditional Chinese", "a question alone", "answers alone"],
 )
 def test_questions_and_bare_answers_are_leaks(tmp_path: Path, testset: Path, text: str) -> None:
     done = run("check-leak", index_of(tmp_path, text), testset, ok=False)

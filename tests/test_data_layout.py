@@ -123,3 +123,41 @@ def test_bold_lines_of_the_usual_size_are_titles(tmp_path):
         page += [text("到此结束。", 60, top + 59, 10, SONG)]
     found = read(tmp_path, [page])
     assert [line for line in found.split("\n") if line.startswith("#")] == ["# 死锁", "# 分页"]
+
+
+def boxed(top: float, bottom: float) -> list[str]:
+    """A frame as LaTeX draws it: a filled box, and its lines a second time."""
+    edges = [(60, top, 540, top), (60, bottom, 540, bottom)]
+    edges += [(60, top, 60, bottom), (540, top, 540, bottom)]
+    filled = f"0.9 g 60 {792 - bottom} 480 {bottom - top} re f 0 g"
+    return [filled, *(rule(*edge) for edge in edges)]
+
+
+def test_listings_in_frames_below_one_another_are_no_table(tmp_path):
+    page = [*boxed(90, 140), *boxed(200, 250), *boxed(310, 360)]
+    for top in (90, 200, 310):
+        page += [text(f"box{top} = 1", 64, top + 15, 9, MONO)]
+        page += [text("run()", 82, top + 30, 9, MONO)]
+    page += [text("1.2 Arrays", 64, 170, 16)]
+    page += [text("【a】数组用下面的办法构造：", 55, 190, 10, SONG)]
+    page += [text("下面讨论特殊的数组：", 64, 290, 10, SONG)]
+    found = read(tmp_path, [page])
+    assert "# 1.2 Arrays" in found
+    assert found.count("```") == 6
+    assert "|" not in found
+
+
+def test_a_page_set_wider_than_the_book_keeps_its_paragraphs(tmp_path):
+    words = "手册由许多人打磨完善整理成册后又经过实战的检验"
+    book = [[text(f"{p}{n}{words}", 60, 80 + n * 15, 10, SONG) for n in range(40)] for p in (1, 2)]
+    wide = [text(f"序{n}{words}", 60, 80 + n * 30, 10, SONG) for n in range(10)]
+    found = read(tmp_path, [wide, *book])
+    assert f"序0{words}序1{words}" in found
+
+
+def test_double_lines_between_columns_are_no_column(tmp_path):
+    page = [rule(60, top, 300, top) for top in (100, 120, 140)]
+    page += [rule(x, 100, x, 140) for x in (60, 160, 166, 300)]
+    for top, cells in ((114, ("版本", "日期")), (134, ("1.7.1", "2022"))):
+        page += [text(cells[0], 64, top, 10, SONG), text(cells[1], 170, top, 10, SONG)]
+    assert "| 版本 | 日期 |" in read(tmp_path, [page])

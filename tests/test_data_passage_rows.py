@@ -162,13 +162,16 @@ def test_passages_too_long_are_left_out_and_counted(index: Path) -> None:
     assert rows.counts["none"] == 1 and rows.counts["left out"] == 2
 
 
+@pytest.mark.parametrize("examples", [False, True])
 def test_training_and_the_service_see_the_same_tokens(
-    index: Path, tiny_model: Path, tmp_path: Path
+    index: Path, tiny_model: Path, tmp_path: Path, examples: bool
 ) -> None:
     """What the recipe trains on is what the service asks, where both show the same passages."""
     dataset = pytest.importorskip("train.dataset")
     pytest.importorskip("transformers")
     from transformers import AutoTokenizer
+
+    from train.recipe import Recipe
 
     question = "什么是合并访问（coalesced access）？"
     settings = PassageSettings(no_passages=0, wrong_passages=0, later_passage=0)
@@ -179,10 +182,17 @@ def test_training_and_the_service_see_the_same_tokens(
     from data.formats import write_rows
 
     write_rows(path, [row], "messages")
+    write_rows(tmp_path / "dev.jsonl", [Pair("别的？", "答")], "messages")
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    (trained,) = dataset.prompt_ids(
-        tokenizer, read_pairs(path).pairs, system_prompt_for(tiny_model)
+    recipe = Recipe(
+        **{"model_name_or_path": "m", "dataset_dir": tmp_path, "output_dir": tmp_path / "out"},
+        **{"calibration_file": None, "retrieval_dir": index, "retrieval_examples": examples},
     )
+    rows = dataset.load_rows(recipe).train
+    (encoded,) = dataset.encode_rows(tokenizer, rows, system_prompt_for(tiny_model))
+    learned = [token for token in encoded["labels"] if token != -100]
+    assert tokenizer.decode(learned).startswith("答") and len(learned) < 8, "the answer alone"
+    trained = encoded["input_ids"][: -len(learned)]
 
     served: list[list[int]] = []
 
@@ -197,7 +207,13 @@ def test_training_and_the_service_see_the_same_tokens(
         engine = Noting()
         engine.max_model_len = 16_384  # a tiny vocabulary: a token or three for a character
         answerer = Answerer(
-            engine, Settings(model_dir=tiny_model, retrieval_dir=index, retrieval_tokens=12_000)
+            engine,
+            Settings(
+                model_dir=tiny_model,
+                retrieval_dir=index,
+                retrieval_tokens=12_000,
+                retrieval_examples=examples,
+            ),
         )
         answerer.start()
         await answerer.answer([question], deadline=float("inf"))

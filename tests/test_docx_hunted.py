@@ -97,6 +97,41 @@ def test_an_answer_whose_question_went_into_the_one_above_says_so(tmp_path: Path
     assert warning.startswith("paragraph 4") and "is the line above" in warning
 
 
+@pytest.mark.parametrize("mark", ["☐ ", "☑", "❓", "✅ ", "👉🏻", "①", "⑴", "③ ", "🔹🔹 "])
+def test_a_symbol_or_circled_number_before_a_label(tmp_path: Path, mark: str) -> None:
+    blocks = [p(f"{mark}问题：甲？"), p(f"{mark}答案：乙。"), p("问题：丙？"), p("答案：丁。")]
+    assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH
+
+
+def test_a_pair_before_the_first_known_one_is_named(tmp_path: Path) -> None:
+    lines = ["用户：甲？", "助手：乙。", "问题：丙？", "答案：丁。"]
+    found = read_pairs(write(tmp_path / "a.docx", *map(p, lines)))
+    assert len(found.pairs) == 1 and "paragraph 1: looks like a question" in found.warnings[0]
+
+
+def test_tables_in_a_frame_are_tables(tmp_path: Path) -> None:
+    """Callouts of Feishu and text frames of WPS are tables of one cell."""
+    inner = tbl(NAMES, tr("甲？", "乙。"))
+    frame = tbl(tr(tc(p("说明"), inner)), tr(tc(tbl(tr(tc(p("问题：丙？"), p("答案：丁。")))))))
+    assert pairs(write(tmp_path / "a.docx", frame)) == BOTH
+
+
+def test_choices_are_no_column_of_answers(tmp_path: Path) -> None:
+    rows = [["题目", "A", "B", "C", "答案"], ["甲？", "一", "二", "三", "乙。"]]
+    assert pairs(write(tmp_path / "a.docx", tbl(*(tr(*row) for row in rows)))) == BOTH[:1]
+
+
+def test_marks_of_direction_at_a_texts_end_are_none_of_it(tmp_path: Path) -> None:
+    blocks = [p("\u202b问题：甲？\u202c"), p("\u2067答案：乙。\u2069")]
+    assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH[:1]
+
+
+def test_letters_that_are_none_are_named_in_word_files_too(tmp_path: Path) -> None:
+    found = read_pairs(write(tmp_path / "a.docx", *FIRST, p("问题：丙？"), p("答案：con\ufb01g。")))
+    (warning,) = found.warnings
+    assert warning.startswith("paragraph 3: U+FB01") and found.pairs[1].answer == "con\ufb01g。"
+
+
 def lvl(text: str, form: str = "decimal") -> str:
     return (
         f'<w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="{form}"/>'
@@ -118,6 +153,11 @@ NUMBERINGS = {
         f'{lvl("问题%1：")}</w:abstractNum>'
         '<w:abstractNum w:abstractNumId="91"><w:numStyleLink w:val="L"/></w:abstractNum>'
         + num(80, 90) + num(81, 91)
+    ),
+    "beside another list": (
+        f'<w:abstractNum w:abstractNumId="90">{lvl("问题%1：")}</w:abstractNum>'
+        f'<w:abstractNum w:abstractNumId="91">{lvl("%1", "bullet")}</w:abstractNum>'
+        + num(81, 90) + num(82, 91)
     ),
     "by a changed level": (
         f'<w:abstractNum w:abstractNumId="90">{lvl("%1.")}</w:abstractNum>'

@@ -19,6 +19,8 @@ STYLES = (
     "<w:rPr><w:vanish/></w:rPr></w:style>"
     '<w:style w:type="character" w:styleId="Above"><w:name w:val="Above"/>'
     '<w:rPr><w:vertAlign w:val="superscript"/></w:rPr></w:style>'
+    '<w:style w:type="character" w:styleId="Del"><w:name w:val="Del"/>'
+    "<w:rPr><w:strike/></w:rPr></w:style>"
 )
 
 
@@ -164,6 +166,7 @@ UNREAD = {
     "symbol": sym("Wingdings", "F033"),
     "raised or lowered text": r("注", '<w:vertAlign w:val="superscript"/>'),
     "phonetic guide": ruby("块", "kuài"),
+    "struck-through text": r("旧", '<w:rStyle w:val="Del"/>'),
     "field that draws its text": FIELD.format("begin") + CODE.format(r"EQ \f(1,2)")
     + FIELD.format("end"),
 }  # fmt: skip
@@ -177,7 +180,7 @@ def test_what_is_seen_and_not_read_is_named_with_its_paragraph(tmp_path: Path, k
         p(""),
         p("丙", UNREAD[kind], "。"),
     ]
-    (warning,) = read_pairs(write(tmp_path / "a.docx", *blocks)).warnings
+    (warning,) = read_pairs(write(tmp_path / "a.docx", *blocks, styles=STYLES)).warnings
     assert warning.startswith("paragraph 2, 4: ") and kind in warning
 
 

@@ -247,6 +247,7 @@ def beside_an_adapter(model):
     [
         (lambda m: lfs_pointer(m / "model.safetensors"), "model.safetensors is a Git LFS pointer"),
         (lambda m: lfs_pointer(m / "tokenizer.json"), "tokenizer.json is a Git LFS pointer"),
+        (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer.json: no vocabulary in it"),
         (lambda m: os.truncate(m / "model.safetensors", 40_000), "model.safetensors is cut off"),
         (beside_an_adapter, "only pytorch_model.bin"),
         (lambda m: (m / "model.safetensors").rename(m / "qwen.gguf"), "only qwen.gguf"),
@@ -261,7 +262,16 @@ def beside_an_adapter(model):
             "no lm_head.weight",
         ),
     ],
-    ids=["LFS", "LFS tokenizer", "cut", "bin and adapter", "GGUF", "stale single file", "no head"],
+    ids=[
+        "LFS",
+        "LFS tokenizer",
+        "empty tokenizer",
+        "cut",
+        "bin and adapter",
+        "GGUF",
+        "stale single file",
+        "no head",
+    ],
 )
 def test_what_cannot_be_served_is_never_called_complete(download, tmp_path, fault, told):
     broken = write_model(tmp_path / "broken")
@@ -333,6 +343,28 @@ def test_from_a_directory(download, hub, model):
     assert not hub.requests, result.stderr
     (model / "tokenizer.json").write_text('{"changed": 1}')
     assert "tokenizer.json has" in download("--from", model, "--out", download.out, check=1).stderr
+
+
+def test_another_model_of_the_same_sizes_replaces_the_one_that_is_there(download, tmp_path):
+    """Trained again, a model has files of the same sizes; not every tool writes a manifest."""
+    for name in ("first", "second"):
+        trained = write_model(tmp_path / name)
+        download("--from", trained, "--out", download.out, check=0)
+        weights = (trained / "model.safetensors").read_bytes()
+        assert (download.out / "model.safetensors").read_bytes() == weights
+    assert "0.0 MB to fetch" in download("--from", trained, "--out", download.out, check=0).stderr
+
+
+def test_a_small_file_that_changed_on_hugging_face_is_fetched_again(download, hub):
+    pytest.importorskip("huggingface_hub")
+    published = hub.root / "me/book/master"
+    (published / "manifest.json").unlink()
+    arguments = ("--hub", "hf", "me/book", "--out", download.out)
+    download(*arguments, check=0)
+    config = published / "tokenizer_config.json"
+    config.write_text(config.read_text("utf-8").replace("messages", "Messages"), "utf-8")
+    download(*arguments, check=0)
+    assert (download.out / config.name).read_bytes() == config.read_bytes()
 
 
 def test_hugging_face_hub(download, hub, model):

@@ -17,7 +17,7 @@ from judging.report import answer_rows, summary, write_report
 from judging.testset import read_testset
 from serving.answerer import Answerer
 from serving.batch_record import BatchRecord
-from serving.draws import choose, draws_deadline, draws_of
+from serving.draws import answers_of, choose, draws_deadline, draws_of
 from serving.engine.base import Answer, Batch, EngineError, FinishReason
 from serving.engine.transformers_engine import TransformersEngine
 from serving.settings import Settings, SettingsError, load_settings
@@ -47,7 +47,7 @@ def finished(texts: list[tuple[str, FinishReason]]) -> Batch:
 
 
 def chosen(first: Answer, *draws: tuple[str, FinishReason], until: float | None = None) -> str:
-    made = choose(["q"], [first], [finished(list(draws))], until or in_seconds(9))
+    made = choose(["q"], [first], [answers_of(finished(list(draws)))], until or in_seconds(9))
     return made.answers[0].text
 
 
@@ -56,7 +56,7 @@ FIRST = Answer("block", 1, "stop")
 
 def test_the_answer_that_agrees_most_is_given() -> None:
     draws = [(text, "stop") for text in ANSWERED[:3]]
-    made = choose(["q"], [FIRST], [finished(draws)], in_seconds(9))
+    made = choose(["q"], [FIRST], [answers_of(finished(draws))], in_seconds(9))
     assert made.answers[0].text == "warp 32 threads"
     assert (made.voted, made.changed) == (3, 1)
     assert made.drawn_tokens == sum(len(text) for text, _ in draws)
@@ -231,6 +231,72 @@ def test_a_drained_service_answers_with_what_there_is() -> None:
     assert time.monotonic() - began < 2
 
 
+# Answers that only repeat their question.
+
+ASKED = "how many threads has a warp"
+REPEATED = Answer(ASKED, 6, "stop")
+
+
+def test_a_repeated_question_neither_votes_nor_is_given() -> None:
+    draws = [Answer(text, 3, "stop") for text in (ASKED, "32 threads", ASKED + "?")]
+    made = choose([ASKED], [REPEATED], [draws], in_seconds(9))
+    assert (made.answers[0].text, made.voted) == ("32 threads", 1)
+    stands = choose([ASKED], [REPEATED], [[draws[0], draws[2]]], in_seconds(9))
+    assert stands.answers == [REPEATED] and stands.voted == 0
+
+
+class RepeatingEngine(ToldEngine):
+    """Repeats questions of more than one character."""
+
+    def submit(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        for index, prompt in enumerate(batch.prompts):
+            text = "".join(map(chr, prompt))
+            first = REPEATED if text.endswith(ASKED) else FIRST
+            answer = self._draw(batch, index) if batch.is_draws else first
+            if answer is not None:
+                batch.finish(index, answer)
+
+
+def test_only_a_repeated_question_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.answerer.CHUNK_QUESTIONS", 2)
+    engine = RepeatingEngine()
+    answerer, records = told(engine, repeat_redraws=3, draw_temperature=0.7)
+    answers = ask(answerer, ["a", "", ASKED, "b", ASKED])
+    assert answers == ["block", "", "warp 32 threads", "block", "warp 32 threads"]
+    draws = [batch for batch in engine.batches if batch.is_draws]
+    assert [len(batch.prompts) for batch in draws] == [3, 3]
+    assert {batch.draw_temperature for batch in draws} == {0.7}
+    assert (records[0].draws, records[0].changed) == (6, 2)
+    assert not answerer._running
+
+
+@pytest.mark.parametrize("given", [{"repeat_redraws": 0}, {"answer_draws": 4}])
+def test_it_is_drawn_again_neither_when_off_nor_beside_draws(given: dict[str, int]) -> None:
+    engine = RepeatingEngine()
+    answerer, _ = told(engine, **given)
+    ask(answerer, [ASKED, "a"])
+    assert len(engine.batches) == (1 if "repeat_redraws" in given else 2)
+
+
+def test_a_redraw_that_never_ends_costs_no_answer_and_no_time() -> None:
+    engine = RepeatingEngine(lambda batch, index: None)
+    answerer, _ = told(engine)
+    began = time.monotonic()
+    assert ask(answerer, ["a", ASKED], seconds=1.0) == ["block", ASKED]
+    assert time.monotonic() - began < 1.0
+    assert all(batch.cancelled for batch in engine.batches if batch.is_draws)
+
+
+def test_an_answer_that_the_deadline_cut_is_not_drawn_again() -> None:
+    engine = RepeatingEngine(lambda batch, index: None)
+    monkey = Answer(ASKED, 6, "deadline")
+    engine.submit = lambda batch: (engine.batches.append(batch), batch.finish(0, monkey))  # type: ignore[method-assign]
+    answerer, _ = told(engine)
+    assert ask(answerer, [ASKED]) == [ASKED]
+    assert len(engine.batches) == 1
+
+
 def test_info_and_metrics_tell_of_draws() -> None:
     async def told() -> tuple[Any, str]:
         given = Settings(retrieval_dir=None, answer_draws=4, draw_temperature=0.7)
@@ -292,15 +358,33 @@ def test_draws_give_way_when_an_answer_may_need_their_time() -> None:
     scheduler.add(draws)
     scheduler.step()
     assert scheduler.running == 7 and scheduler.waiting == 0
-    scheduler._step_seconds = 1.0
-    hurried = Batch([[200, 6]], [400], in_seconds(500))  # 400 steps of a second, twice as slow
+    scheduler._last_steps.extend([1.0] * 16)
+    hurried = Batch([[200, 6]], [600], in_seconds(500))  # 600 steps of a second
     scheduler.add(hurried)
     for _ in range(7):
         scheduler.step()
-        scheduler._step_seconds = 1.0
     assert hurried.done.done() and not draws.done.done()
     drive(scheduler, recovery)
     assert [answer.text for answer in draws.answers()] == ["answer 100"] * 6
+
+
+@pytest.mark.vllm
+def test_steps_that_compute_prompts_put_no_draws_back() -> None:
+    engine = FailingEngine(set(), 100, set())
+    scheduler, recovery = made(engine, slots=8)
+    batch = Batch([[100, 30]], [400], in_seconds(500))
+    draws = draws_beside(batch, 6)
+    for one in (batch, draws):
+        scheduler.add(one)
+    begun: list[bool] = []
+    start = scheduler._start
+    scheduler._start = lambda request: (begun.append(request.batch.is_draws), start(request))[1]
+    for _ in range(24):
+        scheduler.step()
+        scheduler._last_steps.extend([0.7, 0.7, 5.0])  # slow, more so beside draws; prompts
+    assert not batch.done.done() and begun == [False] + [True] * 6
+    drive(scheduler, recovery)
+    assert draws.done.done()
 
 
 @settings(deadline=None, max_examples=60)

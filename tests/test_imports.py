@@ -15,9 +15,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What of these is in the image.
     "serving": {
         "common.manifest",
+        "common.minimum_bayes_risk",
         "common.model_content",
         "common.model_files",
         "common.prompting",
+        "common.threads",
+        "retrieval.examples",
         "retrieval.prompt",
         "retrieval.search",
     },
@@ -26,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preflight": {
         "common",
         "judging",
+        "retrieval.examples",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",
@@ -35,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common",
         "judging.scoring",
         "retrieval.dense",
+        "retrieval.examples",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",
@@ -57,7 +62,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "chat": {
         "common",
+        "judging.conclusion",
         "judging.differences",
+        "judging.intervals",
+        "judging.scoring",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from common.minimum_bayes_risk import agreements, f1, most_agreeing, words
 from judging.scoring import judge_tokens, rouge_l
-from serving.minimum_bayes_risk import f1, most_agreeing, words
 
 # What answers are made of; jieba's dictionary has no word that begins within what these make.
 PIECES = ("线程块", "内存", "的大小是", "kernel", "Grid", "x", "32", "1.5", "GB", "0x1F", "_",
@@ -45,6 +45,18 @@ def test_the_chosen_one_has_the_highest_mean_score(texts: list[str]) -> None:
 
     best = most_agreeing(texts)
     assert mean(best) == pytest.approx(max(map(mean, range(len(texts)))))
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=1, max_size=6))
+def test_an_agreement_is_the_mean_over_all_others_and_equal_ones_are_equal(
+    texts: list[list[str]],
+) -> None:
+    means = agreements(texts)
+    for index, text in enumerate(texts):
+        others = [other for place, other in enumerate(texts) if place != index]
+        mean = sum(f1(text, other) for other in others) / max(len(others), 1)
+        assert means[index] == pytest.approx(mean, abs=1e-8)
+        assert all(means[index] == means[n] for n, other in enumerate(texts) if other == text)
 
 
 def test_among_equals_the_preferred_wins_then_the_shorter() -> None:

@@ -115,6 +115,19 @@ def configured(**fields):
     return lambda model: change(model / "config.json", **fields)
 
 
+def words_of(count: int, **more):
+    vocabulary = {f"w{number}": number for number in range(count)}
+    return lambda model: change(model / "tokenizer.json", model={"vocab": vocabulary, **more})
+
+
+def both(*acts):
+    def act(model: Path) -> None:
+        for each in acts:
+            each(model)
+
+    return act
+
+
 def in_dtype(dtype: str, size: int):
     def act(model: Path) -> None:
         write_safetensors(model / "model.safetensors", shapes_of(CONFIG), dtype, size)
@@ -318,6 +331,21 @@ ONE_FILE = {
         writing("tokenizer_config.json", b'{"chat_template": {"default": "x"}}'),
         "chat_template is no text",
     ),
+    "a tokenizer that holds nothing": (writing("tokenizer.json", b"{}"), "no vocabulary in it"),
+    "a tokenizer that is a list": (
+        writing("tokenizer.json", b"[]"),
+        "expected an object, got list",
+    ),
+    "a tokenizer that is null": (writing("tokenizer.json", b"null"), "got NoneType"),
+    "a tokenizer cut off": (cut("tokenizer.json", 0.5), "tokenizer.json: not valid JSON"),
+    "a tokenizer with no words": (words_of(0), "no vocabulary in it"),
+    "a smaller model's tokenizer": (words_of(200), "up to 199, the model 300 of them (vocab_size)"),
+    "a larger model's tokenizer": (words_of(400), "up to 399, the model 300 of them (vocab_size)"),
+    "a tokenizer without the model's end": (
+        both(words_of(290), writing("generation_config.json", b'{"eos_token_id": [295]}')),
+        "eos_token_id 295 is no token of the tokenizer",
+    ),
+    "a tokenizer without merges": (words_of(1200, type="BPE"), "no merges in it"),
     "unfinished download": (writing("model.safetensors.aria2", b"x"), "a download that has not"),
     "quantized, config is not": (quantized_without_config, "no quantization_config in config.json"),
 }

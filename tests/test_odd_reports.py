@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,11 @@ def test_the_head_says_where_each_stands_and_what_is_next(tmp_path: Path) -> Non
     head = shown[: shown.index("┏")]
     assert "base · a: accuracy 0.000 ± 0.000 (95 %): below the echo of the question" in head
     assert "tuned · b: accuracy 1.000" in head and "above the contest's 0.35" in head
-    assert "Next: better" in head and "bash run.sh " in head
-    assert "no difference: spend no attempt on it" in compare(
-        base, write_report(tmp_path / "c", BAD)
-    )
+    # A service that does not say where its model lies is no reason to say "not enough yet".
+    assert "Next: better: check it before the push bash run.sh preflight" in head
+    same = compare(base, write_report(tmp_path / "c", BAD))
+    assert "no difference: spend no attempt on it" in same
+    assert "answer alike to the letter" in same and "to the letter" not in shown
 
 
 @pytest.mark.parametrize("reference", [None, "", "  "])
@@ -150,6 +152,14 @@ def test_a_book_on_one_side_and_several_changes_are_said(tmp_path: Path) -> None
     chinese = summary(write_report(tmp_path / "d", GOOD), book="翻着书作答：b.docx", info=told)
     english = summary(write_report(tmp_path / "e", GOOD), book="with b.docx", info=told)
     assert changes(read_report(chinese), read_report(english)) == []
+    more = {"retrieval": {"books": "b.docx", "passages_a_question": 3, "examples": ["问？"]}}
+    for name, shown, retrieval in (("f", False, told), ("g", True, more)):
+        folder = write_report(tmp_path / name, GOOD, retrieval_examples=shown)
+        settings = json.loads((folder / "summary.json").read_text("utf-8"))["info"]["settings"]
+        summary(folder, info={"settings": settings, **retrieval})
+    reports = [read_report(tmp_path / name) for name in ("g", "f")]
+    assert reports[0].book.endswith("1 worked examples")
+    assert changes(*reports) == ["RETRIEVAL_EXAMPLES=False → True"], "one change, told once"
     silent = summary(write_report(tmp_path / "c", GOOD, "tuned"), info=None)
     assert changes(read_report(silent), read_report(plain)) == ["base → tuned"]
 
@@ -266,6 +276,24 @@ def test_runs_stand_beside_what_the_judge_said(tmp_path: Path) -> None:
         first, second = csv.DictReader(stream)
     assert (first["max_tokens"], second["max_tokens"]) == ("96", "48")
     assert second["changed"] == "base → tuned; MAX_TOKENS=96 → 48" and second["judge"][:2] == "#3"
+
+
+def test_fifty_runs_in_a_plot_can_be_read(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    report = read_report(write_report(tmp_path / "20260101-000000", GOOD, "qwen2.5-0.5b"))
+    told = report.summary | {"total": report.summary["total"] | {"echo": None}}
+    for count in (3, 50):
+        reports = [replace(report, summary=told), *[report] * (count - 1)]
+        figure = Figure(figsize=runs._size(reports), layout="constrained")
+        runs._drawn(figure, reports, "png", lambda zh, en: en)
+        above, below = figure.axes
+        boxes = [each.get_window_extent() for each in below.get_xticklabels()]
+        assert all(a.x1 <= b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+        (echoes,) = [line for line in above.lines if line.get_marker() == "_" and line.get_ms() > 9]
+        assert len(echoes.get_xdata()) == count - 1  # one run without hides no other's
+        assert above.get_legend().get_window_extent().y0 >= above.bbox.y1  # covers no point
 
 
 def test_the_forecast_takes_each_sample_for_the_set_of_its_name(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """One reader: the same talks give the same pairs in every layout and encoding, to every room."""
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -234,7 +235,7 @@ USER, ASSISTANT = {"role": "user", "content": "甲？"}, {"role": "assistant", "
         ({"question": "甲？", "answer": "乙。", "query": "丙", "response": "丁。"}, "two layouts"),
         ({"messages": [{"role": "system", "content": "s"}, USER, ASSISTANT], "system": "t"},
          "two system messages that differ"),
-        ({"prompt": "甲？", "completion": "乙。"}, "known: messages, conversations"),
+        ({"text": "甲？", "label": "乙。"}, "known: messages, conversations"),
         ("甲？", "expected an object"),
     ],
 )  # fmt: skip
@@ -318,42 +319,64 @@ def test_one_object_over_many_lines_and_rows_under_a_name(tmp_path: Path, name: 
         read_pairs(path)
 
 
+ROWS = [{"question": "甲？", "answer": "乙。"}, {"question": "丙？", "answer": "丁。"}]
+
+
+@pytest.mark.parametrize("between", ["\n", ",\n", "", "\n\n"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_objects_however_they_stand_one_after_another(
+    tmp_path: Path, between: str, indent: int | None
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    texts = [json.dumps(row, indent=indent, ensure_ascii=False) for row in ROWS]
+    path.write_text(between.join(texts) + "\n", "utf-8")
+    found = read_pairs(path).pairs
+    assert [(pair.question, pair.answer) for pair in found] == [("甲？", "乙。"), ("丙？", "丁。")]
+    assert found[1].where == f"line {1 + texts[0].count(chr(10)) + between.count(chr(10))}"
+
+
+def test_line_ends_of_windows_inside_a_text_are_line_ends(tmp_path: Path) -> None:
+    row = {"messages": [{**USER, "content": "甲\r\n？"}, {**ASSISTANT, "content": "乙\r\n。"}]}
+    (pair,) = read_pairs(rows_file(tmp_path, row)).pairs
+    assert (pair.question, pair.answer) == ("甲\n？", "乙\n。")
+
+
+def test_a_fault_in_objects_over_many_lines_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROWS[0], indent=1) + '\n{\n "question": 丙\n}\n', "utf-8")
+    with pytest.raises(PairsError, match="line 5: not JSON"):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Question": "甲？", "Answer": "乙。"},
+        {" instruction": "甲？", "OUTPUT ": "乙。"},
+        {"prompt": "甲？", "completion": "乙。"},
+    ],
+)
+def test_names_of_fields_in_other_letters(tmp_path: Path, row: dict) -> None:
+    (pair,) = read_pairs(rows_file(tmp_path, row)).pairs
+    assert (pair.question, pair.answer) == ("甲？", "乙。")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(gzip.compress(b"{}"), "gzip"), (b"PK\x03\x04...", "xlsx"), (b"%PDF-1.7", "PDF")],
+)
+def test_a_file_of_another_kind_is_named(tmp_path: Path, data: bytes, kind: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(PairsError, match=f"not text but a .*{kind}.*unpack it"):
+        read_pairs(path)
+
+
 def test_a_fault_in_an_array_is_named_by_item_and_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text('[\n{"question": "甲？", "answer": "乙。"},\n{"question": 1 2}\n]', "utf-8")
     with pytest.raises(PairsError, match=r"item 2 \(line 3\): not JSON"):
         read_pairs(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("a,b\n1,2\n", "line 1: no header line with question and answer"),
-        ("question,answer\n甲？,乙,丙\n", "line 2: 3 cells under 2 columns"),
-        ('question,answer\n甲？,"乙\n\n', "line 2: not CSV .* not closed"),
-        ("question,question,answer\n甲？,甲？,乙\n", "two columns are named 'question'"),
-        ("question,answer,history\n甲？,乙,丙\n", "line 2: history: not JSON"),
-    ],
-)
-def test_a_bad_csv_is_named_by_line(tmp_path: Path, text: str, reason: str) -> None:
-    path = tmp_path / "rows.csv"
-    path.write_text(text, "utf-8")
-    with pytest.raises(PairsError, match=reason):
-        read_pairs(path)
-
-
-@pytest.mark.parametrize("header", ["问题,参考答案", "序号;问题;答案", "Question\tAnswer"])
-def test_csv_headers(tmp_path: Path, header: str) -> None:
-    mark = next(each for each in "\t;," if each in header)
-    cells = (
-        ["甲？", '"第一行\n第二行"']
-        if header.count(mark) == 1
-        else ["1", "甲？", '"第一行\n第二行"']
-    )
-    path = tmp_path / "rows.csv"
-    path.write_bytes(f"{header}\r\n{mark.join(cells)}\r\n".encode("gbk"))
-    (pair,) = read_pairs(path).pairs
-    assert (pair.question, pair.answer, pair.where) == ("甲？", "第一行\n第二行", "line 2")
 
 
 def test_rows_of_one_fact_become_one_pair_talks_stay_apart() -> None:

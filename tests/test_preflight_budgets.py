@@ -1,6 +1,7 @@
 """The preflight's budgets: bytes, memory, time, and the book at hand."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from preflight.dockerfile_reader import Stage
 from preflight.model import Model, ModelError, from_config, from_directory
 from preflight.workloads import recorded_workloads, workload_of
 from retrieval.build import IndexSettings, build_index
+from retrieval.examples import OWN
 from tests.preflight_repository import config
 
 pytest_plugins = ["tests.preflight_repository"]
@@ -105,6 +107,38 @@ def test_passages_of_a_committed_index_are_counted_in_prompts_and_time(tmp_path)
     assert "passages" not in lines[0].why
     assert "prompt tokens a question are passages, " in lines[1].why
     assert float(lines[1].figure.split()[0]) > float(lines[0].figure.split()[0])
+
+
+def test_worked_examples_are_counted_in_prompts_and_cached(tmp_path):
+    alone, _ = committed_book(committed(tmp_path))
+    own = tmp_path / "image/app/retrieval/examples.jsonl"
+    own.parent.mkdir()
+    shutil.copy(OWN, own)
+    book, (line,) = committed_book(imaged(tmp_path, {"RETRIEVAL_EXAMPLES": "1"}))
+    assert "2 worked examples" in line.figure and book.examples == pytest.approx(
+        448, rel=0.15
+    )  # Qwen
+    testset = PairFile(Path("t.docx"), [Pair("白鹭桥有多长？", "120 米"), Pair("zzz", "yyy")])
+    plain, shown = (each.added_to(workload_of(testset), testset) for each in (alone, book))
+    added = [b - a for a, b in zip(plain.prompt_tokens, shown.prompt_tokens, strict=True)]
+    assert added == [book.examples] * 2 and shown.without_passages == plain.without_passages
+    off = {"RETRIEVAL_EXAMPLES": "retrieval/examples.jsonl", "ENABLE_PREFIX_CACHING": "0"}
+    unkept, _ = committed_book(imaged(tmp_path, off))
+    model, bonus = from_config(config(tmp_path), "bf16"), recorded_workloads()[0]
+    lines = [
+        next(iter(budgets.predict_lines(model, device("h100"), each.added_to(bonus, None), False)))
+        for each in (alone, book, unkept)
+    ]
+    seconds = [float(line.figure.split()[0]) for line in lines]
+    assert seconds[0] < seconds[1] < seconds[2]
+    assert f"({book.examples} of cached examples)" in lines[1].why
+
+
+def test_examples_that_are_not_in_the_image_fail(tmp_path):
+    committed(tmp_path)
+    for asked, named in (("1", "retrieval/examples.jsonl"), ("mine.jsonl", "mine.jsonl")):
+        book, (line,) = committed_book(imaged(tmp_path, {"RETRIEVAL_EXAMPLES": asked}))
+        assert book is None and line.state == "fail" and named in line.why
 
 
 def test_an_index_that_the_service_would_not_start_with_fails(tmp_path):

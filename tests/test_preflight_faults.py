@@ -14,13 +14,20 @@ from tests.preflight_repository import ROOT, SERVICE, config, failing, git, onli
 pytest_plugins = ["tests.preflight_repository"]
 
 
-def test_planted_model_files_that_cannot_be_served(preflight, model, testset):
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (lambda m: lfs_pointer(m / "model.safetensors"), "model.safetensors is a Git LFS pointer"),
+        (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer.json: no vocabulary in it"),
+    ],
+)
+def test_planted_model_files_that_cannot_be_served(preflight, model, testset, fault, told):
     """Told from the files: no service is started for it."""
-    lfs_pointer(model / "model.safetensors")
+    fault(model)
     code, lines = preflight("--model-dir", model, "--offline", testset)
     assert code == 1
     (line,) = (line for name, line in lines.items() if name.startswith("model: "))
-    assert "model.safetensors is a Git LFS pointer" in line["why"]
+    assert told in line["why"]
     assert not any(name.startswith("rehearsal") for name in lines)
 
 

@@ -67,7 +67,7 @@ def test_a_weight_between_is_refused(tmp_path: Path) -> None:
     [{"label": False}, {"kto_tag": False}, {"label": 0}, {"kto_tag": 0}, {"label": "False"}],
 )
 def test_an_answer_marked_as_bad_is_not_learned(tmp_path: Path, mark: dict) -> None:
-    found = read(tmp_path, {"messages": [USER, ASSISTANT], **mark}, {**PAIR, "label": True})
+    found = read(tmp_path, {"messages": [USER, ASSISTANT], **mark}, {**PAIR, "label": "true"})
     assert [pair.learn for pair in found.pairs] == [False, True]
     assert found.warnings == [
         "line 1: marked as a bad answer (label or kto_tag is false or 0): not learned"
@@ -102,6 +102,18 @@ def test_roles_are_read_in_any_case_and_in_chinese(tmp_path: Path) -> None:
         ("#REF!", "a spreadsheet writes"),
         ("nan", "a spreadsheet writes"),
         ("一_x000D_二", "_x000D_"),
+        ('=DISPIMG("ID_1",1)', "a spreadsheet writes"),
+        ("<think>\n想想。\n</think>\n\n一个。", "the answer holds reasoning"),
+        ("想想。\n</think>\n\n一个。", "the answer holds reasoning"),
+        ("第一行。\\n第二行。", "escaped twice"),
+        ("con\ufb01g", "U+FB01 (“fi”): copied from a PDF"),
+        ("一\u2f8f线程", "U+2F8F (“行”)"),
+        ("\uf0b7 一个", "U+F0B7: copied"),
+        ("cuda\u200bMemcpy", "U+200B: copied"),
+        ("ＣＵＤＡ 核", "U+FF23 (“C”)"),
+        ("\U0001d45b = 32", "U+1D45B (“n”)"),
+        ("线程块&nbsp;是一组线程。", "marks of web pages"),
+        ("<p>线程块是一组<b>线程</b>。</p>", "marks of web pages"),
         ("一个。</s>", "end token </s>"),
         ("一个。<｜end▁of▁sentence｜>\n", "end token <｜end▁of▁sentence｜>"),
     ],
@@ -138,10 +150,19 @@ def test_a_prompt_that_another_tool_has_rendered_is_named(tmp_path: Path, questi
         "\tif (x) {\n\t\ttext(x);",
         "naïve café, Ångström ¼ “x”",
         "nan 是…",
+        'printf("你好\\n");',
+        "网页用 <p>…</p> 分段，&lt; 写作小于号。",
+        "vector<int> a; a<b && c>d",
     ],
 )
 def test_code_and_accents_are_no_damage(tmp_path: Path, answer: str) -> None:
     assert read(tmp_path, {"question": "丙？", "answer": answer}).warnings == []
+
+
+def test_a_switch_of_the_template_in_a_question_is_named(tmp_path: Path) -> None:
+    (warning,) = read(tmp_path, {"question": "甲？ /no_think", "answer": "乙。"}).warnings
+    assert "the question ends with /no_think" in warning
+    assert read(tmp_path, {"question": "目录 /usr/think", "answer": "乙。"}).warnings == []
 
 
 def test_a_text_of_invisible_marks_alone_is_empty(tmp_path: Path) -> None:

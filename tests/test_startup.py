@@ -101,6 +101,7 @@ def no_head(model: Path) -> None:
         (lambda m: lfs_pointer(m / "model.safetensors"), "model.safetensors is a Git LFS pointer"),
         (no_head, "no lm_head.weight"),  # vLLM would serve it, and answer "!!!!"
         (lambda m: (m / "tokenizer_config.json").write_text("{}"), "no chat template"),
+        (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer.json: no vocabulary in it"),
     ],
 )
 def test_what_cannot_be_served_is_told_before_an_engine_loads(tmp_path: Path, fault, told) -> None:

@@ -43,6 +43,24 @@ def submit(room: Path, *options: str, **variables: str) -> tuple[int, str, list[
     return done.returncode, done.stdout + done.stderr, (room / "asked").read_text().splitlines()
 
 
+def test_a_model_answers_the_train_questions_anew(room):
+    (room / "书.docx").write_text("a book")
+    (room / "teacher").mkdir()
+    named = {"MODEL_DIR": "/models/mine", "BOOK": "书.docx", "COMPOSE": "teacher"}
+    code, said, _ = submit(room, **named)
+    assert code == 2 and "teacher/config.json" in said
+    (room / "teacher/config.json").write_text("{}")
+    asked = submit(room, **named)[2]
+    assert asked[1].startswith("|data build 书.docx --out out/submit/asked --with-passages")
+    assert asked[2] == (
+        "|data compose out/submit/asked --out out/submit/data --model teacher "
+        "--index out/submit/index"
+    )
+    assert "dataset_dir=out/submit/data" in asked[3]
+    code, said, asked = submit(room, **named, INDEX="no")
+    assert code == 2 and "INDEX=yes" in said and not asked
+
+
 def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
     code, said, asked = submit(room)
     assert code == 0, said

@@ -34,6 +34,7 @@ def given(tmp_path, base, **fields) -> Recipe:
         ({"backend": "unsloth"}, "not installed here; backend=trl"),
         ({"serve_python": "nowhere/python"}, "serve_python=nowhere/python: no such python"),
         ({"retrieval_dir": "nowhere"}, "retrieval_dir=nowhere: no index in it"),
+        ({"retrieval_dir": None, "retrieval_examples": True}, "without an index (retrieval_dir)"),
         ({"attn_implementation": "flash_attention_2"}, "needs a GPU and the package flash-attn"),
         ({"use_liger_kernel": True}, "use_liger_kernel=true: needs a GPU"),
     ],
@@ -161,7 +162,7 @@ def test_test_questions_choose_no_checkpoint(tmp_path):
     load_rows(given(tmp_path, "a/b", exclude=str(tests)))
     with pytest.raises(ExcludedError, match="test.jsonl is the test set"):
         load_rows(given(tmp_path, "a/b", mix_file=tests))
-    row = {"question": "简答：线程束（warp）有几个线程", "answer": "答"}
+    row = {"question": "簡答：執行緒束（warp）有幾個執行緒", "answer": "答"}
     (tmp_path / "dev.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(ExcludedError, match="dev: 1 rows ask questions of the test set test.jsonl"):
         load_rows(given(tmp_path, "a/b", exclude=str(tests)))

@@ -7,7 +7,9 @@ import pytest
 
 from common.pairs import Pair, PairsError
 from common.prompting import render_prompts, tokenize_prompts
+from train.base import ModelError
 from train.dataset import DataError, encode_rows, fitting_rows, load_rows
+from train.excluded import ExcludedError
 from train.recipe import Recipe
 
 QWEN = Path(__file__).parents[2] / "shared" / "qwen3-4b"
@@ -128,6 +130,50 @@ def test_general_rows_are_mixed_in_by_their_share_and_never_judged(tmp_path: Pat
     assert rows.train == load_rows(recipe(tmp_path, **given)).train
     few = load_rows(recipe(tmp_path, **{**given, "mix_share": 0.9}))
     assert len(few.train) == 80 and "only 50 rows, 62% of all" in few.notes[0]
+
+
+def with_examples(tmp_path: Path, **fields) -> Recipe:
+    example = {"passages": ["甲"], "question": "示例？", "answer": "示例答。"}
+    write(tmp_path / "mine.jsonl", example)
+    (tmp_path / "index").mkdir(exist_ok=True)
+    given = {"retrieval_dir": tmp_path / "index", "retrieval_examples": tmp_path / "mine.jsonl"}
+    return recipe(tmp_path, calibration_file=None, **given, **fields)
+
+
+def test_worked_examples_stand_before_the_books_questions_alone(tmp_path: Path) -> None:
+    """Not before a talk, nor before general rows; and a row is as long as it then is."""
+    talk = [{"role": r, "content": c} for r, c in (("user", "一？"), ("assistant", "1"))]
+    more = [{"role": r, "content": c} for r, c in (("user", "二？"), ("assistant", "2"))]
+    write(tmp_path / "train.jsonl", {"messages": talk + more}, {"question": "三？", "answer": "3"})
+    write(tmp_path / "dev.jsonl", {"question": "dev?", "answer": "D"})
+    write(tmp_path / "general.jsonl", *({"question": f"g{i}?", "answer": "G"} for i in range(9)))
+    made = with_examples(tmp_path, mix_file=tmp_path / "general.jsonl")
+    rows = load_rows(made)
+    shown = {row.question: len(row.examples) for row in rows.train if row.answer != "G"}
+    assert shown == {"一？": 1, "二？": 0, "三？": 1}
+    assert [len(row.examples) for row in rows.train if row.answer == "G"] == [0]
+    ((user, answer),) = rows.dev[0].examples
+    assert "甲" in user and user.endswith("示例？") and answer == "示例答。"
+    assert rows.dev[0].alone.examples == ()
+    off = made.model_copy(update={"retrieval_dir": None})
+    assert not any(row.examples for row in load_rows(off).train)
+
+
+def test_examples_that_hold_a_test_or_dev_question_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", {"question": "一？", "answer": "1"})
+    write(tmp_path / "dev.jsonl", {"question": "二？", "answer": "2"})
+    write(tmp_path / "test.jsonl", {"question": "示例 ?", "answer": "x"})
+    with pytest.raises(ExcludedError, match="retrieval_examples: 1 rows ask"):
+        load_rows(with_examples(tmp_path, exclude=[tmp_path / "test.jsonl"]))
+    write(tmp_path / "dev.jsonl", {"question": "示例？", "answer": "2"})
+    with pytest.raises(DataError, match="1 dev questions are also train questions"):
+        load_rows(with_examples(tmp_path))
+    made = with_examples(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"question": 1}', "utf-8")
+    with pytest.raises(ModelError, match="retrieval_examples=.*line 1: question: expected"):
+        load_rows(made)
+    with pytest.raises(ValueError, match="train_on_prompt: would learn the retrieval_examples"):
+        recipe(tmp_path, train_on_prompt=True, retrieval_examples=True)
 
 
 def test_the_prompt_is_learned_only_where_the_recipe_says_so(untrained_model) -> None:

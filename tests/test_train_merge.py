@@ -191,6 +191,15 @@ REFUSED = {
     "nonsense in its configuration": ({"r": -1}, "adapter"),
     "a number as text": ({"lora_alpha": "16"}, "lora_alpha='16': expected a number"),
     "no number": ({"r": None}, "r=None: expected a number"),
+    "a base changed by chance": (
+        {"init_lora_weights": "pissa_niter_16"},
+        "init_lora_weights=pissa_niter_16 changed the base .* convert it to a plain LoRA",
+    ),
+    "a base changed by its gradients": ({"init_lora_weights": "lora_ga"}, "=lora_ga changed"),
+    "a base quantized for it": (
+        {"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4}},
+        "=loftq changed the base",
+    ),
     "layers used twice": ({"layer_replication": [[0, 2], [0, 2]]}, "layer_replication uses"),
 }
 
@@ -297,6 +306,20 @@ def test_a_quantized_base_is_refused_by_name(base, plain, tmp_path, method):
         save_file(packed, other / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=rf"quantized \({method}\).*give the unquantized base"):
         merge(other, [plain], tmp_path / "out")
+
+
+def test_trained_tokens_beside_a_head_of_lora_are_refused_in_one_line(base, tmp_path):
+    """PEFT parts a tied head from the embedding, and leaves a wrapper that holds no weight."""
+    fields = {"trainable_token_indices": [5, 6], "target_modules": ["q_proj", "lm_head"]}
+    adapter = make_adapter(base, tmp_path / "adapter", **fields)
+    with pytest.raises(ModelError, match=f"^{adapter} cannot be merged into {base}: .*$"):
+        merge(base, [adapter], tmp_path / "merged")
+
+
+def test_an_adapter_in_a_folder_below_is_named(base, plain, tmp_path):
+    rewritten(plain, tmp_path / "run" / "default")
+    with pytest.raises(ModelError, match=r"no adapter_config\.json.*\(default\)$"):
+        merge(base, [tmp_path / "run"], tmp_path / "merged")
 
 
 def test_a_broken_base_is_refused_by_its_file(base, plain, tmp_path):

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import train.__main__ as command
 from common.pairs import Pair
 from serving.settings import Settings
-from train.asking import as_served, spread, uses_book
+from train.asking import as_served, spread
 from train.base import ModelError
+from train.book import uses_book
 from train.recipe import SERVED_CONTEXT, Recipe
 from train.samples import write_sample
 from train.verdict import EXIT_WORSE, decide, reach_verdict, read_verdict, sentences
@@ -112,11 +113,13 @@ def test_dev_questions_are_asked_by_the_services_own_defaults(tmp_path):
     assert made.retrieval_dir == served.retrieval_dir
     assert made.retrieval_passages == served.retrieval_passages
     assert made.retrieval_tokens == served.retrieval_tokens
+    assert made.retrieval_examples == served.retrieval_examples
 
 
 @pytest.mark.usefixtures("bm25s_installed")
+@pytest.mark.parametrize("examples", [False, True])
 def test_with_an_index_dev_questions_are_those_that_the_service_asks(
-    tmp_path, untrained_model, monkeypatch
+    tmp_path, untrained_model, examples
 ):
     """The same prompts, token by token, as the service's own answerer makes."""
     pytest.importorskip("transformers")
@@ -132,24 +135,27 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     book.write_text("# 并行\n\n" + "".join(sections), encoding="utf-8")
     build_index([book], tmp_path / "index", IndexSettings(20, 60))
     rows = [Pair(f"kernel{i} 用几个线程？", "x") for i in (3, 17, 30)]
-    made = recipe(tmp_path, retrieval_dir=tmp_path / "index")
+    fields = {"retrieval_dir": tmp_path / "index", "retrieval_examples": examples}
+    made = recipe(tmp_path, **fields)
     tokenizer = AutoTokenizer.from_pretrained(untrained_model)
     asked = as_served(made, tokenizer, rows, "系统。")
     for row, i in zip(asked, (3, 17, 30), strict=True):
         assert "教材片段" in row.question and f"kernel{i} 用 {i} 个" in row.question
     shown = [replace(row, question=f"旧片段\n{row.question}", asked=row.question) for row in rows]
     assert as_served(made, tokenizer, shown, "系统。") == asked, "a row's own passages make way"
+    assert [row.alone.question for row in asked] == [row.alone.question for row in rows]
     (tmp_path / "system.txt").write_text("系统。", encoding="utf-8")
     settings = Settings(
         settings_file="",
         model_dir=untrained_model,
-        retrieval_dir=tmp_path / "index",
         system_prompt_file=tmp_path / "system.txt",
+        **fields,
     )
     answerer = Answerer(InstantEngine(), settings)
-    answerer.engine.max_model_len = settings.max_model_len
+    answerer.start()
     served = answerer._prepare([row.question for row in rows])
     assert served == prompt_ids(tokenizer, asked, "系统。")
+    assert all(len(row.examples) == (2 if examples else 0) for row in asked)
 
 
 def test_an_index_that_is_named_must_be_there(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from tune.dev import DevError, default_dev, read_dev
 from tune.length import Cap, best_length
 from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.search import Search
-from tune.space import UNSET, Facts, space_of
+from tune.space import UNSET, Facts, Space, settings_of, space_of
 from tune.trial import Outcome, TrialFailedError, measure_with
 
 SPACE = {"MAX_NUM_SEQS": [UNSET, "64", "128"], "ENABLE_PREFIX_CACHING": [UNSET, "false"]}
@@ -202,15 +202,33 @@ def test_the_space_fits_device_model_and_questions() -> None:
     assert gpu["ENGINES_PER_GPU"] == [UNSET, "1", "2", "3"] and "ENGINES_PER_GPU" not in cpu
 
 
-def test_passages_are_searched_only_where_a_book_is_at_hand() -> None:
-    def passages(count: int, fixed: tuple[str, ...] = ()) -> list[str] | None:
-        facts = Facts(engine("cpu"), 100, [], quantized=False, passages=count)
-        return space_of(facts, fixed).get("RETRIEVAL_PASSAGES")
+def test_passages_and_examples_are_searched_only_where_a_book_is_at_hand() -> None:
+    def space(count: int, fixed: tuple[str, ...] = ()) -> Space:
+        return space_of(Facts(engine("cpu"), 100, [], quantized=False, passages=count), fixed)
 
+    def passages(count: int, fixed: tuple[str, ...] = ()) -> list[str] | None:
+        return space(count, fixed).get("RETRIEVAL_PASSAGES")
+
+    assert "RETRIEVAL_EXAMPLES" not in space(0) and space(2)["RETRIEVAL_EXAMPLES"] == [UNSET, "1"]
+    assert "RETRIEVAL_EXAMPLES" not in space(2, ("RETRIEVAL_EXAMPLES",))
     assert passages(0) is None
     assert passages(2) == ["", "0", "1", "3", "5"]  # unset: the 2 of the defaults
     assert passages(3) == ["", "0", "1", "2", "5"]
     assert passages(2, ("RETRIEVAL_PASSAGES",)) is None
+
+
+def test_more_passages_come_with_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    three = settings_of({"RETRIEVAL_PASSAGES": "3", "ANSWER_DRAWS": UNSET})
+    assert three == {
+        "RETRIEVAL_PASSAGES": "3",
+        "RETRIEVAL_TOKENS": "1900",
+        "MAX_MODEL_LEN": "2748",
+    }
+    for few in ({"RETRIEVAL_PASSAGES": "1"}, {"RETRIEVAL_PASSAGES": "0"}, {"MAX_TOKENS": "96"}):
+        assert settings_of(few) == few
+    monkeypatch.setenv("RETRIEVAL_TOKENS", "5000")
+    five = settings_of({"RETRIEVAL_PASSAGES": "5"})
+    assert "RETRIEVAL_TOKENS" not in five and five["MAX_MODEL_LEN"] == "4148"
 
 
 @pytest.mark.parametrize("name", ["basic", "bonus"])

@@ -1,5 +1,6 @@
 """Engine and scheduler on the real vLLM: shared batches, deadlines that hold, failures that end."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -342,6 +343,29 @@ def test_drafts_change_no_answer_end_loops_and_keep_deadlines(
 
 
 # Engines of their own come last: the end of one takes what the others in this process share.
+@pytest.mark.vllm
+def test_what_vllm_writes_into_its_arguments_stays_out_of_info(
+    untrained_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 0.26 vLLM put its model's configuration into the speculative_config it was given."""
+    vllm = pytest.importorskip("vllm")
+    real = vllm.LLM
+
+    def writing(**arguments: Any) -> Any:
+        llm = real(**arguments)
+        arguments["additional_config"]["target_model_config"] = llm.model_config
+        return llm
+
+    monkeypatch.setattr(vllm, "LLM", writing)
+    given = {"additional_config": {"given": 1}}
+    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512, engine_args=given))
+    it.start()
+    try:
+        assert json.loads(json.dumps(it.info()))["arguments"]["additional_config"] == {"given": 1}
+    finally:
+        it.stop()
+
+
 @pytest.mark.vllm
 def test_a_dead_engine_fails_its_batches_instead_of_hanging(
     untrained_model: Path, tmp_path: Path

@@ -125,7 +125,7 @@ def lora(
         if settings.finetuning_type == "lora":
             steps.say_next("train merge", recipe, overrides)
         else:
-            steps.show_score(settings.output_dir / "merged")
+            steps.show_score(settings)
 
 
 @app.command()
@@ -148,10 +148,9 @@ def merge(
     """Add adapters to the base's weights."""
     with told_errors():
         settings = load_recipe(recipe, overrides or [])
-        merged = settings.output_dir / "merged"
         if not (by_verdict and steps.take_base_unless_better(settings)):
             steps.merge(settings, adapter)
-        steps.show_score(merged)
+        steps.show_score(settings)
 
 
 @app.command()

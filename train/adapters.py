@@ -13,6 +13,10 @@ from train.base import ModelError, fingerprint
 
 WEIGHTS, PICKLE, CONFIG = "adapter_model.safetensors", "adapter_model.bin", "adapter_config.json"
 NAMED = 3
+# Ways to begin that change the base's weights by chance or by data: what was trained is base minus
+# that change, plus the adapter, and nobody can do it again. (pissa and olora change it the same
+# way each time; PEFT does so when it loads them.)
+_CHANGED_BASE = ("pissa_niter", "loftq", "lora_ga", "corda")
 _NUMBERS = {"r": int, "lora_alpha": (int, float)}
 
 
@@ -22,10 +26,12 @@ def read_config(adapter: Path) -> Any:
 
     path = adapter / CONFIG
     if not path.is_file():
+        below = sorted(each.parent.name for each in adapter.glob(f"*/{CONFIG}"))[:NAMED]
+        found = f" ({', '.join(below)})" if below else ""
         raise ModelError(
             either(
-                f"{adapter}：没有 {CONFIG}；请给适配器所在的目录",
-                f"{adapter}: no {CONFIG}; give the directory of an adapter",
+                f"{adapter}：没有 {CONFIG}；请给适配器所在的目录{found}",
+                f"{adapter}: no {CONFIG}; give the directory of an adapter{found}",
             )
         )
     try:
@@ -59,6 +65,19 @@ def read_config(adapter: Path) -> Any:
                 "不同，不能合并",
                 f"{path}: layer_replication uses the base's layers several times: the model would "
                 "have other layers than its config.json says, and cannot be merged",
+            )
+        )
+    begun = str(told.get("init_lora_weights")).lower()
+    if begun.startswith(_CHANGED_BASE):
+        raise ModelError(
+            either(
+                f"{path}：init_lora_weights={begun} 训练前改过基座，这个改动重做不出来，合并到"
+                "原来的基座会是另一个模型；请用训练工具转换成普通 LoRA（LLaMA-Factory 的 "
+                "pissa_convert，PEFT 的 path_initial_model_for_weight_conversion）",
+                f"{path}: init_lora_weights={begun} changed the base before training in a way that "
+                "cannot be done again: merged into the original it would be another model; convert "
+                "it to a plain LoRA with what trained it (LLaMA-Factory's pissa_convert, PEFT's "
+                "path_initial_model_for_weight_conversion)",
             )
         )
     for name, kinds in _NUMBERS.items():

@@ -6,16 +6,16 @@ from typing import Any
 
 from common.pairs import Pair
 from train.base import ModelError
+from train.book import example_turns, uses_book
 from train.dataset import prompt_ids
 from train.recipe import SERVED_CONTEXT, Recipe
-
-PASSAGES_NAME = "passages.jsonl"  # an index has it; the default folder may be empty
 
 
 def as_served(
     recipe: Recipe, tokenizer: Any, rows: Sequence[Pair], system_prompt: str
 ) -> list[Pair]:
-    """The rows with passages before their questions, found and cut to size as in serving.
+    """The rows with passages before their questions, found and cut to size as in serving, and with
+    the recipe's worked examples before those.
 
     Passages that a row was made with make way for those. A row with turns before it is asked alone;
     without an index each row as it is.
@@ -40,21 +40,19 @@ def as_served(
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     limit = SERVED_CONTEXT - recipe.eval_max_new_tokens - tokens(FORM)
+    examples = example_turns(recipe)
     alone = prompt_ids(tokenizer, [served[i] for i in single], system_prompt)
     for i, hits, prompt in zip(single, found, alone, strict=True):
         room = min(limit - len(prompt), recipe.retrieval_tokens)
         passages = fitting([hit.passage for hit in hits], tokens, room)
-        served[i] = replace(served[i], question=with_passages(served[i].question, passages))
+        asked = served[i].question
+        served[i] = replace(
+            served[i],
+            question=with_passages(asked, passages),
+            asked=asked if passages else served[i].asked,
+            examples=examples,
+        )
     return served
-
-
-def uses_book(recipe: Recipe) -> bool:
-    """Whether the dev questions are asked with the book at hand, by the service's own rule."""
-    folder = recipe.retrieval_dir
-    if folder is None or recipe.retrieval_passages == 0:
-        return False
-    named = folder != Recipe.model_fields["retrieval_dir"].default  # then it has to be there
-    return named or (folder / PASSAGES_NAME).is_file()
 
 
 def spread(rows: Sequence[Pair], count: int) -> list[Pair]:

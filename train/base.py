@@ -181,6 +181,7 @@ def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    without_cudnn_attention()
     cuda = torch.cuda.is_available()
     attention = recipe.attn_implementation
     if attention == "auto":
@@ -197,6 +198,18 @@ def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
     frozen = recipe.finetuning_type == "lora"
     dtype = torch.bfloat16 if frozen and bf16 else torch.float32
     return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, **options)
+
+
+def without_cudnn_attention() -> None:
+    """Keep this process's `sdpa` off cuDNN's kernel; torch takes one of its others.
+
+    From torch 2.11 it is the first choice on Hopper, and its backward gives NaN for padded batches
+    of some lengths (pytorch issue 196678, found with Qwen2.5-0.5B and DPO: a mask, a length that
+    leaves 64 when divided by 128, and a row of attention scores that are all below -88.7).
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def quantization_config(bits: int) -> Any:

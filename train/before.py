@@ -6,8 +6,9 @@ from pathlib import Path
 
 from common.language import either
 from common.safetensors_header import ModelFileError, read_header
-from train.asking import PASSAGES_NAME, uses_book
+from retrieval.passages import PASSAGES_NAME
 from train.base import ModelError, base_directory
+from train.book import uses_book
 from train.recipe import Recipe
 from train.served import need_python
 
@@ -32,6 +33,13 @@ def check_recipe(recipe: Recipe, exports: bool = False) -> None:
                 "先 bash run.sh retrieval build，或写 retrieval_dir=null",
                 f"retrieval_dir={folder}: no index in it ({PASSAGES_NAME}): "
                 "make one with `bash run.sh retrieval build`, or set retrieval_dir=null",
+            )
+        )
+    if recipe.retrieval_examples and not uses_book(recipe):
+        found.append(
+            either(
+                "retrieval_examples：没有索引（retrieval_dir），服务不会放示例",
+                "retrieval_examples: without an index (retrieval_dir) the service shows none",
             )
         )
     if found:

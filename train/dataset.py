@@ -11,7 +11,9 @@ from common.language import either
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
+from retrieval.examples import turns_of
 from serving.clean_answer import clean
+from train.book import worked_examples
 from train.excluded import refuse_excluded_files, refuse_test_questions
 from train.recipe import Recipe
 
@@ -40,6 +42,7 @@ class Rows:
 def load_rows(recipe: Recipe) -> Rows:
     """Train, dev and calibration rows of a recipe. Raises PairsError or DataError."""
     notes: list[str] = []
+    examples = worked_examples(recipe)
     files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
     given = [recipe.dataset_dir / name for name in files if name]
     refuse_excluded_files(recipe, [*given, *filter(None, [recipe.mix_file])])
@@ -72,6 +75,7 @@ def load_rows(recipe: Recipe) -> Rows:
     else:
         calibration = None
     asked = [{(p.history, p.alone.question) for p in rows} for rows in (train, dev)]
+    asked[0] |= {((), example.question) for example in examples}
     overlap = asked[0] & asked[1]
     if overlap:
         count, first = len(overlap), min(overlap)[1]
@@ -83,7 +87,15 @@ def load_rows(recipe: Recipe) -> Rows:
                 f"nothing; the first: {first}. Split again with `bash run.sh data build`",
             )
         )
-    refuse_test_questions(recipe, {"train": train, "dev": dev, "calibration": calibration or ()})
+    refuse_test_questions(
+        recipe,
+        {
+            "train": train,
+            "dev": dev,
+            "calibration": calibration or (),
+            "retrieval_examples": [Pair(each.question, each.answer) for each in examples],
+        },
+    )
     if not dev:
         told = either(
             "没有验证题（dev）：每个问答只有一种问法，没有可以留出来的",
@@ -91,7 +103,9 @@ def load_rows(recipe: Recipe) -> Rows:
         )
         raise DataError(f"{told}. {without_dev()}")
     distinct: dict[Pair, Pair] = {}
-    for pair in train:
+    turns = turns_of(examples)
+    dev, calibration = _shown(dev, turns), _shown(calibration or (), turns)
+    for pair in _shown(train, turns):
         distinct.setdefault(_said(pair), pair)
     shuffled = list(distinct.values())
     if recipe.mix_file:
@@ -104,6 +118,11 @@ def load_rows(recipe: Recipe) -> Rows:
     return Rows(
         shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f], notes
     )
+
+
+def _shown(pairs: Sequence[Pair], turns: tuple[tuple[str, str], ...]) -> list[Pair]:
+    """The pairs after the worked examples; a talk, which the service is never asked, as it is."""
+    return [pair if pair.history else replace(pair, examples=turns) for pair in pairs]
 
 
 def without_dev() -> str:
@@ -200,8 +219,13 @@ def prompt_ids(tokenizer: Any, rows: Sequence[Pair], system_prompt: str) -> list
 
     A row's own system message goes before `system_prompt`.
     """
-    talks = [messages_for(row.question, row.system or system_prompt, row.history) for row in rows]
-    return talk_ids(tokenizer, talks)
+    return talk_ids(tokenizer, [talk_of(row, system_prompt) for row in rows])
+
+
+def talk_of(row: Pair, system_prompt: str) -> list[dict[str, str]]:
+    """The messages of a row's prompt; see prompt_ids."""
+    turns = (*row.examples, *row.history)
+    return messages_for(row.question, row.system or system_prompt, turns)
 
 
 def encode_rows(

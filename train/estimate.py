@@ -184,8 +184,9 @@ def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "C
 
 
 def _characters(pair: Pair) -> int:
-    """Characters of a row's question, answer and earlier turns."""
-    return len(pair.question) + len(pair.answer) + sum(len(u) + len(a) for u, a in pair.history)
+    """Characters of a row's question, answer, worked examples and earlier turns."""
+    turns = (*pair.examples, *pair.history)
+    return len(pair.question) + len(pair.answer) + sum(len(u) + len(a) for u, a in turns)
 
 
 def print_recipe_plan(recipe: Recipe, console: "Console") -> None:

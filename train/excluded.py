@@ -9,6 +9,7 @@ from common.language import either
 from common.manifest import file_record, read_manifest
 from common.pairs import Pair
 from common.read_pairs import read_pairs
+from common.simplified import simplified
 from train.recipe import Recipe
 
 SHORTEST_INSIDE = 8  # characters of a test question that counts inside another question
@@ -37,7 +38,8 @@ def refuse_excluded_files(recipe: Recipe, files: Iterable[Path]) -> None:
 
 def refuse_test_questions(recipe: Recipe, rows: Mapping[str, Iterable[Pair]]) -> None:
     """Raise ExcludedError where a row asks a question of the recipe's `exclude`, whatever its
-    spaces, punctuation and width of letters. rows: by what they are for.
+    spaces, punctuation, width of letters and script (Traditional Chinese). rows: by what they are
+    for.
 
     `data check-leak` also finds questions in other words.
     """
@@ -69,4 +71,4 @@ def refuse_test_questions(recipe: Recipe, rows: Mapping[str, Iterable[Pair]]) ->
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold()
+    return simplified(re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold())

@@ -41,6 +41,7 @@ from train.base import (
 from train.curves import plot_curves
 from train.dataset import DataError, Rows, encode_rows, fitting_rows, load_rows
 from train.excluded import ExcludedError
+from train.finite import need_finite, trained
 from train.recipe import Recipe
 from train.recipe_file import load_recipe
 from train.run_report import write_run_report
@@ -240,8 +241,9 @@ def _save_model(recipe: Recipe, trainer: Any, base: Path, out: Path, system_prom
         state = trainer.accelerator.get_state_dict(wrapped)
     if not trainer.is_world_process_zero():
         return
-    (out / MANIFEST_NAME).unlink(missing_ok=True)  # it would vouch for files half written
     model = trainer.accelerator.unwrap_model(trainer.model)
+    need_finite(trained(model) if state is None else state.items())
+    (out / MANIFEST_NAME).unlink(missing_ok=True)  # it would vouch for files half written
     if recipe.finetuning_type == "lora":
         for config in model.peft_config.values():
             if isinstance(config.target_modules, set):  # its order is another in each process
@@ -281,7 +283,7 @@ def _write_outcome(
         | {"train_loss": final["train_loss"]}
         | _peak_memory(),
         scores=_scores(verdict),
-        versions=library_versions(LIBRARIES),
+        versions=library_versions(LIBRARIES) | _device(),
         seconds=round(time.monotonic() - started, 1),
         parents=parents,
     )
@@ -308,6 +310,13 @@ def _peak_memory() -> dict[str, float]:
     if not torch.cuda.is_available():
         return {}
     return {"peak_device_bytes": float(torch.cuda.max_memory_allocated())}
+
+
+def _device() -> dict[str, str]:
+    """Which GPU: memory and time of two runs compare on the same one only."""
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
 
 
 def _mean_loss(history: list[dict[str, Any]]) -> float:

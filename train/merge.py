@@ -182,7 +182,9 @@ def merged_model(
         tied = _untie(tuned)
         try:
             model = tuned.merge_and_unload(safe_merge=True).eval()
-        except (RuntimeError, ValueError, NotImplementedError, AttributeError) as error:
+            if tied:
+                _tie_if_equal(model)
+        except (RuntimeError, ValueError, LookupError, AttributeError) as error:
             told = " ".join(str(error).split())
             raise ModelError(
                 either(
@@ -190,8 +192,6 @@ def merged_model(
                     f"{adapter} cannot be merged into {base}: {told}",
                 )
             ) from error
-        if tied:
-            _tie_if_equal(model)
         previous, got = got, last_logits(model, probe, positions)
         step = Proof(relative(wanted, previous), relative(got, wanted))
         if not step.holds():

@@ -3,9 +3,14 @@
 Several answers are drawn for each question, the judge's score ranks them, and TRL's DPO (Rafailov
 et al. 2023, arXiv:2305.18290) raises the best over the worst. The result is a second adapter on top
 of the first, for `train merge`; the verdict compares both on the dev questions.
+
+The reference that DPO stays close to is the same model with the second adapter switched off (TRL's
+choice for a PEFT model). Batches are padded on the right, chosen answers above rejected ones, so
+attention needs no kernel for packed rows, and no row of its mask is empty.
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,17 +21,21 @@ from typing import Any
 from common.language import either
 from common.manifest import Manifest, file_record, library_versions, read_manifest, write_manifest
 from common.pairs import Pair
-from common.prompting import messages_for, render_talks, write_system_prompt
-from judging.scoring import rouge_l
+from common.prompting import render_talks, write_system_prompt
+from judging.scoring import repeats_question, rouge_l
+from retrieval.prompt import FORM
 from train.asking import as_served, spread
 from train.base import ModelError, fetch_base, load_model, load_tokenizer
-from train.dataset import DataError, load_rows
+from train.dataset import DataError, load_rows, talk_of
+from train.finite import need_finite, stop_at_nan, trained
 from train.generate import greedy_answers, sampled_answers
 from train.recipe import Recipe
 from train.samples import write_sample
 from train.verdict import Verdict, forget_judgement, reach_verdict
 
 LEAST_PAIRS = 4
+COPIED_WORDS = 10  # of an instruction in one run; names of books and things are shorter
+_WORD = re.compile(r"[a-z0-9]+|[\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,8 @@ def prefer(
 
     What the verdict calls base is the model before this step. The adapter is in
     `output_dir/prefer/adapter`; merge it after the first: `merge --adapter A --adapter B`.
-    Raises DataError where too few questions have answers of different score.
+    Raises DataError where too few questions have answers of different score, and ModelError,
+    before an adapter is written, for numbers that are not finite.
     """
     import torch
     from transformers import set_seed
@@ -83,7 +93,7 @@ def prefer(
     forget_judgement(out)
     out.mkdir(parents=True, exist_ok=True)
     set_seed(recipe.seed)
-    tokenizer, model = load_tokenizer(base), load_model(base, recipe)
+    tokenizer, model = load_tokenizer(base), load_model(base, _padded(recipe))
     if first.is_dir():
         from peft import PeftModel
 
@@ -98,7 +108,7 @@ def prefer(
             )
             for _ in range(settings.draws)
         ]
-    preferences = ranked(asked, list(zip(*draws, strict=True)), settings.gap)
+    preferences = ranked(asked, list(zip(*draws, strict=True)), settings.gap, system)
     _write_preferences(out / "preferences.jsonl", preferences)
     count, gap = len(preferences), f"{settings.gap:g}"
     say(
@@ -124,8 +134,10 @@ def prefer(
     answers = greedy_answers(model, tokenizer, dev_asked, system, recipe.eval_max_new_tokens)
     write_sample(out, 0, dev, answers)
     trainer = _trainer(recipe, settings, model, tokenizer, preferences, system, out)
+    stop_at_nan(trainer)
     trainer.train()
     tuned = trainer.accelerator.unwrap_model(trainer.model)
+    need_finite(trained(tuned))
     with trainer.accelerator.autocast():
         answers = greedy_answers(tuned, tokenizer, dev_asked, system, recipe.eval_max_new_tokens)
     step = max(1, trainer.state.global_step)
@@ -138,21 +150,56 @@ def prefer(
     return adapter, verdict
 
 
-def ranked(rows: Sequence[Pair], draws: Sequence[Sequence[str]], gap: float) -> list[Preference]:
+def _padded(recipe: Recipe) -> Recipe:
+    """The recipe with attention for padded batches, where it leaves the choice to us."""
+    if recipe.attn_implementation not in ("auto", "varlen"):
+        return recipe
+    return recipe.model_copy(update={"attn_implementation": "sdpa"})
+
+
+def ranked(
+    rows: Sequence[Pair], draws: Sequence[Sequence[str]], gap: float, system: str = ""
+) -> list[Preference]:
     """Best and worst drawn answer of each row by the judge's score; see PreferenceSettings.gap.
 
-    Of equal scores the shorter answer is the better one: stray words cost precision elsewhere.
+    An answer that repeats its question or an instruction of its prompt is worth 0, as in reports,
+    and never the better one. Of equal scores the shorter answer is the better one: stray words cost
+    precision elsewhere.
     """
     found = []
     for row, texts in zip(rows, draws, strict=True):
-        scored = sorted(
-            ((rouge_l(row.answer, text), -len(text), text) for text in dict.fromkeys(texts)),
-            reverse=True,
-        )
-        best, worst = scored[0], scored[-1]
-        if best[0] - worst[0] >= gap and best[2].strip() and worst[2].strip():
+        worth = {text: _worth(row, text, row.system or system) for text in texts if text.strip()}
+        scored = sorted(((score or 0.0, -len(text), text) for text, score in worth.items()))
+        able = [each for each in scored if worth[each[2]] is not None]
+        if not able:
+            continue
+        best, worst = able[-1], scored[0]
+        if best[2] != worst[2] and best[0] - worst[0] >= gap:
             found.append(Preference(row, best[2], worst[2], best[0], worst[0]))
     return found
+
+
+def _worth(row: Pair, text: str, system: str) -> float | None:
+    """The judge's score of an answer; None where it repeats what it was asked."""
+    if repeats_question(row.alone.question, row.answer, text):
+        return None
+    told = [system, *FORM.split("{passages}")]
+    if any(copies(each, text, row.answer) for each in told):
+        return None
+    return rouge_l(row.answer, text)
+
+
+def copies(instruction: str, text: str, reference: str) -> bool:
+    """Whether a text has COPIED_WORDS of an instruction in a run that the reference has not.
+
+    Words are Chinese characters and runs of [a-z0-9].
+    """
+
+    def runs(of: str) -> set[tuple[str, ...]]:
+        words = _WORD.findall(of.lower())
+        return {tuple(words[i : i + COPIED_WORDS]) for i in range(len(words) - COPIED_WORDS + 1)}
+
+    return bool(runs(instruction) & runs(text) - runs(reference))
 
 
 def _trainer(
@@ -170,10 +217,7 @@ def _trainer(
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    talks = [
-        messages_for(each.row.question, each.row.system or system, each.row.history)
-        for each in preferences
-    ]
+    talks = [talk_of(each.row, system) for each in preferences]
     rows = [
         {"prompt": prompt, "chosen": each.chosen, "rejected": each.rejected}
         for prompt, each in zip(render_talks(tokenizer, talks), preferences, strict=True)

@@ -119,6 +119,12 @@ class Recipe(BaseModel):
     )
     retrieval_passages: int = Field(SERVED_PASSAGES, ge=0, le=20)
     retrieval_tokens: int = Field(SERVED_PASSAGE_TOKENS, ge=0)
+    retrieval_examples: bool | Path = Field(
+        False,
+        union_mode="left_to_right",
+        description="worked examples before dev and train questions, not learned, as the service's "
+        "RETRIEVAL_EXAMPLES: true the kit's own, or a jsonl file",
+    )
 
     # general ability, before the export (train/guard.py)
     guard: str | None = Field(
@@ -189,6 +195,13 @@ class Recipe(BaseModel):
             )
         if self.backend == "unsloth" and self.use_dora:
             wrong.append(either("use_dora：只能用 backend=trl", "use_dora: with backend=trl only"))
+        if self.train_on_prompt and self.retrieval_examples:
+            wrong.append(
+                either(
+                    "train_on_prompt：会把 retrieval_examples 的示例也学进去，只能选一个",
+                    "train_on_prompt: would learn the retrieval_examples, too; one of them",
+                )
+            )
         if self.mix_file and not self.mix_file.is_file():
             path = self.mix_file
             wrong.append(either(f"mix_file：没有文件 {path}", f"mix_file: no such file {path}"))

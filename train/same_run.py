@@ -7,6 +7,7 @@ import yaml
 
 from common.language import either
 from common.manifest import file_record
+from retrieval.examples import examples_path
 from train.base import ModelError
 from train.recipe import Recipe
 
@@ -68,10 +69,12 @@ def need_same_run(recipe: Recipe) -> None:
 
 
 def _rows(recipe: Recipe) -> dict[str, str]:
-    """The sha256 of train, dev and mixed rows' files."""
+    """The sha256 of the files of train, dev and mixed rows, and of worked examples."""
     files: dict[str, Path | None] = {
         "train": recipe.dataset_dir / recipe.train_file,
         "dev": recipe.dataset_dir / recipe.dev_file if recipe.dev_file else None,
         "mix": recipe.mix_file,
     }
+    if shown := examples_path(recipe.retrieval_examples):
+        files["examples"] = shown
     return {role: file_record(path).sha256 if path else "" for role, path in files.items()}

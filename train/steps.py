@@ -149,7 +149,7 @@ def check(recipe: Recipe) -> None:
 
 def show_next(recipe: Recipe) -> None:
     """The command that follows; of the exports the one that the judge's vLLM reads."""
-    show_score(recipe.output_dir / best_export(recipe))
+    show_score(recipe, best_export(recipe))
 
 
 def best_export(recipe: Recipe) -> str:
@@ -158,10 +158,11 @@ def best_export(recipe: Recipe) -> str:
     return "awq-gemm" if "awq-gemm" in formats else [*formats, "merged"][0]
 
 
-def show_score(directory: Path) -> None:
-    """The command that judges a model directory."""
-    testset = either("测试集.docx", "TESTSET.docx")
-    command = f"MODEL_DIR={directory} bash run.sh {testset}"
+def show_score(recipe: Recipe, folder: str = "merged") -> None:
+    """The command that judges one of the run's model directories, asked as it was in training."""
+    testset, shown = either("测试集.docx", "TESTSET.docx"), recipe.retrieval_examples
+    before = f"RETRIEVAL_EXAMPLES={1 if shown is True else shown} " if shown else ""
+    command = f"{before}MODEL_DIR={recipe.output_dir / folder} bash run.sh {testset}"
     say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
 
 

@@ -10,7 +10,8 @@ from common.language import either
 from common.manifest import library_versions
 from common.pairs import Pair
 from train.asking import as_served, spread
-from train.base import ModelError, load_model
+from train.base import ModelError, load_model, without_cudnn_attention
+from train.finite import stop_at_nan
 from train.generate import greedy_answers
 from train.progress import tell_in_words
 from train.recipe import Recipe
@@ -64,6 +65,7 @@ def make_trainer(
         callbacks=callbacks,
     )
     tell_in_words(trainer)
+    stop_at_nan(trainer)
     if trainer.args.bf16:
         _leave_casts_to_autocast(trainer.model)
     if recipe.torch_compile:
@@ -171,6 +173,7 @@ def _load(recipe: Recipe, base: Path) -> tuple[Any, Any]:
     target = recipe.lora_target
     modules = "all-linear" if target == "all" else target.split(",")
     if recipe.backend == "unsloth":
+        without_cudnn_attention()
         unsloth = import_unsloth().FastLanguageModel
         model, _ = unsloth.from_pretrained(
             str(base),

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from common.language import either
 from judging.intervals import interval
 from judging.scoring import rouge_l
-from train.asking import uses_book
 from train.base import ModelError
+from train.book import uses_book
 from train.recipe import Recipe
 from train.samples import read_rows, remove_samples
 

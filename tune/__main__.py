@@ -254,10 +254,12 @@ def _only_length(
 
 
 def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
-    """Hash of what trials must share to be comparable: weights, the book's index, questions,
-    other settings."""
-    index = load_settings().retrieval_dir
+    """Hash of what trials must share to be comparable: weights, the book's index, worked examples
+    of one's own, questions, other settings."""
+    settings = load_settings()
+    index, examples = settings.retrieval_dir, settings.retrieval_examples
     files = [*sorted(model.glob("*.safetensors")), *(index.glob("passages.jsonl") if index else ())]
+    files += [examples] if isinstance(examples, Path) else []
     weights = [(file.name, file.stat()) for file in files]
     names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
     parts = (

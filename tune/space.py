@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from serving.settings import Settings
 
 # The value that leaves a setting unset: the service's own default applies.
 UNSET = ""
@@ -20,10 +23,14 @@ NAMES = (
     "QUANTIZATION",
     "ENGINE_IN_PROCESS",
     "RETRIEVAL_PASSAGES",
+    "RETRIEVAL_EXAMPLES",
     "ENGINES_PER_GPU",
     "ANSWER_DRAWS",
 )
 PASSAGES = ("0", "1", "2", "3", "5")
+# Of 1,000 Chinese characters; three of at most so many fitted in 2,000 (docs/retrieval.md).
+PASSAGE_TOKENS = 700
+ROOM = ("RETRIEVAL_TOKENS", "MAX_MODEL_LEN")
 Space = dict[str, list[str]]
 
 
@@ -70,6 +77,8 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         else [],
         # Each makes every prompt longer, and answers better as far as the model reads it.
         "RETRIEVAL_PASSAGES": [n for n in PASSAGES if facts.passages and n != str(facts.passages)],
+        # Worked examples help one model and harm another (docs/retrieval.md): so measured.
+        "RETRIEVAL_EXAMPLES": ["1"] if facts.passages else [],
         # Against each other: what `auto` takes depends on the device.
         "ENGINES_PER_GPU": ["1", "2", "3"] if facts.kind in GPUS else [],
         # So many times the tokens for a higher score: the last to be tried.
@@ -94,8 +103,13 @@ def one_at_a_time(space: Space) -> list[dict[str, str]]:
 
 
 def settings_of(values: dict[str, str]) -> dict[str, str]:
-    """The values without those that are UNSET."""
-    return {name: value for name, value in values.items() if value != UNSET}
+    """The values without those that are UNSET. More passages than usual come with room for them,
+    where the environment does not say how much: else they would be left out again."""
+    chosen = {name: value for name, value in values.items() if value != UNSET}
+    usual = Settings.model_fields["retrieval_passages"].default
+    more = max(0, int(chosen.get("RETRIEVAL_PASSAGES", usual)) - usual) * PASSAGE_TOKENS
+    room = {name: Settings.model_fields[name.lower()].default + more for name in ROOM if more}
+    return chosen | {name: str(n) for name, n in room.items() if name not in os.environ}
 
 
 def _slots(facts: Facts) -> list[str]:

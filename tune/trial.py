@@ -58,8 +58,8 @@ def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Me
                 judgement = judge(service.url, [dev], Conditions(mode="auto", limit=limit))
             except ServiceNotReadyError as error:
                 raise TrialFailedError(str(error)) from error
-        if judgement.failures:
-            raise TrialFailedError("; ".join(judgement.failures))
+        if wrong := [*judgement.failures, *judgement.leaks]:
+            raise TrialFailedError("; ".join(wrong))
         info = judgement.info or {}
         engine, startup = info.get("engine") or {}, info.get("startup") or {}
         # The fallback overrides settings of this trial, so its figures would not be the trial's.

@@ -70,7 +70,8 @@ def build(page: Page) -> None:
         names: list[str], text: str, hidden: bool, book: bool, most: float
     ) -> AsyncIterator[list[Any]]:
         if not 2 <= len(names) <= MOST:
-            raise page.failed(say("选两到四个模型", "choose two to four models"))
+            need = say("选两到四个模型", "choose two to four models")
+            raise page.failed(page.no_models() or need)
         if not text.strip():
             raise page.failed(say("先写问题", "write a question first"))
         order = random.sample(names, len(names)) if hidden else list(names)

@@ -56,15 +56,26 @@ class Page:
             api_visibility="private",
         )
 
-    def line(self, first: str = "") -> gr.Textbox:
-        """A place for a line that says how things stand, or at `first` what to do."""
+    def no_models(self) -> str:
+        """What to do where there is no model; "" where there is one."""
+        if self.registry.found().models:
+            return ""
+        return self.say(
+            "还没有模型：用 MODEL_DIR=模型目录 bash run.sh chat 启动，或把模型放进 model/；"
+            "不带 MODEL_DIR 启动会先做一个演示模型。",
+            "No model yet: start with MODEL_DIR=DIRECTORY bash run.sh chat, or put one into "
+            "model/; without MODEL_DIR that command makes a demo model first.",
+        )
+
+    def line(self, first: str | Callable[[], str] = "", most: int = 4) -> gr.Textbox:
+        """A place for a line, or a few, that say how things stand, or at `first` what to do."""
         return gr.Textbox(
             first,
             show_label=False,
             container=False,
             interactive=False,
             lines=1,
-            max_lines=4,
+            max_lines=most,
             elem_classes="quiet",
         )
 

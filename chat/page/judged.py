@@ -7,18 +7,23 @@ import pandas as pd
 from markupsafe import Markup
 
 from chat.page.context import Page, joined
-from chat.reports import Asked, Report, find_reports, questions_of
+from chat.reports import Asked, Report, beside, find_reports, questions_of
+from chat.verdict import verdict
 from judging.differences import LONGEST_TEXT, Piece, differences
 
 
 def build(page: Page) -> None:
     """The tab."""
     say = page.say
+    wanted_rows = gr.Textbox(  # Gradio's own filter speaks English alone
+        placeholder=say("筛选：模型、题集、时间 …", "filter: model, test set, time …"),
+        show_label=False,
+        container=False,
+    )
     overview = gr.Dataframe(
         lambda: _overview(page),  # anew whenever the page is opened
         label=say("全部报告（点列名排序）", "all reports (a click on a heading sorts)"),
         interactive=False,
-        show_search="filter",
         max_height=260,
         wrap=True,
     )
@@ -41,6 +46,7 @@ def build(page: Page) -> None:
             value="low",
             label=say("排序", "order"),
         )
+    told = page.line(lambda: _no_reports(page), most=12)
     listing = gr.Dataframe(
         headers=["#", say("问题", "question"), say("得分", "score")],
         label=say("题目（点一行看详情）", "questions (click a row)"),
@@ -52,13 +58,14 @@ def build(page: Page) -> None:
     detail = gr.HTML(joined([], say("先选报告，再点一道题", "choose a report, then a question")))
     rows = gr.State([])
 
-    def looked_up(one: str, two: str, wanted: str, how: str) -> tuple[Any, Any]:
+    def looked_up(one: str, two: str, wanted: str, how: str) -> tuple[Any, Any, str]:
         if not one:
-            return gr.skip(), []
+            return gr.skip(), [], ""
         try:
-            found = _joined(page, [name for name in (one, two) if name])
+            reports, found = _joined(page, [name for name in (one, two) if name])
         except (ValueError, OSError) as error:
             raise page.failed(error) from error
+        said = say(*verdict(reports, found))
         words = wanted.strip().lower()
         found = [asked for asked in found if words in _everything(asked)]
         if how != "file":
@@ -77,7 +84,7 @@ def build(page: Page) -> None:
                 ],
             }
         )
-        return table, found
+        return table, found, said
 
     def opened(found: list[Asked], event: gr.SelectData) -> Markup:
         # The row's number in the list, which sorting in the browser does not change.
@@ -86,11 +93,22 @@ def build(page: Page) -> None:
 
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     for component in (chosen, other, text, order):
-        component.change(looked_up, [chosen, other, text, order], [listing, rows], **private)
+        component.change(looked_up, [chosen, other, text, order], [listing, rows, told], **private)
     listing.select(opened, rows, detail, **private)
     for component in (chosen, other):
         page.refreshed(component, lambda: _names(page))
-    chosen.focus(lambda: _overview(page), outputs=overview, **private)
+    wanted_rows.change(lambda words: _overview(page, words), wanted_rows, overview, **private)
+    chosen.focus(lambda words: _overview(page, words), wanted_rows, overview, **private)
+
+
+def _no_reports(page: Page) -> str:
+    """What to do where there is nothing to show; "" where there is something."""
+    if _names(page):
+        return ""
+    return page.say(
+        "还没有报告：bash run.sh 测试集.docx 评测一次，就有了。",
+        "No report yet: bash run.sh TESTSET.docx judges a model and writes one.",
+    )
 
 
 def _scores_of(page: Page, found: list[Asked]) -> str:
@@ -101,18 +119,14 @@ def _scores_of(page: Page, found: list[Asked]) -> str:
     return told if len(models) < 2 else f"{told} {' · '.join(models)}"
 
 
-def _joined(page: Page, names: list[str]) -> list[Asked]:
-    """The questions of the first report, with the second one's answers where it has the same."""
-    reports = {report.id: report for report in find_reports(page.settings.root)[0]}
-    found = questions_of(reports[names[0]])
-    for name in names[1:]:
-        more = {(a.testset, a.question): a for a in questions_of(reports[name])}
-        for asked in found:
-            if also := more.get((asked.testset, asked.question)):
-                # The same model judged twice has the same name in both.
-                asked.answers.update({f"{m} ({name})": t for m, t in also.answers.items()})
-                asked.scores.update({f"{m} ({name})": s for m, s in also.scores.items()})
-    return found
+def _joined(page: Page, names: list[str]) -> tuple[list[Report], list[Asked]]:
+    """The reports, and the questions of the first with the second one's answers."""
+    there = {report.id: report for report in find_reports(page.settings.root)[0]}
+    reports = [there[name] for name in names]
+    found = questions_of(reports[0])
+    for report in reports[1:]:
+        found = beside(found, questions_of(report), report.id)
+    return reports, found
 
 
 def _detail(page: Page, asked: Asked) -> Markup:
@@ -158,11 +172,14 @@ def _marked(pieces: list[Piece], mark: str) -> Markup:
     return Markup("").join(shown)
 
 
-def _overview(page: Page) -> pd.DataFrame:
+def _overview(page: Page, words: str = "") -> pd.DataFrame:
+    """All reports, or those that hold every one of these words in some column."""
     say = page.say
     reports, problems = find_reports(page.settings.root)
     table = [_row(page, report, numbers) for report in reports for numbers in report.numbers]
     table += [[problem, *[""] * 7] for problem in problems]
+    for word in words.lower().split():
+        table = [row for row in table if any(word in str(cell).lower() for cell in row)]
     columns = [
         say("报告", "report"),
         say("时间", "time"),
@@ -184,7 +201,8 @@ def _row(page: Page, report: Report, numbers: dict[str, Any]) -> list[Any]:
         str(numbers["model"]) + demo,
         numbers["testset"],
         _figure(numbers["score"])
-        + (f" ± {_figure(numbers['margin'])}" if numbers["margin"] is not None else ""),
+        + (f" ± {_figure(numbers['margin'])}" if numbers["margin"] is not None else "")
+        + (page.say("，判失败", ", failed") if report.failures else ""),
         *(_figure(numbers[key]) for key in ("ceiling", "echo")),
         None if numbers["speed"] is None else round(numbers["speed"]),
     ]

@@ -30,13 +30,18 @@ def build(page: Page) -> None:
             min_width=230,
         )
         section = gr.Dropdown([], label=say("章节", "section"), scale=2)
-    told = page.line(
-        say(
-            "选 data build 的输出，或上传训练对、测试集（jsonl、docx、csv）；逐节改，再另存。",
-            "Choose an output of data build, or upload pairs or a test set (jsonl, docx, csv); "
-            "edit section by section, then save as new files.",
-        )
+    how = say(
+        "选 data build 的输出，或上传训练对、测试集（jsonl、docx、csv）；逐节改，再另存。",
+        "Choose an output of data build, or upload pairs or a test set (jsonl, docx, csv); "
+        "edit section by section, then save as new files.",
     )
+    none = say(
+        "还没有 data build 的输出：bash run.sh data build 教材.docx --out out/名称/data；"
+        "或上传训练对、测试集（jsonl、docx、csv）。",
+        "No output of data build yet: bash run.sh data build BOOK.docx --out out/NAME/data; or "
+        "upload pairs or a test set (jsonl, docx, csv).",
+    )
+    told = page.line(lambda: how if _sources(page) else none)
     with gr.Row(equal_height=False):
         with gr.Column(scale=2):
             text = gr.HTML(joined([], say("原文显示在这里", "the text appears here")))

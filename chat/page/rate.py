@@ -46,12 +46,15 @@ def build(page: Page) -> None:
             say("开始 / 继续", "start / resume"), variant="primary", scale=0, min_width=190
         )
     page.refreshed(sources, lambda: _report_names(page))
-    progress = page.line(
-        say(
-            "写下名字，选报告，点“开始”；停下以后用同一个名字继续。",
-            "Write your name, choose reports and start; the same name resumes later.",
-        )
+    how = say(
+        "写下名字，选报告，点“开始”；停下以后用同一个名字继续。",
+        "Write your name, choose reports and start; the same name resumes later.",
     )
+    none = say(
+        "还没有报告可评：先 bash run.sh 测试集.docx 评测一次。",
+        "No report to rate yet: judge a model first with bash run.sh TESTSET.docx.",
+    )
+    progress = page.line(lambda: how if _report_names(page) else none)
     with gr.Row(equal_height=False):
         with gr.Column(scale=3):
             question = gr.Textbox(label=say("问题", "question"), interactive=False, lines=2)

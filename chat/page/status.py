@@ -27,20 +27,21 @@ def build(page: Page, tab: gr.Tab) -> gr.Timer:
         load = gr.Button(say("加载", "load"), variant="primary", scale=0, min_width=110)
         switch = gr.Button(say("只留它", "switch to it"), scale=0, min_width=110)
         unload = gr.Button(say("卸载", "unload"), scale=0, min_width=110)
-    told = page.line(
-        say(
-            "加载一个模型约一分钟；“只留它”先卸载别的模型。加载 adapter 时，它的基座也会加载。",
-            "A model takes about a minute to load; “switch to it” unloads the others first. "
-            "An adapter brings its base along.",
-        )
+    how = say(
+        "加载一个模型约一分钟；“只留它”先卸载别的模型。加载 adapter 时，它的基座也会加载。",
+        "A model takes about a minute to load; “switch to it” unloads the others first. "
+        "An adapter brings its base along.",
     )
+    told = page.line(lambda: page.no_models() or how)
     models = gr.Dataframe(label=say("模型", "models"), interactive=False, max_height=330)
     memory = gr.Dataframe(label=say("内存", "memory"), interactive=False)
     with gr.Row():
         axis: dict[str, Any] = {"x": "minutes", "x_title": say("分钟", "minutes"), "height": 240}
         axis["visible"] = False
         axis |= {"x_lim": (-10, 0), "color_title": " "}
-        speed = gr.LinePlot(y="tokens/s", color="model", title="token/s", y_title=" ", **axis)
+        speed = gr.LinePlot(
+            y="tokens/s", color="model", title="token/s", y_title=" ", y_axis_format=",.0f", **axis
+        )
         requests = gr.LinePlot(
             y="requests",
             color="kind",

@@ -76,7 +76,7 @@ def build(page: Page) -> None:
         prompt: str,
     ) -> AsyncIterator[tuple[Any, Any, Any, Any, Any]]:
         if not name:
-            raise page.failed(say("没有模型可用，见“状态”", "no model to ask, see “status”"))
+            raise page.failed(page.no_models() or say("先选一个模型", "choose a model first"))
         turns = turns_of(history)
         asked, found = message, _no_sources(page)
         if name not in page.registry.names():

@@ -285,7 +285,10 @@ def _note_odd_dress(document: WordDocument, run: Any) -> None:
     moved = value(run, "w:rPr", "w:position") or "0"
     if text.strip() and moved.lstrip("-").isdigit() and abs(int(moved)) >= _MOVED:
         document.note("raised or lowered text", _number_of(run))
-    if text.strip() and (is_on(run, "w:rPr", "w:strike") or is_on(run, "w:rPr", "w:dstrike")):
+    own = is_on(run, "w:rPr", "w:strike")
+    styles = document.style(value(run, "w:rPr", "w:rStyle"))
+    struck = next((s.struck for s in styles if s.struck is not None), None) if own is None else own
+    if text.strip() and (struck or is_on(run, "w:rPr", "w:dstrike")):
         document.note("struck-through text", _number_of(run))
 
 

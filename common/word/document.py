@@ -9,7 +9,7 @@ from common.word.xml import attribute, child, is_on, name, value
 
 @dataclass(frozen=True)
 class Style:
-    """What a style says about text: its name, the one it is based on, and three properties."""
+    """What a style says about text: its name, the one it is based on, and what shows of it."""
 
     name: str = ""
     based_on: str = ""
@@ -17,6 +17,7 @@ class Style:
     vertical: str = ""
     outline: str = ""
     numbering: Any = None
+    struck: bool | None = None
 
 
 @dataclass
@@ -60,5 +61,6 @@ def read_styles(root: Any) -> dict[str, Style]:
             value(each, "w:rPr", "w:vertAlign") or "",
             value(each, "w:pPr", "w:outlineLvl") or "",
             child(each, "w:pPr", "w:numPr"),
+            is_on(each, "w:rPr", "w:strike"),
         )
     return found

@@ -109,12 +109,22 @@ def seen(line: str, look: int = _LOOK) -> Seen:
         if _invisible(character):
             continue
         plain = character if character == "︰" else unicodedata.normalize("NFKC", character)
+        if text.strip("• ") == "" and (mark := _list_mark(character, plain)):
+            plain = mark if not text else ""  # ☐ ✅ 问题：, ①问题：
         if plain.isspace() and text[-1:].isspace():
             ends[-1] = place + 1  # white space counts once: patterns have little to try
             continue
         text += plain
         ends += [place + 1] * len(plain)
     return Seen(text, ends)
+
+
+def _list_mark(character: str, plain: str) -> str:
+    """What a symbol or a circled number at the head of a line is read as: a list's mark."""
+    kind = unicodedata.category(character)
+    if kind == "No":
+        return f"{plain}." if plain.isdigit() else plain
+    return "• " if kind == "So" or 0x1F3FB <= ord(character) <= 0x1F3FF else ""  # skin tones
 
 
 def _invisible(character: str) -> bool:

@@ -26,13 +26,15 @@ class Numbering:
         root = document.numbering
         parts = list(root) if root is not None else []
         abstracts = {attribute(e, "abstractNumId"): e for e in parts if name(e) == "w:abstractNum"}
-        by_style = {value(e, "w:styleLink"): e for e in abstracts.values()}
+        linked = [(value(e, "w:styleLink"), e) for e in abstracts.values()]
+        by_style = {style: levels for style, levels in linked if style}
         for each in parts:
             if name(each) != "w:num":
                 continue
             number, chosen = attribute(each, "numId") or "", value(each, "w:abstractNumId") or ""
             levels = abstracts.get(chosen)
-            if (style := value(levels, "w:numStyleLink")) in by_style:  # a list style defines it
+            style = value(levels, "w:numStyleLink")
+            if style is not None and style in by_style:  # a list style defines it
                 levels = by_style[style]
                 chosen = attribute(levels, "abstractNumId") or ""
             self._lists[number] = _levels(levels)

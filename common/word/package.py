@@ -21,10 +21,12 @@ from common.archives import OLD_OFFICE, check_archive
 from common.language import either
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
+from common.word.numbering import Numbering
 from common.word.xml import (
     PLACE,
     SPACES,
     all_of,
+    attribute,
     child,
     name,
     paragraph_number,
@@ -37,6 +39,8 @@ _OTHER_TYPES = re.compile(
     r"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled(?:Template)?\.main"
     r"|openxmlformats-officedocument\.wordprocessingml\.template\.main)\+xml"
 )
+COUNT = "\ue015{}\ue016"  # around the number that Word draws before a list paragraph
+_EQUATION = re.compile(r"equation|mathtype|axmath|kformula", re.IGNORECASE)
 # A damaged file shows itself anywhere between the zip directory and the last XML node.
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, etree.LxmlError, OSError, EOFError, RecursionError),
@@ -54,14 +58,17 @@ def open_docx(path: Path) -> WordDocument:
 
 
 def plain_docx(
-    path: Path, formula: Callable[[Any], tuple[str, bool]]
+    path: Path,
+    formula: Callable[[Any], tuple[str, bool]],
+    drawn: Callable[[bytes], str] | None = None,
 ) -> tuple[bytes, dict[str, list[int]]]:
     """The file again, its text as Word shows it and nothing that a converter could miss.
 
-    formula: gives an m:oMath element's text, and whether all of it is in the text. Also returned:
+    formula: gives an m:oMath element's text, and whether all of it is in the text. drawn: the
+    LaTeX of an embedded formula object, ValueError for one that it cannot read. Also returned:
     what could not be read, by the numbers of its paragraphs. Raises DocxError.
     """
-    return _guarded(path, lambda parts: parts.repacked(formula))
+    return _guarded(path, lambda parts: parts.repacked(formula, drawn))
 
 
 def _guarded(path: Path, work: Any) -> Any:
@@ -113,11 +120,15 @@ class _Parts:
         return document
 
     def repacked(
-        self, formula: Callable[[Any], tuple[str, bool]]
+        self,
+        formula: Callable[[Any], tuple[str, bool]],
+        drawn: Callable[[bytes], str] | None = None,
     ) -> tuple[bytes, dict[str, list[int]]]:
         document = self.document()
         document.unread.pop("formula", None)
         _write_formulas(document, formula)
+        self._write_objects(document, drawn)
+        _write_counts(document)
         self._drop_broken_links(document.body)
         etree.strip_attributes(document.body, PLACE)
         new = {
@@ -134,6 +145,35 @@ class _Parts:
             for each in dict.fromkeys(self.archive.namelist()):
                 target.writestr(each, new[each] if each in new else self.archive.read(each))
         return out.getvalue(), document.unread
+
+    def _write_objects(self, document: WordDocument, drawn: Callable[[bytes], str] | None) -> None:
+        """Formulas of MathType and its like as LaTeX, or a mark where they cannot be read."""
+        space = document.body.tag.removesuffix("body")
+        lost, seen = [], False
+        for element in all_of(document.body, "w:object"):
+            objects = all_of(element, "o:OLEObject")
+            if not any(_EQUATION.search(attribute(each, "ProgID") or "") for each in objects):
+                continue
+            seen = True
+            try:
+                latex = drawn(self._embedded(objects[0])) if drawn else ""
+            except ValueError:
+                latex = ""
+            if not latex:
+                lost.append(_number_above(element))
+            written = etree.Element(f"{space}t")
+            written.text = f"${latex}$" if latex else either("[公式]", "[formula]")
+            replace(element, [written])
+        if seen:
+            left = {_number_above(each) for each in all_of(document.body, "o:OLEObject")}
+            others = [n for n in document.unread.pop("embedded object", []) if n in left]
+            document.unread.update({"embedded object": others, "drawn formula": lost[::-1]})
+
+    def _embedded(self, element: Any) -> bytes:
+        _, target, _ = self.relations.get(attribute(element, "id") or "", ("", "", False))
+        if target not in self.names:
+            raise ValueError("the object's part is missing")
+        return self.archive.read(self.names[target])
 
     def _main(self) -> str:
         """The part that holds the text, as the package says, else under its usual name."""
@@ -219,3 +259,21 @@ def _write_formulas(document: WordDocument, formula: Callable[[Any], tuple[str, 
             holder.extend(runs)
             runs = [holder]
         replace(paragraph, runs)
+
+
+def _write_counts(document: WordDocument) -> None:
+    """The number of each list paragraph before its text, between COUNT's signs: a converter counts
+    every list from 1, also one that goes on below a picture or a listing."""
+    numbering = Numbering(document)
+    space = document.body.tag.removesuffix("body")
+    for paragraph in document.body.iter(f"{space}p"):
+        found = re.search(r"(\d{1,4})\D*$", numbering.label(paragraph))
+        if found:
+            run = etree.Element(f"{space}r")
+            etree.SubElement(run, f"{space}t").text = COUNT.format(found.group(1))
+            paragraph.insert(0 if child(paragraph, "w:pPr") is None else 1, run)
+
+
+def _number_above(element: Any) -> int:
+    holder = next((each for each in element.iterancestors() if name(each) == "w:p"), None)
+    return 0 if holder is None else paragraph_number(holder)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.language import either
 from common.pairs import Pair, PairFile, PairsError, Place, placed, spots
+from common.row_talks import INVISIBLE
 from common.word import labels
 from common.word.package import DocxError, open_docx
 from common.word.tables import lines_of
@@ -143,6 +144,10 @@ def parse_lines(lines: Sequence[Line], file: str = "") -> tuple[list[Pair], list
         elif labels.after_answer(line.text) is not None:
             found.answer_alone(line)
         else:
+            if found.outside and _perhaps_pair(lines, index):
+                zh = "像是问题，但写法不认得，没有读"
+                en = "looks like a question, but in no form that is known: not read"
+                found.warnings.append(_said(line.spot, zh, en))
             found.text(line)
     found.close()
     if found.numbered:
@@ -165,6 +170,11 @@ class _Parser:
     @property
     def waits_for_answer(self) -> bool:
         return bool(self._question) and not self._answer
+
+    @property
+    def outside(self) -> bool:
+        """Whether no pair is at hand: text there is read by nobody."""
+        return not self._question
 
     def question_begins(self, line: Line, rest: str) -> None:
         self.close()
@@ -226,6 +236,13 @@ class _Parser:
             self.pairs.append(Pair(question, answer, self._section, place=place))
             self.warnings += _doubts(self._answer)
             self.numbered += [line.spot for line in self._answer if line.label]
+
+
+def _perhaps_pair(lines: Sequence[Line], index: int) -> bool:
+    """Whether a line begins as a question of some form would, and one below it as an answer."""
+    below = [line.text for line in lines[index + 1 : index + 6] if line.text.strip()][:3]
+    asks = labels.looks_like_question(lines[index].text)
+    return asks and any(map(labels.looks_like_answer, below))
 
 
 def _with_label(line: Line) -> Line:
@@ -329,7 +346,7 @@ def _joined(lines: Sequence[Line]) -> str:
     texts = [line.text.rstrip() for line in lines]
     if texts:
         texts[0] = texts[0].lstrip()  # what stands between the mark and the text
-    return "\n".join(texts).strip("\n")
+    return "\n".join(texts).strip("\n").rstrip(INVISIBLE)
 
 
 def _doubts(answer: Sequence[Line]) -> Iterator[str]:

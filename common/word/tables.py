@@ -1,33 +1,18 @@
 """What tables of a Word file say: columns of questions and answers, or labels inside cells."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from common.column_names import column_roles, plain_name
 from common.language import either
 from common.pairs import placed
 from common.word import labels
 from common.word.text import Cell, Line, Table
 
-_QUESTION = re.compile(
-    r"(?:用户|学生|测试|评测|考试|常见|示例|test|user)?(?:问题|題目|问|題|问句|題干|问答题|题目|题干|试题|提问|question|q|query|prompt|instruction)"
-    r"(?:内容|描述|正文|文本|s)?"
-)
-_ANSWER = re.compile(
-    r"(?:参考|标准|正确|示例|期望|预期|目标)?(?:答案|回答|答复|回复|解答|输出|答)"
-    r"(?:内容|正文|文本|要点)?"
-    r"|(?:reference|correct|standard|expected|target|gold|ideal)?(?:answer|a|response|output)s?"
-    r"|reference|groundtruth"
-)
-_BEST_ANSWER = re.compile(
-    r"(?:参考|标准|正确|期望|预期|目标)"
-    r"|reference|correct|standard|expected|target|gold|ideal|groundtruth"
-)
 # Names that are none of those above and may mean the same.
 _LIKE_QUESTION = re.compile(r"[问題题]|question|query|prompt|input|指令|输入")
 _LIKE_ANSWER = re.compile(r"答|回复|输出|answer|response|output|reply|completion")
-_SECTION = re.compile(r"(?:所属)?(?:章节|章|节|单元)(?:名称?)?|chapter|section")
 _COUNT = re.compile(r"序号|编号|题号|号|序|no|num|number|index|id|")
 _ONLY_NUMBER = re.compile(r"[\s(（第#№]*\d+[\s)）题.．、:：]*")
 _HEADER_ROWS = 3  # a title may stand above the names of the columns
@@ -79,7 +64,7 @@ def _not_read(columns: _Columns) -> Iterator[str]:
 
 
 def _perhaps_questions(table: Table) -> Iterator[str]:
-    names = [_plain(cell.text) for cell in table.rows[0]] if len(table.rows) > 1 else []
+    names = [plain_name(cell.text) for cell in table.rows[0]] if len(table.rows) > 1 else []
     asks = [n for n in names if len(n) < 12 and _LIKE_QUESTION.search(n)]
     answers = [n for n in names if len(n) < 12 and n not in asks and _LIKE_ANSWER.search(n)]
     marked = labels.bare_label(table.rows[0][0].text) if names else ""
@@ -98,16 +83,15 @@ def _texts(table: Table) -> Iterator[str]:
 def _columns(table: Table) -> _Columns | None:
     """The columns, when one of the first rows names questions and answers."""
     for number, row in enumerate(table.rows[:_HEADER_ROWS]):
-        names = [(_plain(cell.text), cell) for cell in row]
-        questions = [cell for name, cell in names if _QUESTION.fullmatch(name)]
-        answers = [(name, cell) for name, cell in names if _ANSWER.fullmatch(name)]
+        names = [(plain_name(cell.text), cell) for cell in row]
+        columns = column_roles(cell.text for cell in row)
+        questions, answers = [row[n] for n in columns.questions], [row[n] for n in columns.answers]
         if not questions or not answers or number + 1 == len(table.rows):
             continue
-        pairs = _side_by_side(questions, [cell for _, cell in answers])
+        pairs = _side_by_side(questions, answers)
         if not pairs:
-            answers.sort(key=lambda each: not _BEST_ANSWER.search(each[0]))  # stable: else first
-            pairs = [(questions[0], answers[0][1])]
-        sections = [cell for name, cell in names if _SECTION.fullmatch(name)][:1]
+            pairs = [(questions[0], row[columns.best_answer])]
+        sections = [row[n] for n in columns.sections[:1]]
         used = [*(cell for pair in pairs for cell in pair), *sections]
         return _Columns(
             number,
@@ -139,14 +123,6 @@ def _continued(table: Table, above: _Columns | None) -> _Columns | None:
 
 def _width(table: Table) -> int:
     return max((cell.columns.stop for row in table.rows for cell in row), default=0)
-
-
-def _plain(text: str) -> str:
-    """A column's name as it counts: 参 考 答 案（中文） and 参考答案 are one."""
-    text = "".join(
-        c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf"
-    )
-    return re.sub(r"[\W_]+", "", re.split(r"[(/\[【]", text.strip("[【"), maxsplit=1)[0]).lower()
 
 
 def _question_rows(table: Table, columns: _Columns) -> Iterator[Line]:

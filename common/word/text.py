@@ -63,12 +63,25 @@ def read_blocks(document: WordDocument) -> Iterator[Line | Table]:
     """Lines of paragraphs and whole tables, in order."""
     numbering = Numbering(document)
     number = 0
-    for block in document.body:
+    for block in _blocks(document.body):
         if name(block) == "w:p":
             number = paragraph_number(block)
             yield from _lines(document, numbering, block)
         elif name(block) == "w:tbl":
             yield _table(document, numbering, block, number)
+
+
+def _blocks(parent: Any) -> Iterator[Any]:
+    """Paragraphs and tables; a table of one cell in each row is a frame around them."""
+    for block in parent:
+        cells = [cell for row in block for cell in row if name(cell) == "w:tc"]
+        rows = [row for row in block if name(row) == "w:tr"]
+        framed = name(block) == "w:tbl" and len(cells) == len(rows)
+        if framed and any(name(each) == "w:tbl" for cell in cells for each in cell):
+            for cell in cells:
+                yield from _blocks(cell)
+        else:
+            yield block
 
 
 def _lines(document: WordDocument, numbering: Numbering, paragraph: Any) -> Iterator[Line]:

@@ -15,6 +15,7 @@ from data.cli.console import ProgressBars, console, reported_errors, warn
 from data.cli.options import unused_options, with_options
 from data.context import BuildContext
 from data.filters import FILTERS
+from data.kinds import unread_files
 from data.labels import label
 from data.making import cache_key
 from data.needs import require_packages
@@ -89,6 +90,7 @@ def build(
             told = told.model_copy(update={"style": _style_of(inputs.like)})
         with ProgressBars() as bars:
             work = BuildContext(entry.make(told), settings, Cache(cache), bars)
+            work.funnel.losses.update(unread_files(books))
             if settings.review:
                 work.reviewer = make_reviewer(settings.review, options)
             table = _estimate(inputs.books, work) if dry_run else None

@@ -42,6 +42,11 @@ def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, st
     code_right = max(code_right, page_right * 0.85)
     columned = {line.page for line in lines if line.column}
     pitch = _line_pitch(lines)
+    pages: dict[int, list[Line]] = {}
+    for line in lines:
+        pages.setdefault(line.page, []).append(line)
+    # A foreword may be set wider than the book.
+    pitches = {page: max(pitch, _line_pitch(own)) for page, own in pages.items()}
     position = 0
     while position < len(body):
         index = body[position]
@@ -81,9 +86,10 @@ def _pieces(lines: Sequence[Line], headings: Headings) -> Iterator[tuple[int, st
                         break
                     continue
                 above = lines[index]
-                if not above.block and _starts_paragraph(
-                    above, below, rights[above.page, above.column], pitch
-                ):
+                edge = rights[above.page, above.column]
+                full = above.right > edge - 3 * above.size
+                room = pitches[above.page] if full else pitch
+                if not above.block and _starts_paragraph(above, below, edge, room):
                     break
                 end += 1
             yield line.page, _paragraph([lines[i] for i in body[position:end]])

@@ -155,6 +155,8 @@ class Margins:
 
     def apart(self, parts: Sequence[Segment], page: int) -> tuple[list[Segment], list[Segment]]:
         """The segments of the main text, and those of notes."""
+        if sum("....." in "".join(c.text for c in s.chars[-12:]) for s in parts) >= 5:
+            return list(parts), []  # contents: the numbers on their left are no notes
         wide = [s for s in parts if s.right - s.left > 15 * s.size and not s.block]
         if len(wide) >= 6:
             left = Counter(round(s.left) for s in wide).most_common(1)[0][0]

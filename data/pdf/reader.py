@@ -1,6 +1,7 @@
 """One PDF from its file to its Markdown: pages one by one, then the rules for the whole book."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from data.pdf.tables import Rule, tables_apart
 
 MAX_OBJECTS = 20_000  # drawn things looked at on one page
 MIN_PATHS = 30  # letters drawn as outlines; fewer are lines and frames
+_ENTRIES = 5  # lines with leaders make a page one of the contents
 MIN_TURNED = 20  # characters that stand upright or aslant before they are worth a word
 
 
@@ -74,7 +76,7 @@ def read_pdf(
             )
         )
     lines = without_running(found.lines, pages)
-    lines = [line for line in lines if not TOC_LEADER.search(line.text)]
+    lines = _without_contents(lines)
     mark_code_comments(lines)
     unmark_code_words(lines)
     lines, figures = figures_apart(lines, found.drawn, found.sizes)
@@ -227,13 +229,26 @@ def _read_pictures(pdf: Any, found: _Pages, make: Callable[[], PageReader] | Non
     return read
 
 
+def _without_contents(lines: list[Line]) -> list[Line]:
+    """The lines without entries of a table of contents: those with leaders, and on a page of such
+    those of chapters, which have a page number only."""
+    leaders = Counter(line.page for line in lines if TOC_LEADER.search(line.text))
+
+    def is_entry(line: Line) -> bool:
+        numbered = leaders[line.page] >= _ENTRIES and re.search(r"\s\d{1,3}$", line.text)
+        return bool(numbered or TOC_LEADER.search(line.text))
+
+    return [line for line in lines if not is_entry(line)]
+
+
 def _tables_lost(lines: list[Line]) -> list[Loss]:
     """Captions of tables on pages where no table was recognised."""
     with_table = {line.page for line in lines if line.block.startswith("| ")}
     found = []
     for line in lines:
         named = TABLE_CAPTION.match(line.text) if not line.mono else None
-        alone = named and len(line.text) < 60 and not re.search("[，。；]", line.text)
+        # "表1 = FILTER('表2', …)" is a formula of a spreadsheet.
+        alone = named and len(line.text) < 60 and not re.search("[，。；=]", line.text)
         if alone and not {line.page - 1, line.page, line.page + 1} & with_table:
             found.append(Loss(TABLE, f"{plain(line.text)[:40]} (p. {line.page + 1})"))
     return found

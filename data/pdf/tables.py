@@ -130,6 +130,12 @@ def _bands(region: Region, parts: Sequence[Segment], rules: Sequence[Rule]) -> l
     The rule of a page's head and that of its foot are as long as a wide table's.
     """
     _, _, left, right, heights = region
+    # A frame is drawn as its fill and its lines: two rules at one place are one.
+    heights = [h for i, h in enumerate(heights) if not i or h - heights[i - 1] > 2.5]
+    boxed = any(
+        _walled(rules, above, below, left, right)
+        for above, below in zip(heights, heights[1:], strict=False)
+    )
     runs: list[list[float]] = [[heights[0]]]
     for above, below in zip(heights, heights[1:], strict=False):
         band = [
@@ -141,10 +147,18 @@ def _bands(region: Region, parts: Sequence[Segment], rules: Sequence[Rule]) -> l
         prose = any(
             s.left < left + 3 * s.size and s.right - s.left > (right - left) * 0.7 for s in band
         )
-        if not band and below - above > 40 or (prose and not walls):
+        # Of two boxes below one another the space between them is neither's.
+        between = boxed and not _walled(rules, above, below, left, right)
+        if not band and below - above > 40 or (prose and not walls) or between:
             runs.append([])
         runs[-1].append(below)
     return [(run[0], run[-1], left, right, run) for run in runs if len(run) >= 3]
+
+
+def _walled(rules: Sequence[Rule], above: float, below: float, left: float, right: float) -> bool:
+    """Do vertical rules close the space between two horizontal ones on both sides?"""
+    high = [r for r in rules if r.upright and r.top < below - 2 and r.bottom > above + 2]
+    return all(any(abs(r.left - side) < 6 for r in high) for side in (left, right))
 
 
 def _table(
@@ -160,16 +174,21 @@ def _table(
     if not chars or any(s.block for s in inside):
         return ""
     inside, edges = _columns(inside, upright, span)
-    walls = any(r.top < span[1] and r.bottom > span[0] and inside[0].left < r.left for r in upright)
-    if sum(c.mono for c in chars) > len(chars) * 0.7 and not walls:
+    high = [r for r in upright if r.top < span[1] and r.bottom > span[0]]
+    walls = any(inside[0].left < r.left for r in high)
+    between = any(inside[0].left < r.left < max(s.right for s in inside) for r in high)
+    if sum(c.mono for c in chars) > len(chars) * 0.7 and not between:
         return ""
     if len(edges) < 2:
         return ""
     rows = _rows(inside, heights, edges, walls)
+    # Double lines between columns are no column.
+    used = [any(row[column] for row in rows) for column in range(len(edges))]
+    rows = [[cell for cell, keep in zip(row, used, strict=True) if keep] for row in rows]
+    width = sum(used)
     filled = sum(bool(cell) for row in rows for cell in row)
-    if len(rows) < 2 or filled < len(rows) * len(edges) * 0.4:
+    if len(rows) < 2 or width < 2 or filled < len(rows) * width * 0.4:
         return ""
-    width = len(edges)
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
 

@@ -2,25 +2,25 @@
 
 A 1.5B answers better from passages than any stretch cut from the book does, and better still after
 two worked examples; where its draws contradict each other, question or text are at fault. The kept
-answer is the one nearest to the other draws (minimum Bayes risk: Kumar & Byrne 2004) and to the
-stretch that it was asked about.
+answer is the one nearest to the other draws (common/minimum_bayes_risk.py) and to the stretch that
+it was asked about.
 """
 
 import re
 from collections.abc import Sequence
 
-from rapidfuzz.distance import Indel
-
 from common.language import either
-from common.prompting import SYSTEM_PROMPT
+from common.minimum_bayes_risk import agreements, f1
+from common.prompting import SYSTEM_PROMPT, messages_for
 from data.filters import Filters
 from data.labels import label
 from data.records import Chunk, pair_at
 from data.sources.asking import ANSWER_TOKENS, Answered, Ask, Asked, Chat
 from data.sources.faults import Told, code_of, fault_of, prose_of, reason
-from data.sources.prompts import ModelSettings, load_prompts
+from data.sources.prompts import ModelSettings
 from data.sources.spans import Span
 from data.text import CJK, ascii_terms
+from retrieval.examples import examples_of, turns_of
 from retrieval.passages import Passage
 from retrieval.prompt import with_passages
 
@@ -51,7 +51,7 @@ def agreed(
 
     Only the chunk itself is shown: its pairs are cached by its text.
     """
-    chats = [_chat(chunks[n], asked.questions[0], settings) for n, asked in found]
+    chats = [_chat(chunks[n], asked.questions[0]) for n, asked in found]
     replies = ask(chats, ANSWER_TOKENS, DRAWS, TEMPERATURE)
     longest = 2 * settings.style.chars[1]
     return [
@@ -82,19 +82,12 @@ def choose(draws: Sequence[str], chunk: Chunk, question: str, span: Span, longes
 
 def agreement(draws: Sequence[str]) -> list[float]:
     """The mean likeness of each draw to the others, 0 to 1."""
-    tokens = [_tokens(text) for text in draws]
-    return [
-        sum(Indel.normalized_similarity(one, other) for k, other in enumerate(tokens) if k != n)
-        / max(len(tokens) - 1, 1)
-        if one
-        else 0.0
-        for n, one in enumerate(tokens)
-    ]
+    return agreements([_tokens(text) for text in draws])
 
 
 def likeness(first: str, second: str) -> float:
-    """judging.scoring.chinese_rouge_l: 2 LCS / (n + m). In C, for the many pairs of draws."""
-    return Indel.normalized_similarity(_tokens(first), _tokens(second))
+    """judging.scoring.chinese_rouge_l, in a hundredth of its time."""
+    return f1(_tokens(first), _tokens(second))
 
 
 def grounded_share(answer: str, question: str, text: str) -> float:
@@ -159,12 +152,7 @@ def _fault(answer: str, chunk: Chunk, question: str, span: Span, longest: int) -
     return NOT_SAID if share < GROUNDED else ""
 
 
-def _chat(chunk: Chunk, question: str, settings: ModelSettings) -> Chat:
-    rows = load_prompts(settings.prompts).examples("answer_turns_examples.jsonl")
-    chat = [{"role": "system", "content": SYSTEM_PROMPT}]
-    for row in rows:
-        shown = Passage("", "", tuple(row["path"].split(" › ")), 0, 0, row["text"])
-        chat.append({"role": "user", "content": with_passages(row["question"], [shown])})
-        chat.append({"role": "assistant", "content": row["answer"]})
+def _chat(chunk: Chunk, question: str) -> Chat:
     passage = Passage(chunk.id, chunk.book, chunk.path, chunk.start, chunk.end, chunk.text)
-    return [*chat, {"role": "user", "content": with_passages(question, [passage])}]
+    history = turns_of(examples_of(True))
+    return messages_for(with_passages(question, [passage]), SYSTEM_PROMPT, history)

@@ -24,7 +24,6 @@ BOOK_ANSWER_PROMPTS = (
     "demands.md",
     "answer.md",
     "answer_examples.jsonl",
-    "answer_turns_examples.jsonl",
 )
 PLACEHOLDERS = {
     "system.md": ("wordings", "kinds", "angles", "examples", "length", "code"),
@@ -39,7 +38,6 @@ EXAMPLE_FIELDS = {
     "examples.jsonl": ("text", "pairs"),
     "question_examples.jsonl": ("path", "demand", "answer", "question"),
     "answer_examples.jsonl": ("question", "text", "answer"),
-    "answer_turns_examples.jsonl": ("path", "text", "question", "answer"),
 }
 DEMANDS = ("why", "contrast", "number", "code", "what")  # see sources/demands.py
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}

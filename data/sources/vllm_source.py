@@ -5,6 +5,7 @@ as JSON, which takes a larger one.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import field_validator, model_validator
 
 from common.json_reply import ReplyError
 from common.language import either
+from common.threads import before_imports
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
@@ -120,12 +122,16 @@ def structured(json_schema: dict[str, Any]) -> dict[str, Any]:
 
 def load_engine(settings: VllmSettings) -> Any:
     """A vllm.LLM that writes JSON without blanks; what `engine` says comes last."""
+    before_imports()
     from vllm import LLM
     from vllm.platforms import current_platform
 
     usual = compact()
-    if current_platform.is_cpu():  # vLLM asks for 92 % of the memory, which other programs share
-        usual["gpu_memory_utilization"] = CPU_MEMORY_SHARE
+    if current_platform.is_cpu():
+        # vLLM asks for 92 % of the memory, which other programs share, and compiles for a minute.
+        usual |= {"gpu_memory_utilization": CPU_MEMORY_SHARE, "enforce_eager": True}
+        # In processes of its own it keeps one core for the first of them, which only waits.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     return LLM(model=settings.model, **{**usual, **json.loads(settings.engine)})
 
 
@@ -161,7 +167,7 @@ class Asker:
 
         settings = self._settings
         if settings.answers is not Answers.model:
-            told = book_replies(chunks, settings, settings.answers, self._ask)
+            told = book_replies(chunks, settings, settings.answers, self.ask)
             return [(text, "stop") for text in told]
         # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
         params = SamplingParams(
@@ -170,15 +176,21 @@ class Asker:
         outputs = self._chat([messages(chunk, settings) for chunk in chunks], params)
         return [(o.outputs[0].text, o.outputs[0].finish_reason or "") for o in outputs]
 
-    def _ask(
+    def ask(
         self, chats: Sequence[Chat], tokens: int, count: int, temperature: float
     ) -> list[list[str]]:
-        """`count` replies to each chat. The engine's seed is fixed; one for each chat ends vLLM on
-        a CPU ("CPU Generator does not use offset", 0.32.0)."""
+        """`count` replies to each chat, "" for one that did not end.
+
+        The engine's seed is fixed; one for each chat ends vLLM on a CPU ("CPU Generator does not
+        use offset", 0.32.0).
+        """
         from vllm import SamplingParams
 
         params = SamplingParams(temperature=temperature, max_tokens=tokens, n=count)
-        return [[one.text for one in output.outputs] for output in self._chat(chats, params)]
+        return [
+            [one.text if one.finish_reason == "stop" else "" for one in output.outputs]
+            for output in self._chat(chats, params)
+        ]
 
     def _chat(self, chats: Sequence[Chat], params: Any) -> list[Any]:
         if not chats:

@@ -6,7 +6,7 @@ ends: with every answer, or at its deadline with what there is.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # the builtin one only from 3.11
 from dataclasses import dataclass, field, replace
@@ -50,6 +50,8 @@ class Batch:
     draw_temperature: these are further draws of prompts that are in another batch, sampled at this
     temperature. They run in what slots and time other batches leave, and end empty rather than be
     tried again. None: the answers themselves.
+    ended: called with place and answer, on the engine's thread, when an answer is in and before
+    `done` is set; it must not block.
     The engine's thread calls `keep_partial`, `finish` and `fail`; any thread may wait for `done`.
     """
 
@@ -59,6 +61,7 @@ class Batch:
     call: object = field(default_factory=object)
     ignore_eos: bool = False
     draw_temperature: float | None = None
+    ended: Callable[[int, Answer], None] | None = field(init=False, default=None)
     cancelled: bool = field(init=False, default=False)
     _answers: list[Answer | None] = field(init=False)
     _partial: dict[int, Answer] = field(init=False, default_factory=dict)
@@ -87,14 +90,16 @@ class Batch:
     def finish(self, index: int, answer: Answer) -> None:
         """Record the answer of one prompt; the last one completes the batch."""
         with self._lock:
-            if self._answers[index] is None:
-                self._missing -= 1
+            again = self._answers[index] is not None
+            self._missing -= not again
             partial = self._partial.pop(index, None)
             if partial is not None and answer.finish_reason not in WHOLE:
                 # Two attempts were cut off: the longer one counts.
                 partial = replace(partial, finish_reason=answer.finish_reason)
                 answer = max(answer, partial, key=lambda attempt: attempt.tokens)
             self._answers[index] = answer
+            if self.ended is not None and not again:
+                self.ended(index, answer)
             complete = self._missing == 0 and not self._future.done()
             if complete:
                 self._future.set_result(None)
@@ -142,7 +147,7 @@ class Engine(Protocol):
     """What the service needs of an engine."""
 
     name: str
-    max_model_len: int
+    max_model_len: int  # asked for, until `start`; then what the model allows of it
     warmup_questions: int  # as many as the first real batch will run at once
     recovering: bool  # busy with a failure: nothing is delivered meanwhile
 

@@ -127,15 +127,6 @@ def weights_args(device: Device, quantization_config: dict[str, Any] | None) -> 
     return {}
 
 
-def before_imports() -> None:
-    """Environment that libraries read once, when they load; call it before torch is imported.
-
-    OpenMP threads that spin while they wait stall each other for whole time slices as soon as
-    something else runs on their cores (measured with two busy cores).
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
 def apply_environment(device: Device) -> dict[str, str]:
     """Set the device's environment variables that are not set yet; returns those in force."""
     for name, value in device.environment.items():

@@ -16,8 +16,8 @@ from serving.engine.requests import Request
 # Least tokens of a fair share: of 4, 16, 32 and 48 the one that never scored less than first come,
 # first served (bench/deadlines.py --policies).
 MIN_TOKENS = 16
-# Beside draws a step may take so many times as long: on a processor the time grows with the answers
-# that run.
+# Once draws run beside them a step may take so many times as long: on a processor the time grows
+# with the answers that run.
 SLOWER_BESIDE_DRAWS = 2.0
 
 
@@ -46,12 +46,19 @@ def fair_token_limit(load: CallLoad, running_tokens: Collection[int]) -> float:
     return max(equal, MIN_TOKENS)
 
 
-def time_for_draws(answers: Collection[Request], slots: int, step_seconds: float) -> bool:
+def time_for_draws(
+    answers: Collection[Request], slots: int, step_seconds: float, beside: bool
+) -> bool:
     """Whether all answers, running and waiting, would end before the first of their deadlines, were
-    each as long as it may be and every step slower than now."""
+    each as long as it may be.
+
+    step_seconds: of a step that computes no prompt. beside: draws ran in it already; where they did
+    not, it will be slower. So draws are put back later than they begin, and not back and forth:
+    each time costs their prompts again.
+    """
     if not answers:
         return True
     rounds = math.ceil(len(answers) / slots)
     steps = rounds * max(request.longest for request in answers)
     left = min(request.batch.deadline for request in answers) - time.monotonic()
-    return steps * step_seconds * SLOWER_BESIDE_DRAWS <= left
+    return steps * step_seconds * (1.0 if beside else SLOWER_BESIDE_DRAWS) <= left

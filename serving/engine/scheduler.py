@@ -16,6 +16,7 @@ are held in a group of their own.
 """
 
 import logging
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ REPETITION_STEPS = 16
 FILL_S = 0.1
 # Weight of the newest step in the running mean of their seconds.
 STEP_WEIGHT = 0.1
+# Steps whose median is the time of one that computes no prompt: a prompt takes many times as long,
+# and the few of a batch of draws must not look like slow answers.
+USUAL_STEPS = 16
 
 
 class Scheduler:
@@ -88,6 +92,7 @@ class Scheduler:
         self.in_step_since: float | None = None
         self._steps = 0
         self._step_seconds = 0.0
+        self._last_steps: deque[float] = deque(maxlen=USUAL_STEPS)
 
     @property
     def busy(self) -> bool:
@@ -175,6 +180,7 @@ class Scheduler:
             self._steps += 1
             weight = STEP_WEIGHT if self._step_seconds else 1.0
             self._step_seconds += weight * (seconds - self._step_seconds)
+            self._last_steps.append(seconds)
         self._cut_late()
         if self._kinds is not None and self._steps % REPETITION_STEPS == 0:
             self._end_loops()
@@ -318,9 +324,10 @@ class Scheduler:
     def _time_for_draws(self) -> bool:
         """Whether every other answer would be in time, were it as long as it may be."""
         others = [request for request in self._running.values() if not request.batch.is_draws]
-        return time_for_draws(
-            [*others, *self._queues, *self._preempted], self.slots, self._step_seconds
-        )
+        usual = statistics.median(self._last_steps) if self._last_steps else 0.0
+        beside = len(others) < len(self._running)
+        waiting = [*self._queues, *self._preempted]
+        return time_for_draws([*others, *waiting], self.slots, usual, beside)
 
     def _put_draws_back(self) -> None:
         """When a running answer may need the time that draws take, they begin again later."""

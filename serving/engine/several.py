@@ -69,6 +69,8 @@ class SeveralEngines:
         if self._settings.compile_cache_dir is not None:  # the processes find it set: one cache
             use_compile_cache(self._settings.compile_cache_dir)
             self._settings = self._settings.model_copy(update={"compile_cache_dir": None})
+        asked = {"max_model_len": self.max_model_len}
+        self._settings = self._settings.model_copy(update=asked)
         mps = self._settings.cuda_mps and self._mps.start()
         self._facts = {"cuda_mps": mps}
         together = takes_cache_bytes() or on_processor()

@@ -6,6 +6,7 @@ return. So this thread drives `llm.llm_engine` itself, through scheduler.py. Wha
 `LLM.generate`: bench/overhead.py.
 """
 
+import copy
 import dataclasses
 import functools
 import gc
@@ -256,7 +257,7 @@ class VllmEngine:
         began = time.monotonic()
         device = devices.detect()
         environment = devices.apply_environment(device)
-        settings = self.settings
+        settings = self.settings.model_copy(update={"max_model_len": self.max_model_len})
         if self._share is not None:
             settings = divided(settings, device, self._share.count)
         wanted = engine_arguments(settings, device)
@@ -283,7 +284,8 @@ class VllmEngine:
             import_model_class(read_config(settings).get("architectures", []))
         self._core_died = threading.Event()
         before = set(multiprocessing.active_children())
-        llm = vllm.LLM(**arguments)
+        # A copy: vLLM puts its own objects into the settings of drafts, which /info cannot tell.
+        llm = vllm.LLM(**copy.deepcopy(arguments))
         self._processes = set(multiprocessing.active_children()) - before
         _watch(self._processes, llm.llm_engine, self._core_died)
         self.max_model_len = llm.llm_engine.model_config.max_model_len

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from serving.engine import devices
+from common.threads import before_imports
 from serving.engine.base import Answer, Batch, EngineError, ModelError
 from serving.engine.messages import (
     Deadline,
@@ -176,7 +176,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     set_up_logging()
-    devices.before_imports()
+    before_imports()
     _Worker(Connection(int(sys.argv[1]))).run()
     logging.shutdown()
     os._exit(0)  # whatever still runs belongs to nobody

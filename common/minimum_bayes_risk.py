@@ -1,9 +1,11 @@
-"""Which of several answers to a question agrees most with the others, as the judge would see it.
+"""Which of several answers to a question agrees most with the others.
 
-Minimum Bayes risk decoding (Eikema and Aziz 2020, arXiv:2005.10283): of N draws the one is given
-whose mean utility against the other draws is highest. The utility here is the judge's own, ROUGE-L
-F1 over runs of [a-z0-9]: F1 = 2 * L / (m + n), with L the length of the longest common subsequence
-of m and n words. The judge cuts the text with jieba first, which splits such a run after the
+Minimum Bayes risk decoding (Kumar and Byrne 2004; Eikema and Aziz 2020, arXiv:2005.10283): of N
+draws the one is given whose mean utility against the other draws is highest. The utility here is
+ROUGE-L F1 = 2 * L / (m + n), with L the length of the longest common subsequence of m and n tokens.
+
+The service compares by the judge's own tokens, runs of [a-z0-9] (`words`); data/ by Chinese
+characters as well. The judge cuts the text with jieba first, which splits such a run after the
 decimals of a number (1.5GB), as is done here, and where its dictionary has a word with Latin
 letters (abc and T恤 in abcT恤, a and C++ in aC++), which is not.
 """
@@ -24,31 +26,29 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def most_agreeing(texts: Sequence[str], preferred: int | None = None) -> int:
-    """The index of the text whose mean F1 against all others is highest.
+    """The index of the text whose mean F1 against all others is highest, by the judge's words.
 
     Where no text has a word that counts, single characters are compared instead, without
     whitespace. Among equals `preferred` wins, then the shorter text. Raises ValueError without any.
     """
-    units: list[tuple[str, ...]] = [words(text) for text in texts]
-    if not any(units):
-        units = [tuple("".join(text.split())) for text in texts]
-    agreement = _agreements(units)
+    tokens: list[tuple[str, ...]] = [words(text) for text in texts]
+    if not any(tokens):
+        tokens = [tuple("".join(text.split())) for text in texts]
+    means = agreements(tokens)
 
     def rank(index: int) -> tuple[float, bool, int]:
-        return round(agreement[units[index]], _DIGITS), index == preferred, -len(texts[index])
+        return means[index], index == preferred, -len(texts[index])
 
     return max(range(len(texts)), key=rank)
 
 
-def f1(left: Sequence[Hashable], right: Sequence[Hashable]) -> float:
-    """ROUGE-L F1 of two sequences, in [0, 1]; 0 when either is empty."""
-    return _f1(_places(left), len(left), right)
+def agreements(texts: Sequence[Sequence[Hashable]]) -> list[float]:
+    """The mean F1 of each token sequence against all others, in [0, 1]; 0 for an empty one.
 
-
-def _agreements(units: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
-    """For each sequence the sum of its F1 against the others, equal ones counted as often as they
-    occur."""
-    counts = Counter(units)
+    Rounded, so that equal sequences, and equal scores summed in another order, are equal.
+    """
+    sequences = [tuple(text) for text in texts]
+    counts = Counter(sequences)  # equal ones are compared once
     different = list(counts)
     sums = {one: float(counts[one] - 1) if one else 0.0 for one in different}
     for index, left in enumerate(different):
@@ -57,14 +57,20 @@ def _agreements(units: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], float
             score = _f1(places, len(left), right)
             sums[left] += counts[right] * score
             sums[right] += counts[left] * score
-    return sums
+    others = max(len(texts) - 1, 1)
+    return [round(sums[one] / others, _DIGITS) for one in sequences]
 
 
-def _places(units: Sequence[Hashable]) -> dict[Hashable, int]:
-    """Where each unit stands: bit i for place i."""
+def f1(left: Sequence[Hashable], right: Sequence[Hashable]) -> float:
+    """ROUGE-L F1 of two token sequences, in [0, 1]; 0 when either is empty."""
+    return _f1(_places(left), len(left), right)
+
+
+def _places(tokens: Sequence[Hashable]) -> dict[Hashable, int]:
+    """Where each token stands: bit i for place i."""
     places: dict[Hashable, int] = {}
-    for index, unit in enumerate(units):
-        places[unit] = places.get(unit, 0) | 1 << index
+    for index, token in enumerate(tokens):
+        places[token] = places.get(token, 0) | 1 << index
     return places
 
 
@@ -72,8 +78,8 @@ def _f1(places: dict[Hashable, int], size: int, other: Sequence[Hashable]) -> fl
     """Bit-parallel LCS (Hyyrö 2004): a row of the table is one integer, in which a 0 bit stands for
     a place where the length grows. Carries beyond `size` bits do no harm."""
     every = row = (1 << size) - 1
-    for unit in other:
-        if found := places.get(unit):
+    for token in other:
+        if found := places.get(token):
             same = row & found
             row = (row + same) | (row - same)
     common = size - (row & every).bit_count()

@@ -1,0 +1,90 @@
+"""python -m data compose: the command, and what it prints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from common.language import either, in_chinese
+from data.cli.build import PROFILE_FIGURES
+from data.cli.console import console, reported_errors
+from data.compose import DRAWS, PASSAGES, TEMPERATURE, Composed
+from data.compose import compose as composed
+from data.labels import label
+
+
+@in_chinese("模型带着书和示例重答训练题，留最一致的回答（vLLM）；写到新目录。")
+def compose(
+    data: Annotated[Path, typer.Argument(help=either("data build 的目录", "folder of data build"))],
+    out: Annotated[Path, typer.Option(help=either("写到哪里", "where to write"))],
+    model: Annotated[
+        Path, typer.Option(help=either("答题的模型，目录", "directory of the model that answers"))
+    ],
+    index: Annotated[
+        Path,
+        typer.Option(
+            help=either("这本书的索引（retrieval build）", "the book's index (retrieval build)")
+        ),
+    ],
+    draws: Annotated[
+        int, typer.Option(min=2, max=64, help=either("每题答几次", "answers to each question"))
+    ] = DRAWS,
+    temperature: Annotated[
+        float, typer.Option(min=0.01, max=2, help=either("采样温度", "of sampling"))
+    ] = TEMPERATURE,
+    passages: Annotated[
+        int, typer.Option(min=1, max=20, help=either("给几个片段", "passages before a question"))
+    ] = PASSAGES,
+    examples: Annotated[
+        bool,
+        typer.Option(help=either("题前放两个示例", "two worked examples before a question")),
+    ] = True,
+    engine: Annotated[
+        str, typer.Option(help=either("vLLM 引擎参数，JSON", "vLLM engine arguments as JSON"))
+    ] = "{}",
+) -> None:
+    """Have a local model answer the train questions anew, with the book at hand (vLLM)."""
+    from data.sources.vllm_source import Asker, VllmSettings
+
+    with reported_errors():
+        asker = Asker(VllmSettings(model=str(model), engine=engine))
+        told = composed(
+            data,
+            out,
+            index,
+            asker.ask,
+            model=model.name,
+            draws=draws,
+            temperature=temperature,
+            passages=passages,
+            examples=examples,
+        )
+    _say(told, out)
+
+
+def _say(told: Composed, out: Path) -> None:
+    console.print(
+        either(
+            f"{told.composed} 行换了答案，{told.dropped} 行几次回答不一致或离原答案太远，去掉了；"
+            f"{told.unchanged} 行不是单轮，没有动",
+            f"{told.composed} rows have new answers; {told.dropped} left out: draws differ, or "
+            f"are far from the old answer; {told.unchanged} of several turns left as they are",
+        ),
+        soft_wrap=True,
+    )
+    heads = either("训练答案", "train answers"), either("原来", "before"), either("现在", "now")
+    table = Table(*heads)
+    before, after = told.before.to_dict(), told.after.to_dict()
+    for name in PROFILE_FIGURES:
+        table.add_row(label(name), f"{before[name]:g}", f"{after[name]:g}")
+    console.print(table)
+    console.print(
+        either(
+            f"接着训练：bash run.sh train run train/recipes/配方.yaml dataset_dir={out}",
+            f"next, fine-tune on it: bash run.sh train run train/recipes/RECIPE.yaml "
+            f"dataset_dir={out}",
+        ),
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,107 @@
+"""Files that a Markdown page includes when its book is built, read where they are found.
+
+Snippets of MkDocs, listings of mdBook and VitePress; the others are left for `included` to name.
+"""
+
+import re
+from pathlib import Path
+
+from common.text_encodings import decode
+
+MAX_BYTES = 500_000
+_DEPTH = 3  # snippets within snippets
+_ROOTS = ("book.toml", "mkdocs.yml", ".git", "_config.yml", "conf.py", "package.json", "docs")
+_LEVELS = 6  # folders above a page in which its book's root is looked for
+_SNIPPET = re.compile(r"""(?m)^[ \t]*;?-+8<-+[ \t]+["']([^"'\n]+)["'][ \t]*$""")
+_MDBOOK = re.compile(
+    r"(?m)^(?P<pad>[ \t]*)\{\{\s*#(?:include|playground|rustdoc_include)\s+(?P<name>[^\s}]+)"
+    r"[^}\n]*\}\}"
+)
+_LISTING = re.compile(
+    r"(?m)^[ \t]*(?:\{\*[ \t]*(?P<a>\S+)[^}\n]*\*\}"
+    r"|<<<[ \t]+(?P<b>[^\s{#\[]+)(?P<region>#[\w-]+)?[^\n]*)[ \t]*$"
+)
+_ANCHOR = re.compile(r"ANCHOR(?:_END)?:\s*[\w-]+|--8<--\s*\[(?:start|end)|#(?:end)?region\b")
+
+
+def with_includes(text: str, page: Path) -> str:
+    """The text with the files that it includes, as far as they are found beside it.
+
+    Only files below the root of the page's book are read (the folder above the page's that holds
+    its configuration), none of hidden folders.
+    """
+    if not re.search(r"8<-|\{\{\s*#|\{\*|<<<", text):
+        return text
+    root = _root(page)
+    for _ in range(_DEPTH):
+        before = text
+        text = _SNIPPET.sub(lambda m: _snippet(m, page, root), text)
+        text = _MDBOOK.sub(lambda m: _part(m["name"], page, root, m.group(), m["pad"]), text)
+        text = _LISTING.sub(lambda m: _listing(m, page, root), text)
+        if text == before:
+            break
+    return text
+
+
+def _root(page: Path) -> Path:
+    folder = page.resolve().parent
+    for above in [folder, *folder.parents][:_LEVELS]:
+        if any((above / name).exists() for name in _ROOTS):
+            return above
+    return folder.parent if folder.parent != Path(folder.anchor) else folder
+
+
+def _snippet(found: re.Match[str], page: Path, root: Path) -> str:
+    return _part(found.group(1), page, root, found.group(), "")
+
+
+def _listing(found: re.Match[str], page: Path, root: Path) -> str:
+    name = (found["a"] or found["b"]).removeprefix("@/")
+    region = f":{found['region'][1:]}" if found["region"] else ""
+    code = _part(name + region, page, root, "", "")
+    return f"```{Path(name).suffix[1:]}\n{code}\n```" if code else found.group()
+
+
+def _part(name: str, page: Path, root: Path, otherwise: str, pad: str) -> str:
+    """A file's text, or the lines or the anchor of it that stand behind a colon."""
+    path, _, part = name.partition(":")
+    content = _content(path, page, root)
+    if content is None:
+        return otherwise
+    lines = content.rstrip("\n").split("\n")
+    if re.fullmatch(r"[\d:]+", part):
+        first, _, last = part.partition(":")
+        start = int(first) - 1 if first else 0
+        end = int(last) if last else len(lines) if ":" in part else start + 1
+        lines = lines[max(start, 0) : end]
+    elif part:
+        lines = _anchored(lines, part)
+    kept = [line for line in lines if not _ANCHOR.search(line)]
+    return "\n".join(pad + line if line else line for line in kept) if lines else otherwise
+
+
+def _anchored(lines: list[str], name: str) -> list[str]:
+    start = re.compile(rf"ANCHOR:\s*{re.escape(name)}\s*$|\[start:{re.escape(name)}\]|#region")
+    end = re.compile(rf"ANCHOR_END:\s*{re.escape(name)}\s*$|\[end:{re.escape(name)}\]|#endregion")
+    for place, line in enumerate(lines):
+        if start.search(line) and ("region" not in line or name in line):
+            after = lines[place + 1 :]
+            stop = next((n for n, each in enumerate(after) if end.search(each)), len(after))
+            return after[:stop]
+    return []
+
+
+def _content(name: str, page: Path, root: Path) -> str | None:
+    if "://" in name or name.startswith(("/", "~")):
+        return None
+    for base in (page.parent, root, root / "docs", root / "src", root / "includes"):
+        path = (base / name).resolve()
+        inside = path.is_relative_to(root) and not any(
+            part.startswith(".") for part in path.relative_to(root).parts
+        )
+        if inside and path.is_file() and path.stat().st_size <= MAX_BYTES:
+            try:
+                return decode(path.read_bytes()).replace("\r\n", "\n")
+            except ValueError:
+                return None
+    return None

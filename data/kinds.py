@@ -1,0 +1,59 @@
+"""Kinds of book files: those that are read, and what to do with those that are not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from common.language import either
+from data.losses import TEXT, Loss
+
+MARKDOWN = (".md", ".markdown", ".mdx", ".qmd", ".rmd")
+PAGES = (".html", ".htm", ".xhtml")
+SUFFIXES = (".docx", ".pdf", ".epub", *MARKDOWN, *PAGES, ".ipynb", ".txt")
+_WORD = "soffice --headless --convert-to docx {}"
+_PANDOC = "pandoc {} -o book.md"
+_UNREAD = {
+    **dict.fromkeys((".doc", ".wps", ".rtf", ".odt", ".docm"), _WORD),
+    **dict.fromkeys((".tex", ".latex", ".textile", ".org", ".typ"), _PANDOC),
+    **dict.fromkeys((".rst", ".rest"), "sphinx-build -b html . out  /  " + _PANDOC),
+    **dict.fromkeys((".adoc", ".asc", ".asciidoc"), "asciidoctor {}"),
+    **dict.fromkeys((".ppt", ".pptx", ".dps"), "soffice --headless --convert-to pdf {}"),
+    **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".chm"), "ebook-convert {} book.epub"),
+    **dict.fromkeys((".djvu", ".caj"), "PDF"),
+}
+# Tools and built copies of a book: what stands there is no book, or the same one again.
+_SKIPPED = {"node_modules", "_sources", "__pycache__", "site-packages"}
+
+
+def in_folder(folder: Path) -> list[Path]:
+    """All files below a folder in name order; hidden folders and those of tools left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(
+            part.startswith(".") or part in _SKIPPED for part in path.relative_to(folder).parts
+        )
+    )
+
+
+def advice(name: str) -> str:
+    """What to do with a file that is not read; "" where nobody would take it for a book."""
+    how = _UNREAD.get(Path(name).suffix.lower(), "")
+    if not how:
+        return ""
+    how = how.format(name if " " not in name else f'"{name}"')
+    if how == "PDF":
+        return either("先转成 PDF", "convert it to PDF first")
+    return either(f"先转换：`{how}`", f"convert it first: `{how}`")
+
+
+def unread_files(folders: Iterable[Path]) -> dict[str, list[Loss]]:
+    """The book files of each folder that are not read, with what to do."""
+    found = {}
+    for folder in folders:
+        if folder.is_dir():
+            todo = [(path, advice(path.name)) for path in in_folder(folder)]
+            rows = [Loss(TEXT, str(path.relative_to(folder)), how) for path, how in todo if how]
+            if rows:
+                found[folder.resolve().name] = rows
+    return found

@@ -1,0 +1,78 @@
+"""Pages as site builders write them: the article without its site, tabs apart by name."""
+
+import pytest
+
+from data.books import read_book
+from data.sections import read_sections
+
+PROSE = "<p>先准备好编译环境，再运行下面的命令，安装需要几分钟。</p>"
+AROUND = "<div class='menu'>切换主题</div><div><a href='/'>首页</a></div>{}<div>最后更新</div>"
+PANELS = "<pre><code>npm add a</code></pre>", "<pre><code>pnpm add a</code></pre>"
+TABS = {
+    "docusaurus": (
+        "<main><article><h1>安装</h1>{0}<div><ul role='tablist'><li role='tab'>npm</li>"
+        "<li role='tab'>pnpm</li></ul><div><div role='tabpanel'>{1}</div>"
+        "<div role='tabpanel' hidden>{2}</div></div></div></article></main>"
+    ),
+    "vitepress": (
+        "<main><div class='vp-doc'><h1>安装</h1>{0}<div class='vp-code-group'><div class='tabs'>"
+        "<input type='radio'><label>npm</label><input type='radio'><label>pnpm</label></div>"
+        "<div class='blocks'><div class='language-sh'><span class='lang'>sh</span>{1}"
+        "<div class='line-numbers-wrapper'><span>1</span></div></div>"
+        "<div class='language-sh'><span class='lang'>sh</span>{2}</div></div></div></div></main>"
+    ),
+    "sphinx": (
+        "<div role='main'><h1>安装</h1>{0}<div class='sd-tab-set'><input type='radio'>"
+        "<label class='sd-tab-label'>npm</label><div class='sd-tab-content'>{1}</div>"
+        "<label class='sd-tab-label'>pnpm</label><div class='sd-tab-content'>{2}</div></div></div>"
+    ),
+}
+
+
+def read(tmp_path, body: str):
+    (tmp_path / "b.html").write_text(f"<html><body>{body}</body></html>", "utf-8")
+    return read_book(tmp_path / "b.html")
+
+
+@pytest.mark.parametrize("builder", TABS)
+def test_an_article_is_read_without_its_site_and_with_its_tabs_apart(tmp_path, builder):
+    book = read(tmp_path, AROUND.format(TABS[builder].format(PROSE, *PANELS)))
+    found = [(s.path, [b.text for b in s.blocks]) for s in read_sections(book.text) if s.blocks]
+    assert found == [
+        (("安装",), ["先准备好编译环境，再运行下面的命令，安装需要几分钟。"]),
+        (("安装", "npm"), ["npm add a"]),
+        (("安装", "pnpm"), ["pnpm add a"]),
+    ]
+    assert not book.losses
+
+
+def test_sentences_outside_an_article_are_kept_or_named(tmp_path):
+    aside = f"<div class='remark'>{'旁边的话也是一句话，'.ljust(45, '长')}。</div>"
+    short = read(tmp_path, f"<article>{PROSE}</article>{aside}")
+    assert "旁边的话" in short.text
+    long = read(tmp_path, f"<article><h1>章</h1>{PROSE * 40}</article>{aside}")
+    assert "旁边的话" not in long.text
+    assert [(loss.kind, loss.place[:4]) for loss in long.losses] == [("text", "旁边的话")]
+
+
+def test_a_title_above_the_article_stays_its_title(tmp_path):
+    body = f"<header><h1>排序</h1></header><div class='post-content'>{PROSE}</div>"
+    assert read(tmp_path, AROUND.format(body)).text.startswith("# 排序\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("<pre><pre class='playground'><code>fn main() {}</code></pre></pre>", "```\nfn main() {}"),
+        ("<img src='l.gif' data-lazy-src='a.png' alt='图 1'>", "![图 1](a.png)"),
+        ("<dl><dt>fork()<a href='#f'>¶</a></dt><dd><p>创建。</p><p>返回。</p></dd></dl>",
+         "**fork()**\n\n创建。\n\n返回。"),
+        ("<p>解得：</p><div class='math'><span class='eqno'>(1)</span>\\[a = b\\]</div>",
+         "\n$$a = b$$"),
+        ("<p>见 <a href='https://a.cn'>NPM<span class='sr-only'>在新窗口打开</span></a>。</p>",
+         "见 [NPM](https://a.cn)。"),
+        ("<p>脚注<a class='footnote-reference' href='#f1'>1</a>在这里。</p>", "脚注在这里。"),
+    ],
+)  # fmt: skip
+def test_what_builders_write_beside_the_words_is_no_word(tmp_path, body, shown):
+    assert shown in read(tmp_path, f"<h1>章</h1>{body}").text

@@ -1,0 +1,33 @@
+"""Whether a recipe's questions are asked with the book at hand, and after which worked examples."""
+
+from retrieval.examples import Example, examples_of, turns_of
+from retrieval.passages import PASSAGES_NAME
+from train.base import ModelError
+from train.recipe import Recipe
+
+
+def uses_book(recipe: Recipe) -> bool:
+    """Whether the dev questions are asked with the book at hand, by the service's own rule."""
+    folder = recipe.retrieval_dir
+    if folder is None or recipe.retrieval_passages == 0:
+        return False
+    named = folder != Recipe.model_fields["retrieval_dir"].default  # then it has to be there
+    return named or (folder / PASSAGES_NAME).is_file()
+
+
+def worked_examples(recipe: Recipe) -> list[Example]:
+    """What the service would show before every question; none without an index.
+
+    Raises ModelError for a file that cannot be used.
+    """
+    if not uses_book(recipe):
+        return []
+    try:
+        return examples_of(recipe.retrieval_examples)
+    except (ValueError, OSError) as error:
+        raise ModelError(f"retrieval_examples={recipe.retrieval_examples}: {error}") from error
+
+
+def example_turns(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    """The same as (user, assistant) turns."""
+    return turns_of(worked_examples(recipe))
