@@ -190,6 +190,8 @@ def _definition(at: Place) -> Iterator[Candidate]:
 def _adds_little(name: str, said: str) -> bool:
     """Is hardly a word in a definition that its name lacks? A Latin word counts as two signs."""
     name, rest = core(name).lower(), re.sub("是一[种个类套款]|指的是|是指", "", said.lower())
+    if re.match(rf"[^，。]*{re.escape(name[-2:])}。?$", rest):  # "X语言是为编写 X 而设计的语言"
+        rest = re.sub(r"[（(][^（）()]*[)）]|专门|而?设计|用于|用来|编写|为了?|而|的", "", rest)
     signs = set(re.findall("[\u4e00-\u9fff]", name))
     others = [c for c in re.findall("[\u4e00-\u9fff]", rest) if c not in signs]
     latin = [w for w in re.findall("[a-z]{2,}|[0-9]+", rest) if w not in name]

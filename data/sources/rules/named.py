@@ -51,7 +51,7 @@ def is_vouched(kind: str, question: str, answer: str, block: Block, topics: Sequ
     if kind == "enumeration" and any(map(_is_done, subjects(question))):
         return False
     if kind in _OF_ONE_THING and not _opens_block(answer, block):
-        return False
+        return kind == "definition" and _follows_its_name(subjects(question), answer, block)
     if kind in _OF_ONE_THING and block.path and _OF_TWO.search(block.path[-1]):
         return False
     if is_named(question, answer, block):
@@ -92,6 +92,19 @@ def _opens_block(answer: str, block: Block) -> bool:
         return True
     first = re.sub(r"\W", "", strip_lead(block.text))
     return first.startswith(re.sub(r"\W", "", answer)[:10])
+
+
+def _follows_its_name(asked: Sequence[str], answer: str, block: Block) -> bool:
+    """ "…躲不开的是 X。X 是一套…": the paragraph's second sentence, right after X in its first.
+
+    Only of a name in Latin letters that the section's own heading has.
+    """
+    name = core(asked[0]) if len(asked) == 1 else ""
+    if not re.search("[A-Za-z]{3,}", name) or not block.path or not _is_in(name, block.path[-1]):
+        return False
+    outright = re.match(rf"{re.escape(name)}\s*(?:[（(][^（）()]*[)）])?\s*是一[种套]", answer)
+    first, _, rest = block.text.partition("。")
+    return bool(outright and first.rstrip().endswith(name) and rest.strip().startswith(name))
 
 
 def _is_distinct(question: str, answer: str) -> bool:

@@ -123,6 +123,36 @@ def _praises(question: str, answer: str, kind: str) -> bool:
     return bool(_PRAISE.search(first))
 
 
+# What says how a thing stands, where it comes from or how big it is, and not what it is.
+_STATUS = re.compile(
+    r"事实上?的?标准|是自[^，。]{1,40}以来的|是安装[^，。]{1,40}后(?:获得|得到|提供|附带|自带)的"
+    r"|增长最快|发展最快|点击率|是一[个种款套](?:非常|十分|相当|很|特别|极其|极为)"
+)
+_SIZE = re.compile(
+    r"是[^，。的]{0,12}的?[前后][^，。]{0,3}\d+\s?(?:个|位)?(?:字节|比特|位|bit|byte)s?$"
+)
+
+
+def _tells_status(question: str, answer: str, kind: str) -> bool:
+    """ "X 是…的事实标准", "X 是安装…后获得的命令": no definition."""
+    if kind not in ("definition", "explain"):
+        return False
+    first = re.split("[。；，]", answer)[0]
+    return bool(_STATUS.search(first) or (_SIZE.search(first) and len(answer) - len(first) < 8))
+
+
+_FOR_WHAT = re.compile(r"(?:用于|用来|用以)(?P<what>[^，。；]+)。?$")
+LEAST_PURPOSE = 6  # characters that a purpose needs beside its name
+
+
+def _says_no_purpose(question: str, answer: str, kind: str) -> bool:
+    """ "bunzip2 命令用来解压压缩的数据": five signs, which the name says as well."""
+    match = kind == "purpose" and _FOR_WHAT.search(answer)
+    if not match or re.search("[A-Za-z]{2,}|[。；，]", match["what"]):
+        return False
+    return len(set(re.findall("[\u4e00-\u9fff]", match["what"])) - {"的"}) < LEAST_PURPOSE
+
+
 _LIKENESS = re.compile(
     r"(?:与|跟|和|同)[^，。]{1,24}(?:类似|相似|相反|相同的|一样的?)(?=[，。、\u4e00-\u9fff])|类似于|的替代(?:品|者|方案)?[，。]"
     r"|比[^，。]{2,40}(?:更|还要)"
@@ -277,6 +307,8 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "supposes": _supposes,
     "unfinished": _unfinished,
     "praises": _praises,
+    "tells_status": _tells_status,
+    "says_no_purpose": _says_no_purpose,
     "likens": _likens,
     "lists": _lists,
     "garbled": _garbled,

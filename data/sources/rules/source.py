@@ -17,7 +17,7 @@ from data.sources.rules.scope import in_scope, of_parent, task_in_scope
 from data.sources.rules.silence import OF_SEVERAL, why_silent
 from data.sources.sentence import clean_sentences, is_standalone, polish, without_gaps
 
-VERSION = "21"
+VERSION = "22"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -107,6 +107,8 @@ _NAMELESS = re.compile(
 
 
 _OF_ONE_THING = ("definition", "explain")
+# "…的发行版，非常适合用于教学。": praise at the end, without which the rest stands as well.
+_PADDING = re.compile(r"，(?:因此|所以|因而)?(?:非常|十分|特别|尤其|很|最)适合[^，。；]{2,30}。$")
 
 
 def chunk_pairs(
@@ -139,6 +141,8 @@ def chunk_pairs(
                     )
                 continue
             answer = answer if kind in VERBATIM else polish(answer)
+            if kind in _OF_ONE_THING:
+                answer = _PADDING.sub("。", answer)
             if kind not in VERBATIM and not (is_standalone(answer) and _is_balanced(answer)):
                 continue
             if why_silent(question, answer, kind):
