@@ -301,6 +301,17 @@ def _garbled(question: str, answer: str, kind: str) -> bool:
     )
 
 
+_OPTION = re.compile(r"(?<![\w\-])--?[A-Za-z][\w\-]*", re.ASCII)
+
+
+def _ownerless(question: str, answer: str, kind: str) -> bool:
+    """ "Linux 中如何使用 -d 选项创建目录？": an option, and no command that has it."""
+    if kind == "expression" or not _OPTION.search(question):
+        return False
+    bare = re.sub(r"^[^，。]{1,20}? ?中", "", _OPTION.sub("", question))
+    return not re.search("[A-Za-z]{2,}", bare)
+
+
 CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "points": _points,
     "narrates": _narrates,
@@ -324,11 +335,22 @@ CHECKS: dict[str, Callable[[str, str, str], bool]] = {
     "doubled": _doubled,
     "example": _example,
     "nameless": _nameless,
+    "ownerless": _ownerless,
 }
 
 
 # Those that hold for prose of several paragraphs, too.
-OF_SEVERAL = ("points", "narrates", "left_over", "dated", "chats", "garbled", "formula", "example")
+OF_SEVERAL = (
+    "points",
+    "narrates",
+    "left_over",
+    "dated",
+    "chats",
+    "garbled",
+    "formula",
+    "example",
+    "ownerless",
+)
 
 
 def why_silent(

@@ -1,12 +1,14 @@
 """Rows of a table whose header says that its first column names things and its second explains."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from data.sources.rules.nouns import core
 from data.sources.rules.phrases import VERB, gap, says_enough, title_term
 from data.sources.rules.registry import Bad, Candidate, Good, Place, rule
 from data.sources.sentence import is_standalone
+from data.text import sentences
 
 # Things with a name of their own, and things whose owner the heading has to name.
 _NAMED = (
@@ -19,6 +21,7 @@ _EXPLAINS = re.compile(
 )
 # Chinese characters of an explanation: "端口", of a member of something, says nothing new.
 LEAST, LEAST_OF_OWNED = 6, 12
+MAX_REMARK = 8
 _NAME = re.compile(r"[A-Za-z_<$@.\-][\w.:<>()\-/ $@*,\[\]]{1,40}", re.ASCII)
 
 
@@ -66,7 +69,10 @@ def _table(at: Place) -> Iterator[Candidate]:
         owner = _owner(title_term(at.block.path))
         if not owner:
             return
+    repeated = _repeated(row[1] for row in rows[2:] if len(row) > 1)
     for row in rows[2:]:
+        if len(row) > 1:
+            row[1] = "".join(one for one in sentences(row[1]) if one not in repeated)
         if len(row) < 2 or not _NAME.fullmatch(row[0]) or " / " in row[0]:
             continue  # several names in one row
         if not says_enough(row[1], LEAST_OF_OWNED if owner else LEAST):
@@ -79,6 +85,12 @@ def _table(at: Place) -> Iterator[Candidate]:
         said = row[1].rstrip("。.；; ")
         verb = VERB.match(said) and not said.startswith(("是", "指"))
         yield Candidate("api", f"{thing} 的作用是什么", f"{thing}{' ' if verb else '：'}{said}")
+
+
+def _repeated(explanations: Iterable[str]) -> set[str]:
+    """Remarks of a few words below several rows, which are no part of an explanation: 永久更改。"""
+    said = Counter(one for text in explanations for one in sentences(text)[1:])
+    return {one for one, times in said.items() if times > 1 and len(one) <= MAX_REMARK}
 
 
 def cells(line: str) -> list[str]:
