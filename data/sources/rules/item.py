@@ -92,7 +92,7 @@ def _item(at: Place) -> Iterator[Candidate]:
         return
     shown = match["term"].strip("「」* ")
     joiner = "" if VERB.match(body) or (shown[-1].isascii() and ACTS.match(body)) else "："
-    if joiner and shown[-1].isascii() and re.match("一[个种类款套]", body):
+    if joiner and re.match("一[个种类款套]", body):
         joiner = "是"
     answer = f"{shown}{' ' if joiner != '：' and shown[-1].isascii() else ''}{joiner}{body}"
     code_like = term.isascii() and re.search(r"[_()<>]|[a-z][A-Z]", term)
