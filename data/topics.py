@@ -19,7 +19,11 @@ _FENCE = re.compile(r"^(```+|~~~+).*?^\1[`~]*\s*$", re.M | re.S)
 _NUMBER = re.compile(
     r"^(?:第\s*[一二三四五六七八九十百\d]+\s*[章节篇部讲课]|附录\s*[A-Z]?|[A-Z](?:\.\d+)+|[\d.]+|[一二三四五六七八九十]+、|※)\s*[.、：:]?\s*"
 )
-_LATIN = re.compile(r"(?<![A-Za-z0-9])[A-Z][A-Za-z0-9+#]*(?:\.js)?(?: (?:C\+\+|Boot|Cloud|SQL))?")
+# Not one half of TCP/IP or CI/CD: what belongs to both is no matter of one of them.
+_LATIN = re.compile(
+    r"(?<![A-Za-z0-9])(?<![A-Z]{2}/)(?![A-Z]{2,}/[A-Z]{2})"
+    r"[A-Z][A-Za-z0-9+#]*(?:\.js)?(?: (?:C\+\+|Boot|Cloud|SQL))?"
+)
 _WORDS = re.compile(r"[A-Z]?[a-z][a-z0-9+#]+(?![a-z])|[A-Z][A-Za-z0-9+#]+")
 _CHINESE = re.compile("[\u4e00-\u9fff]{3,}")
 # Words of titles that name the sort of book and not its field.

@@ -37,6 +37,11 @@ _KNOWN = frozenset(
     SQL URL REST RPC CUDA OpenCL OpenMP MPI CNN RNN LSTM GRU BERT GPT SVM PCA GAN ACID UTF-8 ASCII
     Linux Unix Windows Python Java JavaScript""".split()  # noqa: SIM905 - reads better than a list
 )
+# Abbreviations of several things: ACL is an access control list and a language of agents.
+_OF_SEVERAL_THINGS = frozenset(
+    """ACL AD AP AR BSP CAS CBC CFS CI CMS DAO DPI DSP HA IPC IR LDA LISP LMS LPM MAC NAS PE PIC
+    PMI POC RPM SAM SPD SPI STP""".split()  # noqa: SIM905
+)
 _SORT = re.compile(
     r"^(?:函数|命令|指令|关键字|运算符|环境变量|标签|元素|组件|模块|事件|方法|属性|参数|选项|字段)\s*(?=[A-Za-z_<$\-])"
 )
@@ -50,9 +55,18 @@ _PRODUCT = re.compile(
 )
 
 
-def in_scope(question: str, answer: str, topics: Sequence[str]) -> str:
-    """The question with its field where it needs one; "" where it needs one and none is known."""
+def in_scope(question: str, answer: str, topics: Sequence[str], near: str | None = None) -> str:
+    """The question with its field where it needs one; "" where it needs one and none is known.
+
+    near: the section's text with its two nearest headings. A book's topic that is a plain word
+    (Agent) is no field of all that stands in the book (链表): it has to be named near by.
+    """
     asked = [_QUANTIFIER.sub("", name) for name in subjects(question)]
+    if near is not None:
+        named = [t for t in topics if t not in _ANYBODYS or _says(t, near)]
+        topics = named
+    if not topics and len(asked) == 1 and _is_short(asked[0]):
+        return ""  # 同步, 分段: of what?
     if not asked or any(_carries_itself(name, answer, topics) for name in asked):
         return question
     said = (question + asked[0]).lower()
@@ -142,6 +156,8 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
             return True
         if re.match(r"\w{2,}\.\w{2,}\.\w", owner):
             return True  # torch.cuda.synchronize
+        if owner in _OF_SEVERAL_THINGS:
+            return False
         return _is_expanded(owner, answer) or (
             (len(owner) > 4 or not owner.islower()) and _is_product(owner, answer)
         )
@@ -150,6 +166,8 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
     of_two = english and re.search(r"[（(]\s*[A-Za-z]{2,}[ -][A-Za-z]", english.group())
     if of_two and len(owner) > 2 and not any(_says(topic, answer) for topic in topics):
         return True  # 语法糖（Syntactic Sugar）: of no one language
+    if of_two and any(_says(topic, english.group()) for topic in topics):
+        return True  # 多智能体系统（Multi-Agent System）: the name says its field
     if _GENERIC.search(owner) and is_everyday(_GENERIC.sub("", owner) or owner):
         return False  # 客户端软件, 服务器组件: of which system?
     known = owner in field_words() and (len(owner) > 2 or not topics)
@@ -185,6 +203,11 @@ def _says(name: str, text: str) -> bool:
     if not name.isascii():
         return name in text
     return bool(re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text, re.I))
+
+
+def _is_short(name: str) -> bool:
+    """Two characters, which mean different things in different fields."""
+    return bool(re.fullmatch("[\u4e00-\u9fff]{1,2}", core(name)))
 
 
 def _is_bare(name: str) -> bool:

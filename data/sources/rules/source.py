@@ -154,13 +154,20 @@ def chunk_pairs(
                     question, chunk.blocks, index
                 ):
                     continue
-                question = in_scope(question, answer, topics or of_parent(block.path, answer))
+                near = " ".join([*block.path[-2:], *_texts(chunk.blocks, block.path)])
+                scoped = in_scope(question, answer, topics, near) if topics else ""
+                question = scoped or in_scope(question, answer, of_parent(block.path, answer))
             told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
             if not question or question in seen or told in seen:
                 continue
             seen |= {question, told}
             answer = answer if kind in VERBATIM else without_gaps(answer)
             yield pair_at(chunk, question, answer, kind, RulesSource.name, block)
+
+
+def _texts(blocks: Sequence[Block], path: Sequence[str]) -> list[str]:
+    """What stands in a section, without its code."""
+    return [block.text for block in blocks if block.path == path and block.kind != CODE]
 
 
 def _told_before(question: str, blocks: Sequence[Block], index: int) -> bool:
