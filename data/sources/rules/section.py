@@ -28,6 +28,10 @@ _INTRODUCES = re.compile(
     r"(?:是(?!否|不|什么|因为|由于|如何|为了|非常|很|最|更|较|比较|另|[^，。]{0,30}(?:最|之一|另一|重要|关键|基础|补充|核心))|指(?!出|向)|用于|用来|用以|负责|表示|代表|提供了?一|返回|允许"
     r"|位于|描述|定义|存储|存放|记录|把|将|由(?!于)|接受|建立)"
 )
+# "SD-WAN关注的是低成本": another name, of which a contrast with the term is told.
+_OTHER_SUBJECT = re.compile(
+    r"[A-Z][\w\-]*(?: [A-Z][\w\-]*)*\s*(?:则|却)?(?:关注|强调|侧重|着眼|解决)的?"
+)
 _CIRCUMSTANCE = re.compile(r"在|当|如果|若|为了|由于|请|将|把")
 
 
@@ -79,7 +83,11 @@ def _section(at: Place) -> Iterator[Candidate]:
             break
         if answer and not is_standalone(re.sub(r"^(?:它|其|该|这|此)", "", sentence)):
             break
-        if answer and re.search("我们|你|大家|假设|例如|比如|在.{2,12}中，", sentence):
+        if answer and re.search(
+            "^毕竟|请遵循|请参|您就|时机|我们|你|大家|假设|例如|比如|在.{2,12}中，", sentence
+        ):
+            break
+        if answer and _OTHER_SUBJECT.match(sentence) and not _opens_with([term], sentence):
             break
         answer += sentence
     # What the last sentence announces would be missing: "它包含两个阶段。"
