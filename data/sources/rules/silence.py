@@ -284,9 +284,17 @@ def _dated(question: str, answer: str, kind: str) -> bool:
 _BROKEN = re.compile("[収丌叧迕刡乊杢敁顷](?!刻)")
 
 
+# "采用同时采用多种连接", "如何使用 run 执行搜索使用？": a verb where its sentence was rewritten.
+_VERBS = "采用|使用|利用|提供|支持|包含|包括|实现|具有"
+_TWICE = re.compile(rf"({_VERBS})(?:同时|并且|来|以|和|并)?\1")
+_VERB_LEFT = re.compile(r"(使用|采用|利用|执行).*\1？$")
+
+
 def _garbled(question: str, answer: str, kind: str) -> bool:
     """What a PDF's formulas and margins leave in a sentence, and two phrases run together."""
     if re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", question):
+        return True
+    if _TWICE.search(question + "\n" + answer) or _VERB_LEFT.search(question):
         return True
     if re.match(r"[A-Z] [A-Z] ", answer) or _BROKEN.search(question + answer):
         return True
