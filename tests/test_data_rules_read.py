@@ -3,6 +3,7 @@
 import pytest
 
 from data.sources.rules.silence import why_silent
+from data.sources.sentence import polish
 from data.topics import latin
 from tests.test_data_rules import pairs_of
 
@@ -134,3 +135,79 @@ def test_a_plain_word_is_a_field_only_where_the_section_names_it(
 
 def test_one_half_of_a_double_name_is_no_topic():
     assert latin("TCP/IP 网络模型") == [] and latin("C/C++ 教程") == latin("C++ 教程")
+
+
+INTRO = "GateLink是指按水位提高渠道之间传输效率的各种技术和设备的集合。"
+MORE = "渠道管理局通过GateLink，可以把一部分流量分到别的渠道上，从而省下一些费用。"
+
+
+@pytest.mark.parametrize(
+    ("after", "left_out"),
+    [
+        ("毕竟，渠道的成本不低。", True),
+        ("GateVPN关注的是更低的成本，使用便宜的线路。", True),
+        ("首次使用渠道时，请遵循现有的规则。", True),
+        ("渠道管理局每年检查一次所有的设备。", False),
+    ],
+)
+def test_sentences_about_something_else_are_left_out(after: str, left_out: bool):
+    said = pairs_of(f"# GateLink\n\n{INTRO}{MORE}{after}", topic="水利")[
+        "请简要介绍水利中的 GateLink。"
+    ]
+    assert said.startswith(INTRO + MORE) and (after not in said) == left_out
+
+
+CODE = "```bash\n{}\n```"
+STEPS = "1. 先检查闸门的编号是否存在：\n\n{}\n\n2. 再按编号打开这一道闸门：\n\n{}"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (f"# 使用 GateCtl 打开闸门\n\n打开闸门时给出编号：\n\n{CODE.format('gatectl 3')}", True),
+        (
+            "# 使用 GateCtl 打开闸门\n\n方便在安装扩展时打开渠道的闸门。\n\n"
+            f"给出编号：\n\n{CODE.format('gatectl 3')}",
+            False,  # opens in the middle
+        ),
+        (
+            "# 实验7：水闸\n\n## 使用 GateCtl 打开闸门\n\n打开闸门时给出编号：\n\n"
+            f"{CODE.format('gatectl 3')}",
+            False,  # a step of an exercise
+        ),
+        (
+            "# 使用 GateCtl 打开闸门\n\n"
+            + STEPS.format(CODE.format("gatectl -l"), CODE.format("gatectl 3")),
+            True,
+        ),
+        (
+            "# 使用 GateCtl 打开闸门\n\n"
+            + STEPS.format(CODE.format("gatectl 3"), CODE.format("gatectl 3")),
+            False,  # a slip of the book
+        ),
+    ],
+)
+def test_a_whole_section_is_neither_an_exercise_nor_a_fragment(text: str, asked: bool):
+    made = pairs_of(text.replace("这一道", ""))
+    assert list(made) == (["如何使用 GateCtl 打开闸门？"] if asked else [])
+
+
+def test_marks_of_keys_and_titles_of_boxes_are_no_prose():
+    text = "# 使用 GateCtl 打开闸门\n\n说明。\n\n按 ++ctrl+g++ 可以停止，打开闸门时给出编号：\n\n"
+    (answer,) = pairs_of(text + CODE.format("gatectl 3")).values()
+    assert answer == "按 ctrl+g 可以停止，打开闸门时给出编号：\n" + CODE.format("gatectl 3")
+    assert (
+        polish("*水闸是一种设备") == "水闸是一种设备。"
+        and polish("++i++ 和 a * b") == "++i++ 和 a * b。"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("什么是 GateLink？", "GateLink是指采用同时采用多条渠道，通常就是干渠和支渠。"),
+        ("如何使用 run 方法执行搜索使用？", "通过 run 方法执行搜索。"),
+    ],
+)
+def test_a_verb_said_twice_is_garbled(question: str, answer: str):
+    assert why_silent(question, answer, "how") == "garbled"

@@ -11,7 +11,7 @@ _ELSEWHERE = re.compile(
     r"|(?:^|[，。；：])以上|以上(?:代码|[两三四]|例子|示例|内容|步骤|方法|介绍|各|几|所述|这些|就是)"
     r"|上一[节章小个步]|下一[节章小]"
     r"|文中|书中|[本这上下]一?[章节小篇]|本文|本书|本例|本系列|这里|此处|在此(?!过程|基础|期间|之)|刚才|刚刚|(?:^|[，。；：在])之前的|之前的(?:例子|代码|章|节|内容|讨论|介绍|文章|程序|实现|版本)"
-    r"|第\s*[\d.]+\s*[章节]|如下所?示?|以下(?:应|是|给|列|几|内容|情况|语句|函数|方法|步骤|的?例)|下列|[上下如见]表(?!示|达|现|明)"
+    r"|第\s*[\d.]+\s*[章节]|如下所?示?|以下(?:就?[应是]|给|列|几|内容|情况|语句|函数|方法|步骤|的?例)|下列|[上下如见]表(?!示|达|现|明)"
     r"|参[考见阅照]|详见|链接(?!器|库|阶段|到|时|脚本)|我们来|大家|同学|读者|作者|笔者|(?<![最较更])小编(?!码|号)|回顾|复习|接下来|待补充"
     r"|后文|官方文档|如?式\s*[（(]\d|[Ss]ection \d"
     r"|[以如]下(?:的)?命令|以下(?:特点|特性|要求|条件|方面|原则|问题|缺点|优点)"
@@ -55,6 +55,9 @@ def polish(text: str) -> str:
     >>> polish("需要注意的是，warp 是调度单位（见下图）")
     'warp 是调度单位。'
     """
+    text = with_keys(text)
+    if text.count("*") == 1:
+        text = text.removeprefix("*").removesuffix("*").strip()
     text = re.sub(r"\*\*(\S[^*\n]*?)\*\*", r"\1", tidy(_ASIDE.sub("", text)))
     for _ in range(3):
         shorter = _LEAD.sub("", text)
@@ -65,6 +68,23 @@ def polish(text: str) -> str:
     if text and not re.search(r"[。！？.!?]$", text):
         text += "。"
     return text
+
+
+# How some Markdown marks keys, the first of which is no variable (++i++).
+_KEYS = re.compile(
+    r"\+\+((?:ctrl|control|alt|option|shift|cmd|command|meta|win|enter|return|esc|escape|tab|space"
+    r"|del|delete|backspace|up|down|left|right|home|end|f\d{1,2})(?:\+[\w\-\"]+)*)\+\+",
+    re.I,
+)
+
+
+def with_keys(text: str) -> str:
+    """Keys without the marks around them, spelt as in the book, which an answer has to quote.
+
+    >>> with_keys("按 ++ctrl+c++ 退出")
+    '按 ctrl+c 退出'
+    """
+    return _KEYS.sub(r"\1", text)
 
 
 # Chinese with a space inside: where a line of a PDF ended, or where emphasis stood.

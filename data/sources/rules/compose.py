@@ -4,7 +4,14 @@ import re
 from collections.abc import Sequence
 
 from data.records import CODE, ITEM, PARAGRAPH, Block
-from data.sources.sentence import is_standalone, points_elsewhere, polish, strip_lead, without_gaps
+from data.sources.sentence import (
+    is_standalone,
+    points_elsewhere,
+    polish,
+    strip_lead,
+    with_keys,
+    without_gaps,
+)
 from data.text import cjk_share, sentences
 
 MAX_ANSWER, MAX_LINES, LEAST_PROSE = 700, 24, 4
@@ -19,6 +26,16 @@ _LEFT_OUT = re.compile(
 )
 # "vi /etc/my.cnf" opens what the next block would show.
 _ONLY_OPENS = re.compile(r"\s*(?:[$#>]\s*)?(?:sudo\s+)?(?:vim?|nano|cd|cat|touch|mkdir)\s+\S+\s*$")
+# Titles of boxes whose marks the reader has taken off.
+_BOX = re.compile(
+    r"(?:说明|注意|提示|警告|重要|信息|备注|注|小贴士|[Nn]ote|[Tt]ip|[Ww]arning)[。：:]?"
+)
+# The purpose of something that was named before: "方便安装扩展时检测版本。"
+_OPENS_MIDWAY = re.compile(r"(?:方便|便于|以便|以免|毕竟)(?!的)")
+# Lists of steps for one exercise.
+OF_EXERCISES = re.compile(
+    r"^(?:第.{1,3}[章节]\s*)?(?:课后|上机|动手)?(?:练习|习题|实验)\s*(?:[\d一二三四五六七八九十]|[：:]|$)"
+)
 _FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 # What no answer may hold: the author, links, figures, answers to somebody, exercises.
 _NOT_TOLD = re.compile(
@@ -35,6 +52,9 @@ def compose(blocks: Sequence[Block]) -> str:
     parts: list[str] = []
     prose: list[str] = []
     lines = 0
+    if any(OF_EXERCISES.match(title) for title in blocks[0].path) or _repeats_code(blocks):
+        return ""
+    blocks = [block for block in blocks if block.kind == CODE or not _is_box(block.text)]
     for number, block in enumerate(blocks):
         following = blocks[number + 1] if number + 1 < len(blocks) else None
         if block.kind == CODE:
@@ -49,7 +69,7 @@ def compose(blocks: Sequence[Block]) -> str:
             continue
         if block.kind not in (PARAGRAPH, ITEM):
             return ""
-        said = impersonal(strip_lead(block.text.strip()))
+        said = with_keys(impersonal(strip_lead(block.text.strip())))
         announces = said.endswith(("：", ":"))
         if announces and (following is None or following.kind not in (CODE, ITEM)):
             return ""
@@ -64,12 +84,27 @@ def compose(blocks: Sequence[Block]) -> str:
         parts.append(("\n" if listed else "\n\n" if parts else "") + said)
     text = "".join(f"\n{part}" if part.startswith("```") else part for part in parts).strip()
     told = "".join(prose)
-    if not prose or not is_standalone(prose[0]) or _NOT_TOLD.search("\n".join(prose)):
+    if (
+        not prose
+        or _OPENS_MIDWAY.match(prose[0])
+        or not is_standalone(prose[0])
+        or _NOT_TOLD.search("\n".join(prose))
+    ):
         return ""
     chinese = len(re.findall("[\u4e00-\u9fff]", told))
     if chinese < LEAST_PROSE or cjk_share(told) < 0.25:
         return ""
     return text if len(text) <= MAX_ANSWER and lines <= MAX_LINES else ""
+
+
+def _is_box(text: str) -> bool:
+    return bool(_BOX.fullmatch(text.strip().strip("*_ ")))
+
+
+def _repeats_code(blocks: Sequence[Block]) -> bool:
+    """The same code under two steps: one of them is a slip of the book."""
+    code = [block.text.strip() for block in blocks if block.kind == CODE]
+    return len(code) > len(set(code))
 
 
 def prose_of(answer: str) -> str:
