@@ -14,6 +14,7 @@ from rapidfuzz import fuzz, process
 
 from data.dropped import Dropped
 from data.records import CODE, Pair
+from data.sources.rules.overlap import held_by_fuller
 from data.text import ascii_terms, normalise
 
 QUESTION_RATIO = 0.9
@@ -88,7 +89,8 @@ def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Dropped]:
 
     Also how many went for which reason: `same_question` (nearly the same question and answer),
     `conflict` (the very same question with another answer: a model cannot learn both),
-    `same_answer` (an answer that enough questions have already), `kept as a wording` (see below).
+    `same_answer` (an answer that enough questions have already), `held_by_fuller` (of the rules'
+    pairs on one thing, an answer with which a fuller one begins), `kept as a wording` (see below).
     Nearly the same question with another answer asks for another fact (尾数位, 指数位) and stays.
 
     Pairs that somebody chose (`--merge`) lose nothing but repeated questions: a question with
@@ -143,7 +145,11 @@ def drop_duplicates(pairs: Iterable[Pair]) -> tuple[list[Pair], Dropped]:
                 facts.setdefault(normalise(pair.answer), number)
         questions.add(number, pair.asked)
         kept.append(pair)
-    return kept, dropped
+    held = list(held_by_fuller(kept))
+    for pair, fuller in held:
+        dropped.note("held_by_fuller", pair, fuller.answer)
+    gone = {id(pair) for pair, _ in held}
+    return [pair for pair in kept if id(pair) not in gone], dropped
 
 
 def _introduces(pair: Pair) -> bool:

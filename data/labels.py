@@ -39,6 +39,7 @@ CHINESE = {
     "near a test pair": "与测试题太近",
     "same_question": "同一个问题",
     "conflict": "同一个问题，答案不同",
+    "held_by_fuller": "另一题的答案更全，以它开头",
     "same_answer": "答案重复太多",
     # the cleaning rules
     "schema": "问题或答案为空，或两者相同",

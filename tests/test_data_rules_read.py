@@ -1,7 +1,11 @@
 """Rules: kinds of faults that an independent reader found in round 19, on texts written anew."""
 
+from dataclasses import replace
+
 import pytest
 
+from data.dedupe import drop_duplicates
+from data.records import Pair
 from data.sources.rules.silence import why_silent
 from data.sources.sentence import polish
 from data.topics import latin
@@ -211,3 +215,19 @@ def test_marks_of_keys_and_titles_of_boxes_are_no_prose():
 )
 def test_a_verb_said_twice_is_garbled(question: str, answer: str):
     assert why_silent(question, answer, "how") == "garbled"
+
+
+def test_of_two_pairs_on_one_thing_the_fuller_stays():
+    said = "闸门用于挡水。"
+    short = Pair("闸门的作用是什么？", said, "purpose", source="rules", book="b.md")
+    fuller = replace(
+        short, question="请简要介绍闸门。", answer=f"{said}它由人开合。", kind="explain"
+    )
+    others = [
+        replace(short, question="水位的作用是什么？"),
+        replace(short, question="闸门的单位是什么？", kind="fact"),
+    ]
+    kept, dropped = drop_duplicates([short, fuller, *others[:1]])
+    assert kept == [fuller, others[0]] and dropped == {"held_by_fuller": 1}
+    assert drop_duplicates([fuller, others[1]])[0] == [fuller, others[1]]
+    assert drop_duplicates([short, replace(fuller, book="c.md")])[1] == {}
