@@ -220,9 +220,7 @@ def test_a_verb_said_twice_is_garbled(question: str, answer: str):
 def test_of_two_pairs_on_one_thing_the_fuller_stays():
     said = "闸门用于挡水。"
     short = Pair("闸门的作用是什么？", said, "purpose", "rules", "b.md")
-    fuller = replace(
-        short, question="请简要介绍闸门。", answer=f"{said}由人开合。", kind="explain"
-    )
+    fuller = replace(short, question="请简要介绍闸门。", answer=f"{said}由人开合。", kind="explain")
     others = [
         replace(short, question="水位的作用是什么？"),
         replace(short, question="闸门的单位是什么？", kind="fact"),

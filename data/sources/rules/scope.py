@@ -65,7 +65,7 @@ def in_scope(question: str, answer: str, topics: Sequence[str], near: str | None
     if near is not None:
         named = [t for t in topics if t not in _ANYBODYS or _says(t, near)]
         topics = named
-    if not topics and len(asked) == 1 and _is_short(asked[0]):
+    if not topics and len(asked) == 1 and _is_short(asked[0], answer):
         return ""  # 同步, 分段: of what?
     if not asked or any(_carries_itself(name, answer, topics) for name in asked):
         return question
@@ -205,9 +205,10 @@ def _says(name: str, text: str) -> bool:
     return bool(re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text, re.I))
 
 
-def _is_short(name: str) -> bool:
-    """Two characters, which mean different things in different fields."""
-    return bool(re.fullmatch("[\u4e00-\u9fff]{1,2}", core(name)))
+def _is_short(name: str, answer: str) -> bool:
+    """Two characters without a foreign name mean different things in different fields."""
+    foreign = re.search(rf"{re.escape(core(name))}\s*[（(]\s*[A-Za-z]{{3,}}", answer)
+    return bool(re.fullmatch("[\u4e00-\u9fff]{1,2}", core(name))) and not foreign
 
 
 def _is_bare(name: str) -> bool:
