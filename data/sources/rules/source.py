@@ -155,8 +155,8 @@ def chunk_pairs(
                 ):
                     continue
                 near = " ".join([*block.path[-2:], *_texts(chunk.blocks, block.path)])
-                scoped = in_scope(question, answer, topics, near) if topics else ""
-                question = scoped or in_scope(question, answer, of_parent(block.path, answer))
+                fields = topics or of_parent(block.path, answer)
+                question = in_scope(question, answer, fields, near)
             told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
             if not question or question in seen or told in seen:
                 continue
