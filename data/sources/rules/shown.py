@@ -54,7 +54,9 @@ _WITH = re.compile(
     r"\s*[^，。：的]{2,40}[：:]$"
 )
 _NO_QUESTION = re.compile("[（(].*[\u4e00-\u9fff].*[)）]|第一件|[*]|自己|[的为]$")
-_OF_ONE_COURSE = re.compile(r"实验|具体步骤|实战|案例|项目|示例|作业|快速|[Ll]ab|[Qq]uick")
+_OF_ONE_COURSE = re.compile(
+    r"实验|具体步骤|实战|案例|项目|示例|作业|快速|(?<![A-Za-z])[Ll]ab(?![a-z])|[Qq]uick"
+)
 _GOES_ON = re.compile(
     r"(?:然后|再|之后|接着|随后|最后|并(?!行|发)|同时|第[二三]步|其次|[（(]?[2-9][)）.、])"
 )
