@@ -109,7 +109,10 @@ SCORES = {
         "1.5B, untuned": "Qwen2.5-Coder-1.5B，未微调，同样 64 题",
         "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B，未微调，**答题时翻书**，同样 64 题",
         "1.5B, untuned, book at hand": "Qwen2.5-Coder-1.5B，未微调，**答题时翻书**，同样 64 题",
-        "0.5B, tuned": "Qwen2.5-Coder-0.5B，用本项目的 0.5B 配方微调，92 道新题",
+        "0.5B, tuned": "Qwen2.5-Coder-0.5B，用从前的 0.5B 配方微调，92 道新题",
+        "0.5B, tuned on composed answers, book at hand": "Qwen2.5-Coder-0.5B，学 1.5B 翻书重答的"
+        "训练题（`data compose`），翻书，64 道 dev 题",
+        "0.5B, tuned on composed answers": "同样，不翻书，同样 64 题",
     },
     "en": {
         "columns": ["model and questions", "accuracy", "before training", "ceiling", "echo"],
@@ -119,7 +122,10 @@ SCORES = {
         "1.5B, untuned": "Qwen2.5-Coder-1.5B untuned, the same 64",
         "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B untuned, **book at hand**, the same 64",
         "1.5B, untuned, book at hand": "Qwen2.5-Coder-1.5B untuned, **book at hand**, the same 64",
-        "0.5B, tuned": "Qwen2.5-Coder-0.5B tuned by this kit's 0.5B recipe, 92 held-out questions",
+        "0.5B, tuned": "Qwen2.5-Coder-0.5B tuned by the 0.5B recipe of then, 92 held-out questions",
+        "0.5B, tuned on composed answers, book at hand": "Qwen2.5-Coder-0.5B tuned on what a 1.5B "
+        "with the book answered (`data compose`), book at hand, 64 dev questions",
+        "0.5B, tuned on composed answers": "the same without the book, the same 64",
     },
 }
 

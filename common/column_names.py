@@ -22,11 +22,16 @@ _BEST_ANSWER = re.compile(
 _SECTION = re.compile(r"(?:所属)?(?:章节|章|节|单元)(?:名称?)?|chapter|section")
 
 
+# The Traditional characters of these words.
+_TRADITIONAL = str.maketrans("問題參標準確試幹覆預節單編號", "问题参标准确试干复预节单编号")
+
+
 def plain_name(text: str) -> str:
     """A column's name as it counts: 参 考 答 案（中文） and 参考答案 are one."""
     text = "".join(
         c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf"
     )
+    text = text.translate(_TRADITIONAL)
     return re.sub(r"[\W_]+", "", re.split(r"[(/\[【]", text.strip("[【"), maxsplit=1)[0]).lower()
 
 

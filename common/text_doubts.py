@@ -109,7 +109,7 @@ def doubts_about(pair: Pair, symbols: bool = True) -> list[str]:
                 "text; take it off",
             )
         )
-    if _REASONED.search(pair.answer) and "think" not in pair.question:
+    if holds_reasoning(pair):
         found.append(
             either(
                 "回答里有思考过程（<think>…</think>），服务不写它，这里会当作答案；请只留答案",
@@ -158,6 +158,11 @@ def doubts_about(pair: Pair, symbols: bool = True) -> list[str]:
             )
         )
     return found
+
+
+def holds_reasoning(pair: Pair) -> bool:
+    """Whether the answer begins with what a model thought, and is not about such marks."""
+    return bool(_REASONED.search(pair.answer)) and "think" not in pair.question
 
 
 def is_mangled(text: str) -> bool:

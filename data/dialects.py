@@ -47,6 +47,7 @@ _INCLUDE = re.compile(
     r"|\{\{\s*#(?:include|playground|rustdoc_include)\s+([^\s}]+)"
     r"|^[ \t]*(?:`{3,}|:{3,})\{(?:include|literalinclude)\}[ \t]*(\S+)"
     r"|^[ \t]*\{\*[ \t]*(\S+)[^}\n]*\*\}[ \t]*$"
+    r"|^[ \t]*\{!>?[ \t]*(\S+?)[ \t]*!\}"
     r"|^[ \t]*<<<[ \t]+(\S+)|^[ \t]*@\[code[^\]\n]*\]\(([^)\n]+)\)"
     r"|^[ \t]*<!--[ \t]*@include:[ \t]*(\S+)|^\{%[ \t]*include_code[ \t]+([^%\n]+?)[ \t]*%\}"
 )

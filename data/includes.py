@@ -10,12 +10,12 @@ from common.text_encodings import decode
 
 MAX_BYTES = 500_000
 _DEPTH = 3  # snippets within snippets
-_ROOTS = ("book.toml", "mkdocs.yml", ".git", "_config.yml", "conf.py", "package.json", "docs")
+_ROOTS = ("book.toml", "mkdocs.yml", "_config.yml", "conf.py", "package.json")
 _LEVELS = 6  # folders above a page in which its book's root is looked for
 _SNIPPET = re.compile(r"""(?m)^[ \t]*;?-+8<-+[ \t]+["']([^"'\n]+)["'][ \t]*$""")
 _MDBOOK = re.compile(
     r"(?m)^(?P<pad>[ \t]*)\{\{\s*#(?:include|playground|rustdoc_include)\s+(?P<name>[^\s}]+)"
-    r"[^}\n]*\}\}"
+    r"[^}\n]*\}\}|^(?P<pad2>[ \t]*)\{!>?[ \t]*(?P<name2>\S+?)[ \t]*!\}"
 )
 _LISTING = re.compile(
     r"(?m)^[ \t]*(?:\{\*[ \t]*(?P<a>\S+)[^}\n]*\*\}"
@@ -30,13 +30,13 @@ def with_includes(text: str, page: Path) -> str:
     Only files below the root of the page's book are read (the folder above the page's that holds
     its configuration), none of hidden folders.
     """
-    if not re.search(r"8<-|\{\{\s*#|\{\*|<<<", text):
+    if not re.search(r"8<-|\{\{\s*#|\{[*!]|<<<", text):
         return text
     root = _root(page)
     for _ in range(_DEPTH):
         before = text
         text = _SNIPPET.sub(lambda m: _snippet(m, page, root), text)
-        text = _MDBOOK.sub(lambda m: _part(m["name"], page, root, m.group(), m["pad"]), text)
+        text = _MDBOOK.sub(lambda m: _written(m, page, root), text)
         text = _LISTING.sub(lambda m: _listing(m, page, root), text)
         if text == before:
             break
@@ -45,10 +45,19 @@ def with_includes(text: str, page: Path) -> str:
 
 def _root(page: Path) -> Path:
     folder = page.resolve().parent
-    for above in [folder, *folder.parents][:_LEVELS]:
-        if any((above / name).exists() for name in _ROOTS):
-            return above
+    above = [folder, *folder.parents][:_LEVELS]
+    for each in above:
+        if (each / ".git").exists():
+            return each
+    for each in reversed(above):
+        if any((each / name).exists() for name in _ROOTS):
+            return each
     return folder.parent if folder.parent != Path(folder.anchor) else folder
+
+
+def _written(found: re.Match[str], page: Path, root: Path) -> str:
+    name, pad = found["name"] or found["name2"], found["pad"] or found["pad2"] or ""
+    return _part(name, page, root, found.group(), pad)
 
 
 def _snippet(found: re.Match[str], page: Path, root: Path) -> str:
@@ -94,7 +103,14 @@ def _anchored(lines: list[str], name: str) -> list[str]:
 def _content(name: str, page: Path, root: Path) -> str | None:
     if "://" in name or name.startswith(("/", "~")):
         return None
-    for base in (page.parent, root, root / "docs", root / "src", root / "includes"):
+    for base in (
+        page.parent,
+        page.parent.parent,
+        root,
+        root / "docs",
+        root / "src",
+        root / "includes",
+    ):
         path = (base / name).resolve()
         inside = path.is_relative_to(root) and not any(
             part.startswith(".") for part in path.relative_to(root).parts

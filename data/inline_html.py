@@ -68,7 +68,9 @@ def _lines(lines: list[str]) -> Iterator[str]:
             raw, indent = True, _margin(line)
         if _COMPONENT.match(line) and not _IMAGE.search(line):
             title = re.search(r"""\b(?:title|titleText|label)=["']([^"']+)""", line)
+            picture = re.search(r"""\balt=["']([^"']+)""", line)
             yield f"\n**{title.group(1)}**\n" if title else ""
+            yield f"\n{picture.group(1)}\n" if picture else ""
             continue
         parts = _CODE_SPAN.split(line)
         line = "".join(p if n % 2 else _inline(p) for n, p in enumerate(parts))
@@ -116,7 +118,8 @@ def _picture(found: re.Match[str]) -> str:
         source = quoted.group(1) if quoted else ""
     if not source:
         return ""
-    words = values.get("caption") or values.get("alt") or values.get("title") or ""
+    named = (values.get(name, "") for name in ("caption", "alt"))
+    words = " ".join(filter(None, named)) or values.get("title", "")
     return f"![{words.replace('[', '').replace(']', '')}](<{source}>)"
 
 

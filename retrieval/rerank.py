@@ -7,7 +7,7 @@ from typing import Any
 
 from retrieval.dense import LONGEST_TOKENS, loading_quietly
 
-BATCH = 64
+BATCH, GPU_BATCH = 64, 512  # on a GPU small batches wait for the host
 # How many of the passages found it reads: what stands lower is seldom right.
 FIRST = 30
 
@@ -52,7 +52,7 @@ class Reranker:
             float(score)
             for score in self._model.predict(
                 list(pairs),
-                batch_size=BATCH,
+                batch_size=BATCH if self._model.device.type == "cpu" else GPU_BATCH,
                 show_progress_bar=False,
                 activation_fn=Identity(),  # a sigmoid near 1 makes different scores equal
                 convert_to_numpy=True,

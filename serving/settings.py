@@ -103,12 +103,12 @@ class Settings(BaseSettings):
         description="Temperature of the further draws of ANSWER_DRAWS and REPEAT_REDRAWS.",
     )
     repeat_redraws: int = Field(
-        3,
+        1,
         ge=0,
         le=16,
-        description="Further draws of an answer that only repeats its question, of which the one "
-        "that agrees most with the others is given if it says more. Of no use beside ANSWER_DRAWS, "
-        "which never gives such an answer where another is there. 0: the repetition stands.",
+        description="Further draws of an answer that only repeats its question, of which one that "
+        "says more is given, where there is one: the one that agrees most with the others. Beside "
+        "ANSWER_DRAWS there are none: it has draws already. 0: the repetition stands.",
     )
     engine: Literal["auto", "vllm", "transformers"] = Field(
         "auto", description="`auto` takes vLLM whenever it can be imported."

@@ -161,3 +161,30 @@ def test_double_lines_between_columns_are_no_column(tmp_path):
     for top, cells in ((114, ("版本", "日期")), (134, ("1.7.1", "2022"))):
         page += [text(cells[0], 64, top, 10, SONG), text(cells[1], 170, top, 10, SONG)]
     assert "| 版本 | 日期 |" in read(tmp_path, [page])
+
+
+def test_two_columns_above_a_table_and_three_below_it(tmp_path):
+    words = "进程在得到资源之前一直等待别的进程先放开"
+    page = column(f"甲{words}", 60, 80, 9, 10) + column(f"乙{words}", 320, 80, 9, 10)
+    page += [rule(60, top, 300, top) for top in (220, 240, 260)]
+    page += [rule(x, 220, x, 260) for x in (60, 160, 300)]
+    for top, cells in ((234, ("算法", "依据")), (254, ("时钟", "引用位"))):
+        page += [text(cells[0], 64, top, 10, SONG), text(cells[1], 170, top, 10, SONG)]
+    for number, left in enumerate((60, 230, 400)):
+        page += column(f"{'丙丁戊'[number]}{words[:13]}", left, 300 + number * 4, 9, 10)
+    found = read(tmp_path, [page]).replace("\n", "")
+    order = ("00甲", "08甲", "00乙", "08乙", "算法", "00丙", "08丙", "00丁", "08丁", "00戊")
+    places = [found.index(mark) for mark in order]
+    assert places == sorted(places)
+
+
+def test_entries_of_a_table_of_contents_are_neither_notes_nor_headings(tmp_path):
+    page = [text("第一章绪论", 60, 80, 14, SONG), text("5", 500, 80, 14)]
+    for number in range(1, 8):
+        top = 80 + number * 18
+        page += [text(f"1.{number}", 75, top), text("引言" * 4, 110, top, 10, SONG)]
+        page += [text("." * 90, 200, top), text(f"{number + 5}", 500, top)]
+    body = [text("第一章绪论", 60, 80, 14, SONG)] + column("进程互相等待别的进程", 60, 120, 30, 10)
+    found = read(tmp_path, [page, body, body[1:]])
+    assert found.count("绪论") == 1
+    assert "1.3" not in found

@@ -41,6 +41,23 @@ def test_tables_of_questions_in_other_shapes(tmp_path: Path, tables: list[str]) 
     assert found.warnings == []
 
 
+def test_cards_end_with_their_answer_and_name_what_is_not_read(tmp_path: Path) -> None:
+    cards = [
+        tbl(tr("题号", n), tr("问题", q), tr("答案", a), tr("", "续。"), tr("难度", "易"))
+        for n, q, a in NUMBERED
+    ]
+    found = read_pairs(write(tmp_path / "a.docx", *cards))
+    said = [(pair.question, pair.answer) for pair in found.pairs]
+    assert said == [("甲？", "乙。\n续。"), ("丙？", "丁。\n续。")]
+    assert found.warnings == ["the table on top: not read: rows 难度"]
+
+
+@pytest.mark.parametrize("names", [("問題", "參考答案"), ("題目", "標準答案"), ("試題", "回覆")])
+def test_columns_named_in_traditional_chinese(tmp_path: Path, names: tuple[str, str]) -> None:
+    blocks = [tbl(tr(*names), tr("甲？", "乙。"), tr("丙？", "丁。"))]
+    assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH
+
+
 def test_a_table_after_other_text_does_not_go_on_the_one_above(tmp_path: Path) -> None:
     blocks = [tbl(NAMES, tr("甲？", "乙。")), p("附表"), tbl(tr("x", "1"))]
     assert pairs(write(tmp_path / "a.docx", *blocks)) == BOTH[:1]

@@ -369,6 +369,25 @@ def test_draws_give_way_when_an_answer_may_need_their_time() -> None:
 
 
 @pytest.mark.vllm
+def test_draws_that_were_put_back_begin_again_once_all_others_have_ended() -> None:
+    scheduler, recovery = made(FailingEngine(set(), 100, set()), slots=8)
+    batch = Batch([[100, 30]], [400], in_seconds(500))
+    draws = draws_beside(batch, 6)
+    for one in (batch, draws):
+        scheduler.add(one)
+    begun: list[bool] = []
+    start = scheduler._start
+    scheduler._start = lambda request: (begun.append(request.batch.is_draws), start(request))[1]
+    while not batch.done.done():
+        scheduler.step()
+        alone = scheduler.running == 1
+        scheduler._last_steps.extend([0.5 if alone else 2.0] * 16)  # much slower beside draws
+    assert begun == [False] + [True] * 6
+    drive(scheduler, recovery)
+    assert begun == [False] + [True] * 12 and draws.done.done()
+
+
+@pytest.mark.vllm
 def test_steps_that_compute_prompts_put_no_draws_back() -> None:
     engine = FailingEngine(set(), 100, set())
     scheduler, recovery = made(engine, slots=8)

@@ -203,5 +203,6 @@ def test_what_serving_takes_off_an_answer_is_named_where_it_is_learned(
     about = {"question": "<|im_end|> 有什么作用？", "answer": "<|im_end|> 结束一轮。"}
     write(tmp_path / "dev.jsonl", about)
     notes = load_rows(recipe(tmp_path, calibration_file=None)).notes
-    assert [note for note in notes if "taken off by the service" in note] == notes
+    said = ("taken off by the service", "the answer holds reasoning")
+    assert [note for note in notes if any(each in note for each in said)] == notes
     assert [note.startswith("train.jsonl: line 1, 2: ") for note in notes] == [True] * told

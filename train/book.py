@@ -1,5 +1,7 @@
 """Whether a recipe's questions are asked with the book at hand, and after which worked examples."""
 
+from pathlib import Path
+
 from retrieval.examples import Example, examples_of, turns_of
 from retrieval.passages import PASSAGES_NAME
 from train.base import ModelError
@@ -13,6 +15,19 @@ def uses_book(recipe: Recipe) -> bool:
         return False
     named = folder != Recipe.model_fields["retrieval_dir"].default  # then it has to be there
     return named or (folder / PASSAGES_NAME).is_file()
+
+
+def service_settings(recipe: Recipe) -> dict[str, str]:
+    """Variables for a service that asks with the book, or without it, as the training did."""
+    if not uses_book(recipe):
+        return {"RETRIEVAL_PASSAGES": "0"}
+    shown = recipe.retrieval_examples
+    return {
+        "RETRIEVAL_DIR": str(recipe.retrieval_dir),
+        "RETRIEVAL_PASSAGES": str(recipe.retrieval_passages),
+        "RETRIEVAL_TOKENS": str(recipe.retrieval_tokens),
+        "RETRIEVAL_EXAMPLES": str(shown if isinstance(shown, Path) else int(shown)),
+    }
 
 
 def worked_examples(recipe: Recipe) -> list[Example]:

@@ -5,9 +5,10 @@ each export's answers, served by vLLM, beside the merged model's.
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from common.language import either
@@ -40,10 +41,10 @@ class Checked:
 
 
 def ask_model(
-    directory: Path, rows: list[Pair], python: Path, reference: "Asked | None" = None
+    directory: Path, rows: list[Pair], python: Path, settings: Mapping[str, str]
 ) -> "Asked":
     """Serve a directory and ask it the rows' questions. Raises ModelError when it cannot serve."""
-    with serve(directory, python) as served:
+    with serve(directory, python, **settings) as served:
         replies = served.answers([row.question for row in rows])
         return Asked(directory, replies.answers, served.load_seconds, replies.total_seconds)
 
@@ -65,19 +66,23 @@ def check(
     python: Path,
     max_drop: float,
     base: Path | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Checked]:
     """Check each export against the merged model; scores go into the manifests.
 
+    settings: variables of the service; the book is its own to bring, so rows are asked alone.
     An export fails when its score lies more than `max_drop` below the merged model's. `base`, when
     given, is asked first, to show what training brought; it cannot fail.
     """
     need_python(python)
+    rows = [row.alone for row in rows]
     check_logits(merged, [row.question for row in rows[:LOGIT_QUESTIONS]], python)
-    before = [ask_model(base, rows, python)] if base else []
-    full = ask_model(merged, rows, python)
+    before = [ask_model(base, rows, python, settings)] if base else []
+    full = ask_model(merged, rows, python, settings)
     results = [_checked(full, full, rows, max_drop)]
     results += [
-        _checked(ask_model(export, rows, python), full, rows, max_drop) for export in exports
+        _checked(ask_model(export, rows, python, settings), full, rows, max_drop)
+        for export in exports
     ]
     for directory, result in zip([merged, *exports], results, strict=True):
         _record(directory, result)

@@ -11,6 +11,7 @@ from common.language import either
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
+from common.text_doubts import holds_reasoning
 from retrieval.examples import turns_of
 from serving.clean_answer import clean
 from train.book import worked_examples
@@ -172,7 +173,9 @@ def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
         )
         raise refused(found.path, ((place, reason) for place in thinking))
     taken_off = [
-        p.where for p in found.pairs if p.learn and clean(p.answer, p.question) != p.answer
+        p.where
+        for p in found.pairs
+        if p.learn and clean(p.answer, p.question) != p.answer and not holds_reasoning(p)
     ]
     if taken_off:
         where = spots(taken_off)

@@ -9,6 +9,7 @@ from rich.console import Console
 from common.language import either
 from common.manifest import read_manifest
 from train.base import ModelError, fetch_base
+from train.book import service_settings
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe
 from train.run_report import NAME as RUN_REPORT
@@ -133,7 +134,8 @@ def check(recipe: Recipe) -> None:
     merged = recipe.output_dir / "merged"
     base = fetch_base(recipe) if recipe.check_base else None
     drop = recipe.max_score_drop
-    results = check_exports(merged, exports, rows, recipe.serve_python, drop, base)
+    served = service_settings(recipe)
+    results = check_exports(merged, exports, rows, recipe.serve_python, drop, base, served)
     console.print(stage_table(recipe, results, len(rows)))
     failed = [row.name for row in results if not row.passed]
     if failed:

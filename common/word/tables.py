@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from common.column_names import column_roles, plain_name
 from common.language import either
-from common.pairs import placed
+from common.pairs import spots
 from common.word import labels
 from common.word.text import Cell, Line, Table
 
@@ -36,7 +36,7 @@ class _Columns:
 def lines_of(blocks: Iterable[Line | Table]) -> tuple[list[Line], list[str]]:
     """All lines in order, those of tables with the role that their column gives; warnings."""
     lines: list[Line] = []
-    warnings: list[str] = []
+    notes: dict[str, list[str]] = {}  # what is to be said, of which tables
     above: _Columns | None = None  # the table of questions above, where nothing stands between
     for block in blocks:
         if isinstance(block, Line):
@@ -49,12 +49,13 @@ def lines_of(blocks: Iterable[Line | Table]) -> tuple[list[Line], list[str]]:
             said = _not_read(columns)
         else:
             lines += _other_rows(block)
-            said = _perhaps_questions(block)
+            said = [*_perhaps_questions(block), *_rows_not_read(block)]
         place = f"paragraph {block.number}, table" if block.number else "the table on top"
-        mark = either("：", ": ")
-        warnings += [f"{placed(place)}{mark}{each}" for each in said]
+        for each in said:
+            notes.setdefault(each, []).append(place)
         above = columns
-    return lines, warnings
+    mark = either("：", ": ")
+    return lines, [f"{spots(places)}{mark}{note}" for note, places in notes.items()]
 
 
 def _not_read(columns: _Columns) -> Iterator[str]:
@@ -176,8 +177,7 @@ def _other_rows(table: Table) -> Iterator[Line]:
     Where a cell is nothing but a label (问题 | 什么是甲？), the next one is what it marks; a number
     beside a question is the row's, not the answer's above it.
     """
-    firsts = {labels.bare_label(row[0].text) for row in table.rows if len(row) > 1}
-    labelled = {"question", "answer"} <= firsts
+    labelled = _is_card(table)
     rows = iter(enumerate(table.rows, 1))
     for number, row in rows:
         role = labels.bare_label(row[0].text) if len(row) > 1 and labelled else ""
@@ -189,10 +189,35 @@ def _other_rows(table: Table) -> Iterator[Line]:
         if role:
             yield Line(table.number, "", role=role, row=number)
             row = row[1:]
+        elif labelled and _is_aside(row):
+            yield Line(table.number, "", role="end", row=number)
+            continue
+        elif labelled and len(row) > 1 and not row[0].text:
+            row = row[1:]
         asks = any(labels.question_form(line.text) is not None for c in row for line in c.lines)
         for cell in row:
             if not (asks and _ONLY_NUMBER.fullmatch(cell.text)):
                 yield from (replace(line, number=table.number, row=0) for line in cell.lines)
+
+
+def _is_card(table: Table) -> bool:
+    """Whether its first column holds bare labels: 问题 | 什么是甲？ over 答案 | 乙。"""
+    firsts = {labels.bare_label(row[0].text) for row in table.rows if len(row) > 1}
+    return {"question", "answer"} <= firsts
+
+
+def _is_aside(row: Sequence[Cell]) -> bool:
+    """A card's row of something else: 难度 | 易. A blank first cell goes on the row above."""
+    name = row[0].text if len(row) > 1 else ""
+    return bool(name) and not row[0].continued and not labels.bare_label(name)
+
+
+def _rows_not_read(table: Table) -> Iterator[str]:
+    names = [row[0].text for row in table.rows if _is_aside(row)] if _is_card(table) else []
+    names = [name for name in dict.fromkeys(names) if not _COUNT.fullmatch(plain_name(name))]
+    if names:
+        listed = ", ".join(names)
+        yield either(f"没有读的行：{listed}", f"not read: rows {listed}")
 
 
 def _turned(row: Sequence[Cell], below: Sequence[Cell]) -> bool:

@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"^(\d{1,2})[.)、]\s+(?=\S)")
 _LINE_NUMBER = re.compile(r"\s*(\d{1,4})(?=\s|$)")
 _COMMENTED = re.compile(r"\s*(#(?!include)|//|%|--)")  # what follows is no part of a comment
 _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
-TOC_LEADER = re.compile(r"((\.|…|·)\s?){4,}\s*[\divxlc]+$|…{2,}\s*\d+$", re.I)
+TOC_LEADER = re.compile(r"((\.|…|·)\s?){4,}\s*[\divxlc]+$|…{2,}\s*\d+$|(\.\s?){6,}$", re.I)
 
 
 def to_markdown(lines: Sequence[Line], headings: Headings) -> tuple[str, list[tuple[int, int]]]:
@@ -156,6 +156,8 @@ def _starts_paragraph(above: Line, below: Line, right: float, pitch: float) -> b
         return True
     if re.search(r"[,;:]$", above.text) and re.match(r"[a-z]", below.text):
         return below.base - above.base > pitch * 2
+    if _SENTENCE_END.search(above.text) and re.match(r"(表|图)\s*\d", below.text):
+        return True
     short = above.right < right - 3 * above.size
     if short and above.bold and not below.bold and above.right < below.right - 3 * above.size:
         return True

@@ -52,7 +52,8 @@ def _columns(parts: list[Segment]) -> list[list[Segment]]:
     """
     gutter = _gutter(parts)
     if gutter is None:
-        return [parts]
+        bands = _bands(parts)
+        return [parts] if len(bands) < 2 else [group for band in bands for group in _columns(band)]
     crossing = sorted((s for s in parts if s.left < gutter < s.right), key=lambda s: s.base)
     sides = [s for s in parts if not s.left < gutter < s.right]
     groups: list[list[Segment]] = []
@@ -79,6 +80,38 @@ def _columns(parts: list[Segment]) -> list[list[Segment]]:
         else:
             merged.append(group)
     return merged
+
+
+def _bands(parts: Sequence[Segment]) -> list[list[Segment]]:
+    """A page cut across where its columns change: two above a table, three below it. One band
+    where no part of it has columns."""
+    found: list[list[Segment]] = []
+    reach = 0.0
+    for part in sorted(parts, key=lambda s: s.base - s.size):
+        if not found or part.base - part.size > reach + part.size * 0.4:
+            found.append([])
+        found[-1].append(part)
+        reach = max(reach, part.base + part.size * 0.2)
+    if not any(_gutter(band) is not None for band in found):
+        return [list(parts)]
+    # Gaps of paragraphs cut as well: what shares its columns is one band again. A band on one side
+    # of the gutter only, such as a table, belongs to it where the columns go on below.
+    merged, held = [found[0]], []
+    for band in found[1:]:
+        together = [s for part in (merged[-1], *held, band) for s in part]
+        gutter = _gutter(together)
+        columned = _gutter(merged[-1]) is not None or _gutter(band) is not None
+        if columned and gutter is not None:
+            sides = {s.right <= gutter for s in band}
+            held.append(band)
+            if len(sides) > 1:
+                merged[-1], held = together, []
+        elif not columned and not held:
+            merged[-1] = together
+        else:
+            merged += [*held, band]
+            held = []
+    return merged + held
 
 
 def _gutter(parts: Sequence[Segment]) -> float | None:
@@ -140,7 +173,9 @@ def _are_columns(parts: Sequence[Segment], x: float) -> bool:
             span > width * 0.75 and inked > span * 0.8 and said
             for span, inked, said in zip(spans, chars, prose, strict=True)
         )
-        filled.append(full / len(lines))
+        # A listing in a column says nothing about it, where enough prose does.
+        counted = sum(prose) if sum(prose) >= _LINES else len(lines)
+        filled.append(full / counted)
     return min(filled) >= 0.4
 
 

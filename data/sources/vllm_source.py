@@ -42,6 +42,7 @@ ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the 
 # Of one question or answer where the book answers; chunks of the CUDA tutorial had 590 to 780.
 ASSUMED_PROMPT_TOKENS, ASSUMED_ANSWER_TOKENS = 700, 60
 CPU_MEMORY_SHARE = 0.5
+PROCESSES = "VLLM_ENABLE_V1_MULTIPROCESSING"
 ENGINE_EXAMPLE = '{"gpu_memory_utilization": 0.5}'
 
 
@@ -127,12 +128,18 @@ def load_engine(settings: VllmSettings) -> Any:
     from vllm.platforms import current_platform
 
     usual = compact()
+    in_process = False
     if current_platform.is_cpu():
         # vLLM asks for 92 % of the memory, which other programs share, and compiles for a minute.
         usual |= {"gpu_memory_utilization": CPU_MEMORY_SHARE, "enforce_eager": True}
         # In processes of its own it keeps one core for the first of them, which only waits.
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    return LLM(model=settings.model, **{**usual, **json.loads(settings.engine)})
+        in_process = PROCESSES not in os.environ
+    if in_process:
+        os.environ[PROCESSES] = "0"
+    llm = LLM(model=settings.model, **{**usual, **json.loads(settings.engine)})
+    if in_process:  # a second one, a reviewer, would take this one's memory for its own
+        os.environ[PROCESSES] = "1"
+    return llm
 
 
 def compact() -> dict[str, Any]:

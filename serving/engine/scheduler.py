@@ -79,6 +79,7 @@ class Scheduler:
         self._preempted = Queues()
         self._draws = Queues()
         self._ever_drew = False  # spares those who do not the look for running draws
+        self._draws_wait = False  # put back once: until all other answers have ended
         # Slots were just freed by preemption: fill them whatever `refill` says.
         self._just_preempted = False
         # After a failure: the group that is being retried, and the groups that wait for their turn.
@@ -326,15 +327,16 @@ class Scheduler:
         others = [request for request in self._running.values() if not request.batch.is_draws]
         usual = statistics.median(self._last_steps) if self._last_steps else 0.0
         beside = len(others) < len(self._running)
-        waiting = [*self._queues, *self._preempted]
-        return time_for_draws([*others, *waiting], self.slots, usual, beside)
+        others += [*self._queues, *self._preempted]
+        self._draws_wait &= bool(others)
+        return not self._draws_wait and time_for_draws(others, self.slots, usual, beside)
 
     def _put_draws_back(self) -> None:
         """When a running answer may need the time that draws take, they begin again later."""
         draws = {rid: r for rid, r in self._running.items() if r.batch.is_draws}
         if draws and not self._time_for_draws():
             self.engine.abort_request(list(draws))
-            self._just_preempted = True
+            self._just_preempted = self._draws_wait = True
             for request_id in reversed(draws):
                 self._draws.add_first(self._running.pop(request_id))
 

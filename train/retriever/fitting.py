@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.dense import loading_quietly
+from train.base import without_cudnn_attention
+from train.finite import stop_at_nan
 from train.progress import tell_in_words
 from train.retriever.recipe import FinderRecipe
 
@@ -70,10 +72,11 @@ def arguments(
 def fit(trainer_class: Any, recipe: FinderRecipe, metric: str, base: float, **given: Any) -> Fitted:
     """Train; the model then has the weights of its best checkpoint, which is not kept on disk.
 
-    base: dev nDCG@10 of what it is to beat.
+    base: dev nDCG@10 of what it is to beat. Raises ModelError for numbers that are not finite.
     """
     from transformers import EarlyStoppingCallback
 
+    without_cudnn_attention()
     callbacks = (
         [EarlyStoppingCallback(recipe.early_stopping_patience)]
         if recipe.early_stopping_patience
@@ -81,6 +84,7 @@ def fit(trainer_class: Any, recipe: FinderRecipe, metric: str, base: float, **gi
     )
     with loading_quietly():  # what it says of special tokens is no one's to mend
         trainer = trainer_class(callbacks=callbacks, **given)
+        stop_at_nan(trainer)
         tell_in_words(trainer)
         trainer.train()
     shutil.rmtree(given["args"].output_dir, ignore_errors=True)
