@@ -49,7 +49,8 @@ def lines(path: Path) -> list[dict]:
 def test_every_split_shows_passages_in_the_one_form(built: Path, index: Path, split: str) -> None:
     passages = {passage.id: passage for passage in Retriever.load(index).passages}
     rows = lines(built / f"{split}.jsonl")
-    assert any(row["passages"] for row in rows)
+    # Of the sample's other splits the only row may be one that stands alone.
+    assert rows and (split != "train" or any(row["passages"] for row in rows))
     for row in rows:
         shown = [passages[name] for name in row["passages"]]
         assert row["messages"][0]["content"] == with_passages(row["asked"], shown)

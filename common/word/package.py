@@ -172,7 +172,7 @@ class _Parts:
     def _embedded(self, element: Any) -> bytes:
         _, target, _ = self.relations.get(attribute(element, "id") or "", ("", "", False))
         if target not in self.names:
-            raise ValueError("the object's part is missing")
+            raise ValueError(either("文件里没有这个对象", "the object's part is missing"))
         return self.archive.read(self.names[target])
 
     def _main(self) -> str:
