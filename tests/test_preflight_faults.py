@@ -172,6 +172,7 @@ def test_the_weights_format_is_one_that_the_device_takes(preflight, model, quant
     if quantization:
         write_model(model, quantization_config=quantization)
     _, lines = preflight("--offline", "--no-rehearsal", "--model-dir", model)
+    assert "model: weights' format" in lines, lines
     assert lines["model: weights' format"]["state"] == state
 
 
