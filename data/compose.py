@@ -57,7 +57,8 @@ class Composed:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of train.jsonl. question: alone, without passages; "" where it is no plain row."""
+    """One line of train.jsonl. question: alone, without passages; "" where it is no plain row, or
+    its answer has no word that likeness could be told by."""
 
     fields: dict[str, Any]
     question: str
@@ -73,7 +74,8 @@ def best_draw(draws: Sequence[str], answer: str) -> str:
     if not texts:
         return ""
     tokens, wanted = [words(text) for text in texts], words(answer)
-    shares = [(1 + (len(texts) - 1) * mean) / len(texts) for mean in agreements(tokens)]
+    # Draws that did not end or say the prompt again agree with nothing.
+    shares = [(1 + (len(texts) - 1) * mean) / len(draws) for mean in agreements(tokens)]
     near = [f1(wanted, one) for one in tokens]
     place = max(range(len(texts)), key=lambda n: (shares[n] + near[n], -n))
     good = near[place] >= LEAST_LIKENESS and shares[place] + near[place] >= LEAST_SUM
@@ -99,10 +101,12 @@ def read_rows(directory: Path) -> list[Row]:
             )
         )
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             rows.append(_row(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ComposeError(f"{path}, line {number}: {error!r}") from error
     if not any(row.question for row in rows):
         raise ComposeError(
@@ -117,7 +121,7 @@ def read_rows(directory: Path) -> list[Row]:
 def _row(fields: dict[str, Any]) -> Row:
     turns = [turn for turn in fields.get("messages", []) if turn["role"] != "system"]
     plain = [turn["role"] for turn in turns] == ["user", "assistant"]
-    if not plain or turns[1].get("weight") == 0:
+    if not plain or turns[1].get("weight") == 0 or not words(turns[1]["content"]):
         return Row(fields, "", "")
     return Row(fields, fields.get("asked") or turns[0]["content"], turns[1]["content"])
 

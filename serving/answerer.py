@@ -132,6 +132,10 @@ class Answerer:
             if count:
                 drawn = self._draw(batches, count, deadline)
             await self._wait(batches)
+            if redraws is not None:  # what others ask goes first: they may double a call's time
+                now = time.monotonic()
+                for batch in drawn:
+                    batch.shorten_deadline(2 * now - began)
             await self._wait(drawn, grace=0)  # what is unfinished then does not count
             to_each = redraws.drawn() if redraws is not None else drawn_to_each(drawn, count)
             chosen = await self._chosen([questions[i] for i in asked], batches, to_each)

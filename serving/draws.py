@@ -35,7 +35,7 @@ class Chosen:
 
 class Redraws:
     """Further draws of the answers of one call that only repeat their questions, begun as soon as
-    such an answer ends: the call hardly takes longer.
+    such an answer ends: alone, the call hardly takes longer, and never twice as long.
 
     Made and asked on the event loop's thread. submit: begins a batch of draws.
     """

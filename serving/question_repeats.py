@@ -8,7 +8,7 @@ _TOKEN = re.compile(r"[a-z0-9]+|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _EMPTY = frozenset("因为是的了有会一些") | {"because", "the", "is", "are"}
 # Questions that are answered by the words they are made of: yes or no, or one of several.
 _CLOSED = re.compile(
-    r"吗|是否|能否|可否|还是|哪个|有没有|([\u4e00-\u9fff])不\1"
+    r"吗|是否|能否|可否|还是|哪(?:一?[个种类者项条边方]|些)|谁|有没有|([\u4e00-\u9fff])不\1"
     r"|^\s*(is|are|was|were|do|does|did|can|could|will|should|has|have)\b|\b(or|which)\b",
     re.IGNORECASE,
 )

@@ -114,3 +114,22 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'vllm') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_what_the_service_imports_is_in_the_image() -> None:
+    """Every module of this repository that serving reaches, by whatever way, is let into the
+    image's build; its other modules stay out."""
+    allowed = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    waiting, seen = [ROOT / "serve.py", *sorted((ROOT / "serving").rglob("*.py"))], set()
+    while waiting:
+        path = waiting.pop()
+        name = path.relative_to(ROOT).as_posix()
+        if name in seen:
+            continue
+        seen.add(name)
+        assert name in allowed or name.split("/")[0] in allowed, f"{name}: not in .dockerignore"
+        for module in imports_of(path):
+            stem = ROOT / module.replace(".", "/")
+            waiting += [p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()]

@@ -68,3 +68,19 @@ def test_each_export_is_served_as_trained_and_asked_the_bare_question(
     steps.check(made)
     assert asked == [(name, wanted, ["白鹭桥多长？"]) for name in ("merged", "fp8")]
     assert service_settings(made) == wanted
+
+
+def test_the_next_command_asks_as_in_training(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(steps, "say", said.append)
+    monkeypatch.chdir(tmp_path)
+    steps.show_score(recipe(tmp_path))
+    assert "RETRIEVAL" not in said[-1]
+    steps.show_score(recipe(tmp_path, retrieval_dir="my index", retrieval_passages=3))
+    assert "RETRIEVAL_DIR='my index' RETRIEVAL_PASSAGES=3 RETRIEVAL_TOKENS" in said[-1]
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index/passages.jsonl").write_text("")
+    steps.show_score(recipe(tmp_path, retrieval_dir=None))
+    assert "RETRIEVAL_PASSAGES=0 MODEL_DIR=" in said[-1]
+    steps.show_score(recipe(tmp_path, retrieval_examples=True))
+    assert "RETRIEVAL_EXAMPLES=1 MODEL_DIR=" in said[-1]

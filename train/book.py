@@ -7,6 +7,9 @@ from retrieval.passages import PASSAGES_NAME
 from train.base import ModelError
 from train.recipe import Recipe
 
+# The service has the same defaults (a test compares).
+RETRIEVAL = ("retrieval_dir", "retrieval_passages", "retrieval_tokens", "retrieval_examples")
+
 
 def uses_book(recipe: Recipe) -> bool:
     """Whether the dev questions are asked with the book at hand, by the service's own rule."""
@@ -28,6 +31,13 @@ def service_settings(recipe: Recipe) -> dict[str, str]:
         "RETRIEVAL_TOKENS": str(recipe.retrieval_tokens),
         "RETRIEVAL_EXAMPLES": str(shown if isinstance(shown, Path) else int(shown)),
     }
+
+
+def usual_settings() -> dict[str, str]:
+    """The same of a service that is told nothing, as this folder is."""
+    fields = Recipe.model_fields
+    usual = Recipe.model_construct(**{name: fields[name].default for name in RETRIEVAL})
+    return service_settings(usual)
 
 
 def worked_examples(recipe: Recipe) -> list[Example]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from common.language import either
 from common.manifest import read_manifest
 from train.base import ModelError, fetch_base
-from train.book import service_settings
+from train.book import service_settings, usual_settings
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe
 from train.run_report import NAME as RUN_REPORT
@@ -162,8 +162,9 @@ def best_export(recipe: Recipe) -> str:
 
 def show_score(recipe: Recipe, folder: str = "merged") -> None:
     """The command that judges one of the run's model directories, asked as it was in training."""
-    testset, shown = either("测试集.docx", "TESTSET.docx"), recipe.retrieval_examples
-    before = f"RETRIEVAL_EXAMPLES={1 if shown is True else shown} " if shown else ""
+    testset, usual = either("测试集.docx", "TESTSET.docx"), usual_settings()
+    told = {k: v for k, v in service_settings(recipe).items() if usual.get(k) != v}
+    before = "".join(f"{name}={shlex.quote(value)} " for name, value in told.items())
     command = f"{before}MODEL_DIR={recipe.output_dir / folder} bash run.sh {testset}"
     say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")
 

@@ -121,7 +121,7 @@ def main(
         _stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
-    fixed = {name: os.environ[name] for name in space.NAMES if name in os.environ}
+    fixed = {n: os.environ[n] for n in (*space.NAMES, *space.ROOM) if n in os.environ}
     measure = measure_with(model, questions, limit, out)
     shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     if only_length:

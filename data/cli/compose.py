@@ -67,9 +67,10 @@ def _say(told: Composed, out: Path) -> None:
     console.print(
         either(
             f"{told.composed} 行换了答案，{told.dropped} 行几次回答不一致或离原答案太远，去掉了；"
-            f"{told.unchanged} 行不是单轮，没有动",
+            f"{told.unchanged} 行不是单轮或答案里没有英文和数字，没有动",
             f"{told.composed} rows have new answers; {told.dropped} left out: draws differ, or "
-            f"are far from the old answer; {told.unchanged} of several turns left as they are",
+            f"are far from the old answer; {told.unchanged} left as they are: of several turns, or "
+            "without a word that counts",
         ),
         soft_wrap=True,
     )
