@@ -47,6 +47,10 @@ class BookError(ValueError):
     """A book that cannot be used; the message names the file and what to do."""
 
 
+class EmptyNotebookError(BookError):
+    """A notebook without text: one that an author began and left, so no reason to stop."""
+
+
 @dataclass(frozen=True)
 class Book:
     """A book's name (file name), sha256 of its file, its text as Markdown, and what that lacks.
@@ -132,7 +136,8 @@ def read_book(
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", reading.text):
-        raise BookError(either(f"{path}：里面没有文字", f"{path}: no text in it"))
+        kind = EmptyNotebookError if suffix == ".ipynb" else BookError
+        raise kind(either(f"{path}：里面没有文字", f"{path}: no text in it"))
     # Pages that a missing package left unread are read once it is there.
     if cache and not any("requirements" in loss.why for loss in reading.losses):
         cache.put(key, reading.to_dict())

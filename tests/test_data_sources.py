@@ -106,6 +106,13 @@ def test_a_notebook_is_its_text_its_code_and_what_that_printed(tmp_path):
         read_book(tmp_path / "c.ipynb")
 
 
+@pytest.mark.parametrize("rest", [{"nbformat": 4}, {"nbformat": 4, "metadata": {}}])
+def test_an_empty_notebook_is_a_notebook_without_text(tmp_path, rest):
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [], **rest}), "utf-8")
+    with pytest.raises(BookError, match="a.ipynb: no text in it"):
+        read_book(tmp_path / "a.ipynb")
+
+
 def test_included_files_are_read_from_the_book_s_own_folder_only(tmp_path):
     root = tmp_path / "book"
     (root / "src").mkdir(parents=True)
