@@ -242,6 +242,7 @@ def test_an_empty_notebook_in_a_folder_is_skipped_and_listed(tmp_path):
     arguments = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
     done = run("build", empty, *arguments, ok=False)
     assert "no text in it" in " ".join(done.stderr.split())
+    assert "a.ipynb" in run("build", empty.parent, *arguments, "--dry-run").stderr
     done = run("build", empty.parent, *arguments)
     assert "skipped" in done.stderr and "a.ipynb" in done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
