@@ -153,7 +153,10 @@ def _texts(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     texts = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Not splitlines: U+2028 and its like are text.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             texts[str(row["id"])] = str(row["text"])

@@ -18,10 +18,11 @@ _OTHER_KINDS = {
     b"PK\x03\x04": "zip (.xlsx, .docx)",
     b"\xd0\xcf\x11\xe0": "Office 97–2003 (.xls, .doc)",
     b"PAR1": "Parquet",
-    b"ARROW1": "Arrow",
+    b"ARROW1\0\0": "Arrow",
     b"%PDF": "PDF",
-    b"SQLite": "SQLite",
+    b"SQLite format 3\0": "SQLite",
 }
+_EARLY = 64  # bytes: a Parquet file has a NUL among them, or ends as it begins
 # Of the 6,763 characters of GB 2312 the 3,755 of its first level make up about 99 % of Chinese
 # text; a text read in the wrong encoding shows others. Likewise Big5's frequent ones.
 _LEAST_COMMON = 0.85
@@ -41,7 +42,7 @@ def decode(data: bytes) -> str:
     a text in the wrong one would be nonsense that nobody sees.
     """
     for mark, kind in _OTHER_KINDS.items():
-        if data.startswith(mark):
+        if data.startswith(mark) and (mark != b"PAR1" or _is_parquet(data)):
             raise ValueError(
                 either(
                     f"不是文本，是 {kind} 文件：请解开，或另存为 .jsonl、.csv",
@@ -65,6 +66,11 @@ def decode(data: bytes) -> str:
             )
         )
     return text
+
+
+def _is_parquet(data: bytes) -> bool:
+    """Whether what begins with PAR1 is no text that happens to."""
+    return b"\0" in data[:_EARLY] or (len(data) > 8 and data.endswith(b"PAR1"))
 
 
 def _strict(data: bytes, encoding: str) -> str:

@@ -29,7 +29,7 @@ from data.notebook import notebook_text
 from data.page_parts import with_tabs
 from data.text import join_lines, tidy
 
-READER_VERSION = "11"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "12"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -45,6 +45,10 @@ _BOLD_TITLE = re.compile(r"^(\d{1,2}[.、]\s*)?\*\*([^*\n]*\w[^*\n]*)\*\*$")
 
 class BookError(ValueError):
     """A book that cannot be used; the message names the file and what to do."""
+
+
+class EmptyNotebookError(BookError):
+    """A notebook without text: one that an author began and left, so no reason to stop."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ def read_book(
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", reading.text):
-        raise BookError(either(f"{path}：里面没有文字", f"{path}: no text in it"))
+        kind = EmptyNotebookError if suffix == ".ipynb" else BookError
+        raise kind(either(f"{path}：里面没有文字", f"{path}: no text in it"))
     # Pages that a missing package left unread are read once it is there.
     if cache and not any("requirements" in loss.why for loss in reading.losses):
         cache.put(key, reading.to_dict())

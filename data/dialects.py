@@ -43,7 +43,7 @@ _KINDS = (
 )
 _REFERENCES = {"numref", "ref", "eqref", "doc", "any", "prf:ref", "cref"}
 _INCLUDE = re.compile(
-    r"""(?m)^[ \t]*;?-+8<-+[ \t]+["']([^"'\n]+)["']"""
+    r"""(?m)^[ \t]*-+8<-+[ \t]+["']([^"'\n]+)["']"""
     r"|\{\{\s*#(?:include|playground|rustdoc_include)\s+([^\s}]+)"
     r"|^[ \t]*(?:`{3,}|:{3,})\{(?:include|literalinclude)\}[ \t]*(\S+)"
     r"|^[ \t]*\{\*[ \t]*(\S+)[^}\n]*\*\}[ \t]*$"

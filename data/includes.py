@@ -12,7 +12,12 @@ MAX_BYTES = 500_000
 _DEPTH = 3  # snippets within snippets
 _ROOTS = ("book.toml", "mkdocs.yml", "_config.yml", "conf.py", "package.json")
 _LEVELS = 6  # folders above a page in which its book's root is looked for
-_SNIPPET = re.compile(r"""(?m)^[ \t]*;?-+8<-+[ \t]+["']([^"'\n]+)["'][ \t]*$""")
+# ";--8<--" shows the mark itself.
+_SNIPPET = re.compile(r"""(?m)^(?P<pad>[ \t]*)-+8<-+[ \t]+["']([^"'\n]+)["'][ \t]*$""")
+# Lines behind a file's name; a line alone is that line to mdBook, and all from it on to MkDocs,
+# which also takes several spans.
+_LINE = re.compile(r"([0-9]{1,9})")
+_SPAN = re.compile(r"([0-9]{0,9}):([0-9]{0,9})(?::[^:]*)?")
 _MDBOOK = re.compile(
     r"(?m)^(?P<pad>[ \t]*)\{\{\s*#(?:include|playground|rustdoc_include)\s+(?P<name>[^\s}]+)"
     r"[^}\n]*\}\}|^(?P<pad2>[ \t]*)\{!>?[ \t]*(?P<name2>\S+?)[ \t]*!\}"
@@ -61,7 +66,11 @@ def _written(found: re.Match[str], page: Path, root: Path) -> str:
 
 
 def _snippet(found: re.Match[str], page: Path, root: Path) -> str:
-    return _part(found.group(1), page, root, found.group(), "")
+    path, _, part = found.group(2).partition(":")
+    if re.fullmatch(r"[0-9:,]+", part):
+        spans = [span if ":" in span else f"{span}:" for span in part.split(",") if span]
+        part = ",".join(spans)
+    return _part(f"{path}:{part}", page, root, found.group(), found["pad"])
 
 
 def _listing(found: re.Match[str], page: Path, root: Path) -> str:
@@ -78,15 +87,21 @@ def _part(name: str, page: Path, root: Path, otherwise: str, pad: str) -> str:
     if content is None:
         return otherwise
     lines = content.rstrip("\n").split("\n")
-    if re.fullmatch(r"[\d:]+", part):
-        first, _, last = part.partition(":")
-        start = int(first) - 1 if first else 0
-        end = int(last) if last else len(lines) if ":" in part else start + 1
-        lines = lines[max(start, 0) : end]
-    elif part:
-        lines = _anchored(lines, part)
+    if part:
+        spans = [_spanned(lines, each) for each in part.split(",")]
+        known = [each for each in spans if each is not None]
+        lines = sum(known, []) if len(known) == len(spans) else _anchored(lines, part)
     kept = [line for line in lines if not _ANCHOR.search(line)]
     return "\n".join(pad + line if line else line for line in kept) if lines else otherwise
+
+
+def _spanned(lines: list[str], part: str) -> list[str] | None:
+    """Lines by their numbers from 1: "4" (that line), "2:5", "2:" or ":5"; None for a name."""
+    if found := _LINE.fullmatch(part):
+        return lines[max(int(found[1]) - 1, 0) : int(found[1])]
+    if found := _SPAN.fullmatch(part):
+        return lines[max(int(found[1] or 1) - 1, 0) : int(found[2] or len(lines))]
+    return None
 
 
 def _anchored(lines: list[str], name: str) -> list[str]:

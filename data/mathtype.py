@@ -19,8 +19,12 @@ _NULL, _HAS_RULER, _SPACED, _NUDGED = 1, 2, 4, 8
 _FENCES = {0: ("⟨", "⟩"), 1: ("(", ")"), 2: (r"\{", r"\}"), 3: ("[", "]"), 4: ("|", "|"),
            5: (r"\|", r"\|"), 6: (r"\lfloor ", r"\rfloor "), 7: (r"\lceil ", r"\rceil "),
            8: ("[", "]")}  # fmt: skip
-_BIG = {15: r"\int", 16: r"\sum", 17: r"\prod", 18: r"\coprod", 19: r"\bigcup", 20: r"\bigcap",
+_INTEGRAL = 15
+_BIG = {16: r"\sum", 17: r"\prod", 18: r"\coprod", 19: r"\bigcup", 20: r"\bigcap",
         21: r"\int", 22: r"\sum"}  # fmt: skip
+# Of an integral's variation: how many signs, its loop (without an arrow, clockwise, counter-
+# clockwise), which limits it has and where, whether the signs grow.
+_SIGNS, _LOOP, _PLAIN_LOOP, _LOOKS = 0x3, 0xC, 0x4, 0x170
 _OVER = {12: r"\underline", 13: r"\overline", 31: r"\vec", 32: r"\tilde", 33: r"\hat",
          34: r"\overset{\frown}"}  # fmt: skip
 _EMBELLISHED = {2: r"\dot", 3: r"\ddot", 4: r"\dddot", 5: "'", 6: "''", 8: r"\tilde",
@@ -256,6 +260,8 @@ def _template(node: _Node) -> str:
         return rf"\frac{{{main}}}{{{slots[1]}}}"
     if selector in _OVER:
         return rf"{_OVER[selector]}{{{main}}}"
+    if selector == _INTEGRAL:
+        return f"{_integral(node.variation)}{_limits(slots[1], slots[2])} {main}"
     if selector in _BIG:
         return f"{_BIG[selector]}{_limits(slots[1], slots[2])} {main}"
     if selector == 23:
@@ -263,6 +269,15 @@ def _template(node: _Node) -> str:
     if selector in (27, 28, 29):
         return _limits(slots[0], slots[1])
     raise ValueError(f"unknown template {selector}")
+
+
+def _integral(variation: int) -> str:
+    r"""The sign: \int, \iint, \iiint, or \oint and its like. Raises ValueError."""
+    signs, loop = max(1, variation & _SIGNS), variation & _LOOP
+    unknown = variation & ~(_SIGNS | _LOOP | _LOOKS)
+    if unknown or (signs > 1 and loop not in (0, _PLAIN_LOOP)):  # no sign for arrows on several
+        raise ValueError(f"unknown integral {variation:04x}")
+    return rf"\{'o' if loop else ''}{'i' * signs}nt"
 
 
 def _limits(low: str, high: str) -> str:

@@ -15,11 +15,14 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 def notebook_text(text: str) -> tuple[str, list[Loss]]:
     """The Markdown of a notebook (nbformat 3 or 4), and what of its outputs is not in it.
 
-    Raises ValueError for a file that is none.
+    Raises ValueError for a file that is none; one without cells is a notebook without text.
     """
     try:
         notebook = json.loads(text)
-        cells = notebook.get("cells") or [c for s in notebook["worksheets"] for c in s["cells"]]
+        if "cells" in notebook:
+            cells = notebook["cells"]
+        else:
+            cells = [cell for sheet in notebook["worksheets"] for cell in sheet["cells"]]
         language = _language(notebook.get("metadata", {}))
         pieces: list[str] = []
         losses: list[Loss] = []

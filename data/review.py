@@ -114,7 +114,8 @@ def agreement(people: Sequence[str], failed: Sequence[str | None]) -> dict[str, 
 def read_verdicts(path: Path) -> list[tuple[Rated, str]]:
     """Rows of question, answer, chunk and verdict. Raises ValueError that names the line."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    # Not splitlines: U+2028 and its like are text.
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
         try:

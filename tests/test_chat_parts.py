@@ -152,6 +152,15 @@ def test_agreement_is_cohens_kappa() -> None:
     assert agreement([rated("a", 1, 1, 1, 1, 1)])[0].answers == 0
 
 
+def test_separators_within_a_chunk_s_text_end_no_line(tmp_path: Path) -> None:
+    text = "a\u2028b\u2029c\x85d"
+    row = {"question": "q", "answer": "a", "id": "i", "chunk": "c"}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    chunk = json.dumps({"id": "c", "text": text}, ensure_ascii=False)
+    (tmp_path / "chunks.jsonl").write_text(f"{chunk}\n\n", "utf-8")
+    assert [row.text for row in open_review(tmp_path).rows] == [text]
+
+
 def test_a_review_is_saved_beside_and_reads_back(tmp_path: Path) -> None:
     build = tmp_path / "out/data"
     build.mkdir(parents=True)

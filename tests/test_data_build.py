@@ -234,6 +234,21 @@ def test_brackets_in_a_message_are_shown(tmp_path):
     assert "[red]x.md: no such file" in done.stderr
 
 
+def test_an_empty_notebook_in_a_folder_is_skipped_and_listed(tmp_path):
+    (tmp_path / "books").mkdir()
+    shutil.copy(SAMPLE, tmp_path / "books")
+    empty = tmp_path / "books" / "a.ipynb"
+    empty.write_text('{"cells": [], "nbformat": 4}', encoding="utf-8")
+    arguments = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    done = run("build", empty, *arguments, ok=False)
+    assert "no text in it" in " ".join(done.stderr.split())
+    assert "a.ipynb" in run("build", empty.parent, *arguments, "--dry-run").stderr
+    done = run("build", empty.parent, *arguments)
+    assert "skipped" in done.stderr and "a.ipynb" in done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["skipped"] == ["a.ipynb"] and report["books"] == ["book.md"]
+
+
 def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
     bad = tmp_path / "bad.pdf"
     bad.write_bytes(b"%PDF-1.4 broken")

@@ -89,6 +89,40 @@ def test_records_are_latex(inside, latex):
     assert mathtype_latex(ole(records(inside))) == latex
 
 
+def integral(variation: int) -> bytes:
+    """With its variation in one byte, or in two."""
+    high = [variation & 0x7F | 0x80, variation >> 8] if variation > 0x7F else [variation]
+    slots = line(chars("x")) + line(chars("a")) + line(chars("b"))
+    return bytes([3, 0, 15, *high, 0]) + slots + END
+
+
+@pytest.mark.parametrize(
+    ("variation", "sign"),
+    [
+        (0x00, r"\int"),
+        (0x01, r"\int"),
+        (0x31, r"\int"),
+        (0x131, r"\int"),
+        (0x12, r"\iint"),
+        (0x103, r"\iiint"),
+        (0x04, r"\oint"),
+        (0x15, r"\oint"),
+        (0x09, r"\oint"),
+        (0x0D, r"\oint"),
+        (0x06, r"\oiint"),
+        (0x07, r"\oiiint"),
+    ],
+)
+def test_an_integral_has_its_signs_and_its_loop(variation, sign):
+    assert mathtype_latex(ole(records(integral(variation)))) == f"{sign}_{{a}}^{{b}} x"
+
+
+@pytest.mark.parametrize("variation", [0x0A, 0x0F, 0x201])
+def test_an_unknown_integral_is_not_guessed(variation):
+    with pytest.raises(ValueError, match="unknown integral"):
+        mathtype_latex(ole(records(integral(variation))))
+
+
 def docx(path, *objects: bytes):
     shown = "".join(
         f"<w:r><w:t>式{n}是</w:t></w:r><w:r><w:object><o:OLEObject ProgID='Equation.DSMT4'"

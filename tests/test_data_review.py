@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from data.__main__ import app
 from data.cache import Cache
 from data.records import Pair
-from data.review import ASPECTS, Rated, Reviewer, agreement, read_rating
+from data.review import ASPECTS, Rated, Reviewer, agreement, read_rating, read_verdicts
 from tests.data_teacher_server import FILTERED, TeacherServer
 from tests.test_data_build import SAMPLE, rows, run
 
@@ -86,6 +86,13 @@ def test_the_command_reads_a_verdict_file(tmp_path, monkeypatch):
     path.write_text('{"question": "q", "answer": "a", "chunk": "c", "verdict": "fine"}')
     done = CliRunner().invoke(app, ["agree", str(path), *options])
     assert done.exit_code == 1 and "line 1" in done.stderr
+
+
+def test_separators_within_a_text_end_no_verdict(tmp_path):
+    row = {"question": "问题？", "answer": "a\u2028b\x85c", "chunk": "文", "verdict": "good"}
+    (tmp_path / "v.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n\n", "utf-8")
+    ((rated, verdict),) = read_verdicts(tmp_path / "v.jsonl")
+    assert rated.pair.answer == row["answer"] and verdict == "good"
 
 
 def test_a_reviewer_asks_for_each_pair_once(tmp_path):

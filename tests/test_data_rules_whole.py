@@ -9,6 +9,7 @@ from data.dedupe import drop_duplicates
 from data.records import Chunk, Pair, chunk_from_dict
 from data.sections import read_sections
 from data.sources.rules import RulesSource
+from data.sources.rules.compose import compose
 from data.sources.rules.silence import why_silent
 from tests.test_data_rules import pairs_of
 
@@ -41,6 +42,38 @@ def test_prose_of_a_whole_section_is_anybodys_and_its_code_stays_as_printed():
     code = "for gate in gates:\n    if gate.open:\n        gate.shut()  # 我们 关闸"
     made = pairs_of(f"# 使用 GateCtl 关闭闸门\n\n我们可以逐个 关闭闸门：\n\n```py\n{code}\n```")
     assert list(made.values()) == [f"可以逐个关闭闸门：\n```py\n{code}\n```"]
+
+
+def composed(text: str) -> str:
+    (chunk,) = chunks(f"# 缓存\n\n{text}")
+    return compose(chunk.blocks)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "缓存满时按 LRU 算法淘汰最久没有访问的键，这是默认的淘汰策略。",
+        "配置文件里不认识的字段会被服务器忽略。",
+        "声明变量时类型可以省略。",
+        "淘汰策略（也叫逐出策略）决定删除哪个键。",
+        "淘汰键的策略有三种最常见：随机、LRU 和 LFU。",
+    ],
+)
+def test_words_that_hold_those_of_a_reference_are_kept(text: str):
+    assert composed(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "从 www.redis.io 下载安装包，解压后编译服务器。",
+        "缓存满时淘汰最久没有访问的键（略）。",
+        "服务器启动时读取配置文件，此处省略。",
+        "淘汰键的全部策略详见：服务器的配置文件。",
+    ],
+)
+def test_what_leaves_out_or_points_away_is_no_answer(text: str):
+    assert composed(text) == ""
 
 
 SHOWN = "执行如下命令检查水闸是否已经校准：\n\n```{}\ncheck(gate)\n```"

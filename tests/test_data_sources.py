@@ -6,6 +6,7 @@ import pytest
 
 from data.books import BookError, read_book
 from data.dialects import plain_markdown
+from data.includes import with_includes
 from data.kinds import unread_files
 from data.sections import read_sections
 
@@ -105,6 +106,13 @@ def test_a_notebook_is_its_text_its_code_and_what_that_printed(tmp_path):
         read_book(tmp_path / "c.ipynb")
 
 
+@pytest.mark.parametrize("rest", [{"nbformat": 4}, {"nbformat": 4, "metadata": {}}])
+def test_an_empty_notebook_is_a_notebook_without_text(tmp_path, rest):
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": [], **rest}), "utf-8")
+    with pytest.raises(BookError, match="a.ipynb: no text in it"):
+        read_book(tmp_path / "a.ipynb")
+
+
 def test_included_files_are_read_from_the_book_s_own_folder_only(tmp_path):
     root = tmp_path / "book"
     (root / "src").mkdir(parents=True)
@@ -125,6 +133,32 @@ def test_included_files_are_read_from_the_book_s_own_folder_only(tmp_path):
     both = "fn main() {}\nfn other() {}"
     assert found[:4] == ["fn main() {}", "片段里的话。", both, both]
     assert [loss.place for loss in book.losses] == ["../../secret.rs"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "shown"),
+    [
+        ('--8<-- "s.txt:4"', "d\ne\nf"),
+        ('--8<-- "s.txt:2:5"', "b\nc\nd\ne"),
+        ('--8<-- "s.txt::2"', "a\nb"),
+        ('--8<-- "s.txt:1:2,5"', "a\nb\ne\nf"),
+        ('    --8<-- "s.txt:5"', "    e\n    f"),
+        (';--8<-- "s.txt"', ';--8<-- "s.txt"'),
+        ("{{#include s.txt:4}}", "d"),
+        ("{{#include s.txt:5:}}", "e\nf"),
+        ("{{#include s.txt::2}}", "a\nb"),
+        ("{{#include s.txt:1:2:3}}", "a\nb"),
+        ("{{#include s.txt:1:x}}", "{{#include s.txt:1:x}}"),
+    ],
+)
+def test_lines_of_an_included_file_are_those_that_its_book_shows(tmp_path, mark, shown):
+    (tmp_path / "s.txt").write_text("a\nb\nc\nd\ne\nf\n", "utf-8")
+    assert with_includes(f"前\n\n{mark}\n", tmp_path / "p.md") == f"前\n\n{shown}\n"
+
+
+def test_an_escaped_mark_is_nothing_that_was_not_read(tmp_path):
+    (tmp_path / "p.md").write_text('# 章\n\n正文。\n\n```md\n;--8<-- "s.md"\n```\n', "utf-8")
+    assert read_book(tmp_path / "p.md").losses == ()
 
 
 def test_files_of_other_kinds_are_named_with_what_to_do(tmp_path):

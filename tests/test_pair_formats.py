@@ -16,6 +16,7 @@ from common.pairs import Pair, PairsError, by_fact
 from common.read_pairs import read_pairs
 from common.row_talks import bare
 from common.text_doubts import doubts_about
+from common.text_encodings import decode
 from data.contamination import texts_of
 from data.formats import merged_pairs, read_told
 from judging.testset import read_testset
@@ -201,6 +202,25 @@ def test_a_short_text_that_is_both_is_not_guessed(tmp_path: Path) -> None:
         read_pairs(path)
     path.write_bytes('{"question": "naïve café, 20 °C", "answer": "µ"}'.encode())
     assert read_pairs(path).pairs[0].question == "naïve café, 20 °C"
+
+
+@pytest.mark.parametrize("text", ["SQLite 是数据库。", "ARROW1 是列名。", "PAR1 是参数名。"])
+def test_a_text_may_begin_with_the_name_of_another_kind(text: str) -> None:
+    assert decode(text.encode()) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"SQLite format 3\0\x10\0", "SQLite"),
+        (b"ARROW1\0\0\xff\xff", "Arrow"),
+        (b"PAR1\x15\0\x15", "Parquet"),
+        (b"PAR1" + b"\x15\x04" * 40 + b"PAR1", "Parquet"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_by_their_first_bytes(data: bytes, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"a {kind} file"):
+        decode(data)
 
 
 def rows_file(tmp_path: Path, *rows: Any, name: str = "rows.jsonl") -> Path:

@@ -20,13 +20,12 @@ from data.labels import label
 from data.making import cache_key
 from data.needs import require_packages
 from data.options import settings_from
-from data.reading import read_chunks
+from data.reading import chunk_batches
 from data.reviewers import make_reviewer
 from data.row_counts import explained
 from data.settings import BuildInputs, BuildSettings
 from data.sources.prompts import ModelSettings, Style
 from data.sources.registry import SOURCES
-from data.topics import Topics
 
 PROFILE_FIGURES = (
     "chars_mean",
@@ -118,10 +117,8 @@ def _given(context: typer.Context) -> list[str]:
 
 
 def _estimate(books: Sequence[Path], context: BuildContext) -> Table:
-    source, chunks, topics = context.source, [], Topics(books)
-    for path in books:
-        context.progress.step(either(f"读 {path.name}", f"reading {path.name}"))
-        chunks += read_chunks(path, context, topics)
+    source = context.source
+    chunks = [chunk for batch in chunk_batches(books, context) for chunk in batch]
     new = [c for c in chunks if context.cache.get(cache_key(source, c)) is None]
     cost = source.estimate(new)
     table = Table(
