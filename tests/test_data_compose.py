@@ -129,6 +129,20 @@ def test_what_cannot_be_composed_is_said(made, tmp_path, what):
         assert not (out / "train.jsonl").exists()
 
 
+@pytest.mark.parametrize("wrong", ["data", "index", "model"])
+def test_what_is_wrong_is_said_before_the_model_is_loaded(made, tmp_path, monkeypatch, wrong):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    given = dict(zip(("data", "index", "model"), (*made, model), strict=True))
+    given[wrong] = tmp_path / "nowhere"
+    monkeypatch.setattr("data.sources.vllm_source.load_engine", lambda _: pytest.fail("loaded"))
+    words = ["compose", given["data"], "--out", tmp_path / "out", "--index", given["index"],
+             "--model", given["model"]]  # fmt: skip
+    result = CliRunner().invoke(data_app, [str(word) for word in words])
+    assert result.exit_code == 1 and "nowhere" in result.output.replace("\n", "")
+
+
 @pytest.mark.vllm
 @pytest.mark.slow
 def test_a_real_engine_draws(made, tiny_model, tmp_path, monkeypatch):

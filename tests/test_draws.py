@@ -368,6 +368,14 @@ def test_draws_give_way_when_an_answer_may_need_their_time() -> None:
     assert [answer.text for answer in draws.answers()] == ["answer 100"] * 6
 
 
+def notes_begun(scheduler: Any) -> list[bool]:
+    """Of each request that is begun from now on: is it a draw?"""
+    begun: list[bool] = []
+    start = scheduler._start
+    scheduler._start = lambda request: (begun.append(request.batch.is_draws), start(request))[1]
+    return begun
+
+
 @pytest.mark.vllm
 def test_draws_that_were_put_back_begin_again_once_all_others_have_ended() -> None:
     scheduler, recovery = made(FailingEngine(set(), 100, set()), slots=8)
@@ -375,9 +383,7 @@ def test_draws_that_were_put_back_begin_again_once_all_others_have_ended() -> No
     draws = draws_beside(batch, 6)
     for one in (batch, draws):
         scheduler.add(one)
-    begun: list[bool] = []
-    start = scheduler._start
-    scheduler._start = lambda request: (begun.append(request.batch.is_draws), start(request))[1]
+    begun = notes_begun(scheduler)
     while not batch.done.done():
         scheduler.step()
         alone = scheduler.running == 1
@@ -395,9 +401,7 @@ def test_steps_that_compute_prompts_put_no_draws_back() -> None:
     draws = draws_beside(batch, 6)
     for one in (batch, draws):
         scheduler.add(one)
-    begun: list[bool] = []
-    start = scheduler._start
-    scheduler._start = lambda request: (begun.append(request.batch.is_draws), start(request))[1]
+    begun = notes_begun(scheduler)
     for _ in range(24):
         scheduler.step()
         scheduler._last_steps.extend([0.7, 0.7, 5.0])  # slow, more so beside draws; prompts

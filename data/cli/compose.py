@@ -48,12 +48,12 @@ def compose(
     from data.sources.vllm_source import Asker, VllmSettings
 
     with reported_errors():
-        asker = Asker(VllmSettings(model=str(model), engine=engine))
+        settings = VllmSettings(model=str(model), engine=engine)
         told = composed(
             data,
             out,
             index,
-            asker.ask,
+            lambda *asked: Asker(settings).ask(*asked),  # loaded once the rest has been read
             model=model.name,
             draws=draws,
             temperature=temperature,
