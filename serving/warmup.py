@@ -40,6 +40,12 @@ def warm_up_lengths(count: int) -> list[int]:
     return lengths
 
 
+def sampled(answerer: Answerer) -> int:
+    """Answers to one question with at least one drawn, where a call may come to draw."""
+    settings = answerer.settings
+    return max(settings.answer_draws, 2 if settings.repeat_redraws else 1)
+
+
 async def warm_up(answerer: Answerer, seconds: float) -> float:
     """Answer one question, then as many as the engine takes at once (the memory's peak).
 
@@ -54,8 +60,9 @@ async def warm_up(answerer: Answerer, seconds: float) -> float:
             break
         questions = warm_up_questions(size)
         lengths = dict(zip(questions, warm_up_lengths(size), strict=True))
-        # Further draws once, for what they need beside: many would only take longer.
-        draws = None if size == 1 else 1
+        # Further draws once, for what sampling needs beside (kernels that compile when first used):
+        # many would only take longer.
+        draws = sampled(answerer) if size == 1 else 1
         await answerer.answer(questions, time.monotonic() + left, lengths.__getitem__, draws)
     spent = time.monotonic() - began
     log.info("warm-up: %s questions in %.1f s", " + ".join(map(str, sizes)), spent)

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.batch_record import BatchRecord
+from serving.engine.base import Batch
 from serving.engine.devices import GRAPH_SIZES
 from serving.settings import Settings
 from serving.warmup import warm_up, warm_up_lengths, warm_up_questions
+from tests.instant_engine import InstantAnswerer, InstantEngine
 
 # What vLLM chooses by itself, up to 512 tokens: 1, 2, 4, then every eighth, then every sixteenth.
 VLLMS_OWN = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
@@ -27,6 +29,26 @@ def test_every_graph_size_has_its_step(count: int, sizes: tuple[int, ...]) -> No
     reachable = [(low, high) for low, high in itertools.pairwise((0, *sizes)) if high <= count]
     for low, high in reachable:
         assert any(low < each <= high for each in running), f"no step with a graph of {high}"
+
+
+@pytest.mark.parametrize(("settings", "drawn"), [({}, 1), ({"repeat_redraws": 0}, 0)])
+def test_sampling_is_warm_where_a_call_may_draw(
+    tmp_path: Path, settings: dict[str, int], drawn: int
+) -> None:
+    """Else its kernels compile in the judge's only call, at the first answer that is drawn."""
+    is_draw: list[bool] = []
+
+    class Noting(InstantEngine):
+        warmup_questions = 3
+
+        def submit(self, batch: Batch) -> None:
+            is_draw.extend([batch.is_draws] * len(batch.prompts))
+            super().submit(batch)
+
+    answerer = InstantAnswerer(Noting(), Settings(model_dir=tmp_path, **settings))
+    answerer.start()
+    asyncio.run(warm_up(answerer, 60))
+    assert is_draw.count(True) == drawn and is_draw.count(False) == 1 + 3
 
 
 @pytest.mark.vllm
