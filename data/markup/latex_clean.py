@@ -39,6 +39,11 @@ _FLOAT = re.compile(
 _TABLE = re.compile(
     r"\\begin\{(?:tabular|tabularx|tabular\*|longtable|array|supertabular|xltabular)\*?\}"
 )
+_CAPTIONED = re.compile(
+    r"(\\begin\{(?:figure|table|longtable|longtblr|subfigure|subtable)\}.*?"
+    r"\\end\{(?:figure|table|longtable|longtblr)\})",
+    re.S,
+)
 _CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^\]]*\])?\s*(?=\{)")
 _TABULARS = re.compile(
     r"\\(begin|end)\{(tabu|longtabu|tabulary|tabularray|tblr|longtblr|NiceTabular|xltabular|ltablex)\}"
@@ -73,7 +78,12 @@ def cleaned(body: str) -> str:
     body = re.sub(r"\\label\s*\[[^\]]*\]", r"\\label", body)
     body = re.sub(r"\\(?:noindent|indent)(?![A-Za-z])\s*", "", body)
     body = re.sub(r"\\char`\\\\|\\char92 ?", r"\\textbackslash ", body)
-    return _FLOAT.sub(_float, body)
+    body = _FLOAT.sub(_float, body)
+    parts = _CAPTIONED.split(body)  # odd ones are floats, which take their caption with them
+    return "".join(
+        part if number % 2 else _CAPTION.sub(lambda m: r"\captionof{x}", part)
+        for number, part in enumerate(parts)
+    )
 
 
 def _float(found: re.Match[str]) -> str:

@@ -30,7 +30,17 @@ _LISTING_FILE = re.compile(
     r"\s*(?:\{([^{}]*)\})?\s*\{([^{}\n]+)\}"
 )
 _BRANCH = re.compile(r"\\(if[A-Za-z@]*|else|fi)(?![A-Za-z@])")
-_NO_BRANCH = {"ifthenelse", "iftoggle", "ifstrequal", "ifblank", "ifdef", "ifundef", "ifdefstring"}
+# Conditions of TeX; others are those that \newif declares (\iff and \ifthenelse are none).
+_CONDITIONS = {
+    *("if", "ifx", "ifnum", "ifdim", "ifodd", "ifcase", "ifcat", "ifdefined", "ifcsname"),
+    *("ifvmode", "ifhmode", "ifmmode", "ifpdf", "ifxetex", "ifluatex", "ifPDFTeX", "ifXeTeX"),
+}
+# An environment of the book's own that shows its content as code.
+_VERBATIM_BY = re.compile(r"[Vv]erbatim|lstlisting|minted|lst@|tcblisting|VerbEnvironment")
+_NAMED_CODE = re.compile(r"(?i)code|demo|listing|example|exampl?$")
+_NEW_ENVIRONMENT = re.compile(
+    r"\\(?:re)?newenvironment\*?\s*\{(\w+)\}(?=((?:\[[^\]]*\])*\s*\{.{0,400}))", re.S
+)
 _LANGUAGE = re.compile(r"language\s*=\s*\{?(?:\[[^\]]*\])?\s*([A-Za-z+#-]+)")
 
 
@@ -43,13 +53,14 @@ class Source:
     losses: list[Loss] = field(default_factory=list)
     listings: dict[str, str] = field(default_factory=dict)  # declared name: its language
     files: set[Path] = field(default_factory=set)
+    switches: dict[str, bool | None] = field(default_factory=dict)  # \newif: off, or not known
 
     def read(self, path: Path, depth: int = 0) -> str:
         """The text of a file with its parts. Raises ValueError for an unknown encoding."""
         self.files.add(path.resolve())
         text = decode(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
         self._declare(text)
-        text = without_branches(self._hold(text))
+        text = without_branches(self._hold(text), self.switches)
         if depth < _DEPTH:
             text = _LISTING_FILE.sub(lambda m: self._listing(m, path), text)
             text = TEX_INCLUDE.sub(lambda m: self._part(m, path, depth), text)
@@ -75,6 +86,12 @@ class Source:
                 if "newminted" in found.group():
                     name = found["name"] or f"{found['first']}code"
                 self.listings.setdefault(name, _language_of(found))
+            for found in _NEW_ENVIRONMENT.finditer(each):
+                name, code = found.groups()
+                code = code.split("newenvironment")[0]
+                hidden = "@" in code and _NAMED_CODE.search(name)
+                if _VERBATIM_BY.search(code) or hidden:
+                    self.listings.setdefault(name, "")
 
     def restored(self, text: str) -> str:
         """The text with its verbatim pieces, those of declared environments as listings."""
@@ -166,23 +183,27 @@ def document_body(text: str) -> str:
     return (rest if begun else text).split(r"\end{document}")[0]
 
 
-def without_branches(text: str) -> str:
-    r"""The text without \iffalse … \fi and what a switch of \newif turns off.
+def without_branches(text: str, known: dict[str, bool | None] | None = None) -> str:
+    r"""The text without \iffalse … \fi and what a switch of \newif that nothing turns on hides.
 
-    Of other conditions both branches stay: what they test is not known here.
+    known: switches of the files before, to which this one's are added. Of other conditions both
+    branches stay: what they test is not known here.
     """
-    switches = {
-        name: rf"\{name[2:]}true" in text for name in re.findall(r"\\newif\s*\\(if\w+)", text)
-    }
-    switches |= {"iffalse": False, "iftrue": True}
+    switches: dict[str, bool | None] = {} if known is None else known
+    switches.update(iffalse=False, iftrue=True)
+    for name in re.findall(r"\\newif\s*\\(if\w+)", text):
+        switches.setdefault(name, False)
+    for name in [*switches][2:]:
+        if re.search(rf"\\{name[2:]}true(?![A-Za-z])", text):
+            switches[name] = None
     out: list[str] = []
     stack: list[tuple[bool | None, bool]] = []  # (value or unknown, shown outside)
     place, shown = 0, True
     for found in _BRANCH.finditer(text):
         name = found.group(1)
-        if name in _NO_BRANCH or re.search(
-            r"\\(?:newif|let|def)\s*$", text[max(0, found.start() - 8) : found.start()]
-        ):
+        if name[0] == "i" and name not in _CONDITIONS and name not in switches:
+            continue
+        if re.search(r"\\(?:newif|let|def)\s*$", text[max(0, found.start() - 8) : found.start()]):
             continue
         if shown:
             out.append(text[place : found.start()])
