@@ -8,6 +8,7 @@ from pathlib import Path
 from common.language import either
 from common.text_encodings import decode
 from data.losses import TEXT, Loss
+from data.markup.latex_macros import arguments
 from data.markup.parts import TEX_INCLUDE, found_file, tex_names
 
 _DEPTH = 8
@@ -38,9 +39,7 @@ _CONDITIONS = {
 # An environment of the book's own that shows its content as code.
 _VERBATIM_BY = re.compile(r"[Vv]erbatim|lstlisting|minted|lst@|tcblisting|VerbEnvironment")
 _NAMED_CODE = re.compile(r"(?i)code|demo|listing|example|exampl?$")
-_NEW_ENVIRONMENT = re.compile(
-    r"\\(?:re)?newenvironment\*?\s*\{(\w+)\}(?=((?:\[[^\]]*\])*\s*\{.{0,400}))", re.S
-)
+_NEW_ENVIRONMENT = re.compile(r"\\(?:re)?newenvironment\*?\s*\{(\w+)\}")
 _LANGUAGE = re.compile(r"language\s*=\s*\{?(?:\[[^\]]*\])?\s*([A-Za-z+#-]+)")
 
 
@@ -87,8 +86,9 @@ class Source:
                     name = found["name"] or f"{found['first']}code"
                 self.listings.setdefault(name, _language_of(found))
             for found in _NEW_ENVIRONMENT.finditer(each):
-                name, code = found.groups()
-                code = code.split("newenvironment")[0]
+                name = found.group(1)
+                given, _ = arguments(each, found.end())
+                code = next((inside for kind, inside in given if kind == "{"), "")
                 hidden = "@" in code and _NAMED_CODE.search(name)
                 if _VERBATIM_BY.search(code) or hidden:
                     self.listings.setdefault(name, "")
