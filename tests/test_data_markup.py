@@ -35,7 +35,7 @@ MAIN = r"""\documentclass{ctexbook}
 \chapter{不该出现}
 """
 PART = r"""\chapter{线程}\label[chapter]{ch:a}
-使用 \cmd{launch} 与 $x\in\R$，\keyterm{线程束}共 32 个线程，见第~\ref{ch:a}~章\cite{knuth}。% 注释不算
+使用 \cmd{launch} 与 $x\in\R$，\keyterm{线程束}共 32 个线程，见第~\ref{ch:a}~章\cite{knuth}。% 旁白
 \foreignnote{没有定义的命令里的话}和\vspace{1cm}后面的话。\index{不显示的条目}
 \begin{warnbox}{盒子的题}
 盒子里的话。
@@ -80,7 +80,7 @@ def test_a_latex_book_is_read_with_its_parts_and_own_commands(latex):
     assert "使用 \\launch 与 $x\\in\\mathbb{R}$，线程束共 32 个线程，见第 “线程” 章。" in said
     assert "没有定义的命令里的话和后面的话。" in said
     assert "盒子的题" in said and "盒子里的话。" in said and "$$s = a + b$$" in said
-    for unseen in ("注释不算", "不显示", "关掉", "不该出现", "不算正文", "1cm", "eq:s"):
+    for unseen in ("旁白", "不显示", "关掉", "不该出现", "不算正文", "1cm", "eq:s"):
         assert unseen not in latex.text
 
 
@@ -233,7 +233,8 @@ def test_a_page_of_sphinx_is_read_as_its_reader_sees_it(tmp_path):
 def test_an_asciidoc_book_is_read_with_its_parts(tmp_path):
     write(
         tmp_path,
-        b_dot_adoc="= 书名\n:version: 3.2\n\ninclude::c.adoc[leveloffset=+1]\n\ninclude::no.adoc[]\n",
+        b_dot_adoc="= 书名\n:version: 3.2\n\n"
+        "include::c.adoc[leveloffset=+1]\n\ninclude::no.adoc[]\n",
         c_dot_adoc="= 头一章\n\n"
         "用 `git add` 加入 {version} 版。\n\n.流程的图\nimage::f.png[]\n\n"
         "[source,c]\n----\nint x; // <1>\n----\n<1> 一个数。\n\n|===\n|名 |值\n\n|甲 |1\n|===\n",

@@ -10,8 +10,10 @@ from common.text_encodings import decode
 from data.losses import TEXT, Loss
 from data.markup.latex_macros import arguments
 from data.markup.parts import TEX_INCLUDE, found_file, tex_names
+from data.text import CJK
 
 _DEPTH = 8
+_WORTH_A_WORD = 20  # Chinese characters behind the end of a document
 # Environments whose content TeX does not read; books declare more of them.
 VERBATIM = (
     "verbatim", "Verbatim", "BVerbatim", "LVerbatim", "lstlisting", "minted", "alltt", "comment",
@@ -112,6 +114,10 @@ class Source:
             if found["comment"] is not None:
                 return found.group(7) or ""
             if found["end"] is not None:
+                words = re.findall(f"[{CJK}]+", found["end"])
+                if len("".join(words)) > _WORTH_A_WORD:
+                    why = either("在 \\end{document} 之后", "after \\end{document}")
+                    self.losses.append(Loss(TEXT, words[0][:30], why))
                 return r"\end{document}" if "document" in found["end"][:20] else ""
             if found["name"] in ("comment", "filecontents"):
                 return ""
