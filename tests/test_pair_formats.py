@@ -423,8 +423,6 @@ def test_names_that_leave_no_doubt_are_read(tmp_path: Path, row: dict) -> None:
     path.write_text(json.dumps(row, ensure_ascii=False), "utf-8")
     found = [(pair.question, pair.answer) for pair in read_pairs(path).pairs]
     assert found == [("块是什么？", "一组线程。")]
-        ("块是什么？", "一组线程。")
-    ]
 
 
 def test_a_number_is_an_answer_and_a_named_list_is_told_how_to_save(tmp_path: Path) -> None:
