@@ -156,6 +156,19 @@ def test_a_part_that_is_not_there_is_named(latex):
     assert [loss.place for loss in latex.losses] == ["missing-part"]
 
 
+def test_a_file_that_puts_in_itself_is_read_once(tmp_path):
+    write(
+        tmp_path,
+        a_dot_tex="\\section{章}\n自己的一段话。\\input{b}",
+        b_dot_tex="\\input{a}\n另一段话。",
+    )
+    assert read_book(tmp_path / "a.tex").text.count("自己的一段话") == 1
+    write(tmp_path, c_dot_rst="章节\n====\n\n一段话。\n\n.. include:: c.rst\n")
+    assert "一段话。" in read_book(tmp_path / "c.rst").text
+    write(tmp_path, d_dot_adoc="= 书名\n\n一段话。\n\ninclude::d.adoc[]\n")
+    assert "一段话。" in read_book(tmp_path / "d.adoc").text
+
+
 def test_a_broken_paragraph_costs_itself_only(tmp_path):
     text = "\n\n".join(
         [

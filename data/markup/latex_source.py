@@ -53,18 +53,19 @@ class Source:
     held: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     listings: dict[str, str] = field(default_factory=dict)  # declared name: its language
-    files: set[Path] = field(default_factory=set)
+    open: list[Path] = field(default_factory=list)  # files that are being read, outermost first
     switches: dict[str, bool | None] = field(default_factory=dict)  # \newif: off, or not known
 
     def read(self, path: Path, depth: int = 0) -> str:
         """The text of a file with its parts. Raises ValueError for an unknown encoding."""
-        self.files.add(path.resolve())
+        self.open.append(path.resolve())
         text = decode(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
         self._declare(text)
         text = without_branches(self._hold(text), self.switches)
         if depth < _DEPTH:
             text = _LISTING_FILE.sub(lambda m: self._listing(m, path), text)
             text = TEX_INCLUDE.sub(lambda m: self._part(m, path, depth), text)
+        self.open.pop()
         return text
 
     def packages(self, text: str) -> Iterator[tuple[Path, str]]:
@@ -170,7 +171,7 @@ class Source:
             if not name.endswith((".ind", ".gls", ".aux", ".bbl")):
                 self._missing(name)
             return ""
-        if part.resolve() in self.files and depth > 2:
+        if part.resolve() in self.open:  # a file that puts in itself
             return ""
         text = self.read(part, depth + 1)
         return f"\n{document_body(text)}\n" if r"\begin{document}" in text else text

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.language import either
 
-SECONDS = 600.0
+SECONDS = 180.0
 MEMORY_MB = 4096
 # What a plain reader of Markdown knows, and `data/sections.py` reads.
 _MARKDOWN = "commonmark+pipe_tables+tex_math_dollars"
