@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +23,7 @@ import uvicorn
 from fastapi.responses import JSONResponse
 
 from bench.measured_engine import MeasuredAnswerer, build_measured
+from bench.options import AnswerTokens, Questions, WorkloadFile
 from bench.random_weights import use_random_weights
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
@@ -41,9 +41,9 @@ NEITHER = "请写一个字。"
 
 def main(
     port: Annotated[int, typer.Option()] = 8000,
-    workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
-    questions: Annotated[int, typer.Option(help="without --workload")] = 358,
-    answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 64,
 ) -> None:
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

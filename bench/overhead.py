@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measured_engine import MeasuredEngine, build_measured
+from bench.options import JsonOut, Model
 from common.prompting import render_prompts, tokenize_prompts
 from serving.engine.base import Batch, generate, wait
 from serving.settings import load_settings
@@ -28,14 +29,14 @@ console = Console()
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     runs: Annotated[int, typer.Option(help="runs of each side, in turn")] = 5,
     questions: Annotated[int, typer.Option(help="questions, without --lengths")] = 358,
     answer_tokens: Annotated[int, typer.Option(help="tokens an answer, without --lengths")] = 64,
     lengths: Annotated[
         Path | None, typer.Option(help='JSON list of {"question", "answer_tokens"}')
     ] = None,
-    json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Time the scheduler against LLM.generate."""
     rows = json.loads(lengths.read_text("utf-8")) if lengths else None
