@@ -87,6 +87,40 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("untrained"), "--steps", "0")
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs of the sample book, as `data build` writes them, beside its cache. To be read."""
+    from tests.data_commands import SAMPLE, run
+
+    folder = tmp_path_factory.mktemp("built")
+    run("build", SAMPLE, "--out", folder / "out", "--cache", folder / "cache")
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained base model in small, for the tests of training. To be read."""
+    from tests.finetuning import make_base
+
+    return make_base(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train, dev and calibration rows of tests.finetuning.FACTS. To be read."""
+    from tests.finetuning import make_data
+
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def plain(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter of random weights for `base`. To be read."""
+    from tests.adapters import make_adapter
+
+    return make_adapter(base, tmp_path_factory.mktemp("plain"))
+
+
 class Service:
     """A running `uvicorn serve:app` with a client for it."""
 

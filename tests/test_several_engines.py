@@ -21,6 +21,7 @@ from serving.engine.several import SeveralEngines
 from serving.engine.shares import GIB, Share, cache_bytes, divided, engine_count
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
+from tests.instant_engine import in_seconds
 
 SLOTS = 4
 
@@ -103,10 +104,6 @@ def pretend(monkeypatch: Any, plans: list[list[int]], answer_s: tuple[float, ...
 
 def numbered(count: int, first: int = 0) -> list[list[int]]:
     return [[first + i] * (1 + i % 7) for i in range(count)]
-
-
-def in_seconds(seconds: float) -> float:
-    return time.monotonic() + seconds
 
 
 @settings(deadline=None, max_examples=30)
