@@ -28,6 +28,7 @@ from rich.table import Table
 from common.cli import make_app
 from common.language import either, in_chinese
 from common.pairs import PairsError
+from common.tokenizer_file import TokenizerError, load_tokenizer
 from judging.known_testsets import known_testset
 from judging.length_chart import IN_CHINESE, draw
 from judging.scoring import rouge_l, speed
@@ -141,7 +142,7 @@ def main(
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
         folder = out or (report if report.is_dir() else report.parent)
         folder.mkdir(parents=True, exist_ok=True)
-    except (ReportError, PairsError, OSError) as error:
+    except (ReportError, PairsError, TokenizerError, OSError) as error:
         _stop(str(error), 2)
     for each in told:
         _show(each, measure[0])
@@ -213,16 +214,9 @@ def by_characters() -> Measure:
 def by_tokenizer(path: Path) -> Measure:
     """Lengths in tokens. The text's own tokens: a model may have written it with a few more.
 
-    Raises ReportError or OSError when there is no tokenizer.
+    Raises TokenizerError.
     """
-    from tokenizers import Tokenizer
-
-    file = path / "tokenizer.json" if path.is_dir() else path
-    text = file.read_text(encoding="utf-8")
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
-        raise ReportError(f"{file}: not a tokenizer ({error})") from error
+    tokenizer = load_tokenizer(path)
 
     def ids(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False).ids
