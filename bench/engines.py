@@ -56,7 +56,7 @@ def main(
     dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
     form: Annotated[RandomForm, typer.Option(help="of --dummy's weights")] = "bf16",
     peers: Annotated[bool, typer.Option(help="raw LLM.generate and vllm serve, too")] = True,
-    equal: Annotated[bool, typer.Option(help="equal tokens; off: natural ends alone")] = True,
+    no_equal: Annotated[bool, typer.Option("--no-equal", help="natural ends alone")] = False,
     out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_engines.json"),
 ) -> None:
     """Time several engines and their peers."""
@@ -91,7 +91,7 @@ def main(
             made = Path(stack.enter_context(tempfile.TemporaryDirectory())) / model.name
             write_random_model(model, made, form)
             model = made
-        if equal:
+        if not no_equal:
             these = Candidates(model, work, given, runs, False, settings)
             for name, row in equal_tokens.measure(these, candidates, peers, device):
                 keep("equal_tokens", name, row)
