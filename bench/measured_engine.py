@@ -5,6 +5,7 @@
 service's own: `start_answerer(settings, build=build_measured)`.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -85,3 +86,13 @@ def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:
     count = engine_count(settings)
     several = SeveralEngines(settings, count) if count > 1 else None
     return MeasuredAnswerer(several or MeasuredEngine(settings), settings)
+
+
+def generate_seconds(llm: Any, ids: Sequence[list[int]], tokens: Sequence[int]) -> float:
+    """Seconds of one `LLM.generate` call whose answers have these lengths."""
+    from vllm import SamplingParams
+
+    params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in tokens]
+    began = time.monotonic()
+    llm.generate([{"prompt_token_ids": prompt} for prompt in ids], params, use_tqdm=False)
+    return time.monotonic() - began

@@ -105,6 +105,8 @@ SCORES = {
         "columns": ["模型和题目", "准确率", "训练之前", "上限", "复述问题"],
         "demo, sample basic": "演示模型，示例基础集 48 题（**演示，不代表质量**）",
         "demo, sample bonus": "演示模型，示例加分集 39 题（**演示，不代表质量**）",
+        "0.5B, untuned, sample book at hand": "Qwen2.5-Coder-0.5B，未微调，翻着示例教材，"
+        "示例 87 题",
         "0.5B, untuned": "Qwen2.5-Coder-0.5B，未微调，真实教材的 64 道新题",
         "1.5B, untuned": "Qwen2.5-Coder-1.5B，未微调，同样 64 题",
         "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B，未微调，**答题时翻书**，同样 64 题",
@@ -118,6 +120,8 @@ SCORES = {
         "columns": ["model and questions", "accuracy", "before training", "ceiling", "echo"],
         "demo, sample basic": "demo model, 48 of the sample basic set (**a demo, not quality**)",
         "demo, sample bonus": "demo model, 39 of the sample bonus set (**a demo, not quality**)",
+        "0.5B, untuned, sample book at hand": "Qwen2.5-Coder-0.5B untuned, the sample book at "
+        "hand, the sample's 87",
         "0.5B, untuned": "Qwen2.5-Coder-0.5B untuned, 64 held-out questions on the real book",
         "1.5B, untuned": "Qwen2.5-Coder-1.5B untuned, the same 64",
         "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B untuned, **book at hand**, the same 64",

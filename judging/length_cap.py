@@ -19,13 +19,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import make_app
+from common.cli import make_app, stop
 from common.language import either, in_chinese
 from common.pairs import PairsError
 from common.tokenizer_file import TokenizerError, load_tokenizer
@@ -143,7 +143,7 @@ def main(
         folder = out or (report if report.is_dir() else report.parent)
         folder.mkdir(parents=True, exist_ok=True)
     except (ReportError, PairsError, TokenizerError, OSError) as error:
-        _stop(str(error), 2)
+        stop(str(error), 2)
     for each in told:
         _show(each, measure[0])
     draw(told, measure[0], folder / "length_cap.png")
@@ -157,7 +157,7 @@ def main(
         soft_wrap=True,
     )
     if not any(each["is_dev"] for each in told):
-        _stop(
+        stop(
             either(
                 "没有选上限：这份报告里没有验证集（若有一个是，用 --dev 名字 指出）",
                 "no cap is named: this report has no dev split (--dev NAME, if one of them is it)",
@@ -357,11 +357,6 @@ def _show(told: dict[str, Any], unit: str) -> None:
     else:
         text = either(f"不按 {name} 选上限：{why}", f"no cap is chosen by {name}: {why}")
         console.print(text, style="yellow")
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,13 @@ DEFINITIONS = {
 }
 
 
+def demo_note() -> str:
+    """What stands beside every score of a demo model."""
+    return either(
+        "演示模型：分数只说明流程走通，不代表质量", "demo model: scores show the flow, not quality"
+    )
+
+
 def book_at_hand(info: dict[str, Any] | None) -> str:
     """What to say beside the score of a service that puts passages before the questions; "" of
     one that does not."""

@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.ability",
         "judging.ability_task",
         "judging.harness",
+        "judging.report_words",
     },
     "chat": {
         "common",

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import run_command
+from common.cli import run_command, stop
 from common.language import either, in_chinese
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
@@ -118,7 +118,7 @@ def main(
         asked = questions.pairs[:limit]
         name = f"{model.name}-{_fingerprint(model, asked)}"
     except (DevError, PairsError, OSError, ValueError) as error:
-        _stop(str(error), 2)
+        stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
     fixed = {n: os.environ[n] for n in (*space.NAMES, *space.ROOM) if n in os.environ}
@@ -165,7 +165,7 @@ def main(
         ended = search.run(until, _print_trial)
         confirmed = search.confirm(until)
     except TrialFailedError as error:
-        _stop(
+        stop(
             either(
                 f"默认设置跑不起来，没有可比的：{error}",
                 f"the defaults do not run, so there is nothing to compare with: {error}",
@@ -175,7 +175,7 @@ def main(
     except SignalReceived as received:
         exit_code = received.exit_code
         if not search.begun:
-            _stop(
+            stop(
                 either(
                     "默认设置还没有测完就中断了", "interrupted before the defaults were measured"
                 ),
@@ -221,7 +221,7 @@ def _only_length(
     try:
         outcome = measure({}, "length")
     except TrialFailedError as error:
-        _stop(
+        stop(
             either(
                 f"服务跑不起来，没有回答可供选择：{error}",
                 f"the service does not run, so there are no answers to choose by: {error}",
@@ -292,7 +292,7 @@ def _write(settings: dict[str, str], notes: list[str], result: Path, shipped: Pa
                 f"; {shipped} was not written by this command and is kept: copy what you want",
             )
     except (SettingsError, OSError) as error:
-        _stop(str(error), 1)
+        stop(str(error), 1)
     console.print(message, highlight=False, soft_wrap=True)
 
 
@@ -347,11 +347,6 @@ def _text(settings: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items()) or either(
         "默认", "defaults"
     )
-
-
-def _stop(message: str, code: int) -> Any:
-    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":
