@@ -10,7 +10,8 @@ of them in its prefix cache: this service with 1, 2, 3 and 4 engines, each in tu
 speed) and the share of time in which the GPU was busy.
 Natural ends (`--testset`): the real services over HTTP, all questions in one call: this one with
 each number of engines, and the peer's own serve.py with its own Dockerfile's settings (`--peer-set`
-for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed.
+for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed,
+and how many answers are the same as the first candidate's.
 The service is asked without a book, as the others are; `--set RETRIEVAL_DIR=… --set
 RETRIEVAL_PASSAGES=2` gives it one. `--vary DRAFT_TOKENS=0,4` measures each number of engines with
 each value. Each candidate is loaded alone (but for raw vLLM); medians of `--runs`.
@@ -38,7 +39,16 @@ from common.read_pairs import read_pairs
 from common.service_process import stop_on_signals
 
 console = Console(width=140)
-TOLD = ("seconds", "raw_seconds", "ratio_to_raw", "busy_percent", "score", "ended", "failed")
+TOLD = (
+    "seconds",
+    "raw_seconds",
+    "ratio_to_raw",
+    "busy_percent",
+    "score",
+    "ended",
+    "same_as_the_first_candidates",
+    "failed",
+)
 
 
 def main(
@@ -96,12 +106,13 @@ def main(
             for name, row in equal_tokens.measure(these, candidates, peers, device):
                 keep("equal_tokens", name, row)
         if testset is not None and not dummy:
-            pairs = read_pairs(testset).pairs
+            pairs, answers = read_pairs(testset).pairs, None
             for name, command, variables in natural(
                 model, candidates, settings, peer, peer_set or []
             ):
                 try:
-                    row = ask_all(command, variables, pairs, runs)
+                    row, told = ask_all(command, variables, pairs, runs, answers)
+                    answers = told if answers is None else answers
                 except BenchError as error:
                     row = give_up(error)
                 keep("natural_ends", name, row)

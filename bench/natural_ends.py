@@ -55,9 +55,14 @@ def natural(
 
 
 def ask_all(
-    command: list[str], variables: dict[str, str], pairs: list[Pair], runs: int
-) -> dict[str, Any]:
-    """All questions in one call, once for the judge's only call and `runs` times more."""
+    command: list[str],
+    variables: dict[str, str],
+    pairs: list[Pair],
+    runs: int,
+    others: list[str] | None = None,
+) -> tuple[dict[str, Any], list[str]]:
+    """All questions in one call, once for the judge's only call and `runs` times more; figures and
+    answers. others: answers of another service, with which these are compared."""
     body = {"prompt": [pair.question for pair in pairs]}
     seconds, answers = [], []
     with server(command, variables, "/") as (client, service):
@@ -76,7 +81,7 @@ def ask_all(
         info = client.get("/info").json()
     characters = sum(map(len, answers[0]))
     scores = [rouge_l(pair.answer, text) for pair, text in zip(pairs, answers[0], strict=True)]
-    return {
+    figures = {
         "first_call_seconds": seconds[0],
         "seconds": seconds[1:],
         "questions": len(pairs),
@@ -90,6 +95,10 @@ def ask_all(
         "engine": info.get("engine") or info.get("backend"),
         **busy,
     }
+    if others is not None:
+        same = sum(a == b for a, b in zip(answers[0], others, strict=True))
+        figures["same_as_the_first_candidates"] = same
+    return figures, answers[0]
 
 
 def how_answers_ended(client: httpx.Client) -> dict[str, int]:

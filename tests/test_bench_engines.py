@@ -38,7 +38,9 @@ def test_another_contestants_service_is_asked_as_ours_is(tmp_path: Path) -> None
     file = tmp_path / "serve.py"
     file.write_text(THEIRS)
     command = [sys.executable, "-m", "bench.peer", str(file), "--port", "{port}"]
-    row = ask_all(command, {}, [Pair("甲？", "use CUDA"), Pair("乙？", "use ROCm")], runs=2)
+    pairs = [Pair("甲？", "use CUDA"), Pair("乙？", "use ROCm")]
+    row, answers = ask_all(command, {}, pairs, 2, ["use CUDA", "use ROCm"])
+    assert answers == ["use CUDA"] * 2 and row["same_as_the_first_candidates"] == 1
     assert row["engine"] == "False"  # modelscope stays off, whatever the file says
     assert row["score"] == 0.75 and row["characters"] == 16
     assert len(row["seconds"]) == 2 and row["same_answers_each_time"]
