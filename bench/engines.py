@@ -90,7 +90,7 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(part: str, name: str, row: dict[str, Any]) -> None:
-        figures[part][name] = row
+        figures[part][name] = row = to_record(row)
         told = {key: row[key] for key in TOLD if key in row}
         console.print(f"{part}, {name}: {told}", highlight=False)
         text = json.dumps(figures, ensure_ascii=False, indent=1)
@@ -120,6 +120,16 @@ def main(
     rows = [row for part in ("equal_tokens", "natural_ends") for row in figures[part].values()]
     if all("failed" in row for row in rows):
         raise typer.Exit(1)
+
+
+def to_record(row: dict[str, Any]) -> dict[str, Any]:
+    """Without a path of this machine, and without what is told once elsewhere."""
+    row = {key: value for key, value in row.items() if key != "prompt_tokens"}
+    if isinstance(engine := row.get("engine"), dict):
+        arguments = engine.get("arguments", {})
+        told = {key: value for key, value in arguments.items() if key != "model"}
+        row["engine"] = engine | {"arguments": told}
+    return row
 
 
 def show(figures: dict[str, Any]) -> None:
