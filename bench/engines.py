@@ -11,7 +11,8 @@ speed) and the share of time in which the GPU was busy.
 Natural ends (`--testset`): the real services over HTTP, all questions in one call: this one with
 each number of engines, and the peer's own serve.py with its own Dockerfile's settings (`--peer-set`
 for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed,
-and how many answers are the same as the first candidate's.
+and how many answers are the same as the first candidate's (`--set REPEAT_REDRAWS=0`: redraws are
+sampled).
 The service is asked without a book, as the others are; `--set RETRIEVAL_DIR=… --set
 RETRIEVAL_PASSAGES=2` gives it one. `--vary DRAFT_TOKENS=0,4` measures each number of engines with
 each value. Each candidate is loaded alone (but for raw vLLM); medians of `--runs`.
