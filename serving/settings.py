@@ -80,9 +80,9 @@ class Settings(BaseSettings):
     end_repetition: bool = Field(
         True,
         description="End an answer that has come to repeat the same tokens over and over, and keep "
-        "one turn of the loop, or that copies a long stretch of itself, without the copy. "
-        "`false`: answers go on to MAX_TOKENS; for books whose answers "
-        "repeat something exactly, such as long tables of the same number.",
+        "one turn of the loop, or that copies a long stretch of itself or goes round in "
+        "the same phrases, without what it repeats. `false`: answers go on to MAX_TOKENS; for "
+        "books whose answers repeat something exactly, such as long tables of the same number.",
     )
     temperature: float = Field(
         0.0, ge=0, description="0 answers greedily: the same question, the same answer."

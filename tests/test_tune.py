@@ -215,6 +215,10 @@ def test_passages_and_examples_are_searched_only_where_a_book_is_at_hand() -> No
     assert passages(2) == ["", "0", "1", "3", "5"]  # unset: the 2 of the defaults
     assert passages(3) == ["", "0", "1", "2", "5"]
     assert passages(2, ("RETRIEVAL_PASSAGES",)) is None
+    # Drafts come from the passages.
+    assert "DRAFT_TOKENS" not in space(2)
+    gpu = [space_of(Facts(engine("metax"), 9, [], False, passages=n)) for n in (0, 2)]
+    assert "DRAFT_TOKENS" not in gpu[0] and gpu[1]["DRAFT_TOKENS"] == [UNSET, "4"]
 
 
 def test_more_passages_come_with_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:

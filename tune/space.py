@@ -25,6 +25,7 @@ NAMES = (
     "RETRIEVAL_PASSAGES",
     "RETRIEVAL_EXAMPLES",
     "ENGINES_PER_GPU",
+    "DRAFT_TOKENS",
     "ANSWER_DRAWS",
 )
 PASSAGES = ("0", "1", "2", "3", "5")
@@ -81,6 +82,8 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         "RETRIEVAL_EXAMPLES": ["1"] if facts.passages else [],
         # Against each other: what `auto` takes depends on the device.
         "ENGINES_PER_GPU": ["1", "2", "3"] if facts.kind in GPUS else [],
+        # From the passages; without them they gained nothing (bench/LOG.md).
+        "DRAFT_TOKENS": ["4"] if facts.kind in GPUS and facts.passages else [],
         # So many times the tokens for a higher score: the last to be tried.
         "ANSWER_DRAWS": ["4", "8"] if facts.kind else [],
     }
