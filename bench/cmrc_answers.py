@@ -90,6 +90,7 @@ async def _answered(
         "right_passage_there": round(sum(there) / len(there), 4),
         "passages": settings.retrieval_passages,
         "worked_examples": len(answerer.book.turns) if answerer.book else 0,
+        "examples_why": answerer.settings.retrieval_why,
         "max_tokens": settings.max_tokens,
         "start": start,
         "forms": forms,

@@ -26,6 +26,7 @@ from common.model_content import old_reader_problems
 from common.model_files import model_files_problems
 from common.threads import before_imports
 from serving.answerer import Answerer
+from serving.book_context import settled
 from serving.engine.arguments import read_config
 from serving.engine.base import Engine, EngineError, ModelError
 from serving.settings import Settings
@@ -64,6 +65,7 @@ async def start_answerer(
     if settings.startup_why:
         log.warning("this is a second start: %s", settings.startup_why)
     with _in_time(left, settings, restart):
+        settings = settled(settings)
         try:
             answerer = _start(settings, build)
         except ModelError:
