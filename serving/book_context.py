@@ -34,7 +34,10 @@ class BookContext:
 
             began = time.monotonic()
             self._retriever = Retriever.load(
-                settings.retrieval_dir, settings.retrieval_encoder, settings.retrieval_reranker
+                settings.retrieval_dir,
+                settings.retrieval_encoder,
+                settings.retrieval_reranker,
+                rerank_first=settings.retrieval_rerank_first,
             )
             self._manifest = read_manifest(settings.retrieval_dir)
         except (ImportError, ValueError, OSError) as error:

@@ -178,6 +178,13 @@ class Settings(BaseSettings):
     retrieval_reranker: Path | None = Field(
         None, description="Directory of a cross-encoder that orders what was found. Unset: none."
     )
+    retrieval_rerank_first: int = Field(
+        10,
+        ge=2,
+        le=100,
+        description="Passages of a question that RETRIEVAL_RERANKER reads: each costs time, and "
+        "the right one is seldom lower (docs/retrieval.md).",
+    )
     max_model_len: int = Field(
         2048,
         gt=0,
