@@ -108,15 +108,20 @@ class BookContext:
         return self._sizes[text]
 
 
+def serves_a_book(settings: Settings) -> bool:
+    """Whether the settings ask for passages of an index. The default folder may be empty."""
+    folder = settings.retrieval_dir
+    named = "retrieval_dir" in settings.model_fields_set
+    there = folder is not None and (named or (folder / "passages.jsonl").is_file())
+    return there and settings.retrieval_passages > 0
+
+
 def book_context(settings: Settings) -> BookContext | None:
     """The index that the settings name; None: questions are asked alone.
 
     Raises ModelError when RETRIEVAL_DIR is set and holds none. The default folder may be empty.
     """
-    folder = settings.retrieval_dir
-    named = "retrieval_dir" in settings.model_fields_set
-    there = folder is not None and (named or (folder / "passages.jsonl").is_file())
-    if there and settings.retrieval_passages:
+    if serves_a_book(settings):
         return BookContext(settings)
     if settings.retrieval_examples:
         log.warning("no index is served: RETRIEVAL_EXAMPLES does nothing")

@@ -127,8 +127,8 @@ class Settings(BaseSettings):
     engines_per_gpu: PositiveInt | Literal["auto"] = Field(
         1,
         description="Engines on one device, each in a process of its own with a part of the memory "
-        "and of MAX_NUM_SEQS; they share the questions out. `auto`: 2 where raw vLLM was "
-        "measured to be faster (a small model on a large NVIDIA GPU), else 1.",
+        "and of MAX_NUM_SEQS; they share the questions out. `auto`: 2 for a small model on a large "
+        "GPU, asked without a book (measured on NVIDIA, not on MetaX), else 1.",
     )
     cuda_mps: bool = Field(
         False,

@@ -26,6 +26,7 @@ from common.model_content import old_reader_problems
 from common.model_files import model_files_problems
 from common.threads import before_imports
 from serving.answerer import Answerer
+from serving.book_context import serves_a_book
 from serving.engine.arguments import read_config
 from serving.engine.base import Engine, EngineError, ModelError
 from serving.settings import Settings
@@ -194,8 +195,13 @@ def make_engine(name: str, settings: Settings) -> Engine:
         from serving.engine.shares import engine_count
         from serving.engine.vllm_engine import VllmEngine
 
-        count = engine_count(settings)
-        return VllmEngine(settings) if count == 1 else SeveralEngines(settings, count)
+        count = engine_count(settings, serves_a_book(settings))
+        if count == 1:
+            return VllmEngine(settings)
+        # Further engines are waited for as long as the warm-up still has its time, and no longer.
+        left = settings.health_budget_s - settings.startup_reserve_s - WARMUP_LIMIT_S
+        left -= seconds_since_process_start()
+        return SeveralEngines(settings, count, time.monotonic() + left)
     from serving.engine.transformers_engine import TransformersEngine
 
     return TransformersEngine(settings)
