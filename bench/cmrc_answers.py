@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cmrc_score import em, f1
-from retrieval.evaluate import interval
+from common.intervals import interval
 from retrieval.passages import Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import write_sparse_index

@@ -32,6 +32,16 @@ from rich.table import Table
 from bench import equal_tokens
 from bench.candidates import Candidates, give_up
 from bench.natural_ends import ask_all, natural
+from bench.options import (
+    AnswerTokens,
+    Dummy,
+    Model,
+    Out,
+    Questions,
+    WorkloadFile,
+    settings_of,
+    workload_arguments,
+)
 from bench.processes import BenchError
 from bench.random_model import RandomForm, write_random_model
 from bench.serve import _device_name
@@ -53,30 +63,29 @@ TOLD = (
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     engines: Annotated[str, typer.Option(help="numbers of engines")] = "1,2,3,4",
-    workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
-    questions: Annotated[int, typer.Option(help="without --workload")] = 358,
-    answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 192,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 192,
     testset: Annotated[Path | None, typer.Option(help="natural ends on these questions")] = None,
     peer: Annotated[Path | None, typer.Option(help="another contestant's serve.py")] = None,
     peer_set: Annotated[list[str] | None, typer.Option("--peer-set", help="KEY=VALUE")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, this service")] = None,
     vary: Annotated[list[str] | None, typer.Option(help="KEY=V1,V2: one candidate each")] = None,
     runs: Annotated[int, typer.Option(help="timed runs of each")] = 3,
-    dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
+    dummy: Dummy = False,
     form: Annotated[RandomForm, typer.Option(help="of --dummy's weights")] = "bf16",
     peers: Annotated[bool, typer.Option(help="raw LLM.generate and vllm serve, too")] = True,
     no_equal: Annotated[bool, typer.Option("--no-equal", help="natural ends alone")] = False,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_engines.json"),
+    out: Out = Path("report/bench_engines.json"),
 ) -> None:
     """Time several engines and their peers."""
     stop_on_signals()
-    settings = dict(pair.split("=", 1) for pair in set_ or [])
+    settings = settings_of(set_)
     candidates = equal_tokens.every(sorted(map(int, engines.split(","))), vary or [])
     work = load_workload(workload, questions, answer_tokens)
-    given = ["--workload", str(workload)] if workload else []
-    given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
+    given = workload_arguments(workload, questions, answer_tokens)
     device = _device_name()
     figures: dict[str, Any] = {
         "model": model.name,

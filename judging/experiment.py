@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import make_app, stop
+from common.intervals import VERDICTS
 from common.language import either, in_chinese
 from common.manifest import Manifest
 from common.model_files import file_sizes, weight_bytes
@@ -25,7 +26,6 @@ from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, 
 from judging.experiment_cases import CASES, add_cases
 from judging.experiment_data import add_data
 from judging.experiment_methods import methods, seen_before
-from judging.intervals import VERDICTS
 from judging.metrics import METRICS
 from judging.read_report import (
     Report,

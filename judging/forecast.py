@@ -18,8 +18,8 @@ from rich.text import Text
 
 from common.cli import make_app, stop
 from common.facts import FACTS, WANTED_ACCURACY
+from common.intervals import FEWEST, Interval, predicted, predicted_together
 from common.language import either, in_chinese
-from judging.intervals import FEWEST, Interval, predicted, predicted_together
 from judging.read_report import Report, ReportError, read_report, scored_rows
 
 JUDGES_QUESTIONS: dict[str, int] = FACTS["judge"]["questions"]

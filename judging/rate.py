@@ -21,8 +21,8 @@ from rich.text import Text
 from common.agreement import cohens_kappa
 from common.chat_client import ChatClient, EndpointRefusesError, key_of
 from common.cli import stop
+from common.intervals import difference, interval
 from common.language import either, in_chinese
-from judging.intervals import difference, interval
 from judging.judge_habits import habits_of_choices, habits_of_marks, headline
 from judging.model_judge import CRITERIA, REPLY_TOKENS, Chosen, Marked, ModelJudge
 from judging.read_report import Report, ReportError, read_report, same_questions

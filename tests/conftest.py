@@ -76,7 +76,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows TINY_PAIRS; REUSE_TINY_MODEL names one made before (another Python's)."""
     if made := os.environ.get("REUSE_TINY_MODEL"):
         return Path(made)
-    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200")
+    folder = tmp_path_factory.mktemp("tiny", numbered=False)
+    return make_model(folder, "--steps", "200", "--untrained", str(folder / "untrained"))
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +85,9 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights: its answers are noise and rarely end by themselves."""
     if made := os.environ.get("REUSE_UNTRAINED_MODEL"):
         return Path(made)
+    beside_the_tiny_one = tmp_path_factory.getbasetemp() / "tiny" / "untrained"
+    if beside_the_tiny_one.is_dir():
+        return beside_the_tiny_one
     return make_model(tmp_path_factory.mktemp("untrained"), "--steps", "0")
 
 

@@ -18,14 +18,7 @@ pytest.importorskip("numpy")
 
 from data.cache import Cache  # noqa: E402
 from retrieval.build import IndexSettings, book_passages, build_index  # noqa: E402
-from retrieval.evaluate import (  # noqa: E402
-    by_evidence,
-    by_overlap,
-    evaluate_methods,
-    interval,
-    read_evaluation_set,
-    reason,
-)
+from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, reason  # noqa: E402
 from retrieval.fusion import reciprocal_rank_fusion  # noqa: E402
 from retrieval.passages import Passage, read_passages  # noqa: E402
 from retrieval.prompt import fitting, with_passages  # noqa: E402
@@ -211,7 +204,6 @@ def test_recall_and_reasons(index: Path) -> None:
     assert "no evidence is named" in jupiter
     whys = [reason(item, place) for item, place in zip(asked, outcome.places, strict=True)]
     assert whys == [None, None, "not in the index", "unknown"]
-    assert interval([1.0] * 9).low == 1.0
 
 
 TEXT = st.text("线程块内存 kernelA01", max_size=20)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.html_page import template
+from common.intervals import VERDICTS
 from common.language import either, language
 from judging import report_words
 from train.compare import TIE, Comparison, Judged, as_json
@@ -68,11 +69,7 @@ def _by_testset(comparison: Comparison) -> dict[str, list[Judged]]:
 def _verdict(results: list[Judged]) -> str:
     """Whether the last model differs from the first by more than chance, in words."""
     last = results[-1]
-    if last.difference_low > 0:
-        return either("有提升", "better")
-    if last.difference_high < 0:
-        return either("变差", "worse")
-    return either("差异不显著", "no difference beyond chance")
+    return either(*VERDICTS[(last.difference_low > 0) - (last.difference_high < 0)])
 
 
 def _lines(results: list[Judged]) -> list[tuple[str, ...]]:
