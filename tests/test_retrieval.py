@@ -18,7 +18,13 @@ pytest.importorskip("numpy")
 
 from data.cache import Cache  # noqa: E402
 from retrieval.build import IndexSettings, book_passages, build_index  # noqa: E402
-from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, reason  # noqa: E402
+from retrieval.evaluate import (  # noqa: E402
+    by_evidence,
+    by_overlap,
+    evaluate_methods,
+    read_evaluation_set,
+    reason,
+)
 from retrieval.fusion import reciprocal_rank_fusion  # noqa: E402
 from retrieval.passages import Passage, read_passages  # noqa: E402
 from retrieval.prompt import fitting, with_passages  # noqa: E402
