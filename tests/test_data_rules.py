@@ -29,7 +29,7 @@ def chunks_of(text: str) -> list[Chunk]:
 
 
 def pairs_of(text: str, **settings: object) -> dict[str, str]:
-    """Question → answer of what the wide rules make of a text (strict ones have their own tests)."""
+    """Question → answer of what the wide rules make of a text."""
     made = RulesSource(RulesSettings(**{"rules": "wide", **settings})).pairs(chunks_of(text))
     return {p.question: p.answer for _, pairs in made for p in pairs}
 
@@ -102,7 +102,9 @@ def test_a_rule_is_asked_somewhere_and_has_an_example_of_each_pattern(rule: Rule
 def test_every_kind_that_a_rule_names_comes_up_in_its_examples():
     for rule in RULES.values():
         chunks = [c for example in rule.good for c in chunks_of(markdown_of(example))]
-        made = {pair.kind for c in chunks for pair in chunk_pairs(c, only={rule.name}, level=Level.all)}
+        made = {
+            pair.kind for c in chunks for pair in chunk_pairs(c, only={rule.name}, level=Level.all)
+        }
         assert made == set(rule.kinds), rule.name
 
 
