@@ -55,9 +55,14 @@ _VAGUE = re.compile(
 _SORT_OF_THING = (
     r"(?:工具(?!类)|框架|平台|语言|数据库|系统|引擎|协议|算法|服务|库|软件|模式|技术|容器|队列|标准|机制|结构|方法|模型|格式"
     r"|编辑器|编译器|解释器|管理器|服务器|程序|网络|架构|规范|插件|中间件|环境|语法|树|表|图|攻击|存储|命令|集合|函数"
-    r"|编码|学习|过程|范式|风格|操作|序列|事务)(?=[，。（(])"
+    r"|编码|学习|过程|范式|风格|操作|序列|事务|发行版)(?=[，。（(])"
 )
-_IS_A = re.compile(rf".{{1,80}}?是一[种个款门套类项](?P<more>[^，。]*){_SORT_OF_THING}")
+# "是一种…", "是…的一种…", "是 Spark 的…".
+_A = (
+    r"是(?:一[种个款门套类项]|(?=[^，。]{6,}的一[种个款项]"
+    r"|\s*[A-Z][\w.+\- ]*(?:中|里|的|提供|内置|自带)))"
+)
+_IS_A = re.compile(rf".{{1,80}}?{_A}(?P<more>[^，。]*){_SORT_OF_THING}")
 _IS = re.compile(
     rf".{{1,80}}?(?:是指|指的是|是)(?:(?P<more>[^，。]*){_SORT_OF_THING}"
     r"|(?<=是指)[把将](?P<done>[^，。]+))"
@@ -81,7 +86,7 @@ _OF_SOMETHING = re.compile(
 _OWNED = re.compile(r"是\s*[A-Z][\w.+\- ]*(?:中|里|的|提供|内置|自带|官方|新增)")
 _OWN = re.compile(r"(?=.{6})\w*(?:[a-z][A-Z]|[A-Z]{2}[a-z])\w*", re.ASCII)  # MongoDB, SmoothQuant
 _ALMOST = 0.85
-_LEAST_TOLD = 4  # characters before the sort of thing
+_LEAST_TOLD = 2  # characters before the sort of thing
 MIN_ANSWER, MOST = 40, 140  # characters of an introduction, of an answer of two sentences
 
 
