@@ -19,7 +19,8 @@ from retrieval.sparse import write_sparse_index
 
 # The references are words of the passage. Asked for a whole answer, as the service asks, a model
 # writes sentences, and F1 counts each further character against them.
-WORDS = "（只摘抄原文里回答问题的词语，不写整句）"
+# Of four requests this one had the best F1 (the 0.5B, 24 of the questions).
+WORDS = "只写答案本身（原文里的几个词），不写主语，不写整句。"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ async def _answered(
         "right_passage_there": round(sum(there) / len(there), 4),
         "passages": settings.retrieval_passages,
         "worked_examples": len(answerer.book.turns) if answerer.book else 0,
+        "examples_why": answerer.settings.retrieval_why,
         "max_tokens": settings.max_tokens,
         "start": start,
         "forms": forms,

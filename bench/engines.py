@@ -11,7 +11,8 @@ speed) and the share of time in which the GPU was busy.
 Natural ends (`--testset`): the real services over HTTP, all questions in one call: this one with
 each number of engines, and the peer's own serve.py with its own Dockerfile's settings (`--peer-set`
 for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed,
-and how many answers are the same as the first candidate's.
+and how many answers are the same as the first candidate's (`--set REPEAT_REDRAWS=0`: redraws are
+sampled).
 The service is asked without a book, as the others are; `--set RETRIEVAL_DIR=… --set
 RETRIEVAL_PASSAGES=2` gives it one. `--vary DRAFT_TOKENS=0,4` measures each number of engines with
 each value. Each candidate is loaded alone (but for raw vLLM); medians of `--runs`.
@@ -99,7 +100,7 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(part: str, name: str, row: dict[str, Any]) -> None:
-        figures[part][name] = row
+        figures[part][name] = row = to_record(row)
         told = {key: row[key] for key in TOLD if key in row}
         console.print(f"{part}, {name}: {told}", highlight=False)
         text = json.dumps(figures, ensure_ascii=False, indent=1)
@@ -129,6 +130,16 @@ def main(
     rows = [row for part in ("equal_tokens", "natural_ends") for row in figures[part].values()]
     if all("failed" in row for row in rows):
         raise typer.Exit(1)
+
+
+def to_record(row: dict[str, Any]) -> dict[str, Any]:
+    """Without a path of this machine, and without what is told once elsewhere."""
+    row = {key: value for key, value in row.items() if key != "prompt_tokens"}
+    if isinstance(engine := row.get("engine"), dict):
+        arguments = engine.get("arguments", {})
+        told = {key: value for key, value in arguments.items() if key != "model"}
+        row["engine"] = engine | {"arguments": told}
+    return row
 
 
 def show(figures: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.busy import busy_share
 from bench.candidates import Candidates, Ready, on_cpu, rendered
+from bench.device_rates import measured_device
 from bench.processes import BenchError
 from bench.serve import measure_together
 from common.device_table import device_named
@@ -113,13 +114,16 @@ def _with_busy_share(job: contextlib.AbstractContextManager[Ready]) -> Iterator[
 
 
 def floor_of(these: Candidates, device: str) -> dict[str, float]:
-    """`floor_seconds` of the workload with one engine; {} where shape or device is not known.
+    """`floor_seconds` of the workload with one engine, and the memory speed it is reckoned with; {}
+    where shape or device is not known.
 
     Several engines each read the weights in each step: theirs is higher, ours is what the card
     could do.
     """
-    known = device_named(device)
     weights = weight_bytes(file_sizes(these.model))
+    known = device_named(device)
+    if known is None and not on_cpu():
+        known = measured_device(device)
     if known is None or not weights:
         return {}
     try:
@@ -131,7 +135,7 @@ def floor_of(these: Candidates, device: str) -> dict[str, float]:
     shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
     lengths = [len(ids) for ids in prompts]
     seconds = floor_seconds(shape, weights, lengths, these.work.tokens, known, shared=shared)
-    return {"floor_seconds": round(seconds, 4)}
+    return {"floor_seconds": round(seconds, 4), "floor_bytes_per_s": known.bytes_per_s}
 
 
 def raw_memory(these: Candidates, count: int) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from serving.answerer import Answerer, TokensOf
-from serving.book_context import serves_a_book
+from serving.book_context import serves_book
 from serving.engine.base import EngineError
 from serving.engine.several import SeveralEngines
 from serving.engine.shares import engine_count
@@ -84,7 +84,7 @@ def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:
     """An answerer on vLLM for measurements, not started. Raises ValueError for another engine."""
     if engine != "vllm":
         raise ValueError(f"ENGINE={engine}: only vLLM's engine is measured here")
-    count = engine_count(settings, serves_a_book(settings))
+    count = engine_count(settings, serves_book(settings))
     several = SeveralEngines(settings, count) if count > 1 else None
     return MeasuredAnswerer(several or MeasuredEngine(settings), settings)
 

@@ -30,6 +30,8 @@ PEER_SETTINGS = {
     "MAX_NEW_TOKENS_CODE_HARD": "192",
     "MAX_NEW_TOKENS_CODE_SOFT": "96",
 }
+# What is measured is asked for, however long it takes to start: no eager start, no engine left out.
+UNHURRIED = {"HEALTH_BUDGET_S": "290"}
 # An answer ends in a loop when its end, numbers aside, stood twice before in it.
 LOOP_CHARACTERS = 48
 ENDED = re.compile(r'serving_answers_total\{reason="(\w+)"\} ([\d.]+)')
@@ -43,7 +45,7 @@ def natural(
     given: list[str],
 ) -> Iterator[tuple[str, list[str], dict[str, str]]]:
     """Name, command and variables of each service that is asked with natural ends."""
-    mine = {"MODEL_DIR": str(model), **ALONE, **settings}
+    mine = {"MODEL_DIR": str(model), **ALONE, **UNHURRIED, **settings}
     for candidate in candidates:
         command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", "{port}"]
         yield named(candidate), command, mine | candidate

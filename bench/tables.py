@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.engine_tables import deadlines_table, equal_table, faults_table, natural_table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench/results"
 
@@ -240,8 +242,8 @@ def scores_table(language: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# A mark's name, the results, and the table made of them.
-TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+# A mark's name, the results (all files of a pattern as a list), and the table made of them.
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "scores": ("scores.json", partial(scores_table, "zh")),
     "scores-en": ("scores.json", partial(scores_table, "en")),
     "gpu-candidates": ("serve_h100.json", candidates_table),
@@ -250,12 +252,20 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu-stages": ("breakdown_h100.json", stages_table),
     "gpu-steps": ("breakdown_h100.json", steps_table),
     "gpu-variants": ("variants_h100.json", variants_table),
+    "engines-equal": ("engines_h100_*.json", equal_table),
+    "engines-natural": ("engines_h100_*.json", natural_table),
+    "engines-old": ("engines_0.10.0_cpu*.json", natural_table),
+    "deadlines": ("deadlines_cpu.json", deadlines_table),
+    "faults": ("faults_cpu.json", faults_table),
 }
 # The tables of each page.
 PAGES = {
     ROOT / "README.md": ("scores",),
     ROOT / "README.en.md": ("scores-en",),
-    ROOT / "bench/README.md": ("gpu-candidates", "cpu-candidates", "training"),
+    ROOT / "bench/README.md": (
+        *("engines-equal", "engines-natural", "engines-old"),
+        *("gpu-candidates", "cpu-candidates", "training"),
+    ),
     ROOT / "bench/LOG.md": ("gpu-stages", "gpu-steps", "gpu-variants"),
 }
 
@@ -269,7 +279,8 @@ def filled(text: str, names: Iterable[str]) -> str:
         _, also_found, after = rest.partition(end)
         if not (found and also_found):
             raise ValueError(f"the page lacks the marks {begin.strip()} … {end.strip()}")
-        results = json.loads((RESULTS / file).read_text(encoding="utf-8"))
+        read = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RESULTS.glob(file))]
+        results = read if "*" in file else read[0]
         text = before + begin + table(results) + "\n" + end + after
     return text
 

@@ -98,9 +98,11 @@ class ChatClient:
                 reply = self._client.chat.completions.create(
                     model=self.model, messages=messages, **self._arguments(number, name, schema)
                 )
+                told = getattr(reply, "usage", None)
+                used(_count(told, "prompt_tokens"), _count(told, "completion_tokens"))
+                if not hasattr(reply, "choices"):  # a page, a stream, a bare value
+                    raise ReplyError(f"not a completion (begins {str(reply)[:60]!r})")
                 self.served = True
-                if told := reply.usage:
-                    used(told.prompt_tokens or 0, told.completion_tokens or 0)
                 return reply
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 said = str(error)
@@ -112,11 +114,15 @@ class ChatClient:
                 if number + 1 == len(FORMATS) or about_content or unknown:
                     raise RefusedError(f"refused by the endpoint ({said[:120]})") from error
                 self._step_down(number, said)
-            except (
-                openai.AuthenticationError,
-                openai.PermissionDeniedError,
-                openai.NotFoundError,
-            ) as error:
+            except openai.PermissionDeniedError as error:
+                if _ABOUT_CONTENT.search(str(error)):
+                    raise RefusedError(f"refused by the endpoint ({str(error)[:120]})") from error
+                if self.served:
+                    raise EndpointError(f"{type(error).__name__}: {error}") from error
+                raise EndpointRefusesError(
+                    either(f"接口拒绝了：{error}", f"the endpoint refuses: {error}")
+                ) from error
+            except (openai.AuthenticationError, openai.NotFoundError) as error:
                 raise EndpointRefusesError(
                     either(f"接口拒绝了：{error}", f"the endpoint refuses: {error}")
                 ) from error
@@ -158,10 +164,25 @@ class ChatClient:
 def reply_text(reply: Any) -> str:
     """The text of a completion. Raises ReplyError, RefusedError for a refusal or a filter."""
     if not getattr(reply, "choices", None):
-        raise ReplyError("a reply without choices")
+        # Gateways answer 200 with an error of their own.
+        said = (getattr(reply, "model_extra", None) or {}).get("error") or ""
+        said = said.get("message", said) if isinstance(said, dict) else said
+        raise ReplyError(f"a reply without choices{f' ({str(said)[:80]})' if said else ''}")
     choice = reply.choices[0]
+    if choice.message is None:
+        raise ReplyError("a reply without a message")
     if getattr(choice.message, "refusal", None):
         raise RefusedError(f"refused ({choice.message.refusal[:80]})")
     if choice.finish_reason == "content_filter":
         raise RefusedError("refused by the endpoint's content filter")
-    return choice.message.content or ""
+    content = choice.message.content
+    if isinstance(content, list):  # parts of several kinds
+        parts = [part.get("text", "") for part in content if isinstance(part, dict)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return json.dumps(content, ensure_ascii=False) if isinstance(content, dict) else content or ""
+
+
+def _count(usage: Any, name: str) -> int:
+    """Tokens as an endpoint tells them; 0 for none."""
+    value = getattr(usage, name, None)
+    return int(value) if isinstance(value, int | float) or str(value).isdigit() else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _QUESTION = re.compile(
-    r"(?:用户|学生|测试|评测|考试|常见|示例|test|user)?(?:问题|題目|问|題|问句|題干|问答题|题目|题干|试题|提问|question|q|query|prompt|instruction)"
+    r"(?:用户|学生|测试|评测|考试|常见|示例|test|user)?(?:问题|題目|问|題|问句|題干|问答题|题目|题干|试题|提问|指令|question|q|query|prompt|instruction)"
     r"(?:内容|描述|正文|文本|s)?"
 )
 _ANSWER = re.compile(

@@ -18,6 +18,8 @@ _SHORT_ESCAPE = re.compile(rf"{_SINGLE}(?=(?:{_SHORT_LATEX})(?![A-Za-z]))")
 _NO_ESCAPE = re.compile(
     rf'{_SINGLE}(?![\\"/bfnrtu]|u[0-9a-fA-F]{{4}})|{_SINGLE}(?=u(?![0-9a-fA-F]{{4}}))'
 )
+_THOUGHTS_END = re.compile(r"</(?:think|thinking|thought|reasoning)>")
+_THOUGHTS = re.compile(r"^\s*<(?:think|thinking|thought|reasoning)>.*", re.S)
 _MATH = re.compile(r"\$[^$\n]{1,300}\$")
 
 
@@ -52,9 +54,19 @@ def json_values(text: str) -> Iterator[Any]:
         yield value
 
 
+def without_thoughts(text: str) -> str:
+    """What a reply says after its thoughts; nothing where they never end."""
+    *_, said = _THOUGHTS_END.split(text)
+    return _THOUGHTS.sub("", said)
+
+
 def reply_json(text: str) -> list[Any]:
     """The JSON values of a reply, without its thoughts. Raises ReplyError where there is none."""
-    text = text.rpartition("</think>")[2]
+    whole, text = text, without_thoughts(text)
+    if whole.strip() and not text.strip():
+        raise ReplyError("nothing but thoughts (cut off before its answer)")
+    if not text.strip():
+        raise ReplyError("an empty reply")
     found = list(json_values(with_escapes(text)))
     if not found:
         raise ReplyError(f"broken JSON (begins {text.strip()[:60]!r})")

@@ -13,7 +13,7 @@ from common.text_encodings import decode
 from common.text_files import rows_of
 
 WORD_SUFFIXES = (".docx", ".docm")
-TEXT_SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
+TEXT_SUFFIXES = (".jsonl", ".json", ".ndjson", ".jsonlines", ".csv", ".tsv")
 
 
 def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from common.column_names import column_roles
 from common.language import either
 from common.pairs import Pair, Place
 from common.row_talks import (
@@ -133,13 +134,21 @@ def _says(value: Any, words: Collection[str]) -> bool:
 
 
 def _plain_names(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """The row with its fields' names as the layouts have them (Question, " answer"), where it has
-    such a field and none of the layouts'."""
+    """The row with its fields' names as the layouts have them (Question, " answer", 题目, q), where
+    it has such fields and none of the layouts'."""
     if any(layout.key in row for layout in LAYOUTS):
         return row
     plain = {str(name).strip().casefold(): value for name, value in row.items()}
-    known = any(layout.key in plain for layout in LAYOUTS) and len(plain) == len(row)
-    return plain if known else row
+    if any(layout.key in plain for layout in LAYOUTS) and len(plain) == len(row):
+        return plain
+    # Names as in tables and CSV, where they leave no doubt; input and target are Firefly's.
+    names, roles = list(row), column_roles(map(str, row))
+    asked = roles.questions or [n for n, name in enumerate(names) if name == "input"]
+    said = roles.answers or [n for n, name in enumerate(names) if name == "target"]
+    if len(asked) != 1 or len(said) != 1:
+        return row
+    names[asked[0]], names[said[0]] = "question", "answer"
+    return dict(zip(names, row.values(), strict=True)) if len({*names}) == len(names) else row
 
 
 def _layout(row: Mapping[str, Any]) -> tuple[Layout, str]:
@@ -191,7 +200,7 @@ def _read_flat(row: Mapping[str, Any], key: str, answer: str) -> Talk:
     below = _optional_text(row, "input")
     question = _with_input(_text(row, key), below)
     before = read_history(row.get("history"))
-    last = turn_of(question, _text(row, answer), learned(row))
+    last = turn_of(question, _answer(row, answer), learned(row))
     own = one_system(before.system, _optional_text(row, "system"))
     others = (_with_input(text, below) for text in _other_wordings(row))
     return Talk((*before.turns, last), own, _distinct(others, question), unread=before.unread)
@@ -260,6 +269,13 @@ def _with_input(question: str, below: str) -> str:
 
 def _text(row: Mapping[str, Any], name: str) -> str:
     return text_of(row[name], name)
+
+
+def _answer(row: Mapping[str, Any], name: str) -> str:
+    """An answer's text; a number is its digits."""
+    value = row[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if number else _text(row, name)
 
 
 def _optional_text(row: Mapping[str, Any], name: str) -> str:

@@ -70,11 +70,19 @@ def read_messages(value: Any, key: str) -> Talk:
                 f"{key}: expected a list of objects with role and content",
             )
         )
+    value = [each for message in value for each in _in_two(message)]
     found = _Reading()
     for number, each in enumerate(value, 1):
         _take(found, each, either(f"{key} 第 {number} 条", f"{key}, message {number}"), number)
     unread = tuple(dict.fromkeys(found.unread))
     return Talk(tuple(found.turns), found.system or "", (), found.user or "", unread)
+
+
+def _in_two(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A turn of {"human": …, "assistant": …} as two messages; any other message as it is."""
+    if set(message) != {"human", "assistant"}:
+        return [message]
+    return [{"role": role, "content": text} for role, text in sorted(message.items())[::-1]]
 
 
 def _take(found: _Reading, message: Mapping[str, Any], where: str, number: int) -> None:

@@ -48,7 +48,7 @@ def _line_rows(text: str) -> Iterator[Row]:
                 yield from objects
                 return
             row = error
-        yield spot, row
+        yield spot, _holder_named(row) if len(filled) == 1 else row
 
 
 def _objects(text: str) -> list[Row]:

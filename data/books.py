@@ -1,8 +1,9 @@
 """Book files → Markdown text.
 
 docx, epub and html go through mammoth and markitdown (see `omml.py`, `web.py`), PDF through pdfium
-(see `pdf/`); Markdown loses its extensions (see `dialects.py`), plain text gets its numbered
-headings marked. What of a book is not in its text is counted and named (see `losses.py`).
+(see `pdf/`), LaTeX and other markups through pandoc (see `markup/`); Markdown loses its extensions
+(see `dialects.py`), plain text gets its numbered headings marked. What of a book is not in its text
+is counted and named (see `losses.py`).
 """
 
 import bisect
@@ -21,15 +22,16 @@ from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import included, plain_markdown
 from data.includes import with_includes
-from data.kinds import MARKDOWN, PAGES, SUFFIXES, advice, in_folder, unread_files
+from data.kinds import MARKDOWN, MARKUP, PAGES, SUFFIXES, advice, in_folder, unread_files
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
+from data.markup.parts import books_among
 from data.needs import missing_package
 from data.notebook import notebook_text
 from data.page_parts import with_tabs
 from data.text import join_lines, tidy
 
-READER_VERSION = "12"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "13"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -47,8 +49,9 @@ class BookError(ValueError):
     """A book that cannot be used; the message names the file and what to do."""
 
 
-class EmptyNotebookError(BookError):
-    """A notebook without text: one that an author began and left, so no reason to stop."""
+class EmptyBookError(BookError):
+    """A notebook or source file without text: one that an author began and left, or that only sets
+    something, so no reason to stop."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def find_books(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += [each for each in in_folder(path) if each.suffix.lower() in SUFFIXES]
+            books = [each for each in in_folder(path) if each.suffix.lower() in SUFFIXES]
+            found += books_among(books)
         else:
             found.append(path)
     if not found:
@@ -125,9 +129,10 @@ def read_book(
         raise BookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
     how = f"{suffix}-{ocr}" if suffix == ".pdf" else suffix
     key = f"book/{READER_VERSION}/{how}/{sha256}"
-    # A page is read anew: files that it includes may have changed, and it takes no time.
-    cache = None if suffix in MARKDOWN else cache
-    if cache and (row := cache.get(key)) is not None:
+    # Files that a page includes may have changed: it is read anew, which takes no time, and
+    # `read_markup` looks at them all.
+    kept = None if suffix in (*MARKDOWN, *MARKUP) else cache
+    if kept and (row := kept.get(key)) is not None:
         return _book(path, sha256, reading_from(row))
     try:
         reading = _to_markdown(path, suffix, content, cache, ocr, told)
@@ -136,11 +141,11 @@ def read_book(
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", reading.text):
-        kind = EmptyNotebookError if suffix == ".ipynb" else BookError
+        kind = EmptyBookError if suffix in (".ipynb", *MARKUP) else BookError
         raise kind(either(f"{path}：里面没有文字", f"{path}: no text in it"))
     # Pages that a missing package left unread are read once it is there.
-    if cache and not any("requirements" in loss.why for loss in reading.losses):
-        cache.put(key, reading.to_dict())
+    if kept and not any("requirements" in loss.why for loss in reading.losses):
+        kept.put(key, reading.to_dict())
     return _book(path, sha256, reading)
 
 
@@ -157,6 +162,10 @@ def _to_markdown(
         options = {"ocr": ocr, "cache": str(cache.path.parent) if cache else ""}
         row = run_limited("data.pdf.ocr:read_with_ocr", path, options=options, told=told)
         return reading_from(row)
+    if suffix in MARKUP:
+        from data.markup.reader import read_markup
+
+        return read_markup(path, cache, READER_VERSION)
     if suffix in (".docx", ".epub"):
         return _office(path, suffix, content)
     text = decode(content)

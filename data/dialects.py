@@ -233,7 +233,7 @@ def _prose(text: str, titles: dict[str, str]) -> str:
     text = _HIGHLIGHT.sub(lambda m: m.group(2) or m.group(4), text)
     # "如 :numref:`fig`中": the blank before a role belongs to the role.
     text = re.sub(r"(?<=[\u3400-\u9fff，。（]) (?=(?::|\{)[A-Za-z][\w:.+-]*?(?::|\})`)", "", text)
-    text = _ROLE.sub(lambda m: _role(m, titles), text)
+    text = _ROLE.sub(lambda m: shown_role(m.group(1), m.group(2), titles), text)
     if "\\begin{" in text:
         text = _displayed(text)
     text = re.sub(r"\\\((.+?)\\\)", r"$\1$", text)
@@ -251,8 +251,9 @@ def _displayed(text: str) -> str:
     return _ENVIRONMENT.sub(put, text)
 
 
-def _role(found: re.Match[str], titles: dict[str, str]) -> str:
-    name, body = found.group(1).lower(), found.group(2)
+def shown_role(name: str, body: str, titles: dict[str, str]) -> str:
+    """A role of Sphinx or MyST as a reader sees it, in Markdown; `titles` by label."""
+    name = name.lower()
     if name == "math":
         return f"${body}$"
     if name in ("label", "eqlabel", "width", "height", "alias") or _CITATIONS.fullmatch(name):
@@ -280,10 +281,15 @@ def _reference(label: str, titles: dict[str, str]) -> str:
     """What a reference says: the title that its label stands under, else the kind of thing."""
     title = re.sub(r"^\[|\]\(.*$", "", titles.get(label, "")).strip()
     title = re.split(r"[。；，（(]", title)[0] if len(title) > 20 else title
-    prefix = re.split(r"[_:\-]", label.strip().lower())[0]
-    kind = next((word for starts, word in _KINDS if prefix in starts), "")
+    kind = kind_of_label(label)
     if not title or len(title) > 40:
         return f"另一{kind}" if kind in ("节", "章") and not title else kind
     if kind == "图":
         return f"图“{title}”"
     return f"“{title}”{'一' if kind in ('节', '章') else ''}{kind}"
+
+
+def kind_of_label(label: str) -> str:
+    """What a label is of, by its prefix: "fig:a" is 图; "" where it does not say."""
+    prefix = re.split(r"[_:\-]", label.strip().lower())[0]
+    return next((word for starts, word in _KINDS if prefix in starts), "")

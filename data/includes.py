@@ -37,7 +37,7 @@ def with_includes(text: str, page: Path) -> str:
     """
     if not re.search(r"8<-|\{\{\s*#|\{[*!]|<<<", text):
         return text
-    root = _root(page)
+    root = root_of(page)
     for _ in range(_DEPTH):
         before = text
         text = _SNIPPET.sub(lambda m: _snippet(m, page, root), text)
@@ -48,7 +48,8 @@ def with_includes(text: str, page: Path) -> str:
     return text
 
 
-def _root(page: Path) -> Path:
+def root_of(page: Path) -> Path:
+    """The folder that holds a page's whole book: nothing outside it is included."""
     folder = page.resolve().parent
     above = [folder, *folder.parents][:_LEVELS]
     for each in above:

@@ -8,16 +8,29 @@ from data.losses import TEXT, Loss
 
 MARKDOWN = (".md", ".markdown", ".mdx", ".qmd", ".rmd")
 PAGES = (".html", ".htm", ".xhtml")
-SUFFIXES = (".docx", ".pdf", ".epub", *MARKDOWN, *PAGES, ".ipynb", ".txt")
+# What pandoc reads (see `markup/`), with its name of the format.
+LATEX = (".tex", ".latex")
+REST = (".rst", ".rest")
+ASCIIDOC = (".adoc", ".asc", ".asciidoc")
+MARKUP = {
+    **dict.fromkeys(LATEX, "latex"),
+    **dict.fromkeys(REST, "rst"),
+    **dict.fromkeys(ASCIIDOC, "asciidoc"),
+    ".org": "org",
+    ".textile": "textile",
+    ".typ": "typst",
+    ".odt": "odt",
+    ".rtf": "rtf",
+    ".fb2": "fb2",
+    ".docbook": "docbook",
+    ".dbk": "docbook",
+}
+SUFFIXES = (".docx", ".pdf", ".epub", *MARKDOWN, *PAGES, *MARKUP, ".ipynb", ".txt")
 _WORD = "soffice --headless --convert-to docx {}"
-_PANDOC = "pandoc {} -o book.md"
 _UNREAD = {
-    **dict.fromkeys((".doc", ".wps", ".rtf", ".odt", ".docm"), _WORD),
-    **dict.fromkeys((".tex", ".latex", ".textile", ".org", ".typ"), _PANDOC),
-    **dict.fromkeys((".rst", ".rest"), "sphinx-build -b html . out  /  " + _PANDOC),
-    **dict.fromkeys((".adoc", ".asc", ".asciidoc"), "asciidoctor {}"),
+    **dict.fromkeys((".doc", ".wps", ".docm"), _WORD),
     **dict.fromkeys((".ppt", ".pptx", ".dps"), "soffice --headless --convert-to pdf {}"),
-    **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2", ".chm"), "ebook-convert {} book.epub"),
+    **dict.fromkeys((".mobi", ".azw", ".azw3", ".chm"), "ebook-convert {} book.epub"),
     **dict.fromkeys((".djvu", ".caj"), "PDF"),
 }
 # Tools and built copies of a book: what stands there is no book, or the same one again.

@@ -25,8 +25,12 @@ _BIG = {16: r"\sum", 17: r"\prod", 18: r"\coprod", 19: r"\bigcup", 20: r"\bigcap
 # Of an integral's variation: how many signs, its loop (without an arrow, clockwise, counter-
 # clockwise), which limits it has and where, whether the signs grow.
 _SIGNS, _LOOP, _PLAIN_LOOP, _LOOKS = 0x3, 0xC, 0x4, 0x170
-_OVER = {12: r"\underline", 13: r"\overline", 31: r"\vec", 32: r"\tilde", 33: r"\hat",
-         34: r"\overset{\frown}"}  # fmt: skip
+_INTERVAL, _ARROW, _LIM, _LDIV, _SUB, _SUBSUP, _DIRAC, _VEC = 9, 14, 23, 26, 27, 29, 30, 31
+_OVER = {12: r"\underline", 13: r"\overline", 32: r"\tilde", 33: r"\hat",
+         34: r"\overset{\frown}", 35: r"\overbracket", 37: r"\boxed"}  # fmt: skip
+_BRACES = {24: "brace", 25: "bracket"}  # over or under a term, with a note
+_STRIKE, _STRUCK = 36, {2: r"\cancel", 4: r"\bcancel", 6: r"\xcancel"}
+_ENDS = "()[]"  # of an interval, by two bits each
 _EMBELLISHED = {2: r"\dot", 3: r"\ddot", 4: r"\dddot", 5: "'", 6: "''", 8: r"\tilde",
                 9: r"\hat", 10: r"\not", 11: r"\vec", 12: r"\overleftarrow", 17: r"\bar",
                 18: "'''"}  # fmt: skip
@@ -45,6 +49,7 @@ class _Node:
     columns: int = 0
     inside: list["_Node"] = field(default_factory=list)
     typeface: int = 0
+    unknown: str = ""  # why a character cannot be said; those that draw a fence need not be
 
 
 def mathtype_latex(content: bytes) -> str:
@@ -114,8 +119,8 @@ class _Reader:
             self._pass(2 if kind == _PILE else 0)
             self._pass(2 if kind == _LINE and options & _SPACED else 0)
             if options & _HAS_RULER:
-                if self._byte() != _RULER:
-                    raise ValueError("a ruler is missing")
+                if self._byte() != _RULER:  # some files have its tag, some do not
+                    self.place -= 1
                 self._ruler()
             return _Node(kind, inside=[] if options & _NULL and kind == _LINE else self._objects())
         if kind == _CHAR:
@@ -191,7 +196,11 @@ class _Reader:
         code = 0 if options & 0x20 else self._word()
         self._pass(1 if options & 4 else 0)
         self._pass(2 if options & 0x10 else 0)
-        node = _Node(_CHAR, _sign(code, typeface), typeface=typeface)
+        node = _Node(_CHAR, typeface=typeface)
+        try:
+            node.latex = _sign(code, typeface)
+        except ValueError as error:
+            node.unknown = str(error)
         for mark in self._objects() if options & 1 else []:
             over = _EMBELLISHED.get(mark.selector)
             if over is None:
@@ -218,10 +227,12 @@ def _joined(nodes: list[_Node]) -> str:
     while position < len(nodes):
         node = nodes[position]
         position += 1
+        if node.unknown:
+            raise ValueError(node.unknown)
         if node.kind == _CHAR and node.typeface in (_TEXT, _FUNCTION, _VECTOR):
             word = node.latex
             while position < len(nodes) and nodes[position].kind == _CHAR:
-                if nodes[position].typeface != node.typeface:
+                if nodes[position].typeface != node.typeface or nodes[position].unknown:
                     break
                 word += nodes[position].latex
                 position += 1
@@ -259,16 +270,63 @@ def _template(node: _Node) -> str:
     if selector == 11:
         return rf"\frac{{{main}}}{{{slots[1]}}}"
     if selector in _OVER:
+        twice = selector in (12, 13) and node.variation & 1
+        main = rf"{_OVER[selector]}{{{main}}}" if twice else main
         return rf"{_OVER[selector]}{{{main}}}"
     if selector == _INTEGRAL:
         return f"{_integral(node.variation)}{_limits(slots[1], slots[2])} {main}"
     if selector in _BIG:
         return f"{_BIG[selector]}{_limits(slots[1], slots[2])} {main}"
-    if selector == 23:
+    if selector == _LIM:
         return f"{main}{_limits(slots[1], slots[2])}"
-    if selector in (27, 28, 29):
-        return _limits(slots[0], slots[1])
+    if _SUB <= selector <= _SUBSUP:
+        before = "{}" if node.variation & 1 else ""  # the scripts stand before their term
+        return before + _limits(slots[0], slots[1])
+    if selector == _INTERVAL:
+        left, right = _ENDS[node.variation & 3], _ENDS[node.variation >> 4 & 3]
+        return rf"\left{left}{main}\right{right}"
+    if selector == _ARROW:
+        return _arrow(node.variation, slots[0], slots[1])
+    if selector == _VEC:
+        return _vector(node.variation, main)
+    if selector in _BRACES:
+        side, sign = ("over", "^") if node.variation & 1 else ("under", "_")
+        note = f"{sign}{{{slots[1]}}}" if slots[1].strip() else ""
+        return rf"\{side}{_BRACES[selector]}{{{main}}}{note}"
+    if selector == _LDIV:
+        divided = rf"\overline{{\left){main}\right.}}"
+        return rf"\overset{{{slots[1]}}}{{{divided}}}" if slots[1].strip() else divided
+    if selector == _DIRAC:
+        bra = rf"\left\langle {main}\right|" if node.variation & 1 else ""
+        ket = rf"\left|{slots[1]}\right\rangle" if node.variation & 2 else ""
+        return bra + ket
+    if selector == _STRIKE:
+        return rf"{_STRUCK.get(node.variation & 6, _STRUCK[2])}{{{main}}}"
     raise ValueError(f"unknown template {selector}")
+
+
+def _arrow(variation: int, above: str, below: str) -> str:
+    """An arrow with words above and below: one, two, or two harpoons."""
+    if variation & 3:
+        sign = r"\rightleftharpoons" if variation & 2 else r"\rightleftarrows"
+        sign = rf"\overset{{{above}}}{{{sign}}}" if above.strip() else sign
+        return rf"\underset{{{below}}}{{{sign}}}" if below.strip() else f"{sign} "
+    left, right = variation & 0x10, variation & 0x20
+    name = "leftright" if left and right else "left" if left else "right"
+    under = f"[{below}]" if below.strip() else ""
+    return rf"\x{name}arrow{under}{{{above}}}"
+
+
+def _vector(variation: int, main: str) -> str:
+    """An arrow or harpoon over a term, or under it."""
+    left, right, under, harpoon = (variation & bit for bit in (1, 2, 4, 8))
+    if variation in (0, 2):
+        return rf"\vec{{{main}}}"
+    name = "leftright" if left and right else "left" if left else "right"
+    if harpoon:
+        sign = rf"\{'right' if name == 'leftright' else name}harpoonup"
+        return rf"\{'under' if under else 'over'}set{{{sign}}}{{{main}}}"
+    return rf"\{'under' if under else 'over'}{name}arrow{{{main}}}"
 
 
 def _integral(variation: int) -> str:

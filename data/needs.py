@@ -12,6 +12,7 @@ COMMAND = "bash run.sh data --help"
 _MODULES = {
     "markdown-it-py": "markdown_it",
     "mdit-py-plugins": "mdit_py_plugins",
+    "pypandoc-binary": "pypandoc",
     "python-docx": "docx",
 }
 

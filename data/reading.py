@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.language import either
-from data.books import BookError, EmptyNotebookError, read_book
+from data.books import BookError, EmptyBookError, read_book
 from data.chunks import cut_chunks
 from data.context import BuildContext, Progress
 from data.limited import Told
@@ -58,7 +58,7 @@ def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list
     """Chunks book by book, or all at once for a source that wants one batch.
 
     With `keep_going` a book that cannot be read is skipped with a warning, and so is always a
-    notebook without text among other books; otherwise raises BookError.
+    notebook or source file without text among other books; otherwise raises BookError.
     """
     everything: list[Chunk] = []
     topics = Topics(books)
@@ -67,7 +67,7 @@ def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list
         try:
             chunks = read_chunks(path, context, topics)
         except BookError as error:
-            empty = isinstance(error, EmptyNotebookError) and len(books) > 1
+            empty = isinstance(error, EmptyBookError) and len(books) > 1
             if not empty and not context.settings.keep_going:
                 raise
             context.progress.warn(either(f"跳过：{error}", f"skipped: {error}"))

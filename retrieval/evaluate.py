@@ -19,6 +19,7 @@ from typing import Literal
 from common.intervals import VERDICTS, Interval, interval
 from common.language import either
 from common.read_pairs import read_pairs
+from common.simplified import character_table
 from data.text import normalise
 from retrieval.passages import Passage
 from retrieval.search import Method, Retriever
@@ -62,13 +63,16 @@ MEASURES = (*(f"recall@{cut}" for cut in CUTS), "MRR", "nDCG@10")
 
 
 def read_evaluation_set(path: Path, passages: Sequence[Passage]) -> list[Asked]:
-    """The questions of a test set with their right passages. Raises PairsError."""
-    texts = [normalise(passage.text) for passage in passages]
-    terms = [set(index_terms(passage.text)) for passage in passages]
+    """The questions of a test set with their right passages, whether one is written in Traditional
+    characters and the other in Simplified ones. Raises PairsError."""
+    table = character_table()
+    plain = [passage.text.translate(table) for passage in passages]
+    texts = [normalise(text) for text in plain]
+    terms = [set(index_terms(text)) for text in plain]
     return [
-        by_evidence(pair.question, str(pair.extra["evidence"]), texts)
+        by_evidence(pair.question, str(pair.extra["evidence"]).translate(table), texts)
         if pair.extra.get("evidence")
-        else by_overlap(pair.question, pair.answer, terms)
+        else by_overlap(pair.question, pair.answer.translate(table), terms)
         for pair in read_pairs(path).pairs
     ]
 

@@ -13,8 +13,8 @@
 # BOOK      a book, or a folder of books (data/sample/book.md)
 # TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
 # MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
-# SOURCE    who asks of your book: options of data build ("--broad": rules, twice as many; better, with a
-#           model: "--source vllm --model DIR", "--source teacher --model NAME …")
+# SOURCE    who asks of your book: options of data build ("--rules all": the most that rules make, half of it
+#           good; better, with a model: "--source vllm --model DIR", "--source teacher --model NAME …")
 # COMPOSE   directory of a model that answers the train questions anew, with the book at hand (docs/data.md; it
 #           needs INDEX; a 1.5B did the 0.5B good, answers of the 0.5B itself did not)
 # RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
@@ -82,7 +82,7 @@ pairs() {
     [[ $testset = data/sample/* ]] || options+=(--exclude "$testset")
   done
   # Strict rules leave too few pairs to train on or to judge by; the verdict stops what they spoil.
-  [ "$BOOK" = $SAMPLE ] || options+=(${SOURCE:---broad})
+  [ "$BOOK" = $SAMPLE ] || options+=(${SOURCE:---rules all})
   if [ "$BOOK" = $SAMPLE ]; then
     options+=(--source none --merge data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo)
   fi

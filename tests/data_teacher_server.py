@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,6 +12,16 @@ from typing import Any
 # status, or one of these words; a (status, text) pair is an error with that text.
 STALL, HANG_UP, REFUSE, CUT_OFF, NOT_JSON = "stall", "hang up", "refuse", "cut off", "not json"
 FILTERED = "filtered"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A reply of any body: `content` as bytes, or as JSON of anything else."""
+
+    content: Any
+    kind: str = "application/json"
+
+
 Script = Callable[[int, dict[str, Any]], Any]
 
 
@@ -43,13 +54,17 @@ class TeacherServer:
                     self._send(what, json.dumps({"error": {"message": f"scripted {what}"}}))
                 elif what == NOT_JSON:
                     self._send(200, "<html>busy</html>")
+                elif isinstance(what, Raw):
+                    body = what.content
+                    text = body.decode() if isinstance(body, bytes) else json.dumps(body)
+                    self._send(200, text, what.kind)
                 else:
-                    self._send(200, json.dumps(_completion(what)))
+                    self._send(200, json.dumps(completion(what)))
 
-            def _send(self, status: int, text: str) -> None:
+            def _send(self, status: int, text: str, kind: str = "application/json") -> None:
                 data = text.encode()
                 self.send_response(status)
-                self.send_header("content-type", "application/json")
+                self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(data)))
                 if status in (429, 500, 503):
                     self.send_header("retry-after-ms", "20")
@@ -72,7 +87,8 @@ class TeacherServer:
         self._server.server_close()
 
 
-def _completion(what: Any) -> dict[str, Any]:
+def completion(what: Any) -> dict[str, Any]:
+    """What an honest endpoint answers, with this text."""
     message: dict[str, Any] = {"role": "assistant", "content": what}
     finish = "stop"
     if what == REFUSE:

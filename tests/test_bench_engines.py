@@ -11,6 +11,7 @@ import pytest
 
 from bench.busy import busy_share, samples
 from bench.candidates import Candidates
+from bench.device_rates import seconds_of
 from bench.equal_tokens import every, floor_of, named, raw_memory
 from bench.natural_ends import ask_all, ends_in_a_loop, natural
 from bench.workload import load_workload
@@ -146,3 +147,19 @@ def test_the_floor_counts_the_bytes_of_the_files(four_billion: Candidates) -> No
     # 192 steps that read 8.045 GB at 3.0 TB/s, and a KV cache as large.
     assert 192 * 8.045 / 3000 < told["floor_seconds"] < 3 * 192 * 8.045 / 3000
     assert floor_of(four_billion, "cpu") == {}
+
+
+def test_a_card_of_no_table_is_measured(four_billion: Candidates, monkeypatch) -> None:
+    rates = '{"bytes_per_s": 1e12, "flops_per_s": 5e14}'
+    said = SimpleNamespace(returncode=0, stdout=rates, stderr="")
+    monkeypatch.setattr("bench.device_rates.subprocess.run", lambda *_, **__: said)
+    monkeypatch.setattr("bench.equal_tokens.on_cpu", lambda: False)
+    slow, fast = floor_of(four_billion, "a card"), floor_of(four_billion, "NVIDIA H100 80GB HBM3")
+    assert slow["floor_bytes_per_s"] == 1e12
+    assert slow["floor_seconds"] == pytest.approx(3 * fast["floor_seconds"], rel=0.05)
+    said.returncode = 1
+    assert floor_of(four_billion, "a card") == {}
+
+
+def test_rates_are_seconds_of_one_of_many() -> None:
+    assert seconds_of(lambda: time.sleep(0.002), lambda: None) == pytest.approx(0.002, rel=1.0)

@@ -10,7 +10,7 @@ from data.context import BuildContext
 from data.making import make_pairs
 from data.reading import read_chunks
 from data.settings import BuildSettings
-from data.sources.rules import RulesSource
+from data.sources.rules import RulesSettings, RulesSource
 from tests.data_commands import SAMPLE, rows, run
 
 
@@ -62,7 +62,7 @@ def test_the_manifest_names_book_settings_and_files(built):
     manifest = read_manifest(built)
     assert manifest.stage == "data" and manifest.inputs[0].path == "book.md"
     assert manifest.outputs == directory_records(built)
-    assert manifest.settings["source"] == RulesSource().fingerprint
+    assert manifest.settings["source"] == RulesSource(RulesSettings(rules="wide")).fingerprint
 
 
 def test_the_same_build_again_changes_no_byte(tmp_path, built):
@@ -80,7 +80,7 @@ def test_the_same_build_again_changes_no_byte(tmp_path, built):
 def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
     book = tmp_path / "book.md"
     text = SAMPLE.read_text(encoding="utf-8")
-    cache, source = Cache(tmp_path / "cache"), RulesSource()
+    cache, source = Cache(tmp_path / "cache"), RulesSource(RulesSettings(rules="wide"))
     asked: list[str] = []
     make = source.pairs
     monkeypatch.setattr(source, "pairs", lambda c: asked.extend(x.id for x in c) or make(c))

@@ -89,6 +89,55 @@ def test_records_are_latex(inside, latex):
     assert mathtype_latex(ole(records(inside))) == latex
 
 
+A, B = line(chars("a")), line(chars("b"))
+
+
+@pytest.mark.parametrize(
+    ("selector", "variation", "slots", "latex"),
+    [
+        (9, 0x12, (A,), r"\left[a\right)"),
+        (9, 0x30, (A,), r"\left(a\right]"),
+        (12, 1, (A,), r"\underline{\underline{a}}"),
+        (14, 0x28, (NULL, A), r"\xrightarrow[a]{}"),
+        (14, 0x24, (A, NULL), r"\xrightarrow{a}"),
+        (14, 0x3C, (A, B), r"\xleftrightarrow[b]{a}"),
+        (14, 0x16, (A, NULL), r"\overset{a}{\rightleftharpoons}"),
+        (21, 0x70, (A, B, NULL), r"\int_{b} a"),
+        (22, 0x70, (A, B, A), r"\sum_{b}^{a} a"),
+        (24, 1, (A, B), r"\overbrace{a}^{b}"),
+        (24, 0, (A, B), r"\underbrace{a}_{b}"),
+        (25, 0, (A, NULL), r"\underbracket{a}"),
+        (26, 1, (A, B), r"\overset{b}{\overline{\left)a\right.}}"),
+        (27, 1, (A, NULL), r"{}_{a}"),
+        (28, 0, (NULL, A), r"^{a}"),
+        (30, 3, (A, B), r"\left\langle a\right|\left|b\right\rangle"),
+        (31, 2, (A,), r"\vec{a}"),
+        (31, 3, (A,), r"\overleftrightarrow{a}"),
+        (31, 5, (A,), r"\underleftarrow{a}"),
+        (31, 10, (A,), r"\overset{\rightharpoonup}{a}"),
+        (36, 6, (A,), r"\xcancel{a}"),
+        (37, 30, (A,), r"\boxed{a}"),
+    ],
+)
+def test_rarer_templates_are_latex(selector, variation, slots, latex):
+    inside = template(selector, *slots, variation=variation)
+    assert mathtype_latex(ole(records(inside))) == latex
+
+
+@pytest.mark.parametrize("tag", [b"\x07", b""])
+def test_a_line_may_have_a_ruler_with_or_without_its_tag(tag):
+    ruled = b"\x01\x02" + tag + b"\x01\x00\x80\x0a" + chars("a") + END
+    assert mathtype_latex(ole(records(ruled))) == "a"
+
+
+def test_an_unknown_sign_matters_in_the_formula_and_not_as_its_fence():
+    unknown = chars("\uec07", 11)
+    fence = template(33, line(chars("a")), unknown)
+    assert mathtype_latex(ole(records(fence))) == r"\hat{a}"
+    with pytest.raises(ValueError, match="unknown character ec07"):
+        mathtype_latex(ole(records(chars("x"), unknown)))
+
+
 def integral(variation: int) -> bytes:
     """With its variation in one byte, or in two."""
     high = [variation & 0x7F | 0x80, variation >> 8] if variation > 0x7F else [variation]

@@ -14,7 +14,7 @@ from data.formats import row_of
 from data.sources import SourceError
 from data.sources.prompts import DEFAULTS, ModelSettings, load_prompts, messages, schema
 from data.sources.replies import read_reply
-from tests.data_teacher_server import FILTERED, TeacherServer, good_reply
+from tests.data_teacher_server import FILTERED, Raw, TeacherServer, completion, good_reply
 from tests.test_data_teacher import ROOT, ask, book_text, build_command, chunks, key, source
 
 __all__ = ["chunks", "key"]  # fixtures
@@ -100,6 +100,137 @@ def test_usable_pairs_are_kept_over_http_at_one_call(tmp_path, chunks, reply):
     (pairs,) = made.values()
     assert [(p.question, p.answer) for p in pairs] == [(r["question"], r["answer"]) for r in TWO]
     assert len(server.requests) == 1
+
+
+Q, A = TWO[0]["question"], TWO[0]["answer"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        [{"提问": Q, "回答": A}],
+        [{"问": Q, "答": A}],
+        [{"Q": Q, "A": A}],
+        [{"Question": Q, "Answer": A, "Score": 5}],
+        [{"instruction": Q, "input": "", "output": A}],
+        {"1": {"query": Q, "response": A}},
+        {"data": {"qa": [{"prompt": Q, "response": A}]}},
+        {"pairs": json.dumps([{"question": Q, "answer": A}])},
+        f'{{"pairs": [{{"question": "{Q}", "answer": "{A}",}},]}}',
+        f"{{'pairs': [{{'question': '{Q}', 'answer': '{A}'}}]}}",
+        f"\ufeff{{“pairs”: [{{“question”：“{Q}”，“answer”：“{A}”}}]}}",
+        '<thinking>{"question": "先想的题？", "answer": "不算"}</thinking>'
+        f'[{{"q": "{Q}", "a": "{A}"}}]',
+    ],
+)
+def test_other_names_and_broken_quotes_are_read(chunks, reply):
+    text = reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
+    found = read_reply(text, chunks[0], "t", 3)
+    assert [(pair.question, pair.answer) for pair in found] == [(Q, A)]
+
+
+def test_a_pair_with_bare_quotes_is_kept_beside_a_sound_one(chunks):
+    bare = '{"question": "何为"块"？", "answer": "叫"块"的。"}'
+    reply = f'[{{"question": "{Q}", "answer": "{A}"}}, {bare}]'
+    found = read_reply(reply, chunks[0], "t", 3)
+    assert [pair.answer for pair in found] == [A, '叫"块"的。']
+
+
+def test_numbers_and_lists_are_answers_and_wordings_may_be_one_text(chunks):
+    rows = [
+        {"question": Q, "answer": 8, "wordings": "换个问法？"},
+        {"question": Q, "answer": ["其一。", "其二。"], "wordings": [{"text": "再换？"}]},
+        {"question": Q, "answer": True},
+    ]
+    found = read_reply(json.dumps(rows), chunks[0], "t", 3)
+    assert [(p.answer, p.wordings) for p in found] == [
+        ("8", ("换个问法？",)),
+        ("其一。\n其二。", ("再换？",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '<think>先写 {"question": "草稿的题？", "answer": "草稿的答案"} 再',
+        '{"pairs": [{"question": "什么是块？", "answer": "块是一组"',
+        '{"questions": ["甲？", "乙？"], "answers": ["一", "二"]}',
+    ],
+)
+def test_drafts_and_halves_are_no_pairs(chunks, reply):
+    with pytest.raises(ReplyError):
+        read_reply(reply, chunks[0], "t", 3)
+
+
+def altered(**changes):
+    def made(body):
+        row = completion(good_reply(body))
+        row["choices"][0]["message"].update(changes)
+        return Raw(row)
+
+    return made
+
+
+def parts(body):
+    return altered(content=[{"type": "text", "text": good_reply(body)}])(body)
+
+
+def with_usage(usage):
+    return lambda body: Raw(completion(good_reply(body)) | {"usage": usage})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        parts,
+        lambda body: altered(content=json.loads(good_reply(body)))(body),
+        with_usage(None),
+        with_usage([]),
+        with_usage({"prompt_tokens": "9", "completion_tokens": None}),
+        lambda body: Raw(b"\xef\xbb\xbf" + json.dumps(completion(good_reply(body))).encode()),
+    ],
+    ids=["parts", "object", "no usage", "odd usage", "usage in words", "mark of byte order"],
+)
+def test_odd_but_whole_replies_cost_nothing(tmp_path, chunks, fault):
+    with TeacherServer(lambda n, body: fault(body)) as server:
+        teacher = source(server.url, concurrency=1)
+        assert len(ask(teacher, chunks, Cache(tmp_path))) == len(chunks) == len(server.requests)
+    assert not teacher.notes
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (Raw(completion("x") | {"choices": []}), "without choices"),
+        (Raw({"error": {"message": "上游满了"}}), "without choices"),
+        (Raw(completion("x") | {"choices": [{"index": 0, "message": None}]}), "without a message"),
+        (Raw(b"<html>busy</html>", "text/html"), "not a completion"),
+        (Raw(b"data: {}\n\ndata: [DONE]\n\n", "text/event-stream"), "not a completion"),
+        (Raw([1]), "not a completion"),
+        (Raw(None), "not a completion"),
+        ("<think>没有想完", "nothing but thoughts"),
+        ("", "an empty reply"),
+        ((403, "input was flagged by moderation"), "refused"),
+        ((413, "too large"), "no reply"),
+    ],
+)
+def test_a_broken_reply_costs_its_chunk_only_and_is_named(tmp_path, chunks, fault, word):
+    def script(n, body):
+        return fault if asked_about(body, "主题5") else good_reply(body)
+
+    with TeacherServer(script) as server:
+        teacher = source(server.url, concurrency=1)
+        assert len(ask(teacher, chunks, Cache(tmp_path))) == len(chunks) - 1
+    assert len(teacher.notes) == 1
+    assert word in teacher.notes[0] and "小节5" in teacher.notes[0]
+
+
+def test_an_address_that_is_no_endpoint_stops_the_source_soon(tmp_path, chunks):
+    stops = pytest.raises(SourceError, match="no such one.*<html>")
+    page = Raw(b"<html>hello</html>", "text/html")
+    with TeacherServer(lambda n, body: page) as server, stops:
+        ask(source(server.url, concurrency=1), chunks, Cache(tmp_path))
+    assert len(server.requests) == 5 * 3  # five chunks, three attempts each
 
 
 @pytest.mark.parametrize(

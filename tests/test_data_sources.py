@@ -163,12 +163,12 @@ def test_an_escaped_mark_is_nothing_that_was_not_read(tmp_path):
 
 def test_files_of_other_kinds_are_named_with_what_to_do(tmp_path):
     (tmp_path / "a.md").write_text("# 章\n\n正文。\n", "utf-8")
-    (tmp_path / "第 1 章.tex").touch()
+    (tmp_path / "第 1 章.chm").touch()
     (tmp_path / ".git").mkdir()
-    (tmp_path / ".git" / "b.rst").touch()
+    (tmp_path / ".git" / "b.chm").touch()
     (losses,) = unread_files([tmp_path]).values()
-    assert [loss.place for loss in losses] == ["第 1 章.tex"]
-    assert 'pandoc "第 1 章.tex" -o book.md' in losses[0].why
+    assert [loss.place for loss in losses] == ["第 1 章.chm"]
+    assert 'ebook-convert "第 1 章.chm" book.epub' in losses[0].why
     with pytest.raises(BookError, match="soffice --headless --convert-to docx a.doc"):
         (tmp_path / "a.doc").write_bytes(b"x")
         read_book(tmp_path / "a.doc")

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common.minimum_bayes_risk",
         "common.model_content",
         "common.model_files",
+        "common.model_shape",
         "common.prompting",
         "common.threads",
         "retrieval.examples",
@@ -72,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "tune": {
         "common",
+        "retrieval.examples",
         "serving.settings",
         "judging.length_cap",
         "judging.known_testsets",

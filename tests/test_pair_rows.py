@@ -194,3 +194,41 @@ def test_rows_of_one_fact_become_one_pair_talks_stay_apart() -> None:
     talk = Pair("甲？", "A", history=(("你好", "好"),), group="1")
     pairs = by_fact([Pair("甲？", "A", group="1"), Pair("乙？", "A", group="1"), talk])
     assert [pair.wordings for pair in pairs] == [["甲？", "乙？"], ["甲？"]]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"题目": "块是什么？", "参考答案": "一组线程。"},
+        {"提问": "块是什么？", "回答": "一组线程。", "难度": "易"},
+        {"问": "块是什么？", "答": "一组线程。"},
+        {"q": "块是什么？", "a": "一组线程。"},
+        {"指令": "块是什么？", "输入": "", "输出": "一组线程。"},
+        {"kind": "QA", "input": "块是什么？", "target": "一组线程。"},
+        {"input": "块是什么？", "output": "一组线程。"},
+        {"conversation": [{"human": "块是什么？", "assistant": "一组线程。"}]},
+    ],
+)
+def test_names_that_leave_no_doubt_are_read(tmp_path: Path, row: dict) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False), "utf-8")
+    found = [(pair.question, pair.answer) for pair in read_pairs(path).pairs]
+    assert found == [("块是什么？", "一组线程。")]
+
+
+def test_a_number_is_an_answer_and_a_named_list_is_told_how_to_save(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"question": "几个线程？", "answer": 32}]', "utf-8")
+    assert read_pairs(path).pairs[0].answer == "32"
+    path.write_text('{"data": [{"question": "几个线程？", "answer": "32"}]}', "utf-8")
+    with pytest.raises(PairsError, match="under 'data': save that list alone"):
+        read_pairs(path)
+    path.write_text('[{"q1": "甲？", "问题": "乙？", "答案": "一"}]', "utf-8")
+    assert read_pairs(path).pairs[0].question == "乙？"
+
+
+def test_two_columns_of_questions_are_not_chosen_between(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"提问": "甲？", "题目": "乙？", "回答": "一"}\n', "utf-8")
+    with pytest.raises(PairsError, match="line 1"):
+        read_pairs(path)

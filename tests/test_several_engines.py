@@ -412,3 +412,23 @@ def test_when_a_real_engine_is_killed_the_other_answers(two: SeveralEngines) -> 
     assert wait(batch)
     assert batch.answers() == whole
     assert two.healthy() and not two.recovering
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_real_engines_that_load_one_after_the_other(
+    untrained_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As vLLM 0.10.0 must on a GPU, where it takes no KV cache in bytes."""
+    pytest.importorskip("vllm")
+    monkeypatch.setattr(module, "takes_cache_bytes", lambda: False)
+    monkeypatch.setattr(module, "on_processor", lambda: False)
+    it = SeveralEngines(Settings(model_dir=untrained_model, max_model_len=1024), 2, in_seconds(300))
+    it.start()
+    try:
+        assert it.info()["engines"] == 2 and "left_out" not in it.info()
+        answers = generate(it, real_prompts(20), [30] * 20, in_seconds(60))
+        assert len(answers) == 20 and all(answer.tokens for answer in answers)
+        assert all(member.answered for member in it._members)
+    finally:
+        it.stop()

@@ -126,7 +126,7 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert asked[0] == "|retrieval build 我的 书.docx --out out/mine/index"
     assert asked[1] == (
         "|data build 我的 书.docx --out out/mine/data --with-passages out/mine/index --dev 0.2 "
-        "--exclude 题 一.docx --exclude 题二.docx --broad"
+        "--exclude 题 一.docx --exclude 题二.docx --rules all"
     )
     assert "train/recipes/qwen3-4b-lora.yaml" in asked[2] and "dev_file" not in asked[2]
     assert "model_name_or_path=Qwen/Qwen3-4B" in asked[2] and asked[2].endswith("--resume")

@@ -25,8 +25,10 @@ from rich.table import Table
 
 from common.cli import run_command, stop
 from common.language import either, in_chinese
+from common.manifest import read_manifest
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
+from retrieval.examples import as_settings
 from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
 from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
@@ -117,6 +119,7 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         asked = questions.pairs[:limit]
         name = f"{model.name}-{_fingerprint(model, asked)}"
+        asked_with = as_settings(read_manifest(model))
     except (DevError, PairsError, OSError, ValueError) as error:
         stop(str(error), 2)
     from tune.search import Search  # loads Optuna
@@ -125,7 +128,8 @@ def main(
     measure = measure_with(model, questions, limit, out)
     shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     if only_length:
-        _only_length(measure, len(asked), questions.path, out / "serve.env", shipped)
+        paths = out / "serve.env", shipped
+        _only_length(measure, len(asked), questions.path, asked_with, *paths)
         return
     search = Search(out.resolve() / "study.db", name, measure, may_lose, at_least)
 
@@ -137,6 +141,7 @@ def main(
                 tokens,
                 quantized,
                 outcome.passages,
+                outcome.examples,
                 outcome.cap and outcome.cap.tokens,
             ),
             list(fixed),
@@ -202,7 +207,7 @@ def main(
     ]
     chosen = f"{either('选定：', 'chosen: ')}{_text(best.settings)}"
     console.print(chosen, highlight=False, markup=False)
-    _write({**fixed, **best.settings}, notes, out / "serve.env", shipped)
+    _write({**asked_with, **fixed, **best.settings}, notes, out / "serve.env", shipped)
     if exit_code:
         raise typer.Exit(exit_code)
     if not confirmed:
@@ -215,7 +220,12 @@ def main(
 
 
 def _only_length(
-    measure: Measure, count: int, dev: Path, result: Path, shipped: Path | None
+    measure: Measure,
+    count: int,
+    dev: Path,
+    asked_with: dict[str, str],
+    result: Path,
+    shipped: Path | None,
 ) -> None:
     """Ask the dev split once, choose MAX_TOKENS by its answers, keep what else the file says."""
     try:
@@ -236,7 +246,7 @@ def _only_length(
             f"{count} questions of {dev}, uncapped: score {outcome.score:.4f}",
         )
     )
-    kept = settings_file.read(shipped) if shipped else {}
+    kept = asked_with | (settings_file.read(shipped) if shipped else {})
     if outcome.cap is None:
         console.print(
             either(

@@ -154,17 +154,17 @@ class TeacherSource:
                         pairs = future.result()
                     except ReplyError as error:
                         failures[f"{error.reason}: {' › '.join(chunk.path)[:60]}"] += 1
-                        refused = isinstance(error, RefusedError) and not client.served
-                        in_a_row += refused
-                        if refused and in_a_row >= ENDPOINT_FAILURES:
+                        # An address that never gave a completion will not give one later.
+                        in_a_row += not client.served
+                        if not client.served and in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(
                                 either(
-                                    f"teacher：接口拒绝：{error}",
-                                    f"teacher: the endpoint refuses: {error}",
+                                    f"teacher：接口拒绝，或不是 OpenAI 兼容接口：{error}",
+                                    f"teacher: the endpoint refuses, or is no such one: {error}",
                                 )
                             )
                     except EndpointError as error:
-                        failures["no reply"] += 1
+                        failures[f"no reply: {' › '.join(chunk.path)[:60]}"] += 1
                         in_a_row += 1
                         if in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(

@@ -1,0 +1,114 @@
+"""AsciiDoc prepared for pandoc: parts put in, attributes filled, captions where it reads them."""
+
+import re
+from pathlib import Path
+
+from common.language import either
+from common.text_encodings import decode
+from data.losses import TEXT, Loss
+from data.markup.parts import found_file
+
+_DEPTH = 6
+_INCLUDE = re.compile(r"(?m)^include::([^\[\n]+)\[([^\]\n]*)\][ \t]*$")
+_ATTRIBUTE = re.compile(r"(?m)^:([\w-]+):[ \t]*(.*)$")
+_CONDITION = re.compile(r"^(ifdef|ifndef|ifeval|endif)::([^\[]*)\[(.*)\][ \t]*$")
+
+
+def prepared(path: Path) -> tuple[str, list[Loss]]:
+    """The text of a file with what it includes."""
+    losses: list[Loss] = []
+    attributes: dict[str, str] = {}
+    text = _ATTRIBUTE.sub("", _included(path, path, attributes, losses, 0))
+    # pandoc takes a title of the first level at the beginning only, and none above a picture.
+    text = _shifted(text, 1)
+    text = re.sub(
+        r"(?m)(?<=\S)[ \t]*(?://|#|--)?(?:[ \t]*<(?:\d+|\.)>)+[ \t]*$", "", text
+    )  # callouts
+    text = re.sub(
+        r"(?m)^\.([^\s.][^\n]*)\n((?:\[[^\]\n]*\]\n)*)image::?(\S+?)\[[^\]\n]*\]",
+        r"\2image::\3[\1]",
+        text,
+    )
+    return text, losses
+
+
+def _included(
+    path: Path, main: Path, attributes: dict[str, str], losses: list[Loss], depth: int
+) -> str:
+    text = decode(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    attributes.update(_ATTRIBUTE.findall(text))
+    text = "\n".join(_without_conditions(text.split("\n")))
+
+    def part(found: re.Match[str]) -> str:
+        name = _filled(found.group(1), attributes)
+        place = found_file(name, [path.parent, main.parent])
+        if place is None or depth >= _DEPTH:
+            why = either("写在另一个文件里，没有读", "stands in another file, which was not read")
+            losses.append(Loss(TEXT, name, why))
+            return ""
+        if place.suffix.lower() not in (".adoc", ".asc", ".asciidoc", ".txt"):
+            return _chosen(decode(place.read_bytes()).replace("\r\n", "\n"), found.group(2))
+        inside = _included(place, main, attributes, losses, depth + 1)
+        shift = re.search(r"leveloffset=\+?(-?\d+)", found.group(2))
+        return (
+            _shifted(_chosen(inside, found.group(2)), int(shift.group(1)))
+            if shift
+            else _chosen(inside, found.group(2))
+        )
+
+    return _filled(_INCLUDE.sub(part, text), attributes)
+
+
+def _filled(text: str, attributes: dict[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        return attributes.get(found.group(1)) or found.group()
+
+    return re.sub(r"(?<!\\)\{([a-z][\w-]*)\}", value, text)
+
+
+def _chosen(text: str, options: str) -> str:
+    """The lines or the tagged part of a file that an include asks for."""
+    if tags := re.search(r"tags?=([\w;,-]+)", options):
+        names = re.split("[;,]", tags.group(1))
+        parts = [
+            found.group(1)
+            for name in names
+            for found in re.finditer(
+                rf"(?s)tag::{re.escape(name)}\[\][^\n]*\n(.*?)\n[^\n]*end::{re.escape(name)}\[\]",
+                text,
+            )
+        ]
+        text = "\n".join(parts) or text
+    if lines := re.search(r"lines=\"?([\d.;,]+)", options):
+        rows, every = text.split("\n"), []
+        for span in re.split("[;,]", lines.group(1)):
+            first, dots, last = span.partition("..")
+            if first.isdigit():
+                every += rows[
+                    int(first) - 1 : int(last)
+                    if last.isdigit()
+                    else len(rows)
+                    if dots
+                    else int(first)
+                ]
+        text = "\n".join(every)
+    return re.sub(r"(?m)^.*\b(?:tag|end)::[\w-]+\[\].*\n?", "", text)
+
+
+def _shifted(text: str, levels: int) -> str:
+    def heading(found: re.Match[str]) -> str:
+        return "=" * min(max(1, len(found.group(1)) + levels), 6) + " "
+
+    return re.sub(r"(?m)^(={1,6}) (?=\S)", heading, text)
+
+
+def _without_conditions(lines: list[str]) -> list[str]:
+    """Both branches stay: which attributes a build sets is not known here."""
+    out = []
+    for line in lines:
+        found = _CONDITION.match(line)
+        if not found:
+            out.append(line)
+        elif found.group(3) and found.group(1) != "endif" and not found.group(3).startswith(":"):
+            out.append(found.group(3))
+    return out
