@@ -16,7 +16,8 @@ from preflight.checkout import Checkout
 from preflight.lines import Line
 from preflight.model import Model
 from preflight.workloads import Workload
-from retrieval.examples import OWN, Automatic, automatic, examples_of, turns_of
+from retrieval.examples import OWN, examples_of, turns_of
+from retrieval.examples_auto import Automatic, automatic
 from retrieval.passages import PASSAGES_NAME
 from retrieval.prompt import BETWEEN, FORM, fitting
 from retrieval.search import IndexFileError, Retriever

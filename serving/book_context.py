@@ -133,7 +133,7 @@ def settled(settings: Settings) -> Settings:
         return settings
     if not serves_book(settings):
         return settings.model_copy(update={"retrieval_examples": False})
-    from retrieval.examples import automatic
+    from retrieval.examples_auto import automatic
 
     config = read_config(settings)
     try:

@@ -15,7 +15,8 @@ from common.model_shape import shape_of  # noqa: E402
 from judging.report_words import book_at_hand  # noqa: E402
 from preflight.book import committed_book  # noqa: E402
 from preflight.model import from_config  # noqa: E402
-from retrieval.examples import OWN, as_settings, automatic  # noqa: E402
+from retrieval.examples import OWN  # noqa: E402
+from retrieval.examples_auto import as_settings, automatic  # noqa: E402
 from serving.book_context import BookContext, settled  # noqa: E402
 from serving.settings import Settings, load_settings  # noqa: E402
 from tests.shapes import QWEN2_0_5B, QWEN3_4B  # noqa: E402

@@ -28,7 +28,7 @@ from common.language import either, in_chinese
 from common.manifest import read_manifest
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
-from retrieval.examples import as_settings
+from retrieval.examples_auto import as_settings
 from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
 from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
