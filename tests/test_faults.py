@@ -227,6 +227,7 @@ def test_lost_for_good_it_answers_what_it_has_says_so_and_ends(
     variables["ENGINES_PER_GPU"] = str(engines)
     with running_service(tmp_path, FAULTY, **variables) as service:
         service.wait_until_ready()
+        service.client.timeout = 400  # each of two is started again twice, on whatever machine
         fault.write_text("step-always")
         began = time.monotonic()
         answers = ask(service, MANY)
