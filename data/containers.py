@@ -10,6 +10,13 @@ from collections.abc import Iterator
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _INDENTED = re.compile(r'^( *)(===|!!!|\?\?\?\+?)\s+(?:([\w-]+)(?=\s|$))?[^"]*(?:"(.*)")?\s*$')
 _COLONS = re.compile(r"^\s*:{3,}\s*(?:([\w-]+)\s*(.*))?$")
+_DIV = re.compile(r"^\s*:{3,}\s*\{([.#][^{}]*)\}\s*:*\s*$")
+_DIV_TITLE = re.compile(r"""\btitle\s*=\s*["']([^"']+)["']""")
+_CALLOUT = re.compile(r"^(\s*>\s*)\[![A-Za-z]+\][+-]?\s*(.*?)\s*$")  # of GitHub and Obsidian
+_CITED = re.compile(r"\s?\[-?@(?=[\w:.-]*\d)[\w:.-]+(?:[;,][^\[\]\n]*)?\](?!\()")
+_CROSS = re.compile(r"(?<![\w@/.])@((?:fig|tbl|tab|sec|eq|lst|thm|lem|def|exm)-[\w-]+)")
+_CROSS_KINDS = {"fig": "图", "tbl": "表", "tab": "表", "sec": "另一节", "eq": "公式", "lst": "代码",
+                "thm": "定理", "lem": "引理", "def": "定义", "exm": "例"}  # fmt: skip
 _BLOCKS = re.compile(r"^\s*/{3,}\s*(?:([\w-]+)\s*(?:\|\s*(.*))?)?$")
 _GITBOOK = re.compile(r"\{%\s*(end)?(tabs?|hint|code|content-ref|embed|raw)\b([^%]*)%\}")
 _HEXO = re.compile(
@@ -124,6 +131,15 @@ def _box(box: re.Match[str], inside: list[str]) -> Iterator[str]:
 
 
 def _plain(line: str, open_blocks: list[str]) -> Iterator[str]:
+    divided = _DIV.match(line)
+    if divided:  # of pandoc and Quarto
+        titled = _DIV_TITLE.search(divided.group(1))
+        yield f"\n**{titled.group(1)}**\n" if titled else ""
+        return
+    noted = _CALLOUT.match(line)
+    if noted:
+        yield f"{noted.group(1)}**{noted.group(2)}**" if noted.group(2) else ""
+        return
     colons = _COLONS.match(line)
     if colons:
         title = colons.group(2)
@@ -140,7 +156,7 @@ def _plain(line: str, open_blocks: list[str]) -> Iterator[str]:
         yield _OPEN.format(title) if kind == "tab" else f"\n**{title}**\n" if title else ""
         return
     if _IMPORT.match(line) or re.fullmatch(
-        r"\s*\[TOC\]\s*|\+\+\+.*|\s*>\s*\[![A-Za-z]+\][+-]?|\s*\{\*.*\*\}\s*|\s*<<< \S.*", line
+        r"\s*\[TOC\]\s*|\+\+\+.*|\s*\{\*.*\*\}\s*|\s*<<< \S.*", line
     ):
         yield ""
         return
@@ -160,7 +176,13 @@ def _inline(text: str) -> str:
     if "<" in text:
         is_tab = ("TabItem", "Tab", "CodeGroupItem")
         text = _JSX.sub(lambda m: _tab(m.group(2) in is_tab, m.group(1), m.group(3)), text)
+    if "@" in text:
+        text = _CITED.sub("", text)
+        text = _CROSS.sub(lambda m: _CROSS_KINDS[m.group(1).split("-")[0]], text)
+    if "%%" in text:
+        text = re.sub(r"%%[^%\n]+%%", "", text)
     if "[" in text:
+        text = re.sub(r"(?<!!)\[([^\[\]\n]+)\]\{[.#][^{}\n]*\}", r"\1", text)
         text = re.sub(r"!\[\[([^\]|]+)(?:\|[^\]]*)?\]\]", r"![](\1)", text)
         text = re.sub(
             r"(?<![\w\[])\[\[(?:[^\[\]|]+\|)?([^\[\]|\d][^\[\]|]*)\]\](?!\()", r"\1", text

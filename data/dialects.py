@@ -16,6 +16,7 @@ _OPTION = re.compile(r"^:[\w-]+:.*$")
 _ROLE = re.compile(r"(?::|\{)([A-Za-z][\w:.+-]*?)(?::|\})`([^`\n]+)`")
 _LABEL = re.compile(r"^\s*:(label|width|height|eqlabel|alias|numref)?:`[^`\n]*`\s*$")
 _LABELLED = re.compile(r"(?m)^(#{1,6} +.+|!\[[^\]]*\]\([^)\n]*\))\s*\n(?:\s*\n)?:label:`([^`\n]+)`")
+_TARGET = re.compile(r"(?m)^\(([\w:.-]+)\)=[ \t]*\n\s*#{1,6} +(.+?)(?:[ \t]+#+)?$")  # of MyST
 _TAB = re.compile(r"^:begin_tab:`?([^`\n]*)`?\s*$")
 _TAB_END = re.compile(r"^:end_tab:\s*$")
 _LIST_TABLE = re.compile(
@@ -48,6 +49,7 @@ _INCLUDE = re.compile(
     r"|^[ \t]*(?:`{3,}|:{3,})\{(?:include|literalinclude)\}[ \t]*(\S+)"
     r"|^[ \t]*\{\*[ \t]*(\S+)[^}\n]*\*\}[ \t]*$"
     r"|^[ \t]*\{!>?[ \t]*(\S+?)[ \t]*!\}"
+    r"|\{\{<[ \t]*include[ \t]+(\S+)[ \t]*>\}\}"
     r"|^[ \t]*<<<[ \t]+(\S+)|^[ \t]*@\[code[^\]\n]*\]\(([^)\n]+)\)"
     r"|^[ \t]*<!--[ \t]*@include:[ \t]*(\S+)|^\{%[ \t]*include_code[ \t]+([^%\n]+?)[ \t]*%\}"
 )
@@ -78,6 +80,7 @@ def plain_markdown(text: str) -> str:
         text = _FIGURE.sub(_image, text)
         text = re.sub(r"(?m)^%(?: .*)?$", "", text)
     titles = {m.group(2): m.group(1).lstrip("#! ") for m in _LABELLED.finditer(text)}
+    titles |= {m.group(1): m.group(2).strip() for m in _TARGET.finditer(text)}
     out: list[str] = []
     prose: list[str] = []
     for line, code in _lines(text):
@@ -95,7 +98,7 @@ def plain_markdown(text: str) -> str:
 
 def _titled(text: str) -> str:
     """The text without its front matter, whose title is the page's where the text has none."""
-    matter = re.match(r"(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*\n", text, re.S)
+    matter = re.match(r"(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*\n", text, re.S)
     if not matter:
         return text
     text = text[matter.end() :]
@@ -155,6 +158,8 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
                 if tab.group(1) == "tab":
                     names = (_framework(n) for n in re.split(r"[,\s]+", tab.group(2)) if n)
                     yield f"# {', '.join(names)}", True
+            elif re.match(r"\s*#\|\s+[\w-]+:", line):  # options of a cell of Quarto
+                continue
             else:
                 head = False
                 yield line, True
@@ -221,7 +226,9 @@ def _prose(text: str, titles: dict[str, str]) -> str:
         return text
     lines = []
     for line in text.split("\n"):
-        if _LABEL.match(line) or re.fullmatch(r"\([\w:-]+\)=", line.strip()):
+        if _LABEL.match(line) or re.fullmatch(
+            r"\([\w:.-]+\)=|:(?:begin|end)_table:|:bibliography:`[^`]*`", line.strip()
+        ):
             continue
         if tab := _TAB.match(line):
             names = ", ".join(_framework(n) for n in re.split(r"[,\s]+", tab.group(1)) if n)
@@ -265,6 +272,9 @@ def shown_role(name: str, body: str, titles: dict[str, str]) -> str:
         return "公式"
     if name in _REFERENCES:
         return _reference(body, titles)
+    if name in ("sub", "sup") and re.fullmatch(r"[A-Za-z0-9+-]{1,8}", body):
+        sign = "_" if name == "sub" else "^"
+        return f"{sign}{body}" if len(body) == 1 else f"{sign}{{{body}}}"
     if name in ("term", "abbr", "sub", "sup", "dfn", "guilabel", "menuselection"):
         return body
     if ":" in name or name in (

@@ -21,6 +21,7 @@ _SPAN = re.compile(r"([0-9]{0,9}):([0-9]{0,9})(?::[^:]*)?")
 _MDBOOK = re.compile(
     r"(?m)^(?P<pad>[ \t]*)\{\{\s*#(?:include|playground|rustdoc_include)\s+(?P<name>[^\s}]+)"
     r"[^}\n]*\}\}|^(?P<pad2>[ \t]*)\{!>?[ \t]*(?P<name2>\S+?)[ \t]*!\}"
+    r"|^(?P<pad3>[ \t]*)\{\{<[ \t]*include[ \t]+(?P<name3>\S+)[ \t]*>\}\}"
 )
 _LISTING = re.compile(
     r"(?m)^[ \t]*(?:\{\*[ \t]*(?P<a>\S+)[^}\n]*\*\}"
@@ -35,7 +36,7 @@ def with_includes(text: str, page: Path) -> str:
     Only files below the root of the page's book are read (the folder above the page's that holds
     its configuration), none of hidden folders.
     """
-    if not re.search(r"8<-|\{\{\s*#|\{[*!]|<<<", text):
+    if not re.search(r"8<-|\{\{\s*#|\{\{<|\{[*!]|<<<", text):
         return text
     root = root_of(page)
     for _ in range(_DEPTH):
@@ -62,7 +63,8 @@ def root_of(page: Path) -> Path:
 
 
 def _written(found: re.Match[str], page: Path, root: Path) -> str:
-    name, pad = found["name"] or found["name2"], found["pad"] or found["pad2"] or ""
+    name = found["name"] or found["name2"] or found["name3"]
+    pad = found["pad"] or found["pad2"] or found["pad3"] or ""
     return _part(name, page, root, found.group(), pad)
 
 

@@ -104,6 +104,8 @@ def _formulas(soup: Any) -> list[Loss]:
         for tag in soup.find_all(attrs={name: True}):
             if tag.parent is not None:
                 _put(tag, tag[name], "display" in " ".join(tag.get("class", [])))
+    for tag in soup.select("code.language-math, pre.language-math, code.math, pre.math"):
+        _put(tag, tag.get_text(), tag.name == "pre" or tag.parent.name == "pre")
     losses = []
     for math in soup.find_all(re.compile(r"^(\w+:)?math$")):
         if math.parent is None:
@@ -128,14 +130,21 @@ def _formulas(soup: Any) -> list[Loss]:
         kind = " ".join(
             [*image.get("class", []), image.get("src", "")[:200], *map(str, image.attrs)]
         )
-        if _TEX_IMAGES.search(kind) and _TEX.search(image["alt"]):
+        tex = _TEX_IMAGES.search(kind) and _TEX.search(image["alt"])
+        if tex or re.match(r"\s*\$?\\[A-Za-z]+\s*[{_^]", image["alt"]):
             _put(image, image["alt"], False)
-    # Pictures of formulas that MathJax drew; the source stood beside them.
+    # Formulas that MathJax drew: version 2 leaves their source beside them, version 3 within.
     for tag in soup.select(
         ".MathJax, .MathJax_SVG, .MathJax_CHTML, .MathJax_Display, .MathJax_SVG_Display,"
         " mjx-container"
     ):
-        if tag.parent is not None and "$" not in tag.get_text():
+        if tag.parent is None or "$" in tag.get_text():
+            continue
+        if tag.name == "mjx-container" or "$" not in tag.parent.get_text():
+            said = tag.get("aria-label") or tag.get_text("", strip=True)
+            losses.append(Loss(FORMULA, said[:30] or "?"))
+            tag.replace_with(" [公式] ")
+        else:
             tag.decompose()
     for piece in soup.find_all(string=_TEX_BRACKETS):
         if not piece.find_parent(["pre", "code", "script", "style", "tt", "kbd"]):
@@ -174,6 +183,11 @@ _SIMPLE = {"math", "semantics", "mrow", "mi", "mn", "mo", "mtext", "mstyle", "ms
            "menclose", "mphantom", "merror", "none"}  # fmt: skip
 
 
+_ACCENTS = {"^": r"\hat", "ˆ": r"\hat", "~": r"\tilde", "˜": r"\tilde", "¯": r"\bar",
+            "‾": r"\overline", "→": r"\vec", "⃗": r"\vec", "˙": r"\dot", "¨": r"\ddot",
+            "⏞": r"\overbrace"}  # fmt: skip
+
+
 def _linear(node: Any) -> str | None:
     """LaTeX of MathML, None for an element that is not known here."""
     from bs4 import NavigableString
@@ -201,6 +215,8 @@ def _linear(node: Any) -> str | None:
         "munderover": (3, "{0}_{{{1}}}^{{{2}}}"),
         "mroot": (2, r"\sqrt[{1}]{{{0}}}"),
     }.get(name)
+    if name == "mover" and len(kids) == 2 and kids[1] in _ACCENTS:
+        return f"{_ACCENTS[kids[1]]}{{{kids[0]}}}"
     if wanted and len(kids) == wanted[0]:
         return wanted[1].format(*kids)
     if name == "mtable":

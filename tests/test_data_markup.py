@@ -1,5 +1,6 @@
 """Books in LaTeX, reStructuredText, AsciiDoc and org, as pandoc reads them for us."""
 
+import re
 import zipfile
 
 import pytest
@@ -103,6 +104,52 @@ def test_tables_and_figures_of_a_latex_book_keep_captions_and_rows(latex):
     assert table.count("片上") == 2 and "各级存储" in latex.text
     figures = [f for s in read_sections(latex.text) for f in s.figures]
     assert [(f.image, f.caption) for f in figures] == [("a/b.png", "访存的图")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        r"\begin{tabu}{ll} 甲 & 乙 \\ 丙 & 丁 \end{tabu}",
+        r"\begin{tabu} to \textwidth {XX} 甲 & 乙 \\ 丙 & 丁 \end{tabu}",
+        r"\begin{tabulary}{\textwidth}{LL} 甲 & 乙 \\ 丙 & 丁 \end{tabulary}",
+        r"\begin{xltabular}{\linewidth}{lX} 甲 & 乙 \\ 丙 & 丁 \end{xltabular}",
+        r"\begin{NiceTabular}{cc} 甲 & 乙 \\ 丙 & 丁 \end{NiceTabular}",
+        r"\begin{longtable}{ll}\caption{题}\\ 甲 & 乙 \\ 丙 & 丁 \end{longtable}",
+        r"\begin{table*}\small\begin{tabular*}{9cm}{ll}甲 & 乙\\丙 & 丁\end{tabular*}\end{table*}",
+        r"\begin{tblr}{colspec={lX}, hlines} 甲 & 乙 \\ 丙 & 丁 \end{tblr}",
+    ],
+)
+def test_tables_of_many_packages_are_tables(tmp_path, table):
+    write(tmp_path, a_dot_tex=f"\\section{{章}}\n前面的话。\n\n{table}\n\n后面的话。\n")
+    found = [block.text for block in blocks(read_book(tmp_path / "a.tex")) if block.kind == TABLE]
+    assert [re.sub(r"[\s|-]", "", text) for text in found] == ["甲乙丙丁"]
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (r"\begin{theorem}[勾股]\label{t} 直角三角形的话。\end{theorem}", "定理"),
+        (r"\begin{definition}{内积}{def:a} 定义里的话。\end{definition}", "内积"),
+        (r"\begin{tcolorbox}[colback=red!5, title={盒子 $a$ 题}] 盒里的话。\end{tcolorbox}", "题"),
+        (r"\begin{frame}{帧的题} 帧里的话。\end{frame}", "帧的题"),
+        (r"\begin{proof} 证明里的话。\end{proof}", "证明"),
+        (r"\begin{algorithm}\caption{算法题}\begin{algorithmic}[1]\State 做第一步 \If{成立} "
+         r"\State 做第二步 \EndIf\end{algorithmic}\end{algorithm}", "做第二步"),
+        (r"\begin{figure}\begin{tikzpicture}\draw (0,0);\end{tikzpicture}\caption{画的题}"
+         r"\end{figure}", "画的题"),
+        (r"\SI{5}{\metre} 与 \ce{H2O} 与 \href{http://a.b}{链接字} 与 \enquote{引文}", "引文"),
+        (r"{\kaishu 楷体的话}，\textcolor{red}{红字}，\uline{划线的话}，\noindent{开头的话}", "开头的话"),
+        (r"\begin{minipage}{5cm}并排的话\end{minipage}\begin{multicols}{2}分栏的话"
+         r"\end{multicols}", "分栏的话"),
+        (r"\ifthenelse{\boolean{x}}{一支的话}{另一支的话}", "另一支的话"),
+        (r"$a \iff b$ 当且仅当的话", r"\iff"),
+    ],
+)  # fmt: skip
+def test_constructs_of_books_keep_their_words(tmp_path, source, shown):
+    write(tmp_path, a_dot_tex=f"\\section{{章}}\n前面的一段话。\n\n{source}\n\n后面的一段话。\n")
+    book = read_book(tmp_path / "a.tex")
+    assert shown in book.text and "后面的一段话。" in book.text
+    assert not [loss for loss in book.losses if loss.kind == "text"]
 
 
 def test_a_part_that_is_not_there_is_named(latex):

@@ -149,3 +149,49 @@ def test_the_report_names_what_is_not_in_the_text(tmp_path):
     assert report["reading"][0]["lost"] == {"figure": ["图 1.1 线程束"]}
     row = json.loads((tmp_path / "out" / "figures.jsonl").read_text("utf-8"))
     assert (row["number"], row["image"], row["path"]) == ("1.1", "w.png", ["线程束"])
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("(label-a)=\n## 内存\n\n见 {ref}`label-a`。", "## 内存\n\n见“内存”。"),
+        ("有 x{sup}`2` 个。", "有 x^2 个。"),
+        (":begin_table:\n\n表。\n\n:end_table:", "\n表。\n"),
+        ('::: {.callout-note title="注意"}\n话。\n:::', "\n**注意**\n\n话。\n"),
+        ("> [!note] 题目\n> 话。", "> **题目**\n> 话。"),
+        ("见 @fig-a 和 @sec-b [@knuth1984; @lamport86]。", "见 图 和 另一节。"),
+        ("装 [@vue/cli](https://x.y) 与 [@babel/core]。", None),
+        ("公式 $x^k+x^{2k}$、$3~592~6$ 不动。", None),
+        ("留 %%旁注%% 下。", "留  下。"),
+        ("[小字]{.smallcaps}。", "小字。"),
+        ("```{python}\n#| echo: false\nx = 1  #| 不是选项\n```", "```\nx = 1  #| 不是选项\n```"),
+        ("---\ntitle: 书\n...\n\n话。", "# 书\n\n\n话。"),
+    ],
+)
+def test_quarto_obsidian_and_pandoc_are_plain_markdown(written, shown):
+    assert plain_markdown(written) == (written if shown is None else shown)
+
+
+def test_a_page_of_quarto_includes_its_parts(tmp_path):
+    (tmp_path / "_part.qmd").write_text("引入的话。\n", "utf-8")
+    page = "# 章\n\n{{< include _part.qmd >}}\n\n{{< include _gone.qmd >}}\n"
+    (tmp_path / "a.qmd").write_text(page, "utf-8")
+    book = read_book(tmp_path / "a.qmd")
+    assert "引入的话。" in book.text
+    assert [loss.place for loss in book.losses] == ["_gone.qmd"]
+
+
+@pytest.mark.parametrize(
+    ("html", "shown", "lost"),
+    [
+        ("<mjx-container><mjx-math></mjx-math></mjx-container>", "[公式]", 1),
+        ("<code class='language-math'>e^1</code>", "$e^1$", 0),
+        ("<img src='/eq.png' alt='\\frac{1}{2}'>", r"$\frac{1}{2}$", 0),
+        ("<math><mover><mi>x</mi><mo>^</mo></mover></math>", r"$\hat{x}$", 0),
+    ],
+)
+def test_formulas_of_pages_are_kept_or_named(tmp_path, html, shown, lost):
+    (tmp_path / "b.html").write_text(f"<h1>章</h1><p>前面 {html} 后面。</p>", "utf-8")
+    book = read_book(tmp_path / "b.html")
+    assert f"前面 {shown} 后面。" in book.text
+    assert [loss.kind for loss in book.losses] == ["formula"] * lost

@@ -2,6 +2,8 @@ r"""What LaTeX's packages define and pandoc does not know, in words that it know
 
 import re
 
+from data.markup.latex_macros import arguments
+
 # pandoc drops commands that it does not know, and with them the names of these programs.
 _LOGOS = {"LaTeXe": "LaTeX2e", "XeTeX": "XeTeX", "XeLaTeX": "XeLaTeX", "LuaTeX": "LuaTeX",
           "LuaLaTeX": "LuaLaTeX", "pdfTeX": "pdfTeX", "pdfLaTeX": "pdfLaTeX", "BibTeX": "BibTeX",
@@ -45,9 +47,13 @@ _CAPTIONED = re.compile(
     re.S,
 )
 _CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^\]]*\])?\s*(?=\{)")
-_TABULARS = re.compile(
-    r"\\(begin|end)\{(tabu|longtabu|tabulary|tabularray|tblr|longtblr|NiceTabular|xltabular|ltablex)\}"
+# Tables of packages that pandoc does not know, by those that it does and are written alike.
+_TABULARS = {"tabu": "tabular", "longtabu": "longtable", "NiceTabular": "tabular",
+             "tabulary": "tabularx", "xltabular": "tabularx", "tabularray": "tabular"}  # fmt: skip
+_TABULAR = re.compile(
+    rf"\\(begin|end)\{{({'|'.join(_TABULARS)})(\*?)\}}(?:\s*(?:to|spread)\s*[^{{}}\n]*?(?=\{{))?"
 )
+_TBLR = re.compile(r"\\begin\{(?P<name>(?:long|tall)?tblr)\}(?P<body>.*?)\\end\{(?P=name)\}", re.S)
 _NOT_SHOWN = re.compile(
     r"\\(?:index|sindex|label|ref|eqref|pageref|autoref|nameref|cref|Cref|cite\w*|includegraphics|hypersetup"
     r"|markboth|addcontentsline|bookmark|pdfbookmark|bibitem|graphicspath|ctexset|title|author|date"
@@ -78,12 +84,31 @@ def cleaned(body: str) -> str:
     body = re.sub(r"\\label\s*\[[^\]]*\]", r"\\label", body)
     body = re.sub(r"\\(?:noindent|indent)(?![A-Za-z])\s*", "", body)
     body = re.sub(r"\\char`\\\\|\\char92 ?", r"\\textbackslash ", body)
+    body = re.sub(
+        r"(\\begin\{tabulary\}\{[^{}]*\}\{)([^{}]*)",
+        lambda m: m[1] + m[2].lower().replace("j", "l"),
+        body,
+    )
+    body = _TBLR.sub(_tblr, body)
+    body = _TABULAR.sub(lambda m: f"\\{m[1]}{{{_TABULARS[m[2]]}}}", body)
     body = _FLOAT.sub(_float, body)
     parts = _CAPTIONED.split(body)  # odd ones are floats, which take their caption with them
     return "".join(
         part if number % 2 else _CAPTION.sub(lambda m: r"\captionof{x}", part)
         for number, part in enumerate(parts)
     )
+
+
+def _tblr(found: re.Match[str]) -> str:
+    """A table of tabularray, whose columns stand among keys: counted by its first row."""
+    given, end = arguments(found["body"])
+    body = found["body"][end:]
+    columns = "l" * (len(re.findall(r"(?<!\\)&", body.split("\\\\")[0])) + 1)
+    caption = next(
+        (m[1] for _, keys in given if (m := re.search(r"caption\s*=\s*\{([^{}]*)\}", keys))), ""
+    )
+    title = f"\n\n{caption}\n\n" if caption else ""
+    return f"{title}\\begin{{tabular}}{{{columns}}}{body}\\end{{tabular}}"
 
 
 def _float(found: re.Match[str]) -> str:
