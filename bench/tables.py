@@ -266,7 +266,7 @@ PAGES = {
         *("engines-equal", "engines-natural", "engines-old"),
         *("gpu-candidates", "cpu-candidates", "training"),
     ),
-    ROOT / "bench/LOG.md": ("gpu-stages", "gpu-steps", "gpu-variants"),
+    ROOT / "bench/LOG.md": (*("gpu-stages", "gpu-steps", "gpu-variants", "deadlines", "faults"),),
 }
 
 

@@ -50,8 +50,8 @@ class BookError(ValueError):
 
 
 class EmptyBookError(BookError):
-    """A notebook or source file without text: one that an author began and left, or that only sets
-    something, so no reason to stop."""
+    """A notebook or source file without text, or a PDF that is a picture: one that an author began
+    and left, or that another file puts in, so no reason to stop among other books."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def read_book(
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", reading.text):
-        kind = EmptyBookError if suffix in (".ipynb", *MARKUP) else BookError
+        kind = EmptyBookError if suffix in (".ipynb", ".pdf", *MARKUP) else BookError
         raise kind(either(f"{path}：里面没有文字", f"{path}: no text in it"))
     # Pages that a missing package left unread are read once it is there.
     if kept and not any("requirements" in loss.why for loss in reading.losses):

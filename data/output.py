@@ -45,12 +45,14 @@ def few_rows(count: int, source: str) -> str:
     zh, en = "给更长的书，", "give it a longer book, "
     if asker not in ("vllm", "teacher"):
         zh = (
-            "让模型出题（加 --source vllm --model 模型目录，或 --source teacher --base-url 接口 --model 名称），"
+            "让模型出题（加 --source vllm --model 模型目录，"
+            "或 --source teacher --base-url 接口 --model 名称），"
             "放宽规则（--rules wide 或 all：题多得多，合格的少得多），"
         )
         en = (
-            "let a model ask (add --source vllm --model DIRECTORY, or --source teacher --base-url URL "
-            "--model NAME), loosen the rules (--rules wide or all: far more pairs, far fewer good), "
+            "let a model ask (add --source vllm --model DIRECTORY, or --source teacher "
+            "--base-url URL --model NAME), loosen the rules (--rules wide or all: far more pairs, "
+            "far fewer good), "
         )
     if (asker, level) == ("rules", "strict"):
         zh = f"规则宁缺毋滥，一本书只出很少的题：{zh}"

@@ -34,7 +34,7 @@ def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None)
     losses = [*book.losses, *(Loss(FIGURE, figure.place) for figure in figures)]
     funnel.add_reading(name, losses, figures, book.pages, book.ocr_pages)
     if not chunks:
-        raise BookError(
+        raise EmptyBookError(
             either(f"{path}：里面没有带正文的小节", f"{path}: no section with text in it")
         )
     funnel.add_chunks(name, chunks)
@@ -58,7 +58,7 @@ def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list
     """Chunks book by book, or all at once for a source that wants one batch.
 
     With `keep_going` a book that cannot be read is skipped with a warning, and so is always a
-    notebook or source file without text among other books; otherwise raises BookError.
+    file without text among other books (a notebook, a picture); otherwise raises BookError.
     """
     everything: list[Chunk] = []
     topics = Topics(books)

@@ -95,10 +95,10 @@ def build(
     ] = Path(".cache/data"),
 ) -> None:
     """Make the index that RETRIEVAL_DIR names."""
-    from data.books import find_books, read_book
+    from data.books import EmptyBookError, find_books, read_book
     from data.cache import Cache
     from data.kinds import unread_files
-    from data.losses import lines_of
+    from data.losses import TEXT, Loss, lines_of
     from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
 
     with _told():
@@ -111,8 +111,12 @@ def build(
                 found, out, settings, Cache(cache), _model(encoder), status.update
             )
             # What was read a moment ago comes from the cache.
-            read = [read_book(path, Cache(cache)) for path in found]
-            losses |= {book.name: list(book.losses) for book in read if book.losses}
+            for path in found:
+                try:
+                    lost = list(read_book(path, Cache(cache)).losses)
+                except EmptyBookError:
+                    lost = [Loss(TEXT, either("里面没有文字", "no text in it"))]
+                losses |= {path.name: lost} if lost else {}
     for line in lines_of(losses, len(found)):
         errors.print(line, style="yellow", highlight=False, soft_wrap=True)
     counts = manifest.counts

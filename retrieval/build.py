@@ -20,7 +20,7 @@ from common.manifest import (
     write_manifest,
 )
 from common.simplified import character_table
-from data.books import read_book
+from data.books import EmptyBookError, read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
 from data.sections import read_sections
@@ -72,7 +72,11 @@ def build_index(
     passages: list[Passage] = []
     for path in books:
         on_step(either(f"读 {path.name}", f"reading {path.name}"))
-        passages += book_passages(path, cache, settings)
+        try:
+            passages += book_passages(path, cache, settings)
+        except EmptyBookError:
+            if len(books) == 1:
+                raise
     if not passages:
         raise ValueError("no passage in these books: there is nothing to search")
     texts = [passage.indexed_text for passage in passages]

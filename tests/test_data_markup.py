@@ -6,9 +6,13 @@ import pytest
 
 from data.books import BookError, find_books, read_book
 from data.cache import Cache
+from data.context import BuildContext
 from data.markup.missing import missing
+from data.reading import chunk_batches
 from data.records import CODE, TABLE
 from data.sections import read_sections
+from data.settings import BuildSettings
+from data.sources.rules import RulesSource
 
 
 def write(folder, **files):
@@ -52,7 +56,7 @@ def add(a,
 \begin{table}\caption{各级存储}\begin{tabular}{|l|c|}\hline
 名 & 延迟 \\ \hline
 \multirow{2}{*}{片上} & $|x|$ \\ & 少 \\ \hline\end{tabular}\end{table}
-\begin{wrapfigure}{R}{3cm}\includegraphics{a/b.png}\caption{访存的图}\end{wrapfigure}
+\begin{wrapfigure}{R}{3cm}\includegraphics[width=3cm]{a/b.png}\caption{访存的图}\end{wrapfigure}
 \begin{equation}\label{eq:s} s = a + b \end{equation}
 \iffalse 关掉的话。\fi
 \begin{tikzpicture}\draw (0,0) node {图里的字};\end{tikzpicture}
@@ -141,9 +145,12 @@ def test_a_folder_gives_whole_books_not_their_parts(tmp_path):
         page_dot_rst="章\n==\n\n.. include:: shared.rst\n",
         shared_dot_rst="共用的话。\n",
         key_dot_asc="-----BEGIN PGP SIGNATURE-----\n",
+        main_dot_pdf="printed",
+        fig__b_dot_pdf="a picture",
+        other_dot_pdf="another book",
     )
     found = [str(path.relative_to(tmp_path)) for path in find_books([tmp_path])]
-    assert found == ["book.adoc", "main.tex", "page.rst"]
+    assert found == ["book.adoc", "main.tex", "other.pdf", "page.rst"]
 
 
 def test_a_cached_latex_book_is_read_again_when_a_part_changes(tmp_path):
@@ -290,3 +297,16 @@ def test_signs_that_begin_something_in_markdown_stay_signs(tmp_path):
 def test_runs_of_a_source_that_the_text_lacks_are_named_once():
     found = missing("进程是程序的执行。线程共享地址空间。线程共享地址空间。", "进程是程序的执行。")
     assert [loss.place for loss in found] == ["线程共享地址空间"]
+
+
+def test_a_page_of_contents_alone_stops_no_build(tmp_path):
+    write(
+        tmp_path,
+        index_dot_rst="书\n==\n\n.. toctree::\n\n   a\n",
+        a_dot_rst="章\n==\n\n" + "进程是程序的一次执行，线程共享它的地址空间。" * 9 + "\n",
+        empty_dot_tex="\\begin{document}\\end{document}",
+    )
+    context = BuildContext(RulesSource(), BuildSettings(), Cache(tmp_path / "cache"))
+    (chunks,) = chunk_batches(find_books([tmp_path]), context)
+    assert {chunk.book for chunk in chunks} == {"a.rst"}
+    assert sorted(context.funnel.skipped) == ["empty.tex", "index.rst"]

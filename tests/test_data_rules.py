@@ -29,7 +29,7 @@ def chunks_of(text: str) -> list[Chunk]:
 
 
 def pairs_of(text: str, **settings: object) -> dict[str, str]:
-    """Question → answer of what the wide rules make of a text (strict ones have their own tests)."""
+    """Question → answer of what the wide rules make of a text."""
     made = RulesSource(RulesSettings(**{"rules": "wide", **settings})).pairs(chunks_of(text))
     return {p.question: p.answer for _, pairs in made for p in pairs}
 

@@ -299,6 +299,12 @@ def test_drafts_change_no_answer_end_loops_and_keep_deadlines(
         assert it.info()["arguments"]["speculative_config"]["num_speculative_tokens"] == 4
         ended = generate(it, prompts(12), [500] * 12, in_seconds(120))
         assert "repeat" in {answer.finish_reason for answer in ended}
+        batch = Batch(prompts(12), [500] * 12, in_seconds(120))
+        draws = draws_of(batch, 2, 0.9, batch.deadline)
+        it.submit(batch)
+        it.submit(draws)
+        assert wait(batch) and batch.answers() == ended, "sampled answers spoil no greedy one"
+        assert wait(draws)
         cut = generate(it, prompts(12), [500] * 12, in_seconds(0.3))
         for whole, whole_or_loop, part in zip(plain, ended, cut, strict=True):
             assert whole_or_loop == whole or whole_or_loop.finish_reason == "repeat"

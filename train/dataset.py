@@ -132,8 +132,8 @@ def without_dev() -> str:
         "最好的检查点要靠验证题（dev）挑选：用更长的书或 --rules all 再做一次数据，或给自己的题 "
         "dev_file=文件，或 dev_file=null 留出每个问答的最后一种问法",
         "the best checkpoint is chosen by dev questions: make the data again from a longer book "
-        "or with --rules all, or give your own as dev_file=FILE, or hold out the last wording of each "
-        "pair with dev_file=null",
+        "or with --rules all, or give your own as dev_file=FILE, or hold out the last wording of "
+        "each pair with dev_file=null",
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from common.text_encodings import decode
@@ -18,6 +19,11 @@ TEX_INCLUDE = re.compile(
 )
 _REST_INCLUDE = re.compile(r"(?m)^[ \t]*\.\. include::[ \t]*(\S+)")
 _ADOC_INCLUDE = re.compile(r"(?m)^include::([^\[\n]+)\[([^\]\n]*)\][ \t]*$")
+_PICTURE = re.compile(
+    r"\\(?:includegraphics|includepdf|pgfdeclareimage|includesvg)\s*(?:\[[^\]]*\])*"
+    r"(?:\s*\{[^{}]*\}(?=\{))?\s*\{([^{}\n]+)\}"
+)
+_FIGURES = re.compile(r"(?i)(?:fig|figure|img|image|graphic|pic|picture|logo|plot)s?")
 _TEX_COMMENT = re.compile(r"(?m)(?<!\\)((?:\\\\)*)%.*$")
 
 
@@ -56,13 +62,43 @@ def tex_names(found: re.Match[str]) -> tuple[str, str]:
 def books_among(paths: list[Path]) -> list[Path]:
     """The files of a folder that are books by themselves.
 
-    Not those whose text stands in another of them, pictures drawn by TeX, or signatures.
+    Not those whose text stands in another of them, pictures (drawn by TeX, or PDFs that it puts
+    in), what a LaTeX file was printed to, or signatures.
     """
     parts: set[Path] = set()
+    pictures: set[str] = set()
     for path in paths:
         if path.suffix.lower() in (*LATEX, *REST, *ASCIIDOC):
             parts.update(each for each in _included(path) if each != path.resolve())
-    return [path for path in paths if path.resolve() not in parts and not _no_book(path)]
+        if path.suffix.lower() in LATEX:
+            pictures |= _pictures(path)
+    printed = {path.with_suffix(".pdf") for path in paths if path.suffix.lower() in LATEX}
+
+    def is_picture(path: Path) -> bool:
+        return (
+            path.suffix.lower() == ".pdf"
+            and bool(printed)
+            and (
+                path in printed
+                or path.stem in pictures
+                or bool(_FIGURES.fullmatch(path.parent.name))
+            )
+        )
+
+    return [
+        path
+        for path in paths
+        if path.resolve() not in parts and not _no_book(path) and not is_picture(path)
+    ]
+
+
+def _pictures(path: Path) -> set[str]:
+    """Names of the pictures that a LaTeX file, or a style beside it, puts in."""
+    found: set[str] = set()
+    for file in [path, *path.parent.glob("*.sty"), *path.parent.glob("*.cls")]:
+        with suppress(OSError, ValueError):
+            found.update(Path(name).stem for name in _PICTURE.findall(decode(file.read_bytes())))
+    return found
 
 
 def _no_book(path: Path) -> bool:

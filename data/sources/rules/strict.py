@@ -1,8 +1,8 @@
-"""What the strict rules ask: what a thing is or is for, of what the section's own heading names.
+"""What the strict rules ask: what a thing is, where its own heading names it and one says so.
 
-Silence by kind: of all other kinds that readers judged (options, code, lists, comparisons, words
-that need their field named) 40 to 60 of 100 were good; docs/data.md has the table. Each requirement
-parts good pairs from others in the verdicts of readers who had not written the rules.
+Silence by kind: of all other kinds that readers judged (options, code, lists, comparisons,
+purposes, words that need their field named) too few were good; docs/data.md has the table. Each
+requirement here parts good pairs from others in verdicts of several readers and rounds.
 """
 
 import re
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from difflib import SequenceMatcher
 
 from data.records import Block
-from data.sources.rules.named import is_known
 from data.sources.rules.nouns import core
 from data.sources.rules.phrases import introduced_names, is_introduction, unnumbered
 from data.sources.rules.scope import ANYBODYS, OF_SEVERAL_THINGS
@@ -34,7 +33,7 @@ _ASIDE = re.compile(
     r"我|你|您|咱|大家|读者|毕竟|说白了|其实|当然|值得|总之|此时|这时|例如|比如|首先|然后|接着|下一步|顾名思义"
     r"|只需要|想要|写进|的时候|不过|有必要|建议|推荐|看看|视频|教程|学习一下|非常|十分|特别|极其|相当|热门|流行"
     r"|著名|知名|古老|庞大|优质|事实标准|事实上|强大|优秀|出色|号称|新兴|又一|广受|备受|必备|神器|卓越|而生"
-    r"|举足轻重|成为|易如反掌|惊人|完美|先进|改进|有趣|潜力|趋势|革命|领先|活跃|众多|随着|超过其他|广泛应用|普遍"
+    r"|举足轻重|无处不在|成熟|精良|或者说|成为|易如反掌|惊人|完美|先进|改进|有趣|潜力|趋势|革命|领先|活跃|众多|随着|超过其他|广泛应用|普遍"
     r"|基本上|et al|最(?![大小短长近后终低高新佳优早多少初])|\d{4} ?年|年代|版本|v?\d+\.\d+",
     re.I,
 )
@@ -44,7 +43,7 @@ _MARKS = re.compile(
     "[\u4e00-\u9fff] +[\u4e00-\u9fff]|[\u4e00-\u9fff][,;:!?][\u4e00-\u9fff]|--|[*`]{2}|[。，]{2}"
     "|[\u2e80-\u2fdf\u3000]|[\u4e00-\u9fff][A-Z](?![A-Za-z+#-])|(?<![A-Za-z])[a-z]\\([a-z]\\)"
     "|\\w /\\w|[\u4e00-\u9fff]{48}|([\u4e00-\u9fff]{2,4})\\1"
-    "|(?<![但而])是[^，。一]{1,8}是(?!否)|的，|的而(?!且)"
+    "|，(?:它?(?:包含|需要)|同样)|(?<![但而])是[^，。一]{1,8}是(?!否)|的，|的而(?!且)"
 )
 _VAGUE = re.compile(
     r"(?:是|指)[^，。]{0,10}(?:项目|概念|产物|术语|东西|产品|思想|话题|名词|标准|事实|选择|公司|组织|例子|实例"
@@ -55,10 +54,15 @@ _VAGUE = re.compile(
 # What sort of thing: without it a sentence tells something of a thing and not what it is.
 _SORT_OF_THING = (
     r"(?:工具(?!类)|框架|平台|语言|数据库|系统|引擎|协议|算法|服务|库|软件|模式|技术|容器|队列|标准|机制|结构|方法|模型|格式"
-    r"|编辑器|编译器|解释器|管理器|服务器|程序|网络|架构|规范|插件|中间件|环境|语法|树|表|图|攻击|存储|文件|命令|集合|函数"
-    r"|编码|学习|过程|范式|风格|操作|序列|事务)(?=[，。（(])"
+    r"|编辑器|编译器|解释器|管理器|服务器|程序|网络|架构|规范|插件|中间件|环境|语法|树|表|图|攻击|存储|命令|集合|函数"
+    r"|编码|学习|过程|范式|风格|操作|序列|事务|发行版)(?=[，。（(])"
 )
-_IS_A = re.compile(rf".{{1,80}}?是一[种个款门套类项](?P<more>[^，。]*){_SORT_OF_THING}")
+# "是一种…", "是…的一种…", "是 Spark 的…".
+_A = (
+    r"是(?:一[种个款门套类项]|(?=[^，。]{6,}的一[种个款项]"
+    r"|\s*[A-Z][\w.+\- ]*(?:中|里|的|提供|内置|自带)))"
+)
+_IS_A = re.compile(rf".{{1,80}}?{_A}(?P<more>[^，。]*){_SORT_OF_THING}")
 _IS = re.compile(
     rf".{{1,80}}?(?:是指|指的是|是)(?:(?P<more>[^，。]*){_SORT_OF_THING}"
     r"|(?<=是指)[把将](?P<done>[^，。]+))"
@@ -82,7 +86,7 @@ _OF_SOMETHING = re.compile(
 _OWNED = re.compile(r"是\s*[A-Z][\w.+\- ]*(?:中|里|的|提供|内置|自带|官方|新增)")
 _OWN = re.compile(r"(?=.{6})\w*(?:[a-z][A-Z]|[A-Z]{2}[a-z])\w*", re.ASCII)  # MongoDB, SmoothQuant
 _ALMOST = 0.85
-_LEAST_TOLD = 4  # characters before the sort of thing
+_LEAST_TOLD = 2  # characters before the sort of thing
 MIN_ANSWER, MOST = 40, 140  # characters of an introduction, of an answer of two sentences
 
 
@@ -128,8 +132,8 @@ def _begins_with_it(question: str, answer: str, block: Block) -> bool:
 def carries_itself(question: str, answer: str, block: Block) -> bool:
     """Does the name mean the same in every book?
 
-    A Chinese one with a foreign name beside it, or a known one; one in Latin letters that is spelt
-    as no word is, or of which its sentence says that it is a product.
+    A Chinese one of three characters and more with a foreign name beside it; one in Latin letters
+    that is spelt as no word is, or of which its sentence says that it is a product.
     """
     name = core(_subject(question))
     first = _unbracketed(_sentences(answer)[0])
@@ -141,7 +145,7 @@ def carries_itself(question: str, answer: str, block: Block) -> bool:
         foreign = re.match(r"[^，。是]{1,30}[（(][^）)]*[A-Za-z]{2}", answer)
         if re.search("[A-Za-z]", name):
             return bool(_SORT.search(name))  # ICMP 协议; of a Proto 过滤器 nobody knows whose it is
-        return bool(foreign or re.search("[A-Za-z]", block.path[-1])) or is_known(name)
+        return len(name) > 2 and bool(foreign or re.search("[A-Za-z]", "".join(block.path[-1:])))
     if re.match(rf"{re.escape(name)}\s*[（(][A-Za-z][a-z]+ [A-Za-z ]+", answer):
         return True  # GKD（Generalized Knowledge Distillation）
     others = re.findall("[A-Za-z]{2,}", first.lower().replace(name.lower(), ""))
@@ -208,7 +212,7 @@ def _is_plain(question: str, answer: str, block: Block) -> bool:
 
 
 REQUIREMENTS: dict[str, Callable[[str, str, Block], bool]] = {
-    "asks what it is or is for": lambda question, answer, block: bool(_subject(question)),
+    "asks what it is": lambda question, answer, block: bool(_subject(question)),
     "the heading is the subject": _headed,
     "the answer begins with the subject": _begins_with_it,
     "the name carries itself": carries_itself,
