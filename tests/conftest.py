@@ -18,6 +18,11 @@ from common.service_process import ServiceProcess, running
 
 ROOT = Path(__file__).parents[1]
 
+# Helpers that assert, too, say what was unequal.
+pytest.register_assert_rewrite(
+    "tests.adapters", "tests.data_commands", "tests.preflight_repository", "tests.reports_made"
+)
+
 # With more threads than idle cores, every barrier of a tiny model's kernels waits for a time slice.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
