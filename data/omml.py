@@ -53,6 +53,22 @@ class _Converter(oMath2Latex):
         parts = self.process_children_dict(element)
         return f"{{}}{parts.get('sub', '')}{parts.get('sup', '')}{parts.get('e', '')}"
 
+    def do_eqarr(self, element: Any) -> str:
+        """The marks at which lines are aligned are no signs."""
+        return str(oMath2Latex.do_eqarr(self, element)).replace(r"\&", "")
+
+    def do_groupchr(self, element: Any) -> str:
+        """A brace, an arrow or another sign over or under a term."""
+        sign, place = "⏟", "bot"
+        for name in ("chr", "pos"):
+            found = element.find(f"{OMML_NS}groupChrPr/{OMML_NS}{name}")
+            value = found.get(f"{OMML_NS}val", "") if found is not None else ""
+            sign, place = (value or sign, place) if name == "chr" else (sign, value or place)
+        base = self.process_children(element, include=("e",))
+        if sign in "⏟⏞":
+            return rf"\{'under' if sign == '⏟' else 'over'}brace{{{base}}}"
+        return rf"\{'over' if place == 'top' else 'under'}set{{{sign}}}{{{base}}}"
+
     def do_inside(self, element: Any) -> str:
         return self.process_children(element, include=("e",))
 
@@ -62,6 +78,8 @@ class _Converter(oMath2Latex):
         "nary": do_nary,
         "d": do_d,
         "sPre": do_spre,
+        "eqArr": do_eqarr,
+        "groupChr": do_groupchr,
         "borderBox": do_inside,
         "phant": do_inside,
     }

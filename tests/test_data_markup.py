@@ -138,8 +138,7 @@ def test_tables_of_many_packages_are_tables(tmp_path, table):
         (r"\begin{figure}\begin{tikzpicture}\draw (0,0);\end{tikzpicture}\caption{画的题}"
          r"\end{figure}", "画的题"),
         (r"\SI{5}{\metre} 与 \ce{H2O} 与 \href{http://a.b}{链接字} 与 \enquote{引文}", "引文"),
-        (r"{\kaishu 楷体的话}，\textcolor{red}{红字}，\uline{划线的话}，"
-         r"\noindent{开头的话}", "开头的话"),
+        (r"{\kaishu 楷体的话}，\textcolor{red}{红}，\uline{划线}，\noindent{开头的话}", "开头的话"),
         (r"\begin{minipage}{5cm}并排的话\end{minipage}\begin{multicols}{2}分栏的话"
          r"\end{multicols}", "分栏的话"),
         (r"\ifthenelse{\boolean{x}}{一支的话}{另一支的话}", "另一支的话"),

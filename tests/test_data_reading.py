@@ -42,8 +42,13 @@ def test_an_odd_formula_costs_itself_only():
         (f"<m:d><m:e>{run('x')}</m:e></m:d>", r"\left(x\right)"),
         (f"<m:nary><m:sub>{run('i')}</m:sub><m:sup/><m:e>{run('x')}</m:e></m:nary>", r"\int_{i}x"),
         (run("\U0001d44e+b"), "a+b"),
+        (f"<m:eqArr><m:e>{run('a&amp;=b')}</m:e><m:e>{run('c&amp;=d')}</m:e></m:eqArr>",
+         r"\begin{array}{c}a=b\\c=d\end{array}"),
+        (f"<m:groupChr><m:e>{run('a')}</m:e></m:groupChr>", r"\underbrace{a}"),
+        (f"<m:groupChr><m:groupChrPr><m:chr m:val='→'/><m:pos m:val='top'/></m:groupChrPr>"
+         f"<m:e>{run('a')}</m:e></m:groupChr>", r"\overset{→}{a}"),
     ],
-)
+)  # fmt: skip
 def test_formulas_may_leave_out_what_the_format_lets_be_left_out(inside, latex):
     from data.omml import to_latex
 

@@ -104,10 +104,9 @@ def _tblr(found: re.Match[str]) -> str:
     given, end = arguments(found["body"])
     body = found["body"][end:]
     columns = "l" * (len(re.findall(r"(?<!\\)&", body.split("\\\\")[0])) + 1)
-    caption = next(
-        (m[1] for _, keys in given if (m := re.search(r"caption\s*=\s*\{([^{}]*)\}", keys))), ""
-    )
-    title = f"\n\n{caption}\n\n" if caption else ""
+    keys = " ".join(content for _, content in given)
+    caption = re.search(r"caption\s*=\s*\{([^{}]*)\}", keys)
+    title = f"\n\n{caption[1]}\n\n" if caption else ""
     return f"{title}\\begin{{tabular}}{{{columns}}}{body}\\end{{tabular}}"
 
 
