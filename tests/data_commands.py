@@ -14,12 +14,7 @@ SAMPLE = ROOT / "data" / "sample" / "book.md"
 
 
 def run(*arguments: object, ok: bool = True) -> Result:
-    """The command in this process; an exception that it does not tell as a message fails.
-
-    Of the sample book the strict rules make too little to test a build with.
-    """
-    if "build" in arguments and not {"--source", "--rules"} & set(arguments):
-        arguments += ("--rules", "wide")
+    """The command in this process; an exception that it does not tell as a message fails."""
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception

@@ -3,7 +3,6 @@
 import pytest
 
 from data.records import PARAGRAPH, Block
-from data.sources.rules import RulesSettings
 from data.sources.rules.strict import cut_short, needs_no_field, why_not_strict
 from tests.test_data_rules import pairs_of
 
@@ -99,8 +98,7 @@ def test_a_second_sentence_stays_where_it_goes_on_about_the_thing():
     assert cut_short("A 是一种语言。它有两类：甲和乙。") == "A 是一种语言。"
 
 
-def test_strict_is_the_default_and_asks_what_wide_asks_or_less():
-    assert RulesSettings().rules == "strict"
+def test_strict_asks_what_wide_asks_or_less():
     text = (
         f"# GateQL\n\n{TOLD}\n\n# 渠道\n\n{CHINESE}\n\n# gatectl 命令\n\ngatectl 命令用于打开闸门。"
     )

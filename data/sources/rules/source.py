@@ -74,7 +74,7 @@ class RulesSettings(SourceSettings):
     """What the rules can be told."""
 
     rules: Level = option(
-        Level.strict,
+        Level.wide,
         "问多少：strict 题最少最好；wide 标题专讲的都问；all 没有标题专讲的也问",
         "how much to ask: strict the fewest and best; wide whatever a heading is about; all more",
     )
@@ -125,7 +125,7 @@ def chunk_pairs(
     chunk: Chunk,
     topics: Sequence[str] = (),
     only: Collection[str] = RULES.keys(),
-    level: Level = Level.strict,
+    level: Level = Level.wide,
 ) -> Iterator[Pair]:
     """What the rules named `only` make of a chunk; of one question the first answer stays.
 
