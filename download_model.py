@@ -369,4 +369,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # modelscope imports torch where there is one, for nothing that a download needs: it takes
+    # seconds, and may fail in a build without the device's driver.
+    sys.modules["torch"] = None  # type: ignore[assignment]
     sys.exit(main())

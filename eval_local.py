@@ -26,6 +26,7 @@ from common.cli import make_app
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.language import either, in_chinese
 from common.pairs import PairFile
+from common.tokenizer_file import load_tokenizer
 from data.answer_profile import gap
 from judging.judge import Conditions, Judgement, judge
 from judging.protocol import NothingListensError, ServiceNotReadyError, check_url
@@ -135,7 +136,7 @@ def main(
     try:
         address = check_url(url)
         sets = read_testsets(testsets)
-        loaded_tokenizer = _load_tokenizer(tokenizer) if tokenizer else None
+        loaded_tokenizer = load_tokenizer(tokenizer) if tokenizer else None
         out.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         _complain(error)
@@ -199,20 +200,6 @@ def _judge_with_progress(url: str, sets: list[PairFile], conditions: Conditions)
             progress.update(tasks[name], completed=done)
 
         return judge(url, sets, conditions, show)
-
-
-def _load_tokenizer(path: Path) -> Any:
-    """A tokenizers.Tokenizer from a folder or a tokenizer.json. Raises ValueError or OSError."""
-    from tokenizers import Tokenizer
-
-    file = path / "tokenizer.json" if path.is_dir() else path
-    text = file.read_text(encoding="utf-8")
-    try:
-        return Tokenizer.from_str(text)
-    except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
-        raise ValueError(
-            either(f"{file}：不是分词器（{error}）", f"{file}: not a tokenizer ({error})")
-        ) from error
 
 
 def _note_warnings(told: dict[str, Any]) -> None:

@@ -31,6 +31,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.candidates import Candidates, on_cpu
+from bench.options import (
+    AnswerTokens,
+    Dummy,
+    Model,
+    Out,
+    Questions,
+    SettingsOption,
+    WorkloadFile,
+    settings_of,
+    workload_arguments,
+)
 from bench.processes import BenchError
 from bench.startup import stages
 from bench.timers import PARTS, PHASES, phase_of
@@ -48,23 +59,20 @@ STAGES = {
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
-    workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
-    questions: Annotated[int, typer.Option(help="without --workload")] = 358,
-    answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
+    model: Model,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 64,
     runs: Annotated[int, typer.Option(help="runs with clocks, and as many without")] = 3,
-    dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path(
-        "report/bench_breakdown.json"
-    ),
+    dummy: Dummy = False,
+    set_: SettingsOption = None,
+    out: Out = Path("report/bench_breakdown.json"),
 ) -> None:
     """Time the stages of one batch."""
     stop_on_signals()
     work = load_workload(workload, questions, answer_tokens)
-    given = ["--workload", str(workload)] if workload else []
-    given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
-    settings = dict(pair.split("=", 1) for pair in set_ or []) | {"ENGINE_IN_PROCESS": "1"}
+    given = workload_arguments(workload, questions, answer_tokens)
+    settings = settings_of(set_) | {"ENGINE_IN_PROCESS": "1"}
     bench = Candidates(model, work, given, runs, dummy, settings)
     try:
         figures = measure(bench)

@@ -34,13 +34,15 @@ class Ready:
     once: the seconds of one run, its own (`seconds`) and of what stands beside it (`raw_seconds`).
     facts: its other figures, asked for once, after the runs. runs: no more than so many.
     first: its first call since its start, in turn with the others' and before all runs; its
-    figures. None: it was made when the candidate was entered.
+    figures. None: it was made when the candidate was entered. alone: one run without what stands
+    beside it; None: as `once`.
     """
 
     once: Callable[[], dict[str, float]]
     facts: Callable[[], dict[str, Any]]
     runs: int = sys.maxsize
     first: Callable[[], dict[str, float]] | None = None
+    alone: Callable[[], object] | None = None
 
 
 class Candidates:
@@ -126,7 +128,7 @@ class Candidates:
                     then(client)
                 return figures
 
-            yield Ready(once, facts, first=first)
+            yield Ready(once, facts, first=first, alone=predict)
 
     def _one_by_one(self, client: httpx.Client, count: int) -> dict[str, Any]:
         began = time.monotonic()
@@ -136,9 +138,12 @@ class Candidates:
         tokens = sum(self.work.tokens[:count])
         return {"seconds": [round(seconds, 4)], "questions": count, "answer_tokens": tokens}
 
-    def raw_defaults(self) -> contextlib.AbstractContextManager[Ready]:
-        """vLLM as it comes: only model and context length are given."""
-        more = ["--engine-args", json.dumps(self.memory)] if self.memory else []
+    def raw_defaults(
+        self, memory: dict[str, Any] | None = None
+    ) -> contextlib.AbstractContextManager[Ready]:
+        """vLLM as it comes: only model, context length and what memory it may take are given."""
+        memory = memory or self.memory
+        more = ["--engine-args", json.dumps(memory)] if memory else []
         return self._script("bench.raw_vllm", more)
 
     def transformers(self, first: int = 0) -> contextlib.AbstractContextManager[Ready]:
@@ -156,7 +161,7 @@ class Candidates:
             command += [f"--{name.replace('_', '-')}", str(value)]
         if on_cpu():
             command += ["--enforce-eager", "--max-num-seqs", "256"]
-        prompts = _render(self.model, self.work)
+        prompts = rendered(self.model, self.work)
         environment = {**_cpu_environment(), "VLLM_SERVER_DEV_MODE": "1"}  # to reset the cache
         with server(command, environment, "/health") as (_, service):
 
@@ -210,7 +215,8 @@ async def _openai_run(base: str, prompts: list[list[int]], tokens: Any) -> float
         return round(time.monotonic() - began, 4)
 
 
-def _render(model: Path, work: Workload) -> list[list[int]]:
+def rendered(model: Path, work: Workload) -> list[list[int]]:
+    """The token ids of the workload's prompts."""
     from transformers import AutoTokenizer
 
     from common.prompting import render_prompts, system_prompt_for, tokenize_prompts

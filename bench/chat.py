@@ -15,7 +15,6 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.options import JsonOut
 from common.prompting import messages_for
 from serving.warmup import warm_up_questions
 
@@ -56,7 +56,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="of all this")] = 1,
     bare_model: Annotated[str, typer.Option(help="the model's name there; default: --model")] = "",
     token: Annotated[str, typer.Option(envvar="CHAT_TOKEN")] = "",
-    json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Load a server with streaming clients."""
     servers = [(url, model, token)]

@@ -3,10 +3,10 @@
     git clone https://github.com/ymcui/cmrc2018
     python -m bench.cmrc cmrc2018 --encoder DIR           which of 848 passages holds the answer
     python -m bench.cmrc cmrc2018 --reranker DIR --sample 200      and after a cross-encoder
-    python -m bench.cmrc cmrc2018 --answers MODEL_DIR     EM and F1 of answers with BM25's passages
+    python -m bench.cmrc cmrc2018 --answers MODEL_DIR     EM and F1 of the service's answers
 
-Answers: as many of the questions, in random order, as fit the time, on a GPU where there is one.
-Results go to bench/results/cmrc_cpu.json, each kind beside what is there.
+Answers: all questions (--sample: some, drawn at random) in one call; on a GPU where there is one.
+Results go to --out, each kind beside what is there.
 """
 
 import json
@@ -14,7 +14,7 @@ import platform
 import random
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,31 +22,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.cmrc_score import em, f1
+from bench.cmrc_answers import Question, answered
 from common.manifest import library_versions
 from retrieval.dense import model_name
-from retrieval.evaluate import MEASURES, Asked, Outcome, difference, evaluate_method, interval
+from retrieval.evaluate import MEASURES, Asked, Outcome, difference, evaluate_method
 from retrieval.passages import Passage
-from retrieval.prompt import BETWEEN
 from retrieval.rerank import FIRST, Reranker
 from retrieval.search import SPARSE_DIR, Retriever
 from retrieval.sparse import SparseIndex, write_sparse_index
 
 console = Console(width=110)
+LIBRARIES = ("torch", "transformers", "vllm", "sentence-transformers", "nltk")
 SQUAD_FILE = "squad-style-data/cmrc2018_dev.json"
-# The references are words of the passage, not sentences: asked so, unlike what the service asks.
-FORM = "材料：\n{passages}\n\n从材料中摘出回答问题的词语，只写这些词语，不写整句：{question}"
-LONGEST_ANSWER = 48  # tokens
-BATCH, GPU_BATCH = 4, 64
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question, its reference answers, and the place of its passage."""
-
-    text: str
-    references: list[str]
-    place: int
 
 
 def main(
@@ -56,22 +43,23 @@ def main(
     rerank_first: Annotated[int, typer.Option(help="of BM25's passages", min=2)] = FIRST,
     sample: Annotated[int | None, typer.Option(help="questions drawn at random", min=2)] = None,
     answers: Annotated[Path | None, typer.Option(help="a model directory: ask it")] = None,
-    seconds: Annotated[float, typer.Option(help="of answering")] = 600,
-    passages: Annotated[int, typer.Option(help="before a question", min=1)] = 2,
+    seconds: Annotated[float, typer.Option(help="of answering, each form")] = 600,
+    passages: Annotated[int, typer.Option(help="before a question", min=1)] = 1,
+    max_tokens: Annotated[int, typer.Option(help="of an answer", min=1)] = 96,
     out: Annotated[Path, typer.Option(help="results")] = Path("bench/results/cmrc_cpu.json"),
 ) -> None:
     """Recall of each method, or with --answers EM and F1."""
     texts, asked = read_dev(repository)
-    with tempfile.TemporaryDirectory() as folder:
-        write_sparse_index([passage.text for passage in texts], Path(folder) / SPARSE_DIR)
-        retriever = Retriever(texts, SparseIndex.load(Path(folder) / SPARSE_DIR))
-    if answers:
-        found = answered(retriever, asked, answers, seconds, passages)
-        keep(out, {"answers": found})
-        console.print_json(json.dumps(found, ensure_ascii=False))
-        return
     if sample:
         asked = random.Random(0).sample(asked, min(sample, len(asked)))
+    with tempfile.TemporaryDirectory() as folder:
+        if answers:
+            found = answered(texts, asked, answers, Path(folder), seconds, passages, max_tokens)
+            keep(out, {f"answers {found['model']}": found})
+            console.print_json(json.dumps(short(found), ensure_ascii=False))
+            return
+        write_sparse_index([passage.text for passage in texts], Path(folder) / SPARSE_DIR)
+        retriever = Retriever(texts, SparseIndex.load(Path(folder) / SPARSE_DIR))
     rows = recall(retriever, asked, encoder or [], reranker or [], rerank_first)
     told = {"questions": len(asked), "passages_reranked": rerank_first, "rows": rows}
     keep(out, {"recall_of_a_sample": told} if sample else {"recall": rows})
@@ -135,58 +123,13 @@ def _row(name: str, outcome: Outcome) -> dict[str, Any]:
     return {"method": name, **measures, "ms_a_question": round(outcome.milliseconds, 2)}
 
 
-def answered(
-    retriever: Retriever, questions: list[Question], directory: Path, seconds: float, count: int
-) -> dict[str, Any]:
-    """EM and F1 of a model's greedy answers to questions drawn at random, with BM25's passages."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from train.generate import greedy_answers
-
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.bfloat16)
-    at_once = BATCH
-    if torch.cuda.is_available():
-        model, at_once = model.to("cuda"), GPU_BATCH
-    order = list(questions)
-    random.Random(0).shuffle(order)
-    rows: list[dict[str, Any]] = []
-    began = time.perf_counter()
-    for start in range(0, len(order), at_once):
-        batch = order[start : start + at_once]
-        hits = retriever.search([q.text for q in batch], count)
-        prompts = [
-            FORM.replace("{question}", q.text).replace(
-                "{passages}", BETWEEN.join(hit.passage.text for hit in reversed(found))
-            )
-            for q, found in zip(batch, hits, strict=True)
-        ]
-        said = greedy_answers(model, tokenizer, prompts, "", LONGEST_ANSWER, at_once)
-        for q, found, answer in zip(batch, hits, said, strict=True):
-            rows.append(
-                {
-                    "answer": answer,
-                    "references": q.references,
-                    "found": any(hit.place == q.place for hit in found),
-                    "em": em(q.references, answer),
-                    "f1": f1(q.references, answer),
-                }
-            )
-        spent = time.perf_counter() - began
-        if spent + spent / (start // at_once + 1) > seconds:
-            break
-    return {
-        "model": directory.name,
-        "prompt": FORM,
-        "passages": count,
-        "questions": len(rows),
-        "em": asdict(interval([row["em"] for row in rows])),
-        "f1": asdict(interval([row["f1"] for row in rows])),
-        "right_passage_there": sum(row["found"] for row in rows) / len(rows),
-        "seconds": round(time.perf_counter() - began, 1),
-        "rows": rows[:20],
+def short(found: dict[str, Any]) -> dict[str, Any]:
+    """What is worth a look at once: no answers."""
+    forms = {
+        name: {key: value for key, value in form.items() if key != "rows"}
+        for name, form in found["forms"].items()
     }
+    return found | {"forms": forms}
 
 
 def keep(path: Path, found: dict[str, Any]) -> None:
@@ -196,7 +139,7 @@ def keep(path: Path, found: dict[str, Any]) -> None:
         "note": "CMRC 2018 dev (ymcui/cmrc2018, CC BY-SA 4.0): 3,219 questions, 848 passages of "
         "Chinese Wikipedia; recall: the passage that the question was written from",
         "host": {"machine": platform.machine(), "python": platform.python_version()},
-        "versions": library_versions(("torch", "transformers", "sentence-transformers", "nltk")),
+        "versions": library_versions(LIBRARIES),
         **found,
     }
     path.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measured_engine import MeasuredAnswerer, build_measured
+from bench.options import JsonOut, Model
 from common.read_pairs import read_pairs
 from judging.scoring import rouge_l
 from serving.engine import fair_share
@@ -31,7 +32,7 @@ SAMPLES = [Path(f"data/sample/testset_{name}.docx") for name in ("basic", "bonus
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     budgets: Annotated[str, typer.Option(help="seconds, separated by commas")] = BUDGETS,
     questions: Annotated[int, typer.Option(help="made-up questions")] = 600,
     max_tokens: Annotated[int, typer.Option(help="longest answer")] = 1500,
@@ -41,7 +42,7 @@ def main(
         str, typer.Option(help="least tokens of a fair share, to compare")
     ] = "4,16,32,48",
     runs: Annotated[int, typer.Option(help="runs of each policy, in turn")] = 3,
-    json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Measure deadlines, or the policies that meet them."""
     seconds = [float(budget) for budget in budgets.split(",")]

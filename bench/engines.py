@@ -1,29 +1,27 @@
 """How many engines on one GPU, beside the peers: one command, one table, one JSON file.
 
     python -m bench.engines DIR --testset DEV.jsonl --peer PATH/serve.py     real weights
-    python -m bench.engines DIR --dummy --workload FILE --engines 1,2        a shape alone
+    python -m bench.engines DIR --dummy --form awq --workload FILE           a shape alone, in 4 bit
 
 Equal tokens: every candidate answers the same questions with the same number of tokens each, none
-of them in its prefix cache: this service with 1, 2, 3 and 4 engines, raw `LLM.generate` (one
-engine, vLLM's defaults), `vllm serve`. What else runs on a machine changes between candidates that
-run one after another, so the service with one engine is also measured in turn with `LLM.generate`
-in its own process (`raw_seconds`, `ratio_to_raw`), and each row has the load of its time.
+of them in its prefix cache: this service with 1, 2, 3 and 4 engines, each in turn with raw
+`LLM.generate` (`raw_seconds`, `ratio_to_raw`: what else runs on a machine changes with time), raw
+`LLM.generate` alone, `vllm serve`. Beside it stand the floor (bytes read at the card's memory
+speed) and the share of time in which the GPU was busy.
 Natural ends (`--testset`): the real services over HTTP, all questions in one call: this one with
 each number of engines, and the peer's own serve.py with its own Dockerfile's settings (`--peer-set`
-for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed.
+for others); `--no-equal` measures these alone. The judge's accuracy stands beside the speed,
+and how many answers are the same as the first candidate's (`--set REPEAT_REDRAWS=0`: redraws are
+sampled).
 The service is asked without a book, as the others are; `--set RETRIEVAL_DIR=… --set
-RETRIEVAL_PASSAGES=2` gives it one. Each candidate is loaded alone; medians of `--runs`. On an
-NVIDIA GPU the share of time in which it was busy is sampled.
+RETRIEVAL_PASSAGES=2` gives it one. `--vary DRAFT_TOKENS=0,4` measures each number of engines with
+each value. Each candidate is loaded alone (but for raw vLLM); medians of `--runs`.
 """
 
 import contextlib
 import json
-import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,55 +29,69 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.candidates import ALONE, Candidates, give_up
-from bench.processes import BenchError, server
-from bench.serve import _device_name, measure_together
+from bench import equal_tokens
+from bench.candidates import Candidates, give_up
+from bench.natural_ends import ask_all, natural
+from bench.options import (
+    AnswerTokens,
+    Dummy,
+    Model,
+    Out,
+    Questions,
+    WorkloadFile,
+    settings_of,
+    workload_arguments,
+)
+from bench.processes import BenchError
+from bench.random_model import RandomForm, write_random_model
+from bench.serve import _device_name
 from bench.workload import load_workload
-from common.pairs import Pair
 from common.read_pairs import read_pairs
 from common.service_process import stop_on_signals
-from judging.scoring import rouge_l
 
-console = Console(width=120)
-# What the prize-winner's own Dockerfile sets; the fallback to Transformers is off.
-PEER_SETTINGS = {
-    "USE_VLLM": "true",
-    "FORCE_VLLM": "1",
-    "BATCH_MODE": "1",
-    "MAX_NEW_TOKENS": "64",
-    "MAX_NEW_TOKENS_CODE": "192",
-    "MAX_NEW_TOKENS_CODE_HARD": "192",
-    "MAX_NEW_TOKENS_CODE_SOFT": "96",
-}
+console = Console(width=140)
+TOLD = (
+    "seconds",
+    "raw_seconds",
+    "ratio_to_raw",
+    "busy_percent",
+    "score",
+    "ended",
+    "same_as_the_first_candidates",
+    "failed",
+)
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     engines: Annotated[str, typer.Option(help="numbers of engines")] = "1,2,3,4",
-    workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
-    questions: Annotated[int, typer.Option(help="without --workload")] = 358,
-    answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 192,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 192,
     testset: Annotated[Path | None, typer.Option(help="natural ends on these questions")] = None,
     peer: Annotated[Path | None, typer.Option(help="another contestant's serve.py")] = None,
     peer_set: Annotated[list[str] | None, typer.Option("--peer-set", help="KEY=VALUE")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, this service")] = None,
+    vary: Annotated[list[str] | None, typer.Option(help="KEY=V1,V2: one candidate each")] = None,
     runs: Annotated[int, typer.Option(help="timed runs of each")] = 3,
-    dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
+    dummy: Dummy = False,
+    form: Annotated[RandomForm, typer.Option(help="of --dummy's weights")] = "bf16",
     peers: Annotated[bool, typer.Option(help="raw LLM.generate and vllm serve, too")] = True,
-    equal: Annotated[bool, typer.Option(help="equal tokens; off: natural ends alone")] = True,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_engines.json"),
+    no_equal: Annotated[bool, typer.Option("--no-equal", help="natural ends alone")] = False,
+    out: Out = Path("report/bench_engines.json"),
 ) -> None:
     """Time several engines and their peers."""
     stop_on_signals()
-    counts = [int(count) for count in engines.split(",")]
-    settings = dict(pair.split("=", 1) for pair in set_ or [])
+    settings = settings_of(set_)
+    candidates = equal_tokens.every(sorted(map(int, engines.split(","))), vary or [])
     work = load_workload(workload, questions, answer_tokens)
-    given = ["--workload", str(workload)] if workload else []
-    given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
-    these = Candidates(model, work, given, runs, dummy, settings)
+    given = workload_arguments(workload, questions, answer_tokens)
+    device = _device_name()
     figures: dict[str, Any] = {
         "model": model.name,
-        "device": _device_name(),
+        "form": form if dummy else "as in its files",
+        "random_weights": dummy,
+        "device": device,
         "workload": work.name,
         "answer_tokens": work.answer_tokens,
         "equal_tokens": {},
@@ -88,137 +100,75 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(part: str, name: str, row: dict[str, Any]) -> None:
-        figures[part][name] = row
-        told = {
-            key: row[key] for key in ("seconds", "ratio_to_raw", "score", "failed") if key in row
-        }
+        figures[part][name] = row = to_record(row)
+        told = {key: row[key] for key in TOLD if key in row}
         console.print(f"{part}, {name}: {told}", highlight=False)
         text = json.dumps(figures, ensure_ascii=False, indent=1)
         out.write_text(text + "\n", encoding="utf-8")
 
-    jobs = {named(n): these.service({"ENGINES_PER_GPU": str(n)}, beside=n == 1) for n in counts}
-    if peers:
-        jobs |= {"LLM.generate": these.raw_defaults(), "vllm serve": these.openai()}
-    for name, job in jobs.items() if equal else ():
-        with busy_share() as busy:
-            ((_, row),) = measure_together({name: job}, runs)
-        keep("equal_tokens", name, row | busy | {"load": round(os.getloadavg()[0], 1)})
-    if testset is not None and not dummy:
-        pairs = read_pairs(testset).pairs
-        for name, command, variables in natural(model, counts, settings, peer, peer_set or []):
-            try:
-                row = ask_all(command, variables, pairs, runs)
-            except BenchError as error:
-                row = give_up(error)
-            keep("natural_ends", name, row)
+    with contextlib.ExitStack() as stack:
+        if dummy:
+            made = Path(stack.enter_context(tempfile.TemporaryDirectory())) / model.name
+            write_random_model(model, made, form)
+            model = made
+        if not no_equal:
+            these = Candidates(model, work, given, runs, False, settings)
+            for name, row in equal_tokens.measure(these, candidates, peers, device):
+                keep("equal_tokens", name, row)
+        if testset is not None and not dummy:
+            pairs, answers = read_pairs(testset).pairs, None
+            for name, command, variables in natural(
+                model, candidates, settings, peer, peer_set or []
+            ):
+                try:
+                    row, told = ask_all(command, variables, pairs, runs, answers)
+                    answers = told if answers is None else answers
+                except BenchError as error:
+                    row = give_up(error)
+                keep("natural_ends", name, row)
     show(figures)
-    failed = [row for part in ("equal_tokens", "natural_ends") for row in figures[part].values()]
-    if all("failed" in row for row in failed):
+    rows = [row for part in ("equal_tokens", "natural_ends") for row in figures[part].values()]
+    if all("failed" in row for row in rows):
         raise typer.Exit(1)
 
 
-def named(count: int) -> str:
-    """The name of this service with so many engines."""
-    return f"this service, {count} engine{'s' if count > 1 else ''}"
-
-
-def natural(
-    model: Path, counts: list[int], settings: dict[str, str], peer: Path | None, given: list[str]
-) -> Iterator[tuple[str, list[str], dict[str, str]]]:
-    """Name, command and variables of each service that is asked with natural ends."""
-    mine = {"MODEL_DIR": str(model), **ALONE, **settings}
-    for count in counts:
-        command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", "{port}"]
-        yield named(count), command, mine | {"ENGINES_PER_GPU": str(count)}
-    if peer is not None:
-        theirs = PEER_SETTINGS | {"MODEL_DIR": str(model.resolve())}
-        theirs |= dict(pair.split("=", 1) for pair in given)
-        command = [sys.executable, "-m", "bench.peer", str(peer), "--port", "{port}"]
-        yield peer.resolve().parent.name + "/" + peer.name, command, theirs
-
-
-def ask_all(
-    command: list[str], variables: dict[str, str], pairs: list[Pair], runs: int
-) -> dict[str, Any]:
-    """All questions in one call, once for the judge's only call and `runs` times more."""
-    body = {"prompt": [pair.question for pair in pairs]}
-    seconds, answers = [], []
-    with server(command, variables, "/") as (client, service), busy_share() as busy:
-        for _ in range(runs + 1):
-            began = time.monotonic()
-            reply = client.post("/predict", json=body).raise_for_status().json()
-            seconds.append(round(time.monotonic() - began, 4))
-            answers.append(reply["response"])
-        info = client.get("/info").json()
-    characters = sum(map(len, answers[0]))
-    scores = [rouge_l(pair.answer, text) for pair, text in zip(pairs, answers[0], strict=True)]
-    return {
-        "first_call_seconds": seconds[0],
-        "seconds": seconds[1:],
-        "characters": characters,
-        "characters_a_second": round(characters / statistics.median(seconds[1:]), 1),
-        "score": round(statistics.fmean(scores), 4),
-        "start_seconds": round(service.ready_seconds, 1),
-        "same_answers_each_time": all(each == answers[0] for each in answers),
-        "engine": info.get("engine") or info.get("backend"),
-        **busy,
-    }
-
-
-@contextlib.contextmanager
-def busy_share() -> Iterator[dict[str, float]]:
-    """Filled at the end: the mean utilisation of the GPU (percent) in samples of 0.1 s in which it
-    was used at all; empty without `nvidia-smi`."""
-    query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    # Of several GPUs, those that the candidate sees.
-    query += [f"--id={ids}" for ids in (os.environ.get("CUDA_VISIBLE_DEVICES"),) if ids]
-    told: dict[str, float] = {}
-    try:
-        sampler = subprocess.Popen(
-            [*query, "-lms", "100"], stdout=subprocess.PIPE, text=True, env=os.environ
-        )
-    except OSError:
-        yield told
-        return
-    try:
-        yield told
-    finally:
-        sampler.terminate()
-        lines = sampler.communicate()[0].split()
-        used = [int(line) for line in lines if line.isdigit() and int(line) > 0]
-        if used:
-            told["busy_percent"] = round(statistics.fmean(used), 1)
+def to_record(row: dict[str, Any]) -> dict[str, Any]:
+    """Without a path of this machine, and without what is told once elsewhere."""
+    row = {key: value for key, value in row.items() if key != "prompt_tokens"}
+    if isinstance(engine := row.get("engine"), dict):
+        arguments = engine.get("arguments", {})
+        told = {key: value for key, value in arguments.items() if key != "model"}
+        row["engine"] = engine | {"arguments": told}
+    return row
 
 
 def show(figures: dict[str, Any]) -> None:
     """Both tables."""
+    columns = {
+        "÷ raw beside": "ratio_to_raw",
+        "floor s": "floor_seconds",
+        "GPU busy %": "busy_percent",
+        "characters/s": "characters_a_second",
+        "score": "score",
+        "start s": "start_seconds",
+    }
     for part in ("equal_tokens", "natural_ends"):
-        if not figures[part]:
+        rows = figures[part]
+        if not rows:
             continue
-        table = Table(title=f"{figures['model']}, {part.replace('_', ' ')}, {figures['device']}")
-        for column in (
-            "candidate",
-            "s",
-            "characters/s",
-            "score",
-            "GPU busy %",
-            "start s",
-            "÷ raw beside",
-        ):
-            table.add_column(column)
-        for name, row in figures[part].items():
+        table = Table("candidate", "s", "× floor")
+        table.title = f"{figures['model']}, {part.replace('_', ' ')}, {figures['device']}"
+        told = {name: key for name, key in columns.items() if any(key in r for r in rows.values())}
+        for name in told:
+            table.add_column(name)
+        for name, row in rows.items():
             if "seconds" not in row:
                 table.add_row(name, "failed")
                 continue
-            cells = (
-                "characters_a_second",
-                "score",
-                "busy_percent",
-                "start_seconds",
-                "ratio_to_raw",
-            )
-            told = [str(row.get(cell, "")) for cell in cells]
-            table.add_row(name, f"{statistics.median(row['seconds']):.3f}", *told)
+            seconds, floor = statistics.median(row["seconds"]), row.get("floor_seconds")
+            above = f"{seconds / floor:.2f}" if floor else ""
+            cells = [str(row.get(key, "")) for key in told.values()]
+            table.add_row(name, f"{seconds:.3f}", above, *cells)
         console.print(table)
 
 

@@ -16,14 +16,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvicorn
 from fastapi.responses import JSONResponse
 
-from bench.measured_engine import MeasuredAnswerer, build_measured
+from bench.measured_engine import MeasuredAnswerer, build_measured, generate_seconds
+from bench.options import AnswerTokens, Questions, WorkloadFile
 from bench.random_weights import use_random_weights
 from bench.timers import Timers
 from bench.workload import Workload, load_workload
@@ -41,9 +41,9 @@ NEITHER = "请写一个字。"
 
 def main(
     port: Annotated[int, typer.Option()] = 8000,
-    workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
-    questions: Annotated[int, typer.Option(help="without --workload")] = 358,
-    answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 64,
 ) -> None:
     """Serve with fixed answer lengths."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -79,7 +79,8 @@ def main(
         """Seconds of one LLM.generate call."""
         answerer: MeasuredAnswerer = app.state.service.answerer
         ids = _prompts(answerer, work)
-        return {"seconds": answerer.engine.call(lambda llm: _generate(llm, ids, work.tokens))}
+        run = functools.partial(generate_seconds, ids=ids, tokens=work.tokens)
+        return {"seconds": answerer.engine.call(run)}
 
     _add_clocks(app)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
@@ -139,15 +140,6 @@ def _prompts(answerer: Any, work: Workload) -> list[list[int]]:
     tokenizer = answerer.tokenizer()
     rendered = render_prompts(tokenizer, work.questions, answerer.system_prompt)
     return tokenize_prompts(tokenizer, rendered)
-
-
-def _generate(llm: Any, ids: list[list[int]], tokens: Any) -> float:
-    from vllm import SamplingParams
-
-    params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in tokens]
-    began = time.monotonic()
-    llm.generate([{"prompt_token_ids": prompt} for prompt in ids], params, use_tqdm=False)
-    return time.monotonic() - began
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import json
 import re
 import statistics
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -21,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.options import JsonOut
 from serving.warmup import warm_up_questions
 
 console = Console(width=120)
@@ -35,7 +35,7 @@ def main(
     clients: Annotated[int, typer.Option(help="clients at once, one question each")] = 200,
     batch: Annotated[int, typer.Option(help="one more client sends batches of this many")] = 0,
     token: Annotated[str, typer.Option(envvar="API_TOKEN", help="for GET /metrics")] = "",
-    json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Load a running service."""
     figures = asyncio.run(_load(url, minutes * 60, clients, batch, token))

@@ -5,11 +5,13 @@
 service's own: `start_answerer(settings, build=build_measured)`.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from serving.answerer import Answerer, TokensOf
+from serving.book_context import serves_book
 from serving.engine.base import EngineError
 from serving.engine.several import SeveralEngines
 from serving.engine.shares import engine_count
@@ -82,6 +84,16 @@ def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:
     """An answerer on vLLM for measurements, not started. Raises ValueError for another engine."""
     if engine != "vllm":
         raise ValueError(f"ENGINE={engine}: only vLLM's engine is measured here")
-    count = engine_count(settings)
+    count = engine_count(settings, serves_book(settings))
     several = SeveralEngines(settings, count) if count > 1 else None
     return MeasuredAnswerer(several or MeasuredEngine(settings), settings)
+
+
+def generate_seconds(llm: Any, ids: Sequence[list[int]], tokens: Sequence[int]) -> float:
+    """Seconds of one `LLM.generate` call whose answers have these lengths."""
+    from vllm import SamplingParams
+
+    params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in tokens]
+    began = time.monotonic()
+    llm.generate([{"prompt_token_ids": prompt} for prompt in ids], params, use_tqdm=False)
+    return time.monotonic() - began

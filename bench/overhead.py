@@ -12,13 +12,14 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.measured_engine import MeasuredEngine, build_measured
+from bench.measured_engine import MeasuredEngine, build_measured, generate_seconds
+from bench.options import JsonOut, Model
 from common.prompting import render_prompts, tokenize_prompts
 from serving.engine.base import Batch, generate, wait
 from serving.settings import load_settings
@@ -28,14 +29,14 @@ console = Console()
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     runs: Annotated[int, typer.Option(help="runs of each side, in turn")] = 5,
     questions: Annotated[int, typer.Option(help="questions, without --lengths")] = 358,
     answer_tokens: Annotated[int, typer.Option(help="tokens an answer, without --lengths")] = 64,
     lengths: Annotated[
         Path | None, typer.Option(help='JSON list of {"question", "answer_tokens"}')
     ] = None,
-    json_out: Annotated[Path | None, typer.Option(help="write the figures here too")] = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Time the scheduler against LLM.generate."""
     rows = json.loads(lengths.read_text("utf-8")) if lengths else None
@@ -58,7 +59,7 @@ def main(
         return time.monotonic() - began
 
     def plain() -> float:
-        return engine.call(lambda llm: _generate(llm, ids, tokens))
+        return engine.call(lambda llm: generate_seconds(llm, ids, tokens))
 
     loop(), plain()  # neither side pays for the first time
     pairs = [(loop(), plain()) for _ in range(runs)]
@@ -86,15 +87,6 @@ def main(
     console.print(table)
     if json_out:
         json_out.write_text(json.dumps(figures, ensure_ascii=False, indent=2) + "\n", "utf-8")
-
-
-def _generate(llm: Any, ids: list[list[int]], tokens: list[int]) -> float:
-    from vllm import SamplingParams
-
-    params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in tokens]
-    began = time.monotonic()
-    llm.generate([{"prompt_token_ids": prompt} for prompt in ids], params, use_tqdm=False)
-    return time.monotonic() - began
 
 
 def _lateness(

@@ -6,7 +6,7 @@ python -m bench.quantized_shapes SHAPE_DIR OUT_DIR      OUT_DIR/NAME, NAME-awq, 
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,26 +19,33 @@ SHAPES = {
 }
 
 
+def quantized_config(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """A config.json's content with the quantization of SHAPES's `name`."""
+    from compressed_tensors.quantization import QuantizationConfig, preset_name_to_scheme
+
+    scheme, layout = SHAPES[name]
+    quantization = QuantizationConfig(
+        config_groups={"group_0": preset_name_to_scheme(scheme, ["Linear"])},
+        ignore=["lm_head"],
+        format=layout,
+        quantization_status="compressed",
+    )
+    return config | {"quantization_config": quantization.model_dump(mode="json")}
+
+
 def main(
     shape: Annotated[Path, typer.Argument(help="config.json and tokenizer files")],
     out: Annotated[Path, typer.Argument(help="where the directories go")],
 ) -> None:
     """Copy a shape, and make its quantized ones."""
-    from compressed_tensors.quantization import QuantizationConfig, preset_name_to_scheme
-
     shutil.copytree(shape, out / shape.name)
-    for name, (scheme, layout) in SHAPES.items():
+    config = json.loads((shape / "config.json").read_text(encoding="utf-8"))
+    for name in SHAPES:
         made = out / f"{shape.name}-{name}"
         shutil.copytree(shape, made)
-        config = json.loads((shape / "config.json").read_text(encoding="utf-8"))
-        config["quantization_config"] = QuantizationConfig(
-            config_groups={"group_0": preset_name_to_scheme(scheme, ["Linear"])},
-            ignore=["lm_head"],
-            format=layout,
-            quantization_status="compressed",
-        ).model_dump(mode="json")
         (made / "config.json").unlink()
-        (made / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+        text = json.dumps(quantized_config(config, name), indent=1)
+        (made / "config.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,21 +5,22 @@ count with their own length only, as they would be cut.
 """
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from bench.options import AnswerTokens, Dummy, Model, Questions, WorkloadFile
 
 BATCH = 64
 
 
 def main(
-    model: Annotated[Path, typer.Argument()],
-    workload: Annotated[Path | None, typer.Option()] = None,
-    questions: Annotated[int, typer.Option()] = 358,
-    answer_tokens: Annotated[int, typer.Option()] = 64,
+    model: Model,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 64,
     first: Annotated[int, typer.Option(help="so many questions only; 0: all")] = 0,
-    dummy: Annotated[bool, typer.Option()] = False,
+    dummy: Dummy = False,
 ) -> None:
     """Measure once for every line of the input."""
     import torch

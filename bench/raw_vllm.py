@@ -2,18 +2,19 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bench.options import AnswerTokens, Dummy, Model, Questions, WorkloadFile
+
 
 def main(
-    model: Annotated[Path, typer.Argument()],
-    workload: Annotated[Path | None, typer.Option()] = None,
-    questions: Annotated[int, typer.Option()] = 358,
-    answer_tokens: Annotated[int, typer.Option()] = 64,
-    dummy: Annotated[bool, typer.Option()] = False,
+    model: Model,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 64,
+    dummy: Dummy = False,
     engine_args: Annotated[str, typer.Option(help="JSON: further arguments of LLM")] = "{}",
 ) -> None:
     """Measure once for every line of the input."""

@@ -20,7 +20,7 @@ read -ra sizes <<<"${SIZES:-380 1000}"
 read -ra extra <<<"${EXTRA:-bf16=true num_train_epochs=3}"
 mkdir -p "$out"
 [ -f "$out/data/manifest.json" ] ||
-  $DATA_PY -m data build "$BOOK" --out "$out/data" --dev 0.2 --exclude "$TESTSET"
+  $DATA_PY -m data build "$BOOK" --out "$out/data" --dev 0.2 --exclude "$TESTSET" --rules wide
 compared=()
 base=$BASE
 if [ -n "${CMRC:-}" ]; then

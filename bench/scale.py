@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.candidates import Candidates
+from bench.options import Dummy, Model, Out, SettingsOption, settings_of, workload_arguments
 from bench.processes import BenchError
 from bench.workload import load_workload
 from common.service_process import stop_on_signals
@@ -40,21 +41,21 @@ SETTINGS = {"PREDICT_BUDGET_S": "3600", "MAX_BODY_BYTES": str(1 << 28)}
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     sizes: Annotated[str, typer.Option(help="questions of a call, ascending")] = SIZES,
     answer_tokens: Annotated[int, typer.Option(help="tokens of each answer")] = 16,
-    dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_scale.json"),
+    dummy: Dummy = False,
+    set_: SettingsOption = None,
+    out: Out = Path("report/bench_scale.json"),
 ) -> None:
     """Time calls of growing size."""
     counts = [int(size) for size in sizes.split(",")]
     if counts != sorted(set(counts)) or counts[0] < 1:
         raise typer.BadParameter("--sizes must ascend: peak memory never falls")
     stop_on_signals()
-    settings = SETTINGS | dict(pair.split("=", 1) for pair in set_ or [])
+    settings = SETTINGS | settings_of(set_)
     # The service knows the lengths of a workload; a question of none has the same.
-    given = ["--questions", "1", "--answer-tokens", str(answer_tokens)]
+    given = workload_arguments(None, 1, answer_tokens)
     these = Candidates(model, load_workload(None, 1, answer_tokens), given, RUNS, dummy, settings)
     try:
         figures = measure(these, counts, answer_tokens)

@@ -38,6 +38,17 @@ from rich.table import Table
 
 from bench import breakdown
 from bench.candidates import Candidates, Ready, give_up, on_cpu
+from bench.options import (
+    AnswerTokens,
+    Dummy,
+    Model,
+    Out,
+    Questions,
+    SettingsOption,
+    WorkloadFile,
+    settings_of,
+    workload_arguments,
+)
 from bench.processes import BenchError
 from bench.workload import Workload, load_workload
 from common.device_table import device_named
@@ -53,32 +64,31 @@ Jobs = dict[str, contextlib.AbstractContextManager[Ready]]
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
-    workload: Annotated[Path | None, typer.Option(help="JSON rows of question, tokens")] = None,
-    questions: Annotated[int, typer.Option(help="without --workload")] = 358,
-    answer_tokens: Annotated[int, typer.Option(help="without --workload")] = 64,
+    model: Model,
+    workload: WorkloadFile = None,
+    questions: Questions = 358,
+    answer_tokens: AnswerTokens = 64,
     runs: Annotated[int, typer.Option(help="timed runs of each candidate")] = 5,
     serial_questions: Annotated[int, typer.Option(help="questions of the serial client")] = 20,
     transformers_questions: Annotated[int, typer.Option(help="0: all")] = 0,
     only: Annotated[str, typer.Option(help="candidates, separated by ','")] = ",".join(ALL),
-    dummy: Annotated[bool, typer.Option(help="random weights: only shape and tokenizer")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
+    dummy: Dummy = False,
+    set_: SettingsOption = None,
     variants: Annotated[Path | None, typer.Option(help="JSON list of services")] = None,
     at_once: Annotated[int, typer.Option(help="candidates loaded together")] = 1,
     kv_cache_gb: Annotated[float, typer.Option(help="of each, when loaded together")] = 9.5,
     first_alone: Annotated[bool, typer.Option(help="the first one not with others")] = False,
     breakdown_out: Annotated[Path | None, typer.Option("--breakdown", help="JSON")] = None,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_serve.json"),
+    out: Out = Path("report/bench_serve.json"),
 ) -> None:
     """Time the service and its peers."""
     stop_on_signals()
     work = load_workload(workload, questions, answer_tokens)
-    given = ["--workload", str(workload)] if workload else []
-    given = given or ["--questions", str(questions), "--answer-tokens", str(answer_tokens)]
+    given = workload_arguments(workload, questions, answer_tokens)
     wanted = set(only.split(",")) if only else set()
     if unknown := wanted - set(ALL):
         raise typer.BadParameter(f"--only: unknown {sorted(unknown)}; there are {ALL}")
-    settings = dict(pair.split("=", 1) for pair in set_ or [])
+    settings = settings_of(set_)
     share = round(0.9 / at_once, 3) if at_once > 1 else None
     these = Candidates(model, work, given, runs, dummy, settings, share, kv_cache_gb)
     listed = load_variants(variants, model)

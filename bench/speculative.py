@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.options import Model, Out, SettingsOption, settings_of
 from bench.processes import BenchError, server
 from common.read_pairs import read_pairs
 from common.service_process import stop_on_signals
@@ -28,21 +29,19 @@ console = Console(width=110)
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     test_sets: Annotated[list[Path], typer.Argument(help="docx or jsonl")],
     tokens: Annotated[str, typer.Option(help="drafted tokens a step, each a service")] = "3,5",
     longest: Annotated[int, typer.Option(help="longest n-gram looked up")] = 4,
     runs: Annotated[int, typer.Option(help="timed calls of all questions")] = 5,
     alone: Annotated[int, typer.Option(help="questions asked one a call")] = 20,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path(
-        "report/bench_speculative.json"
-    ),
+    set_: SettingsOption = None,
+    out: Out = Path("report/bench_speculative.json"),
 ) -> None:
     """Time a service with n-gram drafts and without."""
     stop_on_signals()
     questions = [q.question for path in test_sets for q in read_pairs(path).pairs]
-    settings = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
+    settings = {"MODEL_DIR": str(model), **settings_of(set_)}
     drafts: list[dict[str, Any] | None] = [None]
     drafts += [
         {"method": "ngram", "num_speculative_tokens": int(n), "prompt_lookup_max": longest}

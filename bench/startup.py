@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.options import Model, Out, SettingsOption, settings_of
 from bench.processes import BenchError, server
 from common.service_process import stop_on_signals
 
@@ -37,15 +38,15 @@ CACHES = ("VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="model directory")],
+    model: Model,
     cold: Annotated[bool, typer.Option(help="empty compile caches")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE setting")] = None,
-    out: Annotated[Path, typer.Option(help="figures as JSON")] = Path("report/bench_startup.json"),
+    set_: SettingsOption = None,
+    out: Out = Path("report/bench_startup.json"),
 ) -> None:
     """Time one start."""
     stop_on_signals()
     with tempfile.TemporaryDirectory() as caches:
-        environment = {"MODEL_DIR": str(model), **dict(pair.split("=", 1) for pair in set_ or [])}
+        environment = {"MODEL_DIR": str(model), **settings_of(set_)}
         if cold:
             environment |= {name: f"{caches}/{name.lower()}" for name in CACHES}
         figures = {"cold": cold, **measure(environment)}

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.engine_tables import deadlines_table, equal_table, faults_table, natural_table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench/results"
 
@@ -105,6 +107,8 @@ SCORES = {
         "columns": ["模型和题目", "准确率", "训练之前", "上限", "复述问题"],
         "demo, sample basic": "演示模型，示例基础集 48 题（**演示，不代表质量**）",
         "demo, sample bonus": "演示模型，示例加分集 39 题（**演示，不代表质量**）",
+        "0.5B, untuned, sample book at hand": "Qwen2.5-Coder-0.5B，未微调，翻着示例教材，"
+        "示例 87 题",
         "0.5B, untuned": "Qwen2.5-Coder-0.5B，未微调，真实教材的 64 道新题",
         "1.5B, untuned": "Qwen2.5-Coder-1.5B，未微调，同样 64 题",
         "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B，未微调，**答题时翻书**，同样 64 题",
@@ -113,11 +117,15 @@ SCORES = {
         "0.5B, tuned on composed answers, book at hand": "Qwen2.5-Coder-0.5B，学 1.5B 翻书重答的"
         "训练题（`data compose`），翻书，64 道 dev 题",
         "0.5B, tuned on composed answers": "同样，不翻书，同样 64 题",
+        "1.5B, untuned, book, examples, 16 draws": "Qwen2.5-Coder-1.5B，未微调，翻书，两个示例，"
+        "16 遍取最一致的，同样 64 题",
     },
     "en": {
         "columns": ["model and questions", "accuracy", "before training", "ceiling", "echo"],
         "demo, sample basic": "demo model, 48 of the sample basic set (**a demo, not quality**)",
         "demo, sample bonus": "demo model, 39 of the sample bonus set (**a demo, not quality**)",
+        "0.5B, untuned, sample book at hand": "Qwen2.5-Coder-0.5B untuned, the sample book at "
+        "hand, the sample's 87",
         "0.5B, untuned": "Qwen2.5-Coder-0.5B untuned, 64 held-out questions on the real book",
         "1.5B, untuned": "Qwen2.5-Coder-1.5B untuned, the same 64",
         "0.5B, untuned, book at hand": "Qwen2.5-Coder-0.5B untuned, **book at hand**, the same 64",
@@ -126,6 +134,8 @@ SCORES = {
         "0.5B, tuned on composed answers, book at hand": "Qwen2.5-Coder-0.5B tuned on what a 1.5B "
         "with the book answered (`data compose`), book at hand, 64 dev questions",
         "0.5B, tuned on composed answers": "the same without the book, the same 64",
+        "1.5B, untuned, book, examples, 16 draws": "Qwen2.5-Coder-1.5B untuned, book at hand, two "
+        "worked examples, the most agreeing of 16 draws, the same 64",
     },
 }
 
@@ -236,8 +246,8 @@ def scores_table(language: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# A mark's name, the results, and the table made of them.
-TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+# A mark's name, the results (all files of a pattern as a list), and the table made of them.
+TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "scores": ("scores.json", partial(scores_table, "zh")),
     "scores-en": ("scores.json", partial(scores_table, "en")),
     "gpu-candidates": ("serve_h100.json", candidates_table),
@@ -246,13 +256,21 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu-stages": ("breakdown_h100.json", stages_table),
     "gpu-steps": ("breakdown_h100.json", steps_table),
     "gpu-variants": ("variants_h100.json", variants_table),
+    "engines-equal": ("engines_h100_*.json", equal_table),
+    "engines-natural": ("engines_h100_*.json", natural_table),
+    "engines-old": ("engines_0.10.0_cpu*.json", natural_table),
+    "deadlines": ("deadlines_cpu.json", deadlines_table),
+    "faults": ("faults_cpu.json", faults_table),
 }
 # The tables of each page.
 PAGES = {
     ROOT / "README.md": ("scores",),
     ROOT / "README.en.md": ("scores-en",),
-    ROOT / "bench/README.md": ("gpu-candidates", "cpu-candidates", "training"),
-    ROOT / "bench/LOG.md": ("gpu-stages", "gpu-steps", "gpu-variants"),
+    ROOT / "bench/README.md": (
+        *("engines-equal", "engines-natural", "engines-old"),
+        *("gpu-candidates", "cpu-candidates", "training"),
+    ),
+    ROOT / "bench/LOG.md": (*("gpu-stages", "gpu-steps", "gpu-variants", "deadlines", "faults"),),
 }
 
 
@@ -265,7 +283,8 @@ def filled(text: str, names: Iterable[str]) -> str:
         _, also_found, after = rest.partition(end)
         if not (found and also_found):
             raise ValueError(f"the page lacks the marks {begin.strip()} … {end.strip()}")
-        results = json.loads((RESULTS / file).read_text(encoding="utf-8"))
+        read = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RESULTS.glob(file))]
+        results = read if "*" in file else read[0]
         text = before + begin + table(results) + "\n" + end + after
     return text
 

@@ -21,7 +21,7 @@ cd "$(dirname "$0")/.."
 out=$1 PY=${PY:-.venv-train/bin/python} DATA_PY=${DATA_PY:-.venv/bin/python} SWEEP=${SWEEP:-train/sweeps/real_weights.yaml}
 passages=${SWEEP_PASSAGES:-train/sweeps/passages.yaml}
 read -ra extra <<<"${EXTRA:-}"
-source=(--broad); [ -z "${TEACHER:-}" ] || source=(--source vllm --model "$TEACHER")
+source=(--rules all); [ -z "${TEACHER:-}" ] || source=(--source vllm --model "$TEACHER")
 mkdir -p "$out"
 
 made() { [ -f "$out/$1/manifest.json" ]; }

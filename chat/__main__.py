@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from chat.errors import LoadError, NotLoadedError
 from chat.registry import Registry
 from chat.settings import ChatSettings
-from common.cli import run_command
+from common.cli import run_command, stop
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 
@@ -122,11 +122,11 @@ def main(
         )
         check_port(port)
     except ValidationError as error:
-        _fail("; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors()))
+        stop("; ".join(str(each["msg"]).removeprefix("Value error, ") for each in error.errors()))
     except PortTakenError as error:
-        _fail(f"{error}. {either('换一个：', 'Choose another: ')}bash run.sh chat --port 7861")
+        stop(f"{error}. {either('换一个：', 'Choose another: ')}bash run.sh chat --port 7861")
     if not engine_python.is_file():
-        _fail(f"--engine-python {engine_python}: no such file; `bash run.sh chat` makes it")
+        stop(f"--engine-python {engine_python}: no such file; `bash run.sh chat` makes it")
     # uvicorn ends cleanly by TERM and INT, and engines with it; a closed terminal sends HUP.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     uvloop.run(_serve(settings, model or []))
@@ -139,7 +139,7 @@ async def _serve(settings: ChatSettings, wanted: list[str]) -> None:
     try:
         app = make_app(settings, registry)
     except (ValueError, OSError) as error:
-        _fail(str(error))
+        stop(str(error))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -185,11 +185,6 @@ async def _load_first(registry: Registry, settings: ChatSettings, wanted: list[s
 
 def _say(text: str) -> None:
     typer.secho(f"==> {text}", bold=True)
-
-
-def _fail(message: str) -> None:
-    typer.secho(message, fg="red", err=True)
-    raise typer.Exit(2)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from chat.asking import Turns
 from chat.registry import Target
+from common.tokenizer_file import load_tokenizer
 from retrieval.passages import PASSAGES_NAME, Passage
 from retrieval.prompt import fitting, with_passages
 from retrieval.search import Retriever
@@ -79,10 +78,8 @@ def open_book(directory: Path | None, count: int, budget: int) -> Book | None:
 
 def tokens_of(target: Target, text: str) -> int:
     """Tokens of a text for the model of a target."""
-    tokenizer = _tokenizer(target.engine.model.path / "tokenizer.json")
+    tokenizer = _tokenizer(target.engine.model.path)
     return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-@lru_cache(maxsize=8)
-def _tokenizer(path: Path) -> Tokenizer:
-    return Tokenizer.from_file(str(path))
+_tokenizer = lru_cache(maxsize=8)(load_tokenizer)

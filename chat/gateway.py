@@ -17,7 +17,6 @@ from chat.errors import LoadError, NotLoadedError
 from chat.listing import status
 from chat.registry import Registry, Target
 
-PASSED = ("chat/completions", "completions")
 HUNG_UP_EVERY_S = 0.25
 # Each piece of a stream costs a system call here and one at the client, several times what vLLM's
 # token itself costs to read. So all streams together send at most this many pieces a second; what

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 
 from chat.reports import Asked, Report
+from common.intervals import VERDICTS, difference
 from judging.conclusion import standing_of
-from judging.intervals import VERDICTS, difference
 from judging.scoring import rouge_l
 
 Told = tuple[str, str]  # Chinese, English

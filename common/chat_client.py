@@ -5,6 +5,7 @@ answer 400 to the first), else none, from the first refusal on.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable
 from threading import Lock
@@ -31,6 +32,19 @@ class EndpointError(Exception):
 
 class EndpointRefusesError(Exception):
     """The endpoint refuses the key or the model, or wants to be paid: no call will succeed."""
+
+
+def key_of(variable: str) -> str:
+    """The endpoint's key, from an environment variable. Raises EndpointRefusesError without one."""
+    if key := os.environ.get(variable, ""):
+        return key
+    raise EndpointRefusesError(
+        either(
+            f"环境变量 {variable} 是空的；把接口的密钥放在那里（不要密钥的服务，随便写一个词）",
+            f"the environment variable {variable} is empty; put the endpoint's key there (any "
+            "word, for a server without keys)",
+        )
+    )
 
 
 class ChatClient:

@@ -1,7 +1,7 @@
 """The kit's command lines: Typer, with help that Chinese can be read in."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -11,6 +11,12 @@ def make_app(**settings: Any) -> typer.Typer:
     sentence, at the edge of its table."""
     settings = {"add_completion": False, "pretty_exceptions_enable": False} | settings
     return typer.Typer(rich_markup_mode=None, **settings)
+
+
+def stop(message: object, code: int = 2) -> NoReturn:
+    """End the command with this exit code, and say why on standard error."""
+    typer.secho(str(message), fg="red", err=True)
+    raise typer.Exit(code)
 
 
 def run_command(command: Callable[..., Any]) -> None:

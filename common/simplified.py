@@ -4,6 +4,7 @@ import re
 from functools import cache
 from typing import Any
 
+_BLOCKS = ((0x3400, 0x9FFF), (0xF900, 0xFAFF))
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
 
@@ -30,3 +31,16 @@ def simplified(text: str) -> str:
 def traditional(text: str) -> str:
     """The other way: as Taiwan writes it."""
     return _HAN.sub(lambda run: _converter("s2twp").convert(run[0]), text)
+
+
+@cache
+def character_table() -> dict[int, str]:
+    """Traditional character → its Simplified one, for `str.translate`: spelling alone, and Taiwan's
+    words stay Taiwan's. For what has no OpenCC, such as the service.
+
+    >>> "核函數由執行緒執行".translate(character_table())
+    '核函数由执行绪执行'
+    """
+    signs = [chr(code) for first, last in _BLOCKS for code in range(first, last + 1)]
+    simple = ((sign, _converter("t2s").convert(sign)) for sign in signs)
+    return {ord(sign): to for sign, to in simple if to != sign and len(to) == 1}

@@ -1,10 +1,11 @@
 """Train answers written anew by a local model that has the book and worked examples at hand.
 
 A model that answers so is better than the pairs that a small model writes, and where it is right
-its draws agree. So each train question is answered several times, and the answer is kept that
-agrees most with the others (common/minimum_bayes_risk.py) and with the answer that the row had; a
-row where no draw comes near is left out. What is trained on it answers without examples, or without
-the book (scores: docs/training.md).
+its draws agree. So each train question is answered several times, in two ways of asking, whose
+faults differ, and the answers are kept that agree most with the others
+(common/minimum_bayes_risk.py) and with the answer that the row had; a row where no draw comes near
+is left out. What is trained on it answers without examples, or without the book (scores:
+docs/training.md).
 """
 
 import json
@@ -13,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.language import either
 from common.manifest import (
@@ -31,10 +32,15 @@ from retrieval.examples import examples_of, turns_of
 from retrieval.passages import Passage
 from retrieval.prompt import with_passages
 
+if TYPE_CHECKING:
+    from retrieval.search import Retriever
+
 TRAIN = "train.jsonl"
-# As measured; the sum is of the agreement, the draw itself among the others, and of the likeness
-# to the row's answer, 0 to 2.
-DRAWS, TEMPERATURE, PASSAGES, ANSWER_TOKENS = 12, 0.6, 3, 320
+# As measured (bench/results/compose_h100.json): 12 draws by each way, the best three kept. The sum
+# is of the agreement, the draw itself among the others, and of the likeness to the row's answer, 0
+# to 2.
+DRAWS, TEMPERATURE, PASSAGES, ANSWER_TOKENS, KEPT = 12, 0.6, 3, 320, 3
+PLAIN_PASSAGES = 2  # of the way without examples: as many as the service shows by default
 LEAST_LIKENESS, LEAST_SUM = 0.1, 0.6
 ASKED = "根据教材片段，直接回答问题"  # of the prompt, which small models sometimes say again
 
@@ -45,7 +51,8 @@ class ComposeError(ValueError):
 
 @dataclass(frozen=True)
 class Composed:
-    """Counts of rows, and what the train answers were like before and after."""
+    """Counts of rows, and what the train answers were like before and after. composed: questions
+    with new answers, of which each has up to KEPT rows."""
 
     rows: int
     composed: int
@@ -65,21 +72,20 @@ class Row:
     answer: str
 
 
-def best_draw(draws: Sequence[str], answer: str) -> str:
-    """The draw that agrees most with the others and with the row's answer; "" where none does.
+def best_draws(draws: Sequence[str], answer: str, most: int = KEPT) -> list[str]:
+    """The draws that agree most with the others and with the row's answer, best first, none twice.
 
-    All likeness is the judge's: ROUGE-L F1 of the words that it counts.
+    All likeness is the judge's: ROUGE-L F1 of the words that it counts. Draws that did not end or
+    say the prompt again agree with nothing.
     """
     texts = [text for text in map(str.strip, draws) if text and ASKED not in text]
-    if not texts:
-        return ""
     tokens, wanted = [words(text) for text in texts], words(answer)
-    # Draws that did not end or say the prompt again agree with nothing.
-    shares = [(1 + (len(texts) - 1) * mean) / len(draws) for mean in agreements(tokens)]
-    near = [f1(wanted, one) for one in tokens]
-    place = max(range(len(texts)), key=lambda n: (shares[n] + near[n], -n))
-    good = near[place] >= LEAST_LIKENESS and shares[place] + near[place] >= LEAST_SUM
-    return texts[place] if good else ""
+    found: dict[str, float] = {}
+    for text, said, mean in zip(texts, tokens, agreements(tokens), strict=True):
+        share, near = (1 + (len(texts) - 1) * mean) / len(draws), f1(wanted, said)
+        if near >= LEAST_LIKENESS and share + near >= LEAST_SUM:
+            found.setdefault(text, share + near)
+    return sorted(found, key=lambda text: -found[text])[:most]
 
 
 def chat_of(question: str, passages: Sequence[Passage], examples: bool) -> Chat:
@@ -137,10 +143,13 @@ def compose(
     temperature: float = TEMPERATURE,
     passages: int = PASSAGES,
     examples: bool = True,
+    keep: int = KEPT,
 ) -> Composed:
     """Write `out` like `data`, with train answers that the model composed from the index.
 
-    Everything else, dev rows and their answers too, is copied; the manifest names both parents.
+    Each question is drawn `draws` times with `passages` passages and the worked examples, and as
+    often with two passages alone. Everything else, dev rows and their answers too, is copied; the
+    manifest names both parents.
     Raises ComposeError, and what reading an index raises.
     """
     from retrieval.search import Retriever
@@ -150,27 +159,25 @@ def compose(
         raise ComposeError(either("--out 要是另一个目录", "--out has to be another folder"))
     rows, retriever = read_rows(data), Retriever.load(index)
     asked = [row for row in rows if row.question]
-    found = retriever.search([row.question for row in asked], passages)
-    chats = [
-        chat_of(row.question, [hit.passage for hit in hits], examples)
-        for row, hits in zip(asked, found, strict=True)
-    ]
-    replies = iter(ask(chats, ANSWER_TOKENS, draws, temperature))
+    ways = dict.fromkeys([(passages, examples), (PLAIN_PASSAGES, False)])
+    chats = [chat for way in ways for chat in _chats(asked, retriever, *way)]
+    drawn = ask(chats, ANSWER_TOKENS, draws, temperature)
     kept: list[dict[str, Any]] = []
     answers: list[str] = []
-    dropped = 0
+    composed = dropped = place = 0
     for row in rows:
-        answer = best_draw(next(replies), row.answer) if row.question else ""
-        if answer:
-            kept.append(row.fields | {"messages": _with_answer(row.fields["messages"], answer)})
-            answers.append(answer)
-        elif row.question:
-            dropped += 1
-        else:
+        if not row.question:
             kept.append(row.fields)
+            continue
+        pool = [text for replies in drawn[place :: len(asked)] for text in replies]
+        place += 1
+        best = best_draws(pool, row.answer, keep)
+        kept += [_with_answer(row.fields, answer, n) for n, answer in enumerate(best)]
+        answers += best
+        composed, dropped = composed + bool(best), dropped + (not best)
     told = Composed(
         rows=len(kept),
-        composed=len(answers),
+        composed=composed,
         dropped=dropped,
         unchanged=len(rows) - len(asked),
         before=measure([row.answer for row in asked]),
@@ -191,13 +198,29 @@ def compose(
         "temperature": temperature,
         "passages": passages,
         "examples": examples,
+        "keep": keep,
     }
     _record(data, out, index, chosen, told, time.monotonic() - started)
     return told
 
 
-def _with_answer(messages: list[dict[str, Any]], answer: str) -> list[dict[str, Any]]:
-    return [*messages[:-1], messages[-1] | {"content": answer}]
+def _chats(
+    asked: Sequence[Row], retriever: "Retriever", passages: int, examples: bool
+) -> list[Chat]:
+    found = retriever.search([row.question for row in asked], passages)
+    return [
+        chat_of(row.question, [hit.passage for hit in hits], examples)
+        for row, hits in zip(asked, found, strict=True)
+    ]
+
+
+def _with_answer(fields: dict[str, Any], answer: str, number: int) -> dict[str, Any]:
+    """The row with its answer number `number` of several, whose ids have to differ."""
+    messages = fields["messages"]
+    changes: dict[str, Any] = {"messages": [*messages[:-1], messages[-1] | {"content": answer}]}
+    if number and "id" in fields:
+        changes["id"] = f"{fields['id']}-{number + 1}"
+    return fields | changes
 
 
 def _write(data: Path, out: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
+from common.simplified import character_table
 from data.dropped import Dropped
 from data.records import CODE, Pair
 from data.sources.rules.overlap import held_by_fuller
-from data.text import ascii_terms, normalise
+from data.text import ascii_terms
+from data.text import normalise as bare_text
 
 QUESTION_RATIO = 0.9
 ANSWER_RATIO = 0.9
@@ -25,6 +27,11 @@ AS_WORDING = "kept as a wording"
 SHORTEST_SHARED = 8  # characters; "正确" may answer many questions that are no wordings of one
 _PERMUTATIONS = 64
 COMPARE_ALL = 500  # texts; up to here MinHash would cost more than it saves
+
+
+def normalise(text: str) -> str:
+    """`data.text.normalise`, Traditional characters as Simplified ones."""
+    return bare_text(text).translate(character_table())
 
 
 class NearIndex:

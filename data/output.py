@@ -41,19 +41,22 @@ FEW_ROWS = 100  # of fewer a run of three epochs makes hardly 20 steps
 
 def few_rows(count: int, source: str) -> str:
     """What to do about so few train rows; source: the fingerprint of what made them."""
-    by_model = source.split("/")[0] in ("vllm", "teacher")
-    zh = (
-        "给更长的书，"
-        if by_model
-        else "让模型出题（--source vllm --model 模型目录，或 --source teacher），"
-        "放宽规则（--broad，题多得多，合格的少一些），"
-    )
-    en = (
-        "give it a longer book, "
-        if by_model
-        else "let a model ask (--source vllm --model DIRECTORY, or --source teacher), loosen the "
-        "rules (--broad: far more pairs, fewer of them good), "
-    )
+    asker, level = (source.split("/") + ["", ""])[0:3:2]
+    zh, en = "给更长的书，", "give it a longer book, "
+    if asker not in ("vllm", "teacher"):
+        zh = (
+            "让模型出题（加 --source vllm --model 模型目录，"
+            "或 --source teacher --base-url 接口 --model 名称），"
+            "放宽规则（--rules wide 或 all：题多得多，合格的少得多），"
+        )
+        en = (
+            "let a model ask (add --source vllm --model DIRECTORY, or --source teacher "
+            "--base-url URL --model NAME), loosen the rules (--rules wide or all: far more pairs, "
+            "far fewer good), "
+        )
+    if (asker, level) == ("rules", "strict"):
+        zh = f"规则宁缺毋滥，一本书只出很少的题：{zh}"
+        en = f"the rules rather ask little than badly, a few pairs a book: {en}"
     return either(
         f"训练只有 {count} 行，学不到多少东西：{zh}或者加上已有的问答（--merge）",
         f"only {count} rows to train on, which teach little: {en}or add pairs you have (--merge)",

@@ -244,11 +244,11 @@ def _what_took_all(steps: list[dict[str, Any]]) -> str:
     if not made:
         zh = (
             "一个问答对也没有造出来：书里没有规则敢问的句子，或者文本没有读出来；"
-            "试试 --broad，或让模型出题（--source vllm --model 模型目录）"
+            "试试 --rules wide，或让模型出题（--source vllm --model 模型目录）"
         )
         en = (
             "no pair is left, none was made: no sentence that the rules dare to ask about, or the "
-            "text was not read; try --broad, or let a model ask (--source vllm --model DIR)"
+            "text was not read; try --rules wide, or let a model ask (--source vllm --model DIR)"
         )
     else:
         told = ", ".join(f"{count} {label(reason)}" for reason, count in step["lost"].items())

@@ -8,6 +8,7 @@ from statistics import mean, median
 from typing import Any
 
 from common.language import either, language
+from common.tokenizer_file import load_tokenizer
 from data.labels import label
 from data.records import Pair
 from data.row_counts import explained
@@ -19,20 +20,10 @@ _BINS = (20, 40, 60, 80, 100, 150, 200, 300, 500, 1000)
 
 
 def token_counter(tokenizer: Path | None) -> Callable[[Sequence[str]], list[int]] | None:
-    """Counts tokens with a model's tokenizer.json; None without one. Raises ValueError."""
+    """Counts tokens with a model's tokenizer.json; None without one. Raises TokenizerError."""
     if tokenizer is None:
         return None
-    from tokenizers import Tokenizer
-
-    file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
-    if not file.is_file():
-        raise ValueError(
-            either(
-                f"{file}：没有这个文件；请给有 tokenizer.json 的模型目录",
-                f"{file}: no such file; give a model directory with tokenizer.json",
-            )
-        )
-    model = Tokenizer.from_file(str(file))
+    model = load_tokenizer(tokenizer)
     return lambda texts: [
         len(e.ids) for e in model.encode_batch(list(texts), add_special_tokens=False)
     ]

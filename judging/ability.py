@@ -6,7 +6,7 @@
 Either model may be one of an OpenAI endpoint: http://127.0.0.1:8000/v1#NAME.
 
 lm-evaluation-harness asks and scores (judging/harness.py); the difference, its interval and the
-verdict in words are from judging/intervals.py. Kept as ability.json beside the tuned model, where
+verdict in words are from common/intervals.py. Kept as ability.json beside the tuned model, where
 `judging experiment` finds it.
 
 Exit code: 0; 1 when ability fell by more than --max-drop; 2 for what cannot be asked.
@@ -24,10 +24,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from common.intervals import Difference, Interval, difference, interval
 from common.language import either, in_chinese
 from judging.ability_task import TaskError, drawn, is_file, read_choices, write_task
 from judging.harness import Evaluated, Harness, HarnessError
-from judging.intervals import Difference, Interval, difference, interval
 
 NAME = "ability"
 HARNESS_PYTHON = Path(".venv-train/bin/python")

@@ -20,11 +20,11 @@ from rich.table import Table
 from rich.text import Text
 
 from common.cli import make_app
+from common.intervals import Difference, difference, interval
 from common.language import either, in_chinese
 from common.question_kinds import kind_of
 from judging.compare_page import FEW, gap_text, mean_text, page
 from judging.document import write
-from judging.intervals import Difference, difference, interval
 from judging.metrics import METRICS, Metric, scores, similarity
 from judging.read_report import Report, read_report, same_questions, scored_rows, without_reference
 from judging.verdicts import next_step, verdicts

@@ -4,9 +4,9 @@ import io
 from collections.abc import Mapping, Sequence
 
 from common.chart_words import chart_words
+from common.intervals import Difference
 from common.question_kinds import FACT, KINDS
 from judging.charts import BLUE, GREY, ORANGE, STYLE
-from judging.intervals import Difference
 
 
 def difference_chart(

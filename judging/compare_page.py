@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from common.intervals import FEWEST, Difference, Interval
 from common.language import either
 from judging.compare_chart import difference_chart
 from judging.document import Block, Code, Document, Grid, Heading, Paragraph, Picture
-from judging.intervals import FEWEST, Difference, Interval
 from judging.read_report import Report
 from judging.verdicts import next_step, verdicts
 

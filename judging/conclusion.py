@@ -16,7 +16,7 @@ from judging.scoring import Scores
 
 Z_95 = 1.96
 REPEATS_TOLD = 0.05  # of the answers; fewer are not worth a sentence
-FEWEST = 6  # as in judging/intervals.py, which loads numpy
+FEWEST = 6  # as in common/intervals.py, which loads numpy
 REAL = "MODEL_ID=Qwen/Qwen3-4B BOOK=教材.docx TESTSET=测试集.docx bash runs/submit.sh"
 _TUNED = {"lora", "full", "merge"}  # stages of a manifest that say the model was trained
 _SIDES = {

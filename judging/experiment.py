@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from common.cli import make_app
+from common.cli import make_app, stop
+from common.intervals import VERDICTS
 from common.language import either, in_chinese
 from common.manifest import Manifest
 from common.model_files import file_sizes, weight_bytes
@@ -25,7 +26,6 @@ from judging.document import Code, Document, Grid, Heading, Paragraph, Picture, 
 from judging.experiment_cases import CASES, add_cases
 from judging.experiment_data import add_data
 from judging.experiment_methods import methods, seen_before
-from judging.intervals import VERDICTS
 from judging.metrics import METRICS
 from judging.read_report import (
     Report,
@@ -93,8 +93,7 @@ def main(
         document = experiment(found, judged, cases or None, gpu_price)
         paths = write(document, out or runs[0], name)
     except (RunError, ReportError, OSError) as error:
-        typer.secho(str(error), err=True, fg="red")
-        raise typer.Exit(2) from None
+        stop(error)
     for path in paths:
         typer.echo(str(path))
 

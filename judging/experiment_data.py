@@ -1,12 +1,12 @@
 """The data section of an experiment's report: where the rows come from, and whether test questions
 are among them."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from common.language import either
 from judging.document import Document, Grid, Heading, Paragraph
+from judging.known_testsets import plain
 from judging.run_files import RunFiles, answer_of, question_of
 
 SAMPLES = 3  # rows shown
@@ -80,8 +80,8 @@ def leaks(run: RunFiles, judged: Sequence[dict[str, Any]]) -> list[str]:
     rows = run.rows()
     if not rows or not judged:
         return said
-    trained = {_plain(question_of(row)) for row in rows}
-    found = [row["question"] for row in judged if _plain(row["question"]) in trained]
+    trained = {plain(question_of(row)) for row in rows}
+    found = [row["question"] for row in judged if plain(row["question"]) in trained]
     if found:
         said.append(
             either(
@@ -120,7 +120,3 @@ def _counted(name: str) -> str:
         "made": either("做出的问答", "pairs made"),
         "kept": either("清洗、去重、去掉泄题之后", "pairs kept"),
     }.get(name, name)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\W+", "", text).lower()

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from common.intervals import difference
 from common.language import either
-from judging.intervals import difference
 from judging.read_report import Report
 from judging.run_files import RunFiles
 from judging.verdicts import verdict

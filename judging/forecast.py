@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.cli import make_app
+from common.cli import make_app, stop
 from common.facts import FACTS, WANTED_ACCURACY
+from common.intervals import FEWEST, Interval, predicted, predicted_together
 from common.language import either, in_chinese
-from judging.intervals import FEWEST, Interval, predicted, predicted_together
 from judging.read_report import Report, ReportError, read_report, scored_rows
 
 JUDGES_QUESTIONS: dict[str, int] = FACTS["judge"]["questions"]
@@ -61,8 +61,7 @@ def main(
         whole = forecast_all(found)
         grid = table(found)
     except ReportError as error:
-        typer.secho(str(error), err=True, fg="red")
-        raise typer.Exit(2) from None
+        stop(error)
     console = Console()
     console.print(Text(conclusion(whole), style="bold"), soft_wrap=True)
     for line in doubts(found):

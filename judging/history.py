@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.intervals import difference
 from common.language import either
 from judging.conclusion import base_of
-from judging.intervals import difference
 from judging.read_report import Report, ReportError, read_reports, same_questions
 from judging.run_settings import changes, questions_of
 from judging.verdicts import verdict

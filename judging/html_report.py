@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from common.html_page import template
 from common.language import either, language
 from common.question_kinds import kind_of
 from judging import charts
@@ -28,13 +27,6 @@ _COMMON_TOKENS = 15
 
 def render(told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """The page. `told` as `report.summary` gives it, `rows` as `report.answer_rows`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sets = []
     for testset in told["testsets"]:
         members = [row for row in rows if row["testset"] == testset["name"]]
@@ -49,9 +41,8 @@ def render(told: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
                 "others": [_compared(row) for row in ranked[WORST_SHOWN:]],
             }
         )
-    template = environment.get_template("report.html.j2")
     script = FILTER.read_text(encoding="utf-8")
-    return template.render(
+    return template(Path(__file__).with_name("report.html.j2")).render(
         told=told,
         sets=sets,
         longest=LONGEST_TEXT,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from common.intervals import CHANCE, FEWEST, Difference
 from common.language import either
-from judging.intervals import CHANCE, FEWEST, Difference
 from judging.model_judge import (
     Chosen,
     Marked,

@@ -19,15 +19,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import make_app
+from common.cli import make_app, stop
 from common.language import either, in_chinese
 from common.pairs import PairsError
+from common.tokenizer_file import TokenizerError, load_tokenizer
 from judging.known_testsets import known_testset
 from judging.length_chart import IN_CHINESE, draw
 from judging.scoring import rouge_l, speed
@@ -141,8 +142,8 @@ def main(
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
         folder = out or (report if report.is_dir() else report.parent)
         folder.mkdir(parents=True, exist_ok=True)
-    except (ReportError, PairsError, OSError) as error:
-        _stop(str(error), 2)
+    except (ReportError, PairsError, TokenizerError, OSError) as error:
+        stop(str(error), 2)
     for each in told:
         _show(each, measure[0])
     draw(told, measure[0], folder / "length_cap.png")
@@ -156,7 +157,7 @@ def main(
         soft_wrap=True,
     )
     if not any(each["is_dev"] for each in told):
-        _stop(
+        stop(
             either(
                 "没有选上限：这份报告里没有验证集（若有一个是，用 --dev 名字 指出）",
                 "no cap is named: this report has no dev split (--dev NAME, if one of them is it)",
@@ -213,16 +214,9 @@ def by_characters() -> Measure:
 def by_tokenizer(path: Path) -> Measure:
     """Lengths in tokens. The text's own tokens: a model may have written it with a few more.
 
-    Raises ReportError or OSError when there is no tokenizer.
+    Raises TokenizerError.
     """
-    from tokenizers import Tokenizer
-
-    file = path / "tokenizer.json" if path.is_dir() else path
-    text = file.read_text(encoding="utf-8")
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
-        raise ReportError(f"{file}: not a tokenizer ({error})") from error
+    tokenizer = load_tokenizer(path)
 
     def ids(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False).ids
@@ -363,11 +357,6 @@ def _show(told: dict[str, Any], unit: str) -> None:
     else:
         text = either(f"不按 {name} 选上限：{why}", f"no cap is chosen by {name}: {why}")
         console.print(text, style="yellow")
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from threading import Lock
 from typing import Any
 
 from common.chat_client import ChatClient, EndpointError, reply_text
+from common.intervals import Difference, difference
 from common.json_reply import ReplyError, reply_json
-from judging.intervals import Difference, difference
 
 CRITERIA = {
     "helpful": "对提问的人有没有用",

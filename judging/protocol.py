@@ -16,8 +16,6 @@ its rules are silent we assume:
 """
 
 import asyncio
-import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ import httpx
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.language import either, language
+from judging.exchange import Exchange, kind_of, make_client, parsed, response_field, send, text_of
 from judging.scoring import padded
 
 Mode = Literal["batch", "serial"]
@@ -36,7 +35,6 @@ _POLL_LIMIT_S = 10.0
 _INFO_LIMIT_S = 5.0
 _PASSAGES_LIMIT_S = 30.0
 _NAMED_QUESTIONS = 5
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class ServiceNotReadyError(RuntimeError):
@@ -77,39 +75,26 @@ class Replies:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Exchange:
-    """One HTTP exchange: the body of an HTTP 200, or the problem in words. late: the time limit
-    ended it; unconnected: no connection could be made; refused: it was answered HTTP 4xx."""
-
-    seconds: float
-    body: bytes = b""
-    problem: str | None = None
-    late: bool = False
-    unconnected: bool = False
-    refused: bool = False
-
-
 def check_url(url: str) -> str:
     """The service's address without a slash at its end. Raises ValueError when it is none."""
     try:
-        parsed = httpx.URL(url)
+        address = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError(
             either(f"{url!r} 不是网址：{error}", f"{url!r} is no URL: {error}")
         ) from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if address.scheme not in ("http", "https") or not address.host:
         raise ValueError(
             either(
                 f"{url!r} 不是网址：应写成 http://主机:端口",
                 f"{url!r} is no URL: expected http://HOST:PORT",
             )
         )
-    if parsed.port is not None and not 0 < parsed.port < 65536:
+    if address.port is not None and not 0 < address.port < 65536:
         raise ValueError(
             either(f"{url!r}：端口要在 1 到 65535 之间", f"{url!r}: a port is from 1 to 65535")
         )
-    if parsed.path.rstrip("/").endswith("/predict") or parsed.query or parsed.fragment:
+    if address.path.rstrip("/").endswith("/predict") or address.query or address.fragment:
         raise ValueError(
             either(
                 f"{url!r}：只给服务的地址，不带 /predict 和 ? 之后的部分",
@@ -132,11 +117,11 @@ def wait_for_service(url: str, limit: float = HEALTH_LIMIT_S, wait_for_port: boo
 def fetch_info(url: str) -> dict[str, Any] | None:
     """What `GET /info` says of model, engine and settings; None from services without it."""
 
-    async def fetch() -> _Exchange:
-        async with _client(url) as client:
-            return await _exchange(client, "GET", "/info", None, _INFO_LIMIT_S)
+    async def fetch() -> Exchange:
+        async with make_client(url) as client:
+            return await send(client, "GET", "/info", None, _INFO_LIMIT_S)
 
-    body = _parsed(asyncio.run(fetch()).body)
+    body = parsed(asyncio.run(fetch()).body)
     return body if isinstance(body, dict) else None
 
 
@@ -144,12 +129,12 @@ def fetch_passages(url: str, questions: Sequence[str]) -> list[list[dict[str, An
     """What `POST /passages` says stands before each question, best first: objects with `book`,
     `path` (headings, outermost first) and `start`. None from services that do not say it."""
 
-    async def fetch() -> _Exchange:
-        async with _client(url) as client:
+    async def fetch() -> Exchange:
+        async with make_client(url) as client:
             body = {"prompt": list(questions)}
-            return await _exchange(client, "POST", "/passages", body, _PASSAGES_LIMIT_S)
+            return await send(client, "POST", "/passages", body, _PASSAGES_LIMIT_S)
 
-    body = _parsed(asyncio.run(fetch()).body)
+    body = parsed(asyncio.run(fetch()).body)
     rows = body.get("passages") if isinstance(body, dict) else None
     if not isinstance(rows, list) or len(rows) != len(questions):
         return None
@@ -169,16 +154,16 @@ def ask(
 
     `on_reply` is called with the number of questions done. Never raises for what a service does.
     """
-    send = _ask_batch if mode == "batch" else _ask_serial
-    return asyncio.run(send(url, list(questions), limit, on_reply or (lambda done: None)))
+    ask_all = _ask_batch if mode == "batch" else _ask_serial
+    return asyncio.run(ask_all(url, list(questions), limit, on_reply or (lambda done: None)))
 
 
 async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Health:
     problem = ""
-    async with _client(url) as client:
+    async with make_client(url) as client:
         start = time.perf_counter()
         while (left := limit - (time.perf_counter() - start)) > 0:
-            exchange = await _exchange(client, "GET", "/", None, min(left, _POLL_LIMIT_S))
+            exchange = await send(client, "GET", "/", None, min(left, _POLL_LIMIT_S))
             if exchange.problem is None:
                 return _health(exchange.body, time.perf_counter() - start)
             if exchange.unconnected and not wait_for_port:
@@ -210,7 +195,7 @@ async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Heal
 
 
 def _health(body: bytes, seconds: float) -> Health:
-    reply = _parsed(body)
+    reply = parsed(body)
     if isinstance(reply, dict) and "status" in reply:
         status = reply["status"]
         return Health(status, "batch" if status == "batch" else "serial", seconds)
@@ -224,12 +209,12 @@ def _health(body: bytes, seconds: float) -> Health:
 async def _ask_batch(
     url: str, questions: list[str], limit: float, on_reply: Callable[[int], None]
 ) -> Replies:
-    async with _client(url) as client:
-        exchange = await _exchange(client, "POST", "/predict", {"prompt": questions}, limit)
+    async with make_client(url) as client:
+        exchange = await send(client, "POST", "/predict", {"prompt": questions}, limit)
     count = len(questions)
 
     def replies(response: list[str], failure: str | None, *warnings: str) -> Replies:
-        answers = padded([_text(item) for item in response], count)
+        answers = padded([text_of(item) for item in response], count)
         missing = max(count - len(response), 0)
         times = [None] * count
         return Replies("batch", answers, times, exchange.seconds, missing, failure, list(warnings))
@@ -241,15 +226,23 @@ async def _ask_batch(
         return replies([], late)
     if exchange.problem:
         return replies([], f"POST /predict: {exchange.problem}")
-    response, problem = _response_field(exchange.body)
+    response, problem = response_field(exchange.body)
     if problem is None and not isinstance(response, list):
-        problem = f"response is {_kind(response)}, expected a list of {count} texts"
+        kind = kind_of(response)
+        problem = either(
+            f"response 是{kind}，应是 {count} 个文本的列表",
+            f"response is {kind}, expected a list of {count} texts",
+        )
     if problem:
         return replies([], f"POST /predict: {problem}")
     wrong = [index for index, item in enumerate(response[:count]) if not isinstance(item, str)]
     if wrong:
-        kind = _kind(response[wrong[0]])
-        return replies([], f"POST /predict: response[{wrong[0]}] is {kind}, expected text")
+        kind = kind_of(response[wrong[0]])
+        told = either(
+            f"response[{wrong[0]}] 是{kind}，应是文本",
+            f"response[{wrong[0]}] is {kind}, expected text",
+        )
+        return replies([], f"POST /predict: {told}")
     on_reply(count)
     if len(response) < count:
         missing = count - len(response)
@@ -275,18 +268,19 @@ async def _ask_serial(
     seconds: list[float | None] = []
     problems: dict[str, list[int]] = {}
     spent = 0.0
-    async with _client(url) as client:
+    async with make_client(url) as client:
         for number, question in enumerate(questions, 1):
-            exchange = await _exchange(
-                client, "POST", "/predict", {"prompt": question}, limit - spent
-            )
+            exchange = await send(client, "POST", "/predict", {"prompt": question}, limit - spent)
             spent += exchange.seconds
             answer, problem = "", exchange.problem
             if problem is None:
-                response, problem = _response_field(exchange.body)
+                response, problem = response_field(exchange.body)
                 if problem is None and not isinstance(response, str):
-                    problem = f"response is {_kind(response)}, expected text"
-                answer = _text(response)
+                    kind = kind_of(response)
+                    problem = either(
+                        f"response 是{kind}，应是文本", f"response is {kind}, expected text"
+                    )
+                answer = text_of(response)
             answers.append(answer)
             seconds.append(exchange.seconds)
             if exchange.late:
@@ -315,83 +309,6 @@ async def _ask_serial(
         failure,
         warnings,
     )
-
-
-def _client(url: str) -> httpx.AsyncClient:
-    """A client without proxies (which may be set for 127.0.0.1, too) and a new connection per call.
-
-    `_exchange` limits the time: httpx's own limits restart with every byte received.
-    """
-    limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncClient(base_url=url, timeout=None, limits=limits, trust_env=False)
-
-
-async def _exchange(
-    client: httpx.AsyncClient, method: str, path: str, body: Any, limit: float
-) -> _Exchange:
-    """One request and its whole reply, within `limit` seconds."""
-    start = time.perf_counter()
-    try:
-        response = await asyncio.wait_for(client.request(method, path, json=body), max(limit, 0))
-        seconds = time.perf_counter() - start
-    except (asyncio.TimeoutError, TimeoutError):
-        seconds = time.perf_counter() - start
-        return _Exchange(
-            seconds,
-            problem=either(f"{limit:.3g} 秒内没有回复", f"no reply within {limit:.3g} s"),
-            late=True,
-        )
-    except httpx.HTTPError as error:
-        seconds = time.perf_counter() - start
-        problem = f"{type(error).__name__}: {error}".rstrip(": ")
-        return _Exchange(
-            seconds, problem=problem, unconnected=isinstance(error, httpx.ConnectError)
-        )
-    if response.status_code != 200:
-        detail = " ".join(response.content[:200].decode("utf-8", "replace").split())
-        problem = f"HTTP {response.status_code} {detail}".rstrip()
-        return _Exchange(seconds, problem=problem, refused=400 <= response.status_code < 500)
-    return _Exchange(seconds, response.content)
-
-
-def _parsed(body: bytes) -> Any:
-    """The body as JSON, or None when it is not (a body of `null` included)."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):  # not JSON, not Unicode, or nested without end
-        return None
-
-
-def _response_field(body: bytes) -> tuple[Any, str | None]:
-    """`response` of a reply, and the problem in words when there is none."""
-    reply = _parsed(body)
-    if not isinstance(reply, dict):
-        start = body[:60].decode("utf-8", "replace")
-        return None, either(
-            f"回复不是 JSON 对象（开头是 {start!r}）",
-            f"the reply is no JSON object (it begins {start!r})",
-        )
-    if "response" not in reply:
-        names = ", ".join(map(repr, list(reply)[:5])) or either("什么也没有", "nothing")
-        return None, either(
-            f'回复里没有字段 "response"（有 {names}）',
-            f'the reply has no field "response" (it has {names})',
-        )
-    return reply["response"], None
-
-
-def _text(value: Any) -> str:
-    """An answer, "" unless it is text.
-
-    Lone surrogates, which JSON can escape but UTF-8 cannot encode, become U+FFFD. The character
-    count stays, and neither counts as a token.
-    """
-    return _SURROGATES.sub("\ufffd", value) if isinstance(value, str) else ""
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
-    return "null" if value is None else names.get(type(value), "a number")
 
 
 def _numbered(numbers: Sequence[int]) -> str:

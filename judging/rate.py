@@ -8,7 +8,6 @@ Two reports are also compared answer against answer, in both orders.
 
 import csv
 import json
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from common.agreement import cohens_kappa
-from common.chat_client import ChatClient, EndpointRefusesError
+from common.chat_client import ChatClient, EndpointRefusesError, key_of
+from common.cli import stop
+from common.intervals import difference, interval
 from common.language import either, in_chinese
-from judging.intervals import difference, interval
 from judging.judge_habits import habits_of_choices, habits_of_marks, headline
 from judging.model_judge import CRITERIA, REPLY_TOKENS, Chosen, Marked, ModelJudge
 from judging.read_report import Report, ReportError, read_report, same_questions
@@ -100,22 +100,14 @@ def main(
 ) -> None:
     """Let a model rate the answers of one report, or of two and compare them."""
     if len(reports) > 2:
-        _stop(either("最多两份报告", "two reports at most"))
+        stop(either("最多两份报告", "two reports at most"))
     try:
         found = [read_report(folder) for folder in reports]
         rows = [each[:limit] for each in asked_rows(found)]
         rated = read_people(people) if people else {}
-    except (ReportError, OSError) as error:
-        _stop(str(error))
-    key = os.environ.get(key_env, "")
-    if not key:
-        _stop(
-            either(
-                f"环境变量 {key_env} 是空的；把接口的密钥放在那里（不要密钥的服务，随便写一个词）",
-                f"the environment variable {key_env} is empty; put the endpoint's key there (any "
-                "word, for a server without keys)",
-            )
-        )
+        key = key_of(key_env)
+    except (ReportError, EndpointRefusesError, OSError) as error:
+        stop(error)
     # Sampled verdicts turn by chance: what turns with the order could not be told from it.
     client = ChatClient(base_url, model, key, reply_tokens=REPLY_TOKENS, temperature=0)
     judge = ModelJudge(client, cache, concurrency)
@@ -123,10 +115,10 @@ def main(
         marks = [judge.marks(each) for each in rows]
         verdicts = judge.better(rows[0], rows[1]) if len(rows) == 2 else []
     except EndpointRefusesError as error:
-        _stop(str(error))
+        stop(str(error))
     if not any(mark for each in marks for mark in each):
         _told_spent(judge, price_in, price_out)
-        _stop(either("没有一个能用的评分", "not one usable rating"))
+        stop(either("没有一个能用的评分", "not one usable rating"))
     trust = [*habits_of_marks(found, rows, marks), *habits_of_choices(rows, verdicts)]
     agreements = _agreements(rows, marks, rated) if people else []
     out_to.print(Text(headline(trust, agreements), style="bold"), soft_wrap=True)
@@ -287,8 +279,3 @@ def _told_spent(judge: ModelJudge, price_in: float, price_out: float) -> None:
                 style="yellow",
             )
         )
-
-
-def _stop(message: str) -> Any:
-    typer.secho(message, err=True, fg="red")
-    raise typer.Exit(2)

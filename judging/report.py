@@ -23,15 +23,15 @@ from common.language import either, language
 from judging import scoring
 from judging.conclusion import conclude
 from judging.judge import Judgement, Result
-from judging.report_words import DEFINITIONS, IN_CHINESE, LABELS, answer_draws, book_at_hand
+from judging.report_words import (
+    DEFINITIONS,
+    IN_CHINESE,
+    LABELS,
+    answer_draws,
+    book_at_hand,
+    demo_note,
+)
 from judging.scoring import Scores
-
-
-def demo_note() -> str:
-    """What stands beside every score of a demo model."""
-    return either(
-        "演示模型：分数只说明流程走通，不代表质量", "demo model: scores show the flow, not quality"
-    )
 
 
 def summary(judgement: Judgement, tokenizer: Any = None) -> dict[str, Any]:

@@ -89,6 +89,13 @@ DEFINITIONS = {
 }
 
 
+def demo_note() -> str:
+    """What stands beside every score of a demo model."""
+    return either(
+        "演示模型：分数只说明流程走通，不代表质量", "demo model: scores show the flow, not quality"
+    )
+
+
 def book_at_hand(info: dict[str, Any] | None) -> str:
     """What to say beside the score of a service that puts passages before the questions; "" of
     one that does not."""
@@ -100,8 +107,10 @@ def book_at_hand(info: dict[str, Any] | None) -> str:
         f"翻着书作答：{books}，每题至多 {count} 个片段",
         f"with the book at hand: {books}, at most {count} passages a question",
     )
-    shown = len(retrieval.get("examples") or ())
-    return told + (either(f"，前有 {shown} 个示例", f", {shown} worked examples") if shown else "")
+    shown, why = len(retrieval.get("examples") or ()), retrieval.get("examples_why")
+    if shown:
+        told += either(f"，前有 {shown} 个示例", f", {shown} worked examples")
+    return told + (either(f"（{why}）", f" ({why})") if shown and why else "")
 
 
 def answer_draws(info: dict[str, Any] | None) -> str:

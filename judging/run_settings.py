@@ -15,6 +15,7 @@ _PLACES = {
     "compile_cache",
     "settings_file",
     "serve_mode",  # `mode` of the report tells it
+    "retrieval_why",  # why, not what: RETRIEVAL_EXAMPLES tells that
 }
 
 

@@ -22,9 +22,9 @@ from rich.text import Text
 from common.chart_words import Words, chart_words
 from common.cli import make_app
 from common.facts import WANTED_ACCURACY
+from common.intervals import difference
 from common.language import either, in_chinese
 from common.submission_log import LOG, LogError, Submission, read_log
-from judging.intervals import difference
 from judging.read_report import Report, ReportError, read_reports, same_questions, scored_rows
 from judging.run_settings import changes, data_of, questions_of, settings_of, testsets_of
 from judging.verdicts import stands, verdict

@@ -245,7 +245,8 @@ def repeats_question(question: str, reference: str, answer: str) -> bool:
     """Whether an answer does little but say its question again, which the judge pays for.
 
     A guess: REPEATS_FROM or more of Chinese-aware ROUGE-L with the question, no counted token that
-    the question has not, and less like the reference than like the question.
+    the question has not, and less like the reference than like the question. The service, which has
+    no reference, asks serving.question_repeats.only_repeats, and that allows it no word of its own.
     """
     if not answer.strip() or set(judge_tokens(answer)) - set(judge_tokens(question)):
         return False

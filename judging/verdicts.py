@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from common.intervals import FEWEST, VERDICTS, Difference
 from common.language import either, language
 from judging.conclusion import standing_of
-from judging.intervals import FEWEST, VERDICTS, Difference
 from judging.read_report import Report
 from judging.run_settings import changes
 from judging.scoring import judge_tokens, repeats_question, rouge_l

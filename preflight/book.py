@@ -3,23 +3,29 @@ question's prompt."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from common.facts import FACTS, measured
 from common.language import either
+from common.manifest import ManifestError, read_manifest
+from common.model_shape import read_config
 from common.pairs import PairFile
 from preflight.checkout import Checkout
 from preflight.lines import Line
+from preflight.model import Model
 from preflight.workloads import Workload
 from retrieval.examples import OWN, examples_of, turns_of
+from retrieval.examples_auto import Automatic, automatic
 from retrieval.passages import PASSAGES_NAME
 from retrieval.prompt import BETWEEN, FORM, fitting
 from retrieval.search import IndexFileError, Retriever
 
 # RETRIEVAL_EXAMPLES, as serving/settings.py reads it.
-EXAMPLES: TypeAdapter[Any] = TypeAdapter(Annotated[bool | Path, Field(union_mode="left_to_right")])
+EXAMPLES: TypeAdapter[Any] = TypeAdapter(
+    Annotated[Literal["auto"] | bool | Path, Field(union_mode="left_to_right")]
+)
 TURN_TOKENS = 10  # of Qwen's chat template around the two messages of a turn
 
 
@@ -59,14 +65,23 @@ class Book:
         return replace(work, prompt_tokens=prompts, passage_tokens=added, cached_tokens=cached)
 
 
-def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
+def committed_book(
+    checkout: Checkout, model: Model | None = None, directory: Path | None = None
+) -> tuple[Book | None, list[Line]]:
     """The index that the image would serve with, and a line on it; no index, no line.
 
-    One that does not load is a fail: the service would not start.
+    One that does not load is a fail: the service would not start. model, directory: what
+    RETRIEVAL_EXAMPLES=auto goes by; a hub's model is taken for one that this kit has not trained.
     """
     if checkout.stage is None:  # no Dockerfile: that has been said
         return None, []
-    told, defaults = checkout.environment, FACTS["service"]
+    defaults = FACTS["service"]
+    try:
+        shown, auto = _examples_asked(checkout, model, directory)
+    except ValidationError as error:
+        return None, [_examples_fail(error.errors()[0]["msg"])]
+    told = {name.upper(): str(value) for name, value in auto.settings.items()}
+    told |= {name: value for name, value in checkout.environment.items() if value}
     try:
         count, budget = (
             int(told.get(name.upper()) or defaults[name])
@@ -88,11 +103,10 @@ def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
         figure = either("读不出来", "does not load")
         return None, [Line("repository", what, "fail", figure, why=why)]
     try:
-        turns = _committed_turns(checkout)
+        named = "retrieval/" + OWN.name if shown is True else str(shown)
+        turns = turns_of(examples_of(checkout.in_image(named))) if shown else ()
     except (ValueError, OSError) as error:
-        why = str(error).replace(f"{checkout.app}/", "")
-        figure = either("不能用", "cannot be used")
-        return None, [Line("repository", "RETRIEVAL_EXAMPLES", "fail", figure, why=why)]
+        return None, [_examples_fail(str(error).replace(f"{checkout.app}/", ""))]
     tokens = sum(_tokens(user) + _tokens(answer) + TURN_TOKENS for user, answer in turns)
     cached = told.get("ENABLE_PREFIX_CACHING", "").lower() not in ("0", "false")
     books = ", ".join(dict.fromkeys(passage.book for passage in retriever.passages))
@@ -102,20 +116,39 @@ def committed_book(checkout: Checkout) -> tuple[Book | None, list[Line]]:
         f"{books[:80]}；每题前至多 {count} 个：这个比赛允许吗？",
         f"{books[:80]}; at most {count} before a question: does this contest allow it?",
     )
+    if auto.why:
+        why += either(f"；RETRIEVAL_EXAMPLES={auto.why}", f"; RETRIEVAL_EXAMPLES={auto.why}")
     book = Book(retriever, count, budget, tokens, cached)
     if turns:
         figure += either(f"，{len(turns)} 个示例", f", {len(turns)} worked examples")
     return book, [Line("repository", what, "note", figure, why=why)]
 
 
-def _committed_turns(checkout: Checkout) -> tuple[tuple[str, str], ...]:
-    """The worked examples that the image would serve with. Raises ValueError or OSError."""
-    asked = checkout.environment.get("RETRIEVAL_EXAMPLES") or FACTS["service"]["retrieval_examples"]
-    choice = EXAMPLES.validate_python(asked)
-    if not choice:
-        return ()
-    named = "retrieval/" + OWN.name if choice is True else str(choice)
-    return turns_of(examples_of(checkout.in_image(named)))
+def _examples_asked(
+    checkout: Checkout, model: Model | None, directory: Path | None
+) -> tuple[bool | Path, Automatic]:
+    """RETRIEVAL_EXAMPLES as the image's service would settle it (serving/book_context.py), and what
+    `auto` said. Raises pydantic's ValidationError."""
+    told = checkout.environment.get("RETRIEVAL_EXAMPLES")
+    if not told and (checkout.app / "serve.env").is_file():
+        return False, Automatic(False, "")
+    choice = EXAMPLES.validate_python(told or FACTS["service"]["retrieval_examples"])
+    if choice != "auto":
+        return choice, Automatic(False, "")
+    context, manifest = None, None
+    if directory is not None:
+        context = read_config(directory / "config.json").get("max_position_embeddings")
+        try:
+            manifest = read_manifest(directory)
+        except ManifestError as error:  # nor does the service know how it was trained
+            return False, Automatic(False, f"auto: off, {error}")
+    auto = automatic(model.shape if model else None, context, manifest)
+    return auto.examples, auto
+
+
+def _examples_fail(why: str) -> Line:
+    figure = either("不能用", "cannot be used")
+    return Line("repository", "RETRIEVAL_EXAMPLES", "fail", figure, why=why)
 
 
 def prefill_note(work: Workload, seconds: float) -> str:

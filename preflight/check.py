@@ -78,7 +78,7 @@ def check(what: Submission) -> Found:
         lines += budgets.build_lines(model, wheels, checkout.clone_bytes)
         target = device(what.device)
         lines += budgets.format_lines(model, target, checkout.environment)
-        book, found = committed_book(checkout)
+        book, found = committed_book(checkout, model, what.model_dir)
         lines += found
         works = [(workload_of(each), each) for each in asked]
         works = works or [(each, None) for each in recorded_workloads()]

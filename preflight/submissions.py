@@ -15,13 +15,13 @@ questions.
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import make_app
+from common.cli import make_app, stop
 from common.language import either, in_chinese
 from common.submission_log import (
     ATTEMPTS,
@@ -103,15 +103,13 @@ def add(
     """Record an attempt, before its result is known: a prediction made later is none."""
     submissions = _read(log)
     if len(submissions) >= ATTEMPTS:
-        _stop(
-            either(f"{log} 里已有全部 {ATTEMPTS} 次提交", f"all {ATTEMPTS} attempts are in {log}")
-        )
+        stop(either(f"{log} 里已有全部 {ATTEMPTS} 次提交", f"all {ATTEMPTS} attempts are in {log}"))
     try:
         name = evidence.commit(commit)
         told = evidence.preflight(preflight, name)
         predicted = evidence.predicted(report, accuracy, speed)
     except LogError as error:
-        _stop(str(error))
+        stop(str(error))
     if model is None:
         model, named = evidence.model_of(name)
         revision = revision or named
@@ -162,9 +160,7 @@ def result(
     submissions = _read(log)
     entry = _attempt(submissions, number, log)
     if failed is None and accuracy is None and speed is None:
-        _stop(
-            either("请给 --accuracy、--speed 或 --failed", "give --accuracy, --speed or --failed")
-        )
+        stop(either("请给 --accuracy、--speed 或 --failed", "give --accuracy, --speed or --failed"))
     entry.failed = failed
     entry.result = None if failed else Numbers(accuracy=accuracy, speed=speed)
     write_log(log, submissions)
@@ -186,7 +182,7 @@ def undo(
     """Take back an attempt's result; where it has none, the attempt itself, if it is the last."""
     submissions = _read(log)
     if not submissions:
-        _stop(either(f"{log} 里没有提交", f"no attempt in {log}"))
+        stop(either(f"{log} 里没有提交", f"no attempt in {log}"))
     entry = _attempt(submissions, number or submissions[-1].number, log)
     if entry.result or entry.failed:
         entry.result = entry.failed = None
@@ -202,7 +198,7 @@ def undo(
             either(f"撤回了第 {entry.number} 次提交", f"attempt {entry.number} is taken back")
         )
     else:
-        _stop(
+        stop(
             either(
                 f"第 {entry.number} 次提交没有结果，而只有最后一次提交能撤回",
                 f"attempt {entry.number} has no result, and only the last attempt can be taken "
@@ -293,9 +289,7 @@ def _verdict(item: Submission) -> str:
 
 def _attempt(submissions: list[Submission], number: int, log: Path) -> Submission:
     found = next((item for item in submissions if item.number == number), None)
-    return found or _stop(
-        either(f"{log} 里没有第 {number} 次提交", f"no attempt {number} in {log}")
-    )
+    return found or stop(either(f"{log} 里没有第 {number} 次提交", f"no attempt {number} in {log}"))
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -310,7 +304,7 @@ def _expected(told: Numbers) -> str:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        _stop(
+        stop(
             either(
                 f"--settings {text!r}：应写成 名=值", f"--settings {text!r}: expected NAME=VALUE"
             )
@@ -322,14 +316,9 @@ def _read(log: Path) -> list[Submission]:
     try:
         return read_log(log)
     except UnicodeDecodeError as error:
-        _stop(f"{log}: {error}")
+        stop(f"{log}: {error}")
     except (LogError, OSError) as error:
-        _stop(str(error))
-
-
-def _stop(message: str) -> NoReturn:
-    typer.secho(message, err=True, fg="red")
-    raise typer.Exit(2)
+        stop(str(error))
 
 
 if __name__ == "__main__":

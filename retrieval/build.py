@@ -19,6 +19,7 @@ from common.manifest import (
     read_manifest,
     write_manifest,
 )
+from common.simplified import character_table
 from data.books import EmptyBookError, read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
@@ -29,7 +30,7 @@ from retrieval.passages import PASSAGES_NAME, Passage, write_passages
 from retrieval.search import SPARSE_DIR
 from retrieval.sparse import write_sparse_index
 
-LIBRARIES = ("bm25s", "sentence-transformers", "faiss-cpu", "markitdown", "pypdfium2")
+LIBRARIES = ("bm25s", "opencc", "sentence-transformers", "faiss-cpu", "markitdown", "pypdfium2")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
 MIN_CHARS, MAX_CHARS = 200, 1000
 AT_ONCE = 64  # passages encoded between two words of progress
@@ -84,7 +85,7 @@ def build_index(
     try:
         write_passages(work, passages)
         on_step("BM25")
-        write_sparse_index(texts, work / SPARSE_DIR)
+        write_sparse_index(texts, work / SPARSE_DIR, character_table())
         if encoder:
             DenseIndex.build(vectors_of(encoder, texts, cache, on_step)).save(work)
         manifest = Manifest(

@@ -1,9 +1,8 @@
 """How well the right passages are found: recall@k, MRR and nDCG@10, each with its interval.
 
 recall@k: share of questions with a right passage among the first k. MRR: mean of 1 / place of the
-first right one. nDCG@10: Järvelin and Kekäläinen 2002, with a passage right or not. Intervals are
-95 %, by resampling the questions (Efron 1979, percentile method); a difference of two methods is
-taken question by question.
+first right one. nDCG@10: Järvelin and Kekäläinen 2002, with a passage right or not. A
+difference of two methods is taken question by question.
 
 A passage is right when it holds the question's `evidence`, a quotation of the book. Where a test
 set names none, the passage that shares most of the reference answer's terms is taken for right:
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
+from common.intervals import VERDICTS, Interval, interval
 from common.language import either
 from common.read_pairs import read_pairs
+from common.simplified import character_table
 from data.text import normalise
 from retrieval.passages import Passage
 from retrieval.search import Method, Retriever
@@ -28,7 +27,6 @@ from retrieval.terms import OVERLAP, index_terms, shares_of_terms
 
 CUTS = (1, 3, 5, 10)
 DEPTH = 100
-RESAMPLES = 2000
 # Characters at either end of a quotation that a passage must hold.
 QUOTED = 24
 
@@ -44,15 +42,6 @@ class Asked:
 
 
 Reason = Literal["not in the index", "unknown", "split", "ranked low"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -74,13 +63,16 @@ MEASURES = (*(f"recall@{cut}" for cut in CUTS), "MRR", "nDCG@10")
 
 
 def read_evaluation_set(path: Path, passages: Sequence[Passage]) -> list[Asked]:
-    """The questions of a test set with their right passages. Raises PairsError."""
-    texts = [normalise(passage.text) for passage in passages]
-    terms = [set(index_terms(passage.text)) for passage in passages]
+    """The questions of a test set with their right passages, whether one is written in Traditional
+    characters and the other in Simplified ones. Raises PairsError."""
+    table = character_table()
+    plain = [passage.text.translate(table) for passage in passages]
+    texts = [normalise(text) for text in plain]
+    terms = [set(index_terms(text)) for text in plain]
     return [
-        by_evidence(pair.question, str(pair.extra["evidence"]), texts)
+        by_evidence(pair.question, str(pair.extra["evidence"]).translate(table), texts)
         if pair.extra.get("evidence")
-        else by_overlap(pair.question, pair.answer, terms)
+        else by_overlap(pair.question, pair.answer.translate(table), terms)
         for pair in read_pairs(path).pairs
     ]
 
@@ -144,11 +136,7 @@ def difference(base: Outcome, other: Outcome) -> Interval:
 
 def in_words(change: Interval) -> str:
     """Whether a difference is more than chance, for people."""
-    if change.low > 0:
-        return either("有提升", "better")
-    if change.high < 0:
-        return either("变差", "worse")
-    return either("看不出差别", "no difference beyond chance")
+    return either(*VERDICTS[(change.low > 0) - (change.high < 0)])
 
 
 def _ndcg(row: Sequence[tuple[int, float]], right: frozenset[int], cut: int = 10) -> float:
@@ -199,11 +187,3 @@ def _why(item: Asked, place: int | None) -> str:
         if why == "split"
         else ""
     )
-
-
-def interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Mean and 95 % interval by resampling."""
-    array = np.asarray(values, dtype=float)
-    drawn = np.random.default_rng(seed).choice(array, (RESAMPLES, len(array))).mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(float(array.mean()), float(low), float(high))

@@ -18,18 +18,24 @@ K1, B, METHOD = 1.5, 0.75, "lucene"
 ARRAYS = ("data", "indices", "indptr")
 BLOCK = 64  # passages
 VOCABULARY, PARAMETERS = "vocab.index.json", "params.index.json"
+# Ours: Traditional characters and the Simplified ones that these texts hold. With it book and
+# questions may be written either way; the image has no OpenCC.
+FOLDING = "characters.json"
 
 
-def write_sparse_index(texts: Iterable[str], directory: Path) -> None:
+def write_sparse_index(
+    texts: Iterable[str], directory: Path, folding: Mapping[int, str] | None = None
+) -> None:
     """Index texts, which are read once, one after another; the same texts give the same bytes.
 
+    folding: of characters, in these texts and later in questions (common.simplified).
     Raises ValueError when there is no word in any of them.
     """
     bm25s = _without_numba()
     vocabulary: dict[str, int] = {}
     ids = [
         np.array(
-            [vocabulary.setdefault(term, len(vocabulary)) for term in index_terms(text)],
+            [vocabulary.setdefault(term, len(vocabulary)) for term in index_terms(text, folding)],
             dtype=np.int32,
         )
         for text in texts
@@ -39,14 +45,26 @@ def write_sparse_index(texts: Iterable[str], directory: Path) -> None:
     scorer = bm25s.BM25(k1=K1, b=B, method=METHOD)
     scorer.index(bm25s.tokenization.Tokenized(ids=ids, vocab=vocabulary), show_progress=False)
     scorer.save(directory, show_progress=False)
+    if folding:
+        held = set("".join(vocabulary))
+        kept = {chr(sign): to for sign, to in sorted(folding.items()) if to in held}
+        text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+        (directory / FOLDING).write_text(text, encoding="utf-8")
 
 
 class SparseIndex:
     """BM25 scores of passages, addressed by their place in the list that was indexed."""
 
-    def __init__(self, arrays: Sequence[np.ndarray], vocabulary: Mapping[str, int], size: int):
+    def __init__(
+        self,
+        arrays: Sequence[np.ndarray],
+        vocabulary: Mapping[str, int],
+        size: int,
+        folding: Mapping[int, str] | None = None,
+    ):
         self._data, self._indices, self._starts = arrays
         self._vocabulary = vocabulary
+        self._folding = folding
         self.size = size
 
     @property
@@ -62,13 +80,16 @@ class SparseIndex:
             json.loads((directory / name).read_text(encoding="utf-8"))
             for name in (VOCABULARY, PARAMETERS)
         ]
-        return cls(arrays, read[0], int(read[1]["num_docs"]))
+        path, folding = directory / FOLDING, None
+        if path.is_file():  # an index of before has none
+            folding = str.maketrans(json.loads(path.read_text(encoding="utf-8")))
+        return cls(arrays, read[0], int(read[1]["num_docs"]), folding)
 
     def scores(self, question: str) -> np.ndarray:
         """BM25 of every passage, float64 [passages]."""
         spans = [
             slice(self._starts[number], self._starts[number + 1])
-            for term in index_terms(question)
+            for term in index_terms(question, self._folding)
             if (number := self._vocabulary.get(term)) is not None
         ]
         if not spans:

@@ -7,7 +7,7 @@ memcpy and async, since a question often names a part of an identifier only.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _RUN = re.compile(r"[a-zA-Z0-9_]+|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -16,14 +16,16 @@ _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 OVERLAP = 0.5
 
 
-def index_terms(text: str) -> list[str]:
+def index_terms(text: str, folding: Mapping[int, str] | None = None) -> list[str]:
     """The terms of a text, in order, repeated as often as they occur.
+
+    folding: for `str.translate`, such as Traditional characters as Simplified ones.
 
     >>> index_terms("线程块 cudaMemcpy")
     ['线程', '程块', 'cudamemcpy', 'cuda', 'memcpy']
     """
     found: list[str] = []
-    for run in _RUN.findall(unicodedata.normalize("NFKC", text)):
+    for run in _RUN.findall(unicodedata.normalize("NFKC", text).translate(folding or {})):
         if not run[0].isascii():
             found += [run[i : i + 2] for i in range(len(run) - 1)] or [run]
             continue

@@ -13,10 +13,10 @@
 # BOOK      a book, or a folder of books (data/sample/book.md)
 # TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
 # MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
-# SOURCE    who asks of your book: options of data build ("--broad": rules, twice as many; better, with a
-#           model: "--source vllm --model DIR", "--source teacher --model NAME …")
-# COMPOSE   directory of a model that answers the train questions anew, with the book at hand (docs/data.md; it
-#           needs INDEX; a 1.5B did the 0.5B good, answers of the 0.5B itself did not)
+# COMPOSE   a model directory: it asks about your book and answers with the book at hand (docs/data.md). By
+#           default the base model on a GPU, and "no" elsewhere; a larger model's answers are better. Needs INDEX
+# SOURCE    who asks instead: options of data build ("--rules all": the most that rules make, half of it
+#           good; "--source teacher --model NAME …")
 # RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
 # OUT       where everything goes (out/submit)
 # FORMAT    the export to submit (awq-gemm, what the judge's vLLM reads)
@@ -30,7 +30,7 @@ declare -A TITLES=([indexed]=建索引 [pairs]=问答对 [tuned]=微调 [capped]
   [preflighted]=提交前检查)
 SAMPLE=data/sample/book.md
 BOOK=${BOOK:-$SAMPLE} OUT=${OUT:-out/submit} FORMAT=${FORMAT:-awq-gemm}
-base=${MODEL_DIR:-${MODEL_ID:-}}
+base=${MODEL_DIR:-${MODEL_ID:-}} model_id=${MODEL_ID:-}
 INDEX=${INDEX:-$([ -n "$base" ] && echo yes || echo no)} TUNED=${TUNED:-auto}
 unset MODEL_DIR MODEL_ID  # run.sh would serve the base by them
 RECIPE=${RECIPE:-train/recipes/$([ -n "$base" ] && echo qwen3-4b-lora || echo demo).yaml}
@@ -45,7 +45,14 @@ dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
 [ $# -eq 0 ] || { sed -n '2,26s/^# \{0,1\}//p' "$0"; exit 2; }
 
-[ -z "${COMPOSE:-}" ] || [ "$INDEX" = yes ] || { echo "COMPOSE 需要索引 / needs INDEX=yes" >&2; exit 2; }
+# On real weights: the 0.5B 0.41 -> 0.47 by a 1.5B's answers, the 1.5B 0.49 -> 0.54 by its own, the book at hand
+# in all (docs/training.md). Slow on a CPU: there only by a model that COMPOSE names.
+gpu() { { command -v nvidia-smi && nvidia-smi -L; } || command -v mx-smi; } >/dev/null 2>&1
+COMPOSE=${COMPOSE:-$([ -n "$base" ] && [ "$BOOK" != $SAMPLE ] && [ "$INDEX" = yes ] && gpu && echo "$base" || echo no)}
+[ "$COMPOSE" != no ] || COMPOSE=
+[ -z "$COMPOSE" ] || [ "$INDEX" = yes ] || { echo "COMPOSE 需要索引 / needs INDEX=yes" >&2; exit 2; }
+fetched=model/${model_id##*/}  # where the model of MODEL_ID goes: it answers before it is trained
+if [ -n "$COMPOSE" ] && [ "$COMPOSE" = "$model_id" ]; then COMPOSE=$fetched base=$fetched; else fetched=; fi
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
 do_it() {
@@ -55,6 +62,7 @@ do_it() {
 sources=("$BOOK")
 [ "$BOOK" != $SAMPLE ] || sources+=(data/sample/pairs.jsonl)
 for file in "${sources[@]}" "$RECIPE" "${testsets[@]}" ${COMPOSE:+"$COMPOSE/config.json"}; do
+  [ -z "$fetched" ] || [ "$file" != "$fetched/config.json" ] || continue
   [ -e "$file" ] || { echo "没有这个文件 / no such file: $file" >&2; exit 2; }
 done
 
@@ -73,7 +81,7 @@ indexed() {
 data=$OUT/data
 pairs() {
   local options=() testset built=$data
-  [ -z "${COMPOSE:-}" ] || built=$OUT/asked
+  [ -z "$COMPOSE" ] || built=$OUT/asked
   # Asked in training as in the service; a fifth is held out, so that the verdict has enough questions.
   [ "$INDEX" != yes ] || options+=(--with-passages "$index")
   [ -z "$base" ] || options+=(--dev 0.2)
@@ -82,7 +90,13 @@ pairs() {
     [[ $testset = data/sample/* ]] || options+=(--exclude "$testset")
   done
   # Strict rules leave too few pairs to train on or to judge by; the verdict stops what they spoil.
-  [ "$BOOK" = $SAMPLE ] || options+=(${SOURCE:---broad})
+  if [ -n "$COMPOSE" ]; then
+    # As measured: passages as the service finds them, and questions whatever their first answer is like.
+    options+=(--no-passages 0 --wrong-passages 0)
+    SOURCE=${SOURCE:---source vllm --model $COMPOSE --to-compose}
+  fi
+  [ -z "$fetched" ] || do_it .venv/bin/python download_model.py "$model_id" --out "$fetched"
+  [ "$BOOK" = $SAMPLE ] || options+=(${SOURCE:---rules all})
   if [ "$BOOK" = $SAMPLE ]; then
     options+=(--source none --merge data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo)
   fi
@@ -133,7 +147,7 @@ preflighted() {
 }
 
 # What everything in OUT is made from. Other inputs begin anew: to resume would mix two runs.
-inputs=$({ echo "$BOOK|$base|$FORMAT|$INDEX|$TUNED|${COMPOSE:-}|${recipe[*]}|${testsets[*]}"
+inputs=$({ echo "$BOOK|$base|$FORMAT|$INDEX|$TUNED|$COMPOSE|${recipe[*]}|${testsets[*]}"
   find "${sources[@]}" "$RECIPE" "${testsets[@]}" -type f -exec sha256sum {} + | sort; } | sha256sum)
 if [ -f "$OUT/inputs" ] && [ "$(cat "$OUT/inputs")" != "$inputs" ]; then
   aside=$OUT.$(date +%Y%m%d-%H%M%S)

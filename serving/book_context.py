@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from common.manifest import chain, read_manifest
+from common.manifest import ManifestError, chain, read_manifest
+from common.model_shape import ShapeError, shape_of
+from serving.engine.arguments import read_config
 from serving.engine.base import ModelError
 from serving.settings import Settings
 
@@ -32,19 +34,24 @@ class BookContext:
 
             began = time.monotonic()
             self._retriever = Retriever.load(
-                settings.retrieval_dir, settings.retrieval_encoder, settings.retrieval_reranker
+                settings.retrieval_dir,
+                settings.retrieval_encoder,
+                settings.retrieval_reranker,
+                rerank_first=settings.retrieval_rerank_first,
             )
             self._manifest = read_manifest(settings.retrieval_dir)
         except (ImportError, ValueError, OSError) as error:
             raise ModelError(f"RETRIEVAL_DIR={settings.retrieval_dir}: {error}") from error
         try:
-            self._examples = examples_of(settings.retrieval_examples)
+            shown = settings.retrieval_examples  # "auto" where nobody settled it: none
+            self._examples = examples_of(False if shown == "auto" else shown)
         except (ValueError, OSError) as error:
             told = f"RETRIEVAL_EXAMPLES={settings.retrieval_examples}: {error}"
             raise ModelError(told) from error
         self.turns = turns_of(self._examples)
         self._count = settings.retrieval_passages
         self._budget = settings.retrieval_tokens
+        self._why = settings.retrieval_why
         self._form, self._fitting, self._with_passages = FORM, fitting, with_passages
         self._sizes: dict[str, int] = {}
         self._searching = threading.Lock()  # an encoder is one thread's at a time
@@ -98,6 +105,7 @@ class BookContext:
             "passages_a_question": self._count,
             "tokens_a_question": self._budget,
             "examples": [example.question for example in self._examples],
+            "examples_why": self._why,
             "manifest": self._manifest.model_dump() if self._manifest else None,
         }
 
@@ -108,16 +116,51 @@ class BookContext:
         return self._sizes[text]
 
 
+def serves_book(settings: Settings) -> bool:
+    """Whether the settings name an index. The default folder may be empty."""
+    folder = settings.retrieval_dir
+    named = "retrieval_dir" in settings.model_fields_set
+    there = folder is not None and (named or (folder / "passages.jsonl").is_file())
+    return bool(there and settings.retrieval_passages)
+
+
+def settled(settings: Settings) -> Settings:
+    """The settings with what RETRIEVAL_EXAMPLES=auto comes to for this model and index.
+
+    Raises ModelError for a model directory without a config.json.
+    """
+    if settings.retrieval_examples != "auto":
+        return settings
+    if not serves_book(settings):
+        return settings.model_copy(update={"retrieval_examples": False})
+    from retrieval.examples_auto import automatic
+
+    config = read_config(settings)
+    try:
+        shape = shape_of(config, "config.json")
+    except ShapeError:
+        shape = None
+    try:
+        manifest = read_manifest(settings.model_dir)
+    except ManifestError as error:
+        why = f"auto: off, {error}"
+        log.warning("RETRIEVAL_EXAMPLES=%s", why)
+        return settings.model_copy(update={"retrieval_examples": False, "retrieval_why": why})
+    chosen = automatic(shape, config.get("max_position_embeddings"), manifest)
+    unset = chosen.settings.keys() - settings.model_fields_set
+    log.info("RETRIEVAL_EXAMPLES=%s", chosen.why)
+    more = {name: chosen.settings[name] for name in unset}
+    update = {"retrieval_examples": chosen.examples, "retrieval_why": chosen.why, **more}
+    return settings.model_copy(update=update)
+
+
 def book_context(settings: Settings) -> BookContext | None:
     """The index that the settings name; None: questions are asked alone.
 
     Raises ModelError when RETRIEVAL_DIR is set and holds none. The default folder may be empty.
     """
-    folder = settings.retrieval_dir
-    named = "retrieval_dir" in settings.model_fields_set
-    there = folder is not None and (named or (folder / "passages.jsonl").is_file())
-    if there and settings.retrieval_passages:
+    if serves_book(settings):
         return BookContext(settings)
-    if settings.retrieval_examples:
+    if settings.retrieval_examples not in ("auto", False):
         log.warning("no index is served: RETRIEVAL_EXAMPLES does nothing")
     return None

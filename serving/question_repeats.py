@@ -18,7 +18,11 @@ _REPEATED = 0.5
 
 
 def only_repeats(question: str, answer: str) -> bool:
-    """Whether an answer has half of its question's words or more, and none of its own."""
+    """Whether an answer has half of its question's words or more, and none of its own.
+
+    Strict, because whoever asks throws the answer away and knows no right one. A report, which has
+    a reference to hold it against, asks judging.scoring.repeats_question.
+    """
     if _CLOSED.search(question):
         return False
     asked, said = _tokens(question), _tokens(answer)

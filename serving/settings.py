@@ -80,9 +80,9 @@ class Settings(BaseSettings):
     end_repetition: bool = Field(
         True,
         description="End an answer that has come to repeat the same tokens over and over, and keep "
-        "one turn of the loop, or that copies a long stretch of itself, without the copy. "
-        "`false`: answers go on to MAX_TOKENS; for books whose answers "
-        "repeat something exactly, such as long tables of the same number.",
+        "one turn of the loop, or that copies a long stretch of itself or goes round in "
+        "the same phrases, without what it repeats. `false`: answers go on to MAX_TOKENS; for "
+        "books whose answers repeat something exactly, such as long tables of the same number.",
     )
     temperature: float = Field(
         0.0, ge=0, description="0 answers greedily: the same question, the same answer."
@@ -127,8 +127,8 @@ class Settings(BaseSettings):
     engines_per_gpu: PositiveInt | Literal["auto"] = Field(
         1,
         description="Engines on one device, each in a process of its own with a part of the memory "
-        "and of MAX_NUM_SEQS; they share the questions out. `auto`: 2 where raw vLLM was "
-        "measured to be faster (a small model on a large NVIDIA GPU), else 1.",
+        "and of MAX_NUM_SEQS; they share the questions out. `auto`: 2 for a small model on a large "
+        "GPU, asked without a book (measured on NVIDIA, not on MetaX), else 1.",
     )
     cuda_mps: bool = Field(
         False,
@@ -157,12 +157,18 @@ class Settings(BaseSettings):
         description="Tokens of all passages before a question together; fewer where the question "
         "leaves less room in the context.",
     )
-    retrieval_examples: bool | Path = Field(
-        False,
+    retrieval_examples: Literal["auto"] | bool | Path = Field(
+        "auto",
         union_mode="left_to_right",
         description="Worked examples as turns of the talk before every question, where an index is "
-        "served: `1` the kit's own two, or a jsonl file with passages, question and answer a line. "
-        "A 1.5B gained by them, a 0.5B lost (docs/retrieval.md).",
+        "served: `1` the kit's own two, `0` none, or a jsonl file with passages, question and "
+        "answer a line. `auto`: a trained model as it was trained; else on from 1B parameters on, "
+        "with RETRIEVAL_PASSAGES 3, RETRIEVAL_TOKENS 2000 and MAX_MODEL_LEN 2848 where these are "
+        "unset. A 1.5B gained by that, a 0.5B lost (docs/retrieval.md). In a settings file that "
+        "does not name it: `0`.",
+    )
+    retrieval_why: str = Field(
+        "", description="Set by the service itself: what RETRIEVAL_EXAMPLES=auto came to, and why."
     )
     retrieval_encoder: Path | None = Field(
         None,
@@ -171,6 +177,13 @@ class Settings(BaseSettings):
     )
     retrieval_reranker: Path | None = Field(
         None, description="Directory of a cross-encoder that orders what was found. Unset: none."
+    )
+    retrieval_rerank_first: int = Field(
+        10,
+        ge=2,
+        le=100,
+        description="Passages of a question that RETRIEVAL_RERANKER reads: each costs time, and "
+        "the right one is seldom lower (docs/retrieval.md).",
     )
     max_model_len: int = Field(
         2048,
@@ -285,6 +298,11 @@ def load_settings(**overrides: Any) -> Settings:
         settings = Settings(_env_file=file or None, _env_file_encoding="utf-8", **overrides)
         if settings.settings_file != file:
             raise SettingsError(f"{file}: SETTINGS_FILE is a variable, it cannot stand in the file")
+        # One written before `auto` was made for how the service asked then.
+        if file and Path(file).is_file() and "retrieval_examples" not in settings.model_fields_set:
+            told = f"{file} does not name RETRIEVAL_EXAMPLES"
+            update = {"retrieval_examples": False, "retrieval_why": told}
+            settings = settings.model_copy(update=update)
         return settings
     except SettingsError:
         raise

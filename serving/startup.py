@@ -26,6 +26,7 @@ from common.model_content import old_reader_problems
 from common.model_files import model_files_problems
 from common.threads import before_imports
 from serving.answerer import Answerer
+from serving.book_context import serves_book, settled
 from serving.engine.arguments import read_config
 from serving.engine.base import Engine, EngineError, ModelError
 from serving.settings import Settings
@@ -64,6 +65,7 @@ async def start_answerer(
     if settings.startup_why:
         log.warning("this is a second start: %s", settings.startup_why)
     with _in_time(left, settings, restart):
+        settings = settled(settings)
         try:
             answerer = _start(settings, build)
         except ModelError:
@@ -194,8 +196,13 @@ def make_engine(name: str, settings: Settings) -> Engine:
         from serving.engine.shares import engine_count
         from serving.engine.vllm_engine import VllmEngine
 
-        count = engine_count(settings)
-        return VllmEngine(settings) if count == 1 else SeveralEngines(settings, count)
+        count = engine_count(settings, serves_book(settings))
+        if count == 1:
+            return VllmEngine(settings)
+        # Further engines are waited for as long as the warm-up still has its time, and no longer.
+        left = settings.health_budget_s - settings.startup_reserve_s - WARMUP_LIMIT_S
+        left -= seconds_since_process_start()
+        return SeveralEngines(settings, count, time.monotonic() + left)
     from serving.engine.transformers_engine import TransformersEngine
 
     return TransformersEngine(settings)

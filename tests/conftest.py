@@ -18,6 +18,11 @@ from common.service_process import ServiceProcess, running
 
 ROOT = Path(__file__).parents[1]
 
+# Helpers that assert, too, say what was unequal.
+pytest.register_assert_rewrite(
+    "tests.adapters", "tests.data_commands", "tests.preflight_repository", "tests.reports_made"
+)
+
 # With more threads than idle cores, every barrier of a tiny model's kernels waits for a time slice.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -76,7 +81,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows TINY_PAIRS; REUSE_TINY_MODEL names one made before (another Python's)."""
     if made := os.environ.get("REUSE_TINY_MODEL"):
         return Path(made)
-    return make_model(tmp_path_factory.mktemp("tiny"), "--steps", "200")
+    folder = tmp_path_factory.mktemp("tiny", numbered=False)
+    return make_model(folder, "--steps", "200", "--untrained", str(folder / "untrained"))
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +90,44 @@ def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights: its answers are noise and rarely end by themselves."""
     if made := os.environ.get("REUSE_UNTRAINED_MODEL"):
         return Path(made)
+    beside_the_tiny_one = tmp_path_factory.getbasetemp() / "tiny" / "untrained"
+    if beside_the_tiny_one.is_dir():
+        return beside_the_tiny_one
     return make_model(tmp_path_factory.mktemp("untrained"), "--steps", "0")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs of the sample book, as `data build` writes them, beside its cache. To be read."""
+    from tests.data_commands import SAMPLE, run
+
+    folder = tmp_path_factory.mktemp("built")
+    run("build", SAMPLE, "--out", folder / "out", "--cache", folder / "cache")
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained base model in small, for the tests of training. To be read."""
+    from tests.finetuning import make_base
+
+    return make_base(tmp_path_factory.mktemp("base") / "model")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train, dev and calibration rows of tests.finetuning.FACTS. To be read."""
+    from tests.finetuning import make_data
+
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def plain(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter of random weights for `base`. To be read."""
+    from tests.adapters import make_adapter
+
+    return make_adapter(base, tmp_path_factory.mktemp("plain"))
 
 
 class Service:

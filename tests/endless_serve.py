@@ -1,4 +1,7 @@
-"""The service with answers that never end by themselves, for tests/test_deadlines.py."""
+"""The service for tests/test_deadlines.py: answers that never end by themselves (unless ENDLESS=0),
+and a budget that may be changed between calls."""
+
+import os
 
 from bench.measured_engine import MeasuredAnswerer, build_measured
 from serving.http.app import create_app
@@ -12,7 +15,8 @@ settings = load_settings()
 
 def build_endless(engine: str, settings: Settings) -> MeasuredAnswerer:
     answerer = build_measured(engine, settings)
-    answerer.tokens_of = lambda question: settings.max_tokens
+    if os.environ.get("ENDLESS") != "0":
+        answerer.tokens_of = lambda question: settings.max_tokens
     return answerer
 
 
@@ -21,3 +25,10 @@ async def start(settings: Settings, restart):
 
 
 app = create_app(settings, restart_process, start)
+
+
+@app.post("/budget/{seconds}")
+async def set_budget(seconds: float) -> None:
+    """PREDICT_BUDGET_S from now on."""
+    service = app.state.service
+    service.settings = service.settings.model_copy(update={"predict_budget_s": seconds})

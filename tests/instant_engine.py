@@ -17,6 +17,11 @@ from serving.http.app import create_app
 from serving.settings import Settings
 
 
+def in_seconds(seconds: float) -> float:
+    """A deadline, on the engines' clock."""
+    return time.monotonic() + seconds
+
+
 class InstantEngine:
     """Answers each prompt with the number of its tokens."""
 

@@ -1,15 +1,15 @@
 """A submission in small for the tests of the preflight, and fixtures around it."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from common.manifest import Manifest, write_manifest
+from preflight.__main__ import app
 from tests.model_dirs import write_model
 from tests.shapes import QWEN3_4B
 
@@ -107,22 +107,20 @@ def preflight(repository, tmp_path):
 
     def call(*arguments, env=None):
         out = tmp_path / "preflight.json"
-        command = [sys.executable, "-m", "preflight", "--out", str(out)]
-        command += ["--repository", str(repository.directory), *map(str, arguments)]
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **(env or {})}
-        )
+        command = ["--out", str(out), "--repository", str(repository.directory)]
+        done = CliRunner().invoke(app, [*command, *map(str, arguments)], env=env)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
         call.said = done.stdout + done.stderr
-        if done.returncode == 2:
-            assert "Traceback" not in call.said
+        if done.exit_code == 2:
             return 2, {}
-        assert done.returncode in (0, 1), done.stderr
+        assert done.exit_code in (0, 1), done.stderr
         told = json.loads(out.read_text())
-        assert told["passed"] == (done.returncode == 0)
+        assert told["passed"] == (done.exit_code == 0)
         call.warnings = told["warnings"]
         for line in told["lines"]:
             assert line["what"][:20] in done.stdout.replace("\n", " ") or line["why"], line
-        return done.returncode, {f"{line['area']}: {line['what']}": line for line in told["lines"]}
+        return done.exit_code, {f"{line['area']}: {line['what']}": line for line in told["lines"]}
 
     return call
 

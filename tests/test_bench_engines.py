@@ -1,9 +1,20 @@
 """The bench of several engines: its candidates, and another contestant's service as it is."""
 
+import os
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
-from bench.engines import ask_all, busy_share, named, natural
+import pytest
+
+from bench.busy import busy_share, samples
+from bench.candidates import Candidates
+from bench.device_rates import seconds_of
+from bench.equal_tokens import every, floor_of, named, raw_memory
+from bench.natural_ends import ask_all, ends_in_a_loop, natural
+from bench.workload import load_workload
 from common.pairs import Pair
 
 # As such services are: the environment is overwritten, types are looked up by the module's name.
@@ -28,7 +39,9 @@ def test_another_contestants_service_is_asked_as_ours_is(tmp_path: Path) -> None
     file = tmp_path / "serve.py"
     file.write_text(THEIRS)
     command = [sys.executable, "-m", "bench.peer", str(file), "--port", "{port}"]
-    row = ask_all(command, {}, [Pair("甲？", "use CUDA"), Pair("乙？", "use ROCm")], runs=2)
+    pairs = [Pair("甲？", "use CUDA"), Pair("乙？", "use ROCm")]
+    row, answers = ask_all(command, {}, pairs, 2, ["use CUDA", "use ROCm"])
+    assert answers == ["use CUDA"] * 2 and row["same_as_the_first_candidates"] == 1
     assert row["engine"] == "False"  # modelscope stays off, whatever the file says
     assert row["score"] == 0.75 and row["characters"] == 16
     assert len(row["seconds"]) == 2 and row["same_answers_each_time"]
@@ -36,18 +49,117 @@ def test_another_contestants_service_is_asked_as_ours_is(tmp_path: Path) -> None
 
 def test_the_services_that_are_asked(tmp_path: Path) -> None:
     peer = tmp_path / "winner" / "serve.py"
-    rows = list(natural(Path("m"), [1, 2], {"MAX_TOKENS": "9"}, peer, ["MAX_NEW_TOKENS=32"]))
-    assert [name for name, *_ in rows] == [named(1), named(2), "winner/serve.py"]
+    both = every([1, 2], [])
+    rows = list(natural(Path("m"), both, {"MAX_TOKENS": "9"}, peer, ["MAX_NEW_TOKENS=32"]))
+    names = ["this service, 1 engine", "this service, 2 engines", "winner/serve.py"]
+    assert [name for name, *_ in rows] == names
     assert rows[1][2]["ENGINES_PER_GPU"] == "2" and rows[1][2]["MAX_TOKENS"] == "9"
     # Neither a serve.env nor an index of the checkout: the others have none.
     assert rows[0][2]["RETRIEVAL_PASSAGES"] == "0" and rows[0][2]["SETTINGS_FILE"] == ""
     book = {"RETRIEVAL_DIR": "index", "RETRIEVAL_PASSAGES": "2"}
-    assert list(natural(Path("m"), [1], book, None, []))[0][2]["RETRIEVAL_PASSAGES"] == "2"
+    assert list(natural(Path("m"), both, book, None, []))[0][2]["RETRIEVAL_PASSAGES"] == "2"
     assert rows[2][2]["MAX_NEW_TOKENS"] == "32" and rows[2][2]["FORCE_VLLM"] == "1"
+
+
+def test_each_number_of_engines_with_each_value_of_what_varies() -> None:
+    names = [named(settings) for settings in every([1, 2], ["DRAFT_TOKENS=0,4"])]
+    assert names == [
+        "this service, 1 engine, DRAFT_TOKENS=0",
+        "this service, 1 engine, DRAFT_TOKENS=4",
+        "this service, 2 engines, DRAFT_TOKENS=0",
+        "this service, 2 engines, DRAFT_TOKENS=4",
+    ]
 
 
 def test_without_a_gpu_nothing_is_said_of_it(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with busy_share() as told:
-        pass
-    assert told == {}
+    assert busy_share(lambda: None) == {}
+
+
+def test_the_busy_share_is_that_of_the_calls_alone(monkeypatch, tmp_path: Path) -> None:
+    """A stand-in for nvidia-smi: 10 % before the calls and in the second that reaches back."""
+    (tmp_path / "nvidia-smi").write_text(
+        f"#!{sys.executable}\n"
+        "import time, datetime, os\n"
+        "begin = datetime.datetime.now()\n"
+        "while True:\n"
+        "    now = datetime.datetime.now()\n"
+        "    busy = 80 if (now - begin).total_seconds() > 0.9 else 10\n"
+        "    print(now.strftime('%Y/%m/%d %H:%M:%S.%f')[:-3] + f', {busy}', flush=True)\n"
+        "    time.sleep(0.05)\n"
+    )
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    told = busy_share(lambda: time.sleep(0.1), seconds=2.0)
+    assert told["busy_percent"] == 80.0 and told["busy_samples"] >= 5
+
+
+def test_a_line_that_was_cut_is_no_sample() -> None:
+    lines = ["2026/11/26 15:00:00.500, 40", "2026/11/26 15:00:01.500, 60", "2026/11/26 15:0", ""]
+    begin, end = datetime(2026, 11, 26, 15, 0, 1), datetime(2026, 11, 26, 15, 0, 2)
+    assert samples(lines, begin, end) == [60]
+
+
+def test_an_answer_that_ends_in_a_loop() -> None:
+    turn = "使用共享内存减少对全局内存的访问，合并访问，避免线程束分化，再提高占用率。\n"
+    assert ends_in_a_loop("".join(f"{number}. {turn}" * 2 for number in range(9)))
+    honest = "GPU 以线程束为单位执行指令，每个线程束有 32 个线程，它们同时执行同一条指令。"
+    assert not ends_in_a_loop(turn + turn + honest)
+    assert not ends_in_a_loop("短")
+
+
+@pytest.fixture
+def four_billion(tmp_path: Path, tiny_model: Path) -> Candidates:
+    """A 4B's shape whose files are as large as its weights, without taking the room."""
+    model = tmp_path / "shape"
+    model.mkdir()
+    for file in tiny_model.iterdir():
+        if file.suffix != ".safetensors":
+            (model / file.name).write_bytes(file.read_bytes())
+    (model / "config.json").write_text(
+        '{"model_type": "qwen3", "hidden_size": 2560, "num_hidden_layers": 36, "head_dim": 128,'
+        ' "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 9728,'
+        ' "vocab_size": 151936, "tie_word_embeddings": true}'
+    )
+    with (model / "model.safetensors").open("wb") as file:
+        file.truncate(8_045_000_000)
+    return Candidates(model, load_workload(None, 358, 192), [], 3, False, {})
+
+
+def test_raw_vllm_stays_beside_as_long_as_there_is_room(
+    four_billion: Candidates, monkeypatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr("bench.equal_tokens.on_cpu", lambda: False)
+    properties = SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    memory = raw_memory(four_billion, 2)
+    assert memory is not None
+    # Weights, the whole workload's cache, and the rest that an engine needs.
+    assert memory["kv_cache_memory_bytes"] > 147_456 * 358 * 192
+    assert memory["gpu_memory_utilization"] * (80 << 30) > 8e9 + memory["kv_cache_memory_bytes"]
+    assert raw_memory(four_billion, 4) is None
+
+
+def test_the_floor_counts_the_bytes_of_the_files(four_billion: Candidates) -> None:
+    told = floor_of(four_billion, "NVIDIA H100 80GB HBM3")
+    # 192 steps that read 8.045 GB at 3.0 TB/s, and a KV cache as large.
+    assert 192 * 8.045 / 3000 < told["floor_seconds"] < 3 * 192 * 8.045 / 3000
+    assert floor_of(four_billion, "cpu") == {}
+
+
+def test_a_card_of_no_table_is_measured(four_billion: Candidates, monkeypatch) -> None:
+    rates = '{"bytes_per_s": 1e12, "flops_per_s": 5e14}'
+    said = SimpleNamespace(returncode=0, stdout=rates, stderr="")
+    monkeypatch.setattr("bench.device_rates.subprocess.run", lambda *_, **__: said)
+    monkeypatch.setattr("bench.equal_tokens.on_cpu", lambda: False)
+    slow, fast = floor_of(four_billion, "a card"), floor_of(four_billion, "NVIDIA H100 80GB HBM3")
+    assert slow["floor_bytes_per_s"] == 1e12
+    assert slow["floor_seconds"] == pytest.approx(3 * fast["floor_seconds"], rel=0.05)
+    said.returncode = 1
+    assert floor_of(four_billion, "a card") == {}
+
+
+def test_rates_are_seconds_of_one_of_many() -> None:
+    assert seconds_of(lambda: time.sleep(0.002), lambda: None) == pytest.approx(0.002, rel=1.0)

@@ -1,5 +1,7 @@
 """Made-up weights of quantized shapes: none of them zero, as spread out as real ones."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ import torch
 from bench import quantized_shapes
 from bench.candidates import Candidates
 from bench.processes import BenchError
+from bench.random_model import write_random_model
 from bench.random_weights import WEIGHT_SPREAD, fill
 from bench.workload import load_workload
+from common.model_files import model_files_problems
 
 
 def unpacked(packed: torch.Tensor) -> torch.Tensor:
@@ -49,6 +53,31 @@ def test_each_kind_of_weight_is_random_and_as_large_as_real_ones() -> None:
 def test_a_layout_that_is_not_known_is_named() -> None:
     with pytest.raises(ValueError, match="a.qweight"):
         fill({"a.qweight": torch.zeros(4, 4, dtype=torch.int32)})
+
+
+@pytest.mark.parametrize("form", ["bf16", "awq"])
+def test_a_models_files_hold_random_weights_as_large_as_real_ones(
+    tiny_model: Path, tmp_path: Path, form: str
+) -> None:
+    from safetensors.torch import load_file
+
+    shape = tmp_path / "shape"
+    shutil.copytree(tiny_model, shape)
+    config = json.loads((shape / "config.json").read_text())
+    wide = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1, "head_dim": 64}
+    (shape / "config.json").write_text(json.dumps(config | wide))
+    write_random_model(shape, tmp_path / "made", form)
+    assert model_files_problems(tmp_path / "made") == []
+    tensors = load_file(tmp_path / "made/model.safetensors")
+    name = "model.layers.0.mlp.down_proj.weight"
+    if form == "awq":
+        assert tensors[f"{name}_shape"].tolist() == [256, 512]
+        weight = unpacked(tensors[f"{name}_packed"]) * tensors[f"{name}_scale"].float().mean()
+    else:
+        weight = tensors[name].float()
+    assert weight.shape == (256, 512)
+    assert float(weight.std()) == pytest.approx(WEIGHT_SPREAD, rel=0.05)
+    assert bool((tensors["model.norm.weight"] == 1).all())
 
 
 @pytest.mark.vllm

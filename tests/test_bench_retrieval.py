@@ -67,3 +67,51 @@ def test_cmrc_becomes_questions_that_know_their_passage(tmp_path: Path) -> None:
             place = place_of(pair, passages)
             assert place is not None and pair.question.startswith(passages[place].text[:4])
     assert counts == [38, 2] and len(passages) == 40
+
+
+def test_reranking_is_timed_and_taken_apart(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    from bench.rerank_time import main as rerank_time
+    from retrieval.build import IndexSettings, build_index
+    from tests.test_retrieval import BOOK
+    from tests.tiny_bert import write_bert
+
+    (tmp_path / "bridges.md").write_text(BOOK, encoding="utf-8")
+    build_index([tmp_path / "bridges.md"], tmp_path / "index", IndexSettings(20, 80))
+    rows = [
+        {"question": q, "answer": "x"}
+        for q in ("白鹭桥、青石塔和北港的渡船", "渡船每天几班？", "zzz")
+    ]
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    shape = write_bert(tmp_path / "shape", "BertModel", BOOK)
+    out = tmp_path / "told.json"
+    rerank_time(tmp_path / "asked.jsonl", [tmp_path / "index"], shape, [1, 2], None, out)
+    told = json.loads(out.read_text(encoding="utf-8"))
+    assert [row["first"] for row in told["rows"]] == [1, 2] and told["questions"] == 3
+    one, two = told["rows"]
+    assert one["pairs"] == 2 < two["pairs"] and min(two["whole"]) > 0 < one["tokens"]
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_cmrc_is_answered_by_the_services_answerer(tiny_model: Path, tmp_path: Path) -> None:
+    """All questions in one call, both forms, with the passage that BM25 finds."""
+    pytest.importorskip("vllm")
+    from bench.cmrc import main as cmrc
+
+    asked = [
+        {"question": f"{n}号桥建于哪年？", "id": f"Q{n}", "answers": [{"text": f"第{n}年"}]}
+        for n in range(3)
+    ]
+    articles = [
+        {"paragraphs": [{"context": f"{n}号桥建于第{n}年。" * 3, "qas": [asked[n]]}]}
+        for n in range(3)
+    ]
+    (tmp_path / "dev.json").write_text(json.dumps({"data": articles}), encoding="utf-8")
+    out = tmp_path / "told.json"
+    cmrc(tmp_path / "dev.json", None, None, 2, None, tiny_model, 60, 1, 8, out)
+    (found,) = [v for k, v in json.loads(out.read_text()).items() if k.startswith("answers ")]
+    assert found["questions"] == 3 and found["right_passage_there"] == 1
+    for form in found["forms"].values():
+        assert form["tokens"] > 0 and 0 <= form["em"]["mean"] <= form["f1"]["mean"] <= 1
+        assert [row["question"] for row in form["rows"]] == [each["question"] for each in asked]

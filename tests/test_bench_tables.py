@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine_tables import NOT_YET, equal_table, natural_table
 from bench.tables import (
     PAGES,
     RESULTS,
@@ -71,3 +72,26 @@ def test_a_score_stands_beside_what_it_was_before_training() -> None:
 def test_a_missing_mark_is_named() -> None:
     with pytest.raises(ValueError, match="gpu-candidates"):
         filled("nothing", ["gpu-candidates"])
+
+
+def test_files_of_several_engines_become_rows_as_they_are() -> None:
+    equal = {
+        "this service, 2 engines": {
+            "seconds": [1.0, 1.2, 5.0],
+            "raw_seconds": [2.0, 2.4, 3.0],
+            "ratio_to_raw": 0.5,
+            "floor_seconds": 0.5,
+            "busy_percent": 88.0,
+            "start_seconds": 60.0,
+        },
+        "vllm serve": {"failed": "no"},
+    }
+    run = {"model": "m", "form": "awq", "random_weights": True, "equal_tokens": equal}
+    name = "m，awq，随机权重 random weights | this service, 2 engines"
+    assert f"| {name} | 1.20 | 2.40 | 0.50 | 2.40 | 88.0 | 60.0 |" in equal_table([run])
+    assert "| vllm serve | 失败 failed |" in equal_table([run])
+    assert NOT_YET in equal_table([]) and NOT_YET in natural_table([])
+    asked = {"seconds": [2.0], "characters_a_second": 1234.5, "score": 0.4, "questions": 32}
+    asked |= {"loops_at_the_end": 0, "same_as_the_first_candidates": 31}
+    run = {"model": "m", "form": "", "random_weights": False, "natural_ends": {"two": asked}}
+    assert "| m | two | 2.00 | 1,234 | 0.400 | 0 | 31 / 32 |  |" in natural_table([run])

@@ -17,7 +17,6 @@ from retrieval.prompt import FORM  # noqa: E402
 from serving.engine.base import Answer, Batch, ModelError  # noqa: E402
 from serving.http.app import create_app  # noqa: E402
 from serving.settings import Settings  # noqa: E402
-from tests.conftest import running_service  # noqa: E402
 from tests.instant_engine import (  # noqa: E402
     InstantAnswerer,
     InstantEngine,
@@ -133,20 +132,6 @@ def test_what_was_found_can_be_asked_for(index: Path) -> None:
             assert (await client.get("/info")).json()["retrieval"] is None
 
     asyncio.run(ask())
-
-
-@pytest.mark.vllm
-def test_the_real_service_starts_and_answers_with_an_index(
-    index: Path, tiny_model: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("vllm")
-    variables = {"MODEL_DIR": str(tiny_model), "RETRIEVAL_DIR": str(index)}
-    with running_service(tmp_path, **variables) as service:
-        service.wait_until_ready()
-        reply = service.client.post("/predict", json={"prompt": ["白鹭桥有多长？", "", "北港？"]})
-        answers = reply.json()["response"]
-        assert reply.status_code == 200 and len(answers) == 3 and answers[1] == ""
-        assert service.client.get("/info").json()["retrieval"]["method"] == "bm25"
 
 
 def judged(tmp_path: Path, settings: Settings) -> tuple[dict, list[dict], str]:

@@ -66,8 +66,8 @@ def test_the_chart_shows_which_way_it_went(gains: tuple[float, ...], shown: str)
 
     from PIL import Image
 
+    from common.intervals import difference
     from judging.compare_chart import difference_chart
-    from judging.intervals import difference
 
     gains = gains * 10
     whole = difference([0.0] * 20, gains)

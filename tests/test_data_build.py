@@ -1,63 +1,17 @@
-"""The whole command: same input same bytes, every format, bad input, browsing."""
+"""The whole command on the sample book: what it writes, that it writes the same again, browsing."""
 
 import json
 import shutil
-from pathlib import Path
-
-import pytest
-from click.testing import Result
-from pydantic import BaseModel
-from typer.testing import CliRunner
 
 from common.manifest import directory_records, read_manifest
-from common.pairs import PairsError
 from common.read_pairs import read_pairs
-from data.__main__ import app
 from data.cache import Cache
-from data.cli.options import with_options
 from data.context import BuildContext
-from data.formats import merged_pairs, row_of, write_testset
 from data.making import make_pairs
-from data.options import option
 from data.reading import read_chunks
-from data.records import Pair
 from data.settings import BuildSettings
-from data.sources.rules import RulesSource
-
-ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "data" / "sample" / "book.md"
-
-
-def run(*arguments: object, ok: bool = True) -> Result:
-    """The command in this process; an exception that it does not tell as a message fails."""
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert (done.exit_code == 0) is ok, done.stdout + done.stderr
-    return done
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """The sample book, built once."""
-    folder = tmp_path_factory.mktemp("built")
-    run("build", SAMPLE, "--out", folder / "out", "--cache", folder / "cache")
-    return folder / "out"
-
-
-def rows(out: Path, name: str) -> list[dict]:
-    """The rows of a split as written, each with its question and answer."""
-    path = out / f"{name}.jsonl"
-    pairs = read_pairs(path, allow_empty=True).pairs
-    texts = path.read_text(encoding="utf-8").splitlines()
-    return [
-        {**json.loads(text), "question": pair.question, "answer": pair.answer}
-        for text, pair in zip(texts, pairs, strict=True)
-    ]
-
-
-def said(path: Path) -> list[tuple[str, str]]:
-    return [(pair.question, pair.answer) for pair in read_pairs(path).pairs]
+from data.sources.rules import RulesSettings, RulesSource
+from tests.data_commands import SAMPLE, rows, run
 
 
 def test_a_build_writes_chat_rows_with_their_place(built):
@@ -108,7 +62,7 @@ def test_the_manifest_names_book_settings_and_files(built):
     manifest = read_manifest(built)
     assert manifest.stage == "data" and manifest.inputs[0].path == "book.md"
     assert manifest.outputs == directory_records(built)
-    assert manifest.settings["source"] == RulesSource().fingerprint
+    assert manifest.settings["source"] == RulesSource(RulesSettings(rules="wide")).fingerprint
 
 
 def test_the_same_build_again_changes_no_byte(tmp_path, built):
@@ -126,7 +80,7 @@ def test_the_same_build_again_changes_no_byte(tmp_path, built):
 def test_only_changed_chapters_are_made_again(tmp_path, monkeypatch):
     book = tmp_path / "book.md"
     text = SAMPLE.read_text(encoding="utf-8")
-    cache, source = Cache(tmp_path / "cache"), RulesSource()
+    cache, source = Cache(tmp_path / "cache"), RulesSource(RulesSettings(rules="wide"))
     asked: list[str] = []
     make = source.pairs
     monkeypatch.setattr(source, "pairs", lambda c: asked.extend(x.id for x in c) or make(c))
@@ -162,178 +116,6 @@ def test_an_excluded_test_set_leaves_no_near_duplicate(tmp_path, built):
     run("check-leak", built / "train.jsonl", testset, ok=False)
 
 
-@pytest.mark.parametrize("shape", ["alpaca", "sharegpt", "query-response"])
-def test_other_shapes_hold_the_same_pairs(tmp_path, built, shape):
-    out = tmp_path / "out"
-    run(
-        "build",
-        SAMPLE,
-        "--out",
-        out,
-        "--cache",
-        built.parent / "cache",
-        "--format",
-        shape,
-        "--system",
-    )
-    assert said(out / "train.jsonl") == said(built / "train.jsonl")
-    row = json.loads((out / "train.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    assert row["system"] and row["id"]
-    info = json.loads((out / "dataset_info.json").read_text(encoding="utf-8"))
-    assert info["textbook_dev"]["file_name"] == "dev.jsonl"
-    assert set(info["textbook_train"]["columns"].values()) <= row.keys()
-
-
-def test_existing_pairs_are_merged_in(tmp_path, built):
-    extra = tmp_path / "extra.docx"
-    mine = [
-        Pair(f"第{n}号仓库在哪里？", f"第{n}号仓库在{c}城北门外。", path=("第1章 仓库",))
-        for n, c in enumerate("甲乙丙丁", 1)
-    ]
-    assert not write_testset(extra, mine)
-    out = tmp_path / "out"
-    run("build", SAMPLE, "--out", out, "--cache", built.parent / "cache", "--merge", extra)
-    everything = [r for name in ("train", "dev", "calibration") for r in rows(out, name)]
-    found = {r["answer"] for r in everything if r["source"] == "merged:extra.docx"}
-    assert found == {pair.answer for pair in mine}
-    again = merged_pairs(built / "train.jsonl")  # our own rows keep their place
-    assert again[0].book == "book.md" and len(again[0].path) >= 2
-
-
-def test_merged_pairs_find_their_section_by_its_heading(tmp_path):
-    pairs = SAMPLE.with_name("pairs.jsonl")
-    command = ["--merge", pairs, "--source", "none", "--dev", "0", "--calibration", "0"]
-    run("build", SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *command)
-    wanted = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()]
-    made = rows(tmp_path / "out", "train")
-    sections = {row["answer"]: row["section"] for row in wanted}
-    assert len({row["group"] for row in made}) == len(wanted)
-    for row in made:
-        assert (
-            row["book"] == "book.md" and row["path"][-1] == sections[row["messages"][-1]["content"]]
-        )
-    chunks = (tmp_path / "out" / "chunks.jsonl").read_text(encoding="utf-8").splitlines()
-    assert {row["chunk"] for row in made} <= {json.loads(line)["id"] for line in chunks}
-
-
-def test_other_wordings_of_merged_pairs_are_used(tmp_path):
-    path = tmp_path / "pairs.jsonl"
-    row = {
-        "question": "甲仓在哪里？",
-        "answer": "甲仓在北门外。",
-        "rephrasings": ["甲仓位于何处？"],
-    }
-    path.write_text(json.dumps(row), encoding="utf-8")
-    assert merged_pairs(path)[0].wordings == ("甲仓位于何处？",)
-
-
-def test_brackets_in_a_message_are_shown(tmp_path):
-    done = run(
-        "build", tmp_path / "[red]x.md", "--out", tmp_path / "o", "--cache", tmp_path, ok=False
-    )
-    assert "[red]x.md: no such file" in done.stderr
-
-
-def test_an_empty_notebook_in_a_folder_is_skipped_and_listed(tmp_path):
-    (tmp_path / "books").mkdir()
-    shutil.copy(SAMPLE, tmp_path / "books")
-    empty = tmp_path / "books" / "a.ipynb"
-    empty.write_text('{"cells": [], "nbformat": 4}', encoding="utf-8")
-    arguments = ("--out", tmp_path / "out", "--cache", tmp_path / "cache")
-    done = run("build", empty, *arguments, ok=False)
-    assert "no text in it" in " ".join(done.stderr.split())
-    assert "a.ipynb" in run("build", empty.parent, *arguments, "--dry-run").stderr
-    done = run("build", empty.parent, *arguments)
-    assert "skipped" in done.stderr and "a.ipynb" in done.stderr
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert report["skipped"] == ["a.ipynb"] and report["books"] == ["book.md"]
-
-
-def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
-    bad = tmp_path / "bad.pdf"
-    bad.write_bytes(b"%PDF-1.4 broken")
-    arguments = ("build", bad, SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache")
-    done = run(*arguments, ok=False)
-    assert "bad.pdf" in done.stderr and not (tmp_path / "out").exists()
-    assert "Traceback" not in done.stderr
-    done = run(*arguments, "--keep-going")
-    assert "skipped" in done.stderr and "bad.pdf" in done.stderr
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert report["skipped"] == ["bad.pdf"] and report["books"] == ["book.md"]
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--skip-rule", "nonsense"], "no cleaning rule nonsense"),
-        (["--min-chars", "900", "--max-chars", "300"], "--min-chars"),
-        (["--exclude", "missing.docx"], "missing.docx: no such file"),
-        (["--source", "teacher"], "--base-url and --model"),
-        (["--source", "vllm", "--model", "nowhere"], "--model DIR"),
-        (["--tokenizer", "nowhere"], "tokenizer.json"),
-    ],
-)
-def test_wrong_options_are_named_without_a_traceback(tmp_path, options, says):
-    done = run(
-        "build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path / "c", *options, ok=False
-    )
-    assert says in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "o").exists()
-
-
-TEACHER = ["--source", "teacher", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"]
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--per-chunk", "3"], ["--per-chunk changes nothing with --source rules"]),
-        (
-            ["--source", "none", "--ray", "local", "--key-env", "K"],
-            [
-                "--ray changes nothing with --source none, only with vllm",
-                "--key-env changes nothing with --source none, only with teacher",
-            ],
-        ),
-        ([*TEACHER, "--workers", "2"], ["--workers changes nothing with --source teacher"]),
-        (
-            ["--source", "vllm", "--model", "{model}", "--workers", "2", "--max-pairs", "9"],
-            ["--workers changes nothing without --ray", "--max-pairs changes nothing"],
-        ),
-        ([*TEACHER, "--per-chunk", "3", "--max-pairs", "9", "--wordings", "1"], []),
-        (["--wordings", "1", "--seed", "3", "--no-demo"], []),
-    ],
-)
-def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says):
-    (tmp_path / "config.json").write_text("{}")
-    options = [str(tmp_path) if option == "{model}" else option for option in options]
-    done = run("build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path, *options, "--dry-run")
-    assert done.stderr.count("changes nothing") == len(says)
-    for text in says:
-        assert text in done.stderr
-
-
-def test_models_that_disagree_on_an_option_are_refused():
-    class Other(BaseModel):
-        wordings: int = option(3, "每题另加几种问法", "more wordings per question")
-
-    with pytest.raises(ValueError, match="Other.wordings differs"):
-        with_options(BuildSettings, Other)
-
-
-def test_a_test_set_to_compare_with_is_read_before_the_books(tmp_path):
-    arguments = ("--cache", tmp_path / "c", "--compare", tmp_path / "no.docx")
-    done = run("build", tmp_path / "no.md", "--out", tmp_path / "o", *arguments, ok=False)
-    assert "no.docx: no such file" in done.stderr and "no.md" not in done.stderr
-
-
-def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):
-    book = tmp_path / "b.md"
-    book.write_text("# 诗\n\n床前明月光，疑是地上霜。\n", encoding="utf-8")
-    done = run("build", book, "--out", tmp_path / "o", "--cache", tmp_path / "c", ok=False)
-    assert "no pair is left" in done.stderr and "chunks" in done.stderr
-
-
 def test_a_dry_run_estimates_and_writes_nothing(tmp_path, built, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "")
     done = run(
@@ -365,46 +147,3 @@ def test_show_puts_pairs_next_to_their_text(built):
 def test_stats_count_pairs_and_terms(built):
     found = json.loads(run("stats", built / "testset.docx").stdout)
     assert found["pairs"] == len(rows(built, "dev")) and found["answer_chars"]["max"] > 10
-
-
-# --- formats
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "一行。",
-        "int main() {\n    return 0;\n}",
-        "void f() {\n    a();\n\n    b();\n}",
-        "问题：这一行像一个问题",
-        "第2章 这一行像标题\n其实不是。",
-        "末尾有空行\n\n",
-    ],
-)
-def test_a_test_set_holds_an_answer_exactly_or_says_so(tmp_path, answer):
-    pairs = [
-        Pair("甲是什么？", "甲是甲。", path=("第1章 起",)),
-        Pair("乙是什么？", answer, path=("二",)),
-    ]
-    lost = write_testset(tmp_path / "t.docx", pairs)
-    back = said(tmp_path / "t.docx")
-    assert back == [(p.question, p.answer) for p in pairs if p not in lost]
-    first = (tmp_path / "t.docx").read_bytes()
-    write_testset(tmp_path / "t.docx", pairs)
-    assert (tmp_path / "t.docx").read_bytes() == first
-
-
-def test_rows_of_every_shape_are_read(tmp_path):
-    pair = Pair("甲？", "乙。")
-    lines = [
-        row_of(pair, s, system=True) for s in ("messages", "alpaca", "sharegpt", "query-response")
-    ]
-    lines.append({"question": "甲？", "answer": "乙。"})
-    path = tmp_path / "x.jsonl"
-    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
-    assert said(path) == [("甲？", "乙。")] * 5
-    path.write_text('{"question": "甲？", "answer": "乙。"}\n{"text": 1}\n', encoding="utf-8")
-    with pytest.raises(PairsError, match="line 2"):
-        read_pairs(path)
-    with pytest.raises(ValueError, match="no format"):
-        row_of(pair, "yaml")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from common.manifest import read_manifest
 from common.read_pairs import read_pairs
 from data.__main__ import app as data_app
-from data.compose import ComposeError, best_draw, compose
+from data.compose import ComposeError, best_draws, compose
 from retrieval.__main__ import app as retrieval_app
 from retrieval.prompt import FORM, with_passages
 
@@ -41,7 +41,8 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
     """A build and an index of the same book."""
     folder = tmp_path_factory.mktemp("compose")
     (folder / "book.md").write_text(BOOK, encoding="utf-8")
-    run(data_app, "build", folder / "book.md", "--out", folder / "data", "--dev", 0.34)
+    run(data_app, "build", folder / "book.md", "--out", folder / "data", "--dev", 0.34,
+        "--rules", "wide")  # fmt: skip
     run(retrieval_app, "build", folder / "book.md", "--out", folder / "index")
     return folder / "data", folder / "index"
 
@@ -49,18 +50,26 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
 def test_the_draw_that_agrees_with_the_others_and_the_old_answer_is_kept():
     near = "令牌桶 token bucket 容量 100，空时 429"
     far = "令牌桶 token bucket 返回 500"
-    assert best_draw([far, near, near, "不知道 redis"], ANSWER) == near
+    assert best_draws([far, near, near, "不知道 redis"], ANSWER)[0] == near
     # Two alike that are far from the old answer lose to one that is near it.
-    assert best_draw(["sliding window 60", "sliding window 60", near], ANSWER) == near
+    assert best_draws(["sliding window 60", "sliding window 60", near], ANSWER) == [near]
+
+
+def test_the_best_draws_are_kept_in_order_and_none_twice():
+    good = [ANSWER, f"{ANSWER} 桶", f"{ANSWER} extra", f"{ANSWER} extra more"]
+    pool = [good[3], *good, good[2], "redis ttl"]
+    assert best_draws(pool, ANSWER, 9)[-1] == good[3]
+    assert set(best_draws(pool, ANSWER, 9)) == set(good)
+    assert best_draws(pool, ANSWER, 2) == best_draws(pool, ANSWER, 9)[:2]
 
 
 def test_draws_that_agree_with_nothing_leave_the_row_out():
-    assert best_draw(["redis ttl", "http client", "warp tile"], ANSWER) == ""
-    assert best_draw(["", "  "], ANSWER) == ""
+    assert best_draws(["redis ttl", "http client", "warp tile"], ANSWER) == []
+    assert best_draws(["", "  "], ANSWER) == []
     # Nor is the prompt an answer, though all draws say it again.
     again = with_passages("令牌桶（token bucket）的容量 100，空时返回 429？", [])
     told = FORM.replace("{passages}", ANSWER).replace("{question}", again)
-    assert best_draw([told] * 4, ANSWER) == ""
+    assert best_draws([told] * 4, ANSWER) == []
 
 
 def test_train_answers_change_and_nothing_else(made, tmp_path):
@@ -72,7 +81,7 @@ def test_train_answers_change_and_nothing_else(made, tmp_path):
         seen.extend(chats)
         answers = [f"{pair.answer} extra" for pair in before]
         answers[0] = "nothing alike"
-        return [[answer] * count for answer in answers]
+        return [[answer] * count for answer in answers * 2]  # asked in two ways
 
     out = tmp_path / "composed"
     told = compose(data, out, index, ask, model="m")
@@ -82,9 +91,12 @@ def test_train_answers_change_and_nothing_else(made, tmp_path):
     assert all(p.answer.endswith(" extra") for p in after)
     for name in ("dev.jsonl", "calibration.jsonl", "chunks.jsonl"):
         assert (out / name).read_bytes() == (data / name).read_bytes()
-    # Asked with the book and two worked examples: system, two turns, the question.
+    # Asked with the book and two worked examples, then without these: system, turns, the question.
+    plain = seen[len(before)]
     assert [turn["role"] for turn in seen[0]] == ["system", *["user", "assistant"] * 2, "user"]
-    assert before[0].question in seen[0][-1]["content"] and "教材片段" in seen[0][-1]["content"]
+    assert [turn["role"] for turn in plain] == ["system", "user"]
+    for chat in (seen[0], plain):
+        assert before[0].question in chat[-1]["content"] and "教材片段" in chat[-1]["content"]
     manifest = read_manifest(out)
     assert manifest and manifest.stage == "data" and manifest.settings["composed"]["draws"] == 12
     assert {parent.stage for parent in manifest.parents} == {"data", "index"}
@@ -95,18 +107,22 @@ def test_a_row_with_passages_is_asked_alone_and_keeps_them(made, tmp_path):
     built = tmp_path / "data"
     book = data.parent / "book.md"
     run(data_app, "build", book, "--out", built, "--dev", 0.34, "--with-passages", index,
-        "--no-passages", 0, "--wrong-passages", 0)  # fmt: skip
+        "--rules", "wide", "--no-passages", 0, "--wrong-passages", 0)  # fmt: skip
     rows = [json.loads(line) for line in (built / "train.jsonl").read_text().splitlines()]
     asked = []
 
     def ask(chats, tokens, count, temperature):
         asked.extend(chat[-1]["content"] for chat in chats)
-        return [[row["messages"][-1]["content"]] * count for row in rows]
+        said = [row["messages"][-1]["content"] for row in rows]
+        return [[one, f"{one} more"] + [one] * (count - 2) for one in said * 2]
 
     compose(built, tmp_path / "out", index, ask, model="m", passages=1)
     assert all(content.count("教材片段：") == 1 for content in asked)
     after = [json.loads(line) for line in (tmp_path / "out/train.jsonl").read_text().splitlines()]
-    assert [row["messages"][0] for row in after] == [row["messages"][0] for row in rows]
+    # Two different answers of each question became two rows with ids of their own.
+    assert [row["messages"][0] for row in after[::2]] == [row["messages"][0] for row in rows]
+    assert [row["messages"][0] for row in after[1::2]] == [row["messages"][0] for row in rows]
+    assert len({row["id"] for row in after}) == len(after) == 2 * len(rows)
 
 
 @pytest.mark.parametrize("what", ["no build", "same folder", "no row", "nothing agrees"])

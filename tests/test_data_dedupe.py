@@ -24,6 +24,14 @@ def test_duplicates_go_and_close_but_different_questions_stay():
     assert dropped == {"same_question": 2, "conflict": 1, "same_answer": 1}
 
 
+def test_the_same_in_traditional_characters_is_a_duplicate():
+    pairs = [
+        Pair("核函数由谁执行？", "核函数由设备上的线程并行执行。"),
+        Pair("核函數由誰執行？", "核函數由設備上的線程並行執行。"),
+    ]
+    assert drop_duplicates(pairs) == ([pairs[0]], {"same_question": 1})
+
+
 def test_few_texts_and_many_are_compared_alike(monkeypatch):
     """Comparing all with all, and what MinHash proposes, keep the same pairs."""
     texts = [f"线程块{n // 2}的大小应取多少，为什么要这样选择{'呢' * (n % 2)}？" for n in range(60)]

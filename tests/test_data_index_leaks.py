@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("numpy")
 
 from retrieval.build import IndexSettings, build_index  # noqa: E402
-from tests.test_data_build import SAMPLE, run  # noqa: E402
+from tests.data_commands import SAMPLE, run  # noqa: E402
 
 TESTS = [
     ("白鹭桥的桥面是用什么材料铺成的？", "白鹭桥的桥面用 granite_block 铺成，总共 1,200 块石料。"),

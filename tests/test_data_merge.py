@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.dedupe import AS_WORDING
-from tests.test_data_build import SAMPLE, rows, run
+from tests.data_commands import SAMPLE, rows, run
 
 FACT = "页表把虚拟地址翻译成物理地址，每个进程都有自己的一份。"
 CODE = "int half(int n) {\n    return n / 2;\n}"

@@ -22,8 +22,8 @@ from retrieval.build import IndexSettings, build_index  # noqa: E402
 from retrieval.prompt import BETWEEN, with_passages  # noqa: E402
 from retrieval.search import Retriever  # noqa: E402
 from serving.settings import Settings  # noqa: E402
+from tests.data_commands import SAMPLE, run  # noqa: E402
 from tests.instant_engine import InstantEngine  # noqa: E402
-from tests.test_data_build import SAMPLE, run  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from data.__main__ import app
 from data.cache import Cache
 from data.records import Pair
 from data.review import ASPECTS, Rated, Reviewer, agreement, read_rating, read_verdicts
+from tests.data_commands import SAMPLE, rows, run
 from tests.data_teacher_server import FILTERED, TeacherServer
-from tests.test_data_build import SAMPLE, rows, run
 
 FINE = {name: 1 for name in ASPECTS}
 

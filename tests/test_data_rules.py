@@ -15,7 +15,7 @@ from data.sections import read_sections
 from data.sources.rules import RULES, RulesSettings, RulesSource, chunk_pairs
 from data.sources.rules.phrases import unnumbered
 from data.sources.rules.registry import Bad, Good, Rule
-from data.sources.rules.source import ORDER, BySentence
+from data.sources.rules.source import ORDER, BySentence, Level
 from data.sources.sentence import clean_sentences, strip_lead
 
 REAL = Path(__file__).parents[2] / "shared" / "real" / "cuda_tutorial.md"
@@ -29,8 +29,8 @@ def chunks_of(text: str) -> list[Chunk]:
 
 
 def pairs_of(text: str, **settings: object) -> dict[str, str]:
-    """Question → answer of what all rules make of a text."""
-    made = RulesSource(RulesSettings(**settings)).pairs(chunks_of(text))
+    """Question → answer of what the wide rules make of a text."""
+    made = RulesSource(RulesSettings(**{"rules": "wide", **settings})).pairs(chunks_of(text))
     return {p.question: p.answer for _, pairs in made for p in pairs}
 
 
@@ -38,7 +38,7 @@ def kept_pairs(path: Path) -> list:
     chunks = list(cut_chunks(path.name, read_sections(read_book(path).text)))
     filters = Filters()
     kept = []
-    for chunk, pairs in RulesSource().pairs(chunks):
+    for chunk, pairs in RulesSource(RulesSettings(rules="wide")).pairs(chunks):
         kept += filters.keep(pairs, chunk.text)
     return drop_duplicates(kept)[0]
 
@@ -67,17 +67,17 @@ def cases(field: str) -> list:
 def test_a_rule_makes_the_pair_of_its_example(rule: Rule, example: Good):
     wanted = {example.question: example.answer or example.text}
     chunks = chunks_of(markdown_of(example))
-    alone = [p for chunk in chunks for p in chunk_pairs(chunk, only={rule.name}, broad=True)]
+    alone = [p for chunk in chunks for p in chunk_pairs(chunk, only={rule.name}, level=Level.all)]
     assert wanted.items() <= {pair.question: pair.answer for pair in alone}.items()
     assert {pair.kind for pair in alone} <= set(rule.kinds)
-    made = pairs_of(markdown_of(example), broad=True)
+    made = pairs_of(markdown_of(example), rules="all")
     assert wanted.items() <= made.items(), "another rule is in the way"
 
 
 @pytest.mark.parametrize(("rule", "example"), cases("bad"))
 def test_no_rule_makes_a_pair_of_a_bad_example(rule: Rule, example: Bad):
     assert example.reason
-    assert pairs_of(markdown_of(example), broad=True, topic="水利工程") == {}
+    assert pairs_of(markdown_of(example), rules="all", topic="水利工程") == {}
 
 
 def texts_of(example: Good) -> set[str]:
@@ -102,7 +102,9 @@ def test_a_rule_is_asked_somewhere_and_has_an_example_of_each_pattern(rule: Rule
 def test_every_kind_that_a_rule_names_comes_up_in_its_examples():
     for rule in RULES.values():
         chunks = [c for example in rule.good for c in chunks_of(markdown_of(example))]
-        made = {pair.kind for c in chunks for pair in chunk_pairs(c, only={rule.name}, broad=True)}
+        made = {
+            pair.kind for c in chunks for pair in chunk_pairs(c, only={rule.name}, level=Level.all)
+        }
         assert made == set(rule.kinds), rule.name
 
 
@@ -120,7 +122,7 @@ def test_a_list_is_asked_as_a_whole_and_its_terms_one_by_one():
         "# GPU 的内存\n\nGPU 的内存分为三种：\n\n"
         "- 寄存器：每个线程私有，速度最快\n- **共享内存**：用于线程块内的数据交换\n"
         "- `cudaMalloc`：用于分配设备内存\n",
-        broad=True,
+        rules="all",
     )
     whole = made["GPU 的内存可以分为哪几种？"]
     assert "（1）寄存器" in whole and "（3）cudaMalloc" in whole
@@ -173,10 +175,10 @@ def test_a_subject_needs_a_heading_that_is_about_it(text: str, asked: bool):
     assert bool(pairs_of(text)) is asked
 
 
-def test_broad_asks_also_of_what_one_sentence_says():
+def test_all_asks_also_of_what_one_sentence_says():
     text = "# 第三节\n\n海葵共生虾是指一种住在海葵触手之间的小虾，它靠海葵躲避天敌。"
     assert not pairs_of(text)
-    source = RulesSource(RulesSettings(broad=True))
+    source = RulesSource(RulesSettings(rules="all"))
     assert [pair.question for _, pairs in source.pairs(chunks_of(text)) for pair in pairs] == [
         "什么是海葵共生虾？"
     ]
@@ -221,5 +223,5 @@ def test_what_readers_called_bad_in_real_books_is_not_asked_in_its_shape(row: di
 
     They stand under a heading that names their subject: the rule itself has to be silent.
     """
-    made = pairs_of(markdown_of(Bad(row["text"], row["shape"])), broad=True, topic="水利工程")
+    made = pairs_of(markdown_of(Bad(row["text"], row["shape"])), rules="all", topic="水利工程")
     assert made == {}, row["shape"]

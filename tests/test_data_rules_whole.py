@@ -8,7 +8,7 @@ from data.chunks import cut_chunks
 from data.dedupe import drop_duplicates
 from data.records import Chunk, Pair, chunk_from_dict
 from data.sections import read_sections
-from data.sources.rules import RulesSource
+from data.sources.rules import RulesSettings, RulesSource
 from data.sources.rules.compose import compose
 from data.sources.rules.silence import why_silent
 from tests.test_data_rules import pairs_of
@@ -98,7 +98,7 @@ def test_code_is_asked_about_with_its_field_or_not_at_all(text: str, question: s
 
 def test_a_book_on_one_thing_is_the_field_of_its_tasks():
     (chunk,) = chunks(f"# 校准\n\n{SHOWN.format('sh')}")
-    made = RulesSource().pairs([replace(chunk, topics=("GateOS",))])
+    made = RulesSource(RulesSettings(rules="wide")).pairs([replace(chunk, topics=("GateOS",))])
     assert [pair.question for _, pairs in made for pair in pairs] == [
         "GateOS 中如何检查水闸是否已经校准？"
     ]

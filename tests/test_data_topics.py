@@ -16,6 +16,7 @@ from data.sources.rules import RulesSettings, RulesSource
 from data.sources.rules.scope import in_scope
 from data.topics import Topics
 
+WIDE = RulesSource(RulesSettings(rules="wide"))
 PLAIN = (
     "# 闸门\n\n闸门是一种按编号开合的水工装置，装在渠道的两侧，"
     "由值班的人按水位的高低决定什么时候打开。\n"
@@ -40,7 +41,7 @@ def topics_of(files: list[Path], file: Path) -> tuple[str, ...]:
 
 
 def questions(files: list[Path], cache: Path, **settings: str) -> set[str]:
-    source = RulesSource(RulesSettings(**settings))
+    source = RulesSource(RulesSettings(**{"rules": "wide", **settings}))
     context = BuildContext(source, BuildSettings(), Cache(cache))
     batches = list(chunk_batches(files, context))
     made = [pairs for chunks in batches for _, pairs in make_pairs(chunks, source, context.cache)]
@@ -100,11 +101,11 @@ def test_a_bare_word_is_asked_about_with_its_topic_and_not_at_all_without(tmp_pa
 def test_a_topic_that_a_chunk_does_not_mention_passes_the_filters(tmp_path: Path):
     text = "# Gatelang\n\n" + "Gatelang 管闸门，用起来不难。" * 20 + "\n\n#" + PLAIN
     book = written(tmp_path, book=text)
-    context = BuildContext(RulesSource(), BuildSettings(), Cache(tmp_path / "cache"))
+    context = BuildContext(WIDE, BuildSettings(), Cache(tmp_path / "cache"))
     (chunks,) = chunk_batches(book, context)
     kept = [
         pair.question
-        for chunk, pairs in RulesSource().pairs(chunks)
+        for chunk, pairs in WIDE.pairs(chunks)
         for pair in context.filters.keep(pairs, chunk.grounds)
     ]
     assert "请简要介绍 Gatelang 中的闸门。" in kept

@@ -20,7 +20,7 @@ PAGES = [
     ROOT / "README.en.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "bench/README.md",
-    ROOT / "bench/LOG.md",
+    *sorted((ROOT / "bench").glob("LOG*.md")),
     ROOT / "data/sample/README.md",
 ]
 # What a run makes: no file of the checkout.

@@ -196,9 +196,6 @@ def relations(*more: str) -> str:
     return f'<Relationships xmlns="{space}">{inner}</Relationships>'
 
 
-TARGETS = [("image", "NULL"), ("hyperlink", "#_top"), ("image", "../../x.png"), ("styles", "")]
-
-
 @pytest.mark.parametrize(
     "link",
     [

@@ -137,10 +137,9 @@ def test_a_test_question_among_the_examples_is_told(index: Path, tmp_path: Path)
 
 
 @pytest.mark.vllm
-def test_real_engines_get_the_longer_context(
-    index: Path,
-    tiny_model: Path,
-    tmp_path: Path,
+@pytest.mark.parametrize("engines", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_real_service_answers_with_index_and_examples(
+    index: Path, tiny_model: Path, tmp_path: Path, engines: int
 ) -> None:
     pytest.importorskip("vllm")
     (tmp_path / "mine.jsonl").write_text(ROW, "utf-8")
@@ -149,10 +148,13 @@ def test_real_engines_get_the_longer_context(
         "RETRIEVAL_DIR": str(index),
         "RETRIEVAL_EXAMPLES": str(tmp_path / "mine.jsonl"),
         "MAX_MODEL_LEN": "1000",
-        "ENGINES_PER_GPU": "2",
+        "ENGINES_PER_GPU": str(engines),
     }
     with running_service(tmp_path, **variables) as service:
         service.wait_until_ready()
-        assert service.client.post("/predict", json={"prompt": "北港？"}).status_code == 200
+        reply = service.client.post("/predict", json={"prompt": ["白鹭桥有多长？", "", "北港？"]})
+        answers = reply.json()["response"]
+        assert reply.status_code == 200 and len(answers) == 3 and answers[1] == ""
         info = service.client.get("/info").json()
-    assert info["engine"]["max_model_len"] > 1000 and info["retrieval"]["examples"] == ["问？"]
+    assert info["engine"]["max_model_len"] > 1000
+    assert info["retrieval"]["examples"] == ["问？"] and info["retrieval"]["method"] == "bm25"

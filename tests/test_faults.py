@@ -227,6 +227,7 @@ def test_lost_for_good_it_answers_what_it_has_says_so_and_ends(
     variables["ENGINES_PER_GPU"] = str(engines)
     with running_service(tmp_path, FAULTY, **variables) as service:
         service.wait_until_ready()
+        service.client.timeout = 400  # each of two is started again twice, on whatever machine
         fault.write_text("step-always")
         began = time.monotonic()
         answers = ask(service, MANY)
@@ -292,6 +293,26 @@ def test_when_one_of_two_engines_is_killed_the_other_answers(
         note("one of two engine processes killed mid-batch", "all answers, right", began)
         assert figures(service)["restarts"] == 1
         assert ask(service, MANY) == RIGHT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["fails", "hangs"])
+def test_a_second_engine_that_does_not_load_costs_the_start_nothing(
+    tiny_model: Path, tmp_path: Path, fault: str
+) -> None:
+    variables = {"MODEL_DIR": str(tiny_model), "ENGINES_PER_GPU": "2", "SECOND_ENGINE": fault}
+    variables["FAULT_FILE"] = str(tmp_path / "fault")
+    with running_service(tmp_path, FAULTY, **variables) as service:
+        began = time.monotonic()
+        service.wait_until_ready()
+        ready = time.monotonic() - began
+        info = service.client.get("/info").json()
+        assert info["startup"]["mode"] == "tuned" and not info["startup"]["why"]
+        assert info["engine"]["engines"] == 1 and len(info["engine"]["left_out"]) == 1
+        assert ready < info["settings"]["health_budget_s"]
+        assert ask(service, MANY) == RIGHT
+        got = f"one engine answers, all right; port open after {ready:.0f} s"
+        note(f"the second engine {fault} while it loads", got, began)
 
 
 def kill_engine_process(service: Service) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from judging.intervals import difference, interval, predicted
+from common.intervals import difference, interval, predicted
 
 
 def test_the_interval_is_scipys_percentile_bootstrap() -> None:

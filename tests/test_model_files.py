@@ -3,154 +3,39 @@
 import json
 import os
 import re
-from pathlib import Path
 
 import pytest
 
 from common.model_content import old_reader_problems
-from common.model_files import layout_problems, model_files_problems
+from common.model_files import model_files_problems
 from common.safetensors_header import read_header
 from preflight.checkout import Checkout
 from preflight.model import chosen_model
 from serving import startup
 from serving.engine.base import ModelError
 from serving.settings import Settings
+from tests.broken_models import (
+    adapter_beside_bin,
+    both,
+    change,
+    configured,
+    cut,
+    filled,
+    in_dtype,
+    legacy_tokenizer,
+    link_to_nowhere,
+    only,
+    only_nan,
+    own_head_in_a_tied_model,
+    processors_template,
+    quantized_without_config,
+    renamed,
+    with_more,
+    without,
+    words_of,
+    writing,
+)
 from tests.model_dirs import CONFIG, lfs_pointer, shapes_of, write_model, write_safetensors
-
-PARTS = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
-
-
-def change(path: Path, **fields) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-def renamed(old: str, new: str):
-    def act(model: Path) -> None:
-        shapes = {k.replace(old, new, 1): v for k, v in shapes_of(CONFIG).items()}
-        write_safetensors(model / "model.safetensors", shapes)
-
-    return act
-
-
-def cut(name: str, keep: float):
-    def act(model: Path) -> None:
-        data = (model / name).read_bytes()
-        (model / name).write_bytes(data[: int(len(data) * keep)])
-
-    return act
-
-
-def without(*lost: str):
-    def act(model: Path) -> None:
-        shapes = {k: v for k, v in shapes_of(CONFIG).items() if not any(x in k for x in lost)}
-        write_safetensors(model / "model.safetensors", shapes)
-
-    return act
-
-
-def with_more(shapes: dict):
-    def act(model: Path) -> None:
-        write_safetensors(model / "model.safetensors", {**shapes_of(CONFIG), **shapes})
-
-    return act
-
-
-def filled(value: bytes, only: str = ""):
-    """All weights, or one of them, made of one 16-bit number."""
-
-    def act(model: Path) -> None:
-        path = model / "model.safetensors"
-        data = bytearray(path.read_bytes())
-        for name, tensor in read_header(path).items():
-            if name == only or not only:
-                data[tensor.start : tensor.end] = value * ((tensor.end - tensor.start) // 2)
-        path.write_bytes(data)
-
-    return act
-
-
-def only(name: str):
-    def act(model: Path) -> None:
-        (model / "model.safetensors").unlink()
-        (model / name).parent.mkdir(exist_ok=True)
-        (model / name).write_bytes(b"weights")
-
-    return act
-
-
-def adapter_beside_bin(model: Path) -> None:
-    only("pytorch_model.bin")(model)
-    write_safetensors(model / "adapter_model.safetensors", {"a.lora_A.weight": [8, 64]})
-
-
-def quantized_without_config(model: Path) -> None:
-    shapes = {k.replace("proj.weight", "proj.qweight"): v for k, v in shapes_of(CONFIG).items()}
-    write_safetensors(model / "model.safetensors", shapes)
-
-
-def own_head_in_a_tied_model(model: Path) -> None:
-    shapes = {**shapes_of(CONFIG), "lm_head.weight": [300, 64]}
-    write_safetensors(model / "model.safetensors", shapes)
-
-
-def only_nan(model: Path) -> None:
-    """An untied head all of NaN, as float16 training leaves it."""
-    path = model / "model.safetensors"
-    change(model / "config.json", tie_word_embeddings=False)
-    write_safetensors(path, {**shapes_of(CONFIG), "lm_head.weight": [300, 64]})
-    head = read_header(path)["lm_head.weight"]
-    with path.open("r+b") as stream:
-        stream.seek(head.start)
-        stream.write(b"\xc0\x7f" * ((head.end - head.start) // 2))
-
-
-def writing(name: str, data: bytes):
-    def act(model: Path) -> None:
-        (model / name).write_bytes(data)
-
-    return act
-
-
-def configured(**fields):
-    return lambda model: change(model / "config.json", **fields)
-
-
-def words_of(count: int, **more):
-    vocabulary = {f"w{number}": number for number in range(count)}
-    return lambda model: change(model / "tokenizer.json", model={"vocab": vocabulary, **more})
-
-
-def both(*acts):
-    def act(model: Path) -> None:
-        for each in acts:
-            each(model)
-
-    return act
-
-
-def in_dtype(dtype: str, size: int):
-    def act(model: Path) -> None:
-        write_safetensors(model / "model.safetensors", shapes_of(CONFIG), dtype, size)
-
-    return act
-
-
-def legacy_tokenizer(model: Path) -> None:
-    (model / "tokenizer.json").unlink()
-    (model / "vocab.json").write_text(json.dumps({f"w{n}": n for n in range(290)}))
-    (model / "merges.txt").write_text("#version: 0.2\n")
-    (model / "added_tokens.json").write_text('{"<|end|>": 300}')
-
-
-def processors_template(model: Path) -> None:
-    (model / "tokenizer_config.json").write_text("{}")
-    (model / "chat_template.json").write_text('{"chat_template": "{{ messages }}"}')
-
-
-def link_to_nowhere(model: Path) -> None:
-    (model / "model.safetensors").unlink()
-    (model / "model.safetensors").symlink_to("../../blobs/0123abcd")
-
 
 ONE_FILE = {
     "LFS pointer": (
@@ -362,59 +247,6 @@ def test_each_kind_of_broken_directory_is_named(tmp_path, kind):
     assert len(problems) <= 2, "one fault, not a list of what follows from it"
 
 
-def stale_part(model: Path) -> None:
-    write_safetensors(model / "model-00001-of-00002.safetensors", {"x": [1]})
-
-
-def index_of_another(model: Path) -> None:
-    placed = {"x": "model-00001-of-00007.safetensors"}
-    change(model / "model.safetensors.index.json", weight_map=placed)
-
-
-def parts_swapped(model: Path) -> None:
-    (model / PARTS[0]).rename(model / "x")
-    (model / PARTS[1]).rename(model / PARTS[0])
-    (model / "x").rename(model / PARTS[1])
-
-
-SHARDED = {
-    "one part missing": (lambda m: (m / PARTS[1]).unlink(), f"{PARTS[1]} missing: 2 of 3 parts"),
-    "no index, one missing": (
-        lambda m: [(m / n).unlink() for n in ("model.safetensors.index.json", PARTS[2])],
-        f"{PARTS[2]} missing",
-    ),
-    "one part is a pointer": (lambda m: lfs_pointer(m / PARTS[2]), f"{PARTS[2]} is a Git LFS"),
-    "one part cut": (cut(PARTS[0], 0.7), f"{PARTS[0]} is cut off"),
-    "index is a pointer": (
-        lambda m: lfs_pointer(m / "model.safetensors.index.json"),
-        "model.safetensors.index.json is a Git LFS",
-    ),
-    "broken index": (writing("model.safetensors.index.json", b"{"), "index.json: not valid JSON"),
-    "index with an empty map": (
-        writing("model.safetensors.index.json", b'{"weight_map": {}}'),
-        "no weight_map in it",
-    ),
-    "index without a map": (writing("model.safetensors.index.json", b"{}"), "no weight_map in it"),
-    "index of another model": (index_of_another, "names model-00001-of-00007.safetensors, which"),
-    "parts swapped": (parts_swapped, "which its index places there"),
-    "stale single file": (
-        lambda m: write_safetensors(m / "model.safetensors", shapes_of(CONFIG)),
-        "model.safetensors beside model-00001-of-00003.safetensors",
-    ),
-    "part of another split": (stale_part, "weights of several models"),
-}
-
-
-@pytest.mark.parametrize("kind", SHARDED)
-def test_each_kind_of_broken_shards_is_named(tmp_path, kind):
-    model = write_model(tmp_path / "model", shards=3)
-    assert model_files_problems(model) == []
-    act, told = SHARDED[kind]
-    act(model)
-    problems = model_files_problems(model)
-    assert any(told in problem for problem in problems), problems
-
-
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama", "mistral"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_whole_models_pass_also_without_an_index_and_beside_other_formats(tmp_path, family, tied):
@@ -462,15 +294,6 @@ def test_a_head_that_equals_the_embedding_is_no_other_head(tmp_path):
     data[head.end - 1] ^= 1
     path.write_bytes(data)
     assert "would be ignored" in model_files_problems(model)[0]
-
-
-def test_names_alone_tell_before_a_download():
-    assert layout_problems([*PARTS, "config.json", "onnx/model.safetensors"]) == []
-    assert "no weights" in layout_problems(["config.json"])[0]
-    assert "missing" in layout_problems([*PARTS[:2], "config.json"])[0]
-    indexed = [*PARTS, "config.json", "model.safetensors.index.json"]
-    assert layout_problems([*indexed, "mtp.safetensors"]) == []  # the index may name it
-    assert "beside" in layout_problems([*indexed, "model.safetensors"])[0]
 
 
 def test_what_is_no_directory_or_cannot_be_read_is_told(tmp_path):

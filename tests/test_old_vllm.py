@@ -44,8 +44,8 @@ def test_engine_and_contract_hold_on_the_judges_version(
     files = [
         f"tests/test_{name}.py"
         for name in (
-            *("vllm_engine", "engine_arguments", "recovery", "repetition", "several_engines"),
-            *("service", "startup", "faults", "warmup"),
+            *("vllm_engine", "vllm_engines_apart", "engine_arguments", "recovery", "repetition"),
+            *("several_engines", "service", "startup", "faults", "warmup"),
         )
     ]
     done = subprocess.run(

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -140,3 +142,11 @@ def test_a_manifest_that_is_none_is_named(preflight, model):
     (model / "manifest.json").write_text("[]")
     assert preflight("--offline", "--model-dir", model) == (2, {})
     assert "manifest.json: not a manifest" in preflight.said
+
+
+def test_the_command_itself_ends_with_its_code_and_without_a_traceback(tmp_path):
+    """The others call it in this process."""
+    command = [sys.executable, "-m", "preflight", "--offline", "--repository", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and str(tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr

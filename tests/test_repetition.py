@@ -12,6 +12,9 @@ from serving.engine.repetition import (
     COUNTED,
     EXACT,
     LOOK_EVERY,
+    STALE,
+    STALE_NEW,
+    STALE_WORDS,
     RepetitionWatch,
     TokenKinds,
     token_kinds,
@@ -85,7 +88,13 @@ def in_a_loop(tokens: list[int]) -> bool:
             if countable and all(len(each) == 1 for each in steps.values()):
                 return True
     last = read_as[-COPIED:]
-    return any(read_as[i : i + COPIED] == last for i in range(len(read_as) - 2 * COPIED + 1))
+    if any(read_as[i : i + COPIED] == last for i in range(len(read_as) - 2 * COPIED + 1)):
+        return True
+    runs = [tuple(shape[max(0, i - 5) : i + 1]) for i in range(len(shape))]
+    new = [run not in runs[:i] for i, run in enumerate(runs)][-STALE:]
+    kinds = {kind for kind in shape[-STALE:] if kind != "number" and int(kind) not in KINDS.marks}
+    long = len(shape) >= STALE + 6
+    return long and sum(new) <= STALE_NEW and len(kinds) >= STALE_WORDS
 
 
 @settings(deadline=None, max_examples=60)
@@ -177,6 +186,24 @@ def test_what_was_said_is_not_said_again_at_length(seed: int) -> None:
     # Shorter, or with another number, it is none.
     assert read(ids(before + code[: COPIED - 9])) is None
     assert read(ids(before + code[:60].replace("12", "13") + code[60 : COPIED + 40])) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_phrases_that_come_again_in_any_order_end_where_nothing_was_new(seed: int) -> None:
+    random = Random(seed)
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    phrases = []
+    for _ in range(3):  # each of 24 words, so that few runs are new where two meet
+        random.shuffle(letters)
+        phrases.append("".join(letters[:24]) + ",")
+    order = [0, 1, 2, *(random.randrange(3) for _ in range(20))]
+    # Numbers in between that go up, or down, or as they will.
+    tokens = ids("".join(f"{random.randrange(9)}.{phrases[i]}" for i in order))
+    length, kept = read(tokens, LOOK_EVERY)
+    assert length <= 3 * 27 + STALE + 3 * LOOK_EVERY + 9 * 12
+    assert 60 <= kept <= 9 * 27
+    # Few words, as in unrolled code, are none.
+    assert read(ids("".join(f"x.{i % 7},a.{i % 5},b.{i * i % 9}|" for i in range(30)))) is None
 
 
 def test_a_growing_answer_is_looked_at_now_and_then() -> None:

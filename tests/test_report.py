@@ -20,7 +20,8 @@ from judging.differences import LONGEST_TEXT, differences
 from judging.html_report import FILTER, WORST_SHOWN, render, whole_words
 from judging.judge import Conditions, Judgement, Result, score
 from judging.protocol import Health, Replies
-from judging.report import answer_rows, demo_note, manifest_chain, summary, table, write_report
+from judging.report import answer_rows, manifest_chain, summary, table, write_report
+from judging.report_words import demo_note
 
 HOSTILE = '<script>alert("&amp;")</script><img src=http://example.org/x.png onerror=alert(1)> CUDA'
 MANIFEST = {

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 # never meet, and what both name by way of others may differ.
 LOCKS = ("cpu.txt", "train.txt")
 FROM_LOCKS = {
-    *("accelerate", "compressed-tensors", "fsspec", "huggingface-hub", "numpy", "pillow"),
+    *("compressed-tensors", "fsspec", "huggingface-hub", "numpy", "pillow"),
     *("tokenizers", "tqdm", "transformers"),
 }
 # (file, package): the page's own environment; the judge's image, with vLLM 0.10.0 on Python 3.10.

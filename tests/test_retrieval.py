@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,8 +17,14 @@ from hypothesis import strategies as st
 pytest.importorskip("numpy")
 
 from data.cache import Cache  # noqa: E402
-from retrieval.build import IndexSettings, build_index  # noqa: E402
-from retrieval.evaluate import by_evidence, by_overlap, evaluate_methods, interval, reason  # noqa: E402
+from retrieval.build import IndexSettings, book_passages, build_index  # noqa: E402
+from retrieval.evaluate import (  # noqa: E402
+    by_evidence,
+    by_overlap,
+    evaluate_methods,
+    read_evaluation_set,
+    reason,
+)
 from retrieval.fusion import reciprocal_rank_fusion  # noqa: E402
 from retrieval.passages import Passage, read_passages  # noqa: E402
 from retrieval.prompt import fitting, with_passages  # noqa: E402
@@ -203,7 +210,6 @@ def test_recall_and_reasons(index: Path) -> None:
     assert "no evidence is named" in jupiter
     whys = [reason(item, place) for item, place in zip(asked, outcome.places, strict=True)]
     assert whys == [None, None, "not in the index", "unknown"]
-    assert interval([1.0] * 9).low == 1.0
 
 
 TEXT = st.text("线程块内存 kernelA01", max_size=20)
@@ -236,6 +242,44 @@ def test_a_whole_test_set_is_searched_in_a_blink(tmp_path: Path) -> None:
     found = index.search(questions, 3)
     assert time.process_time() - began < 0.3
     assert all(len(row) == 3 for row in found)
+
+
+@pytest.mark.parametrize("book_is", ["traditional", "simplified"])
+def test_a_book_is_found_by_questions_in_the_other_characters(book_is: str, tmp_path: Path) -> None:
+    pytest.importorskip("opencc")
+    from common.simplified import traditional
+
+    written, asked = (traditional, str) if book_is == "traditional" else (str, traditional)
+    book = tmp_path / "bridges.md"
+    book.write_text(written(BOOK), encoding="utf-8")
+    build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    retriever = Retriever.load(tmp_path / "index")
+    questions = ["白鹭桥有多长？", "渡船每天开几班？"]
+    assert asked(questions[0]) != written(questions[0])
+    found = retriever.rank([asked(question) for question in questions], 3)
+    alike = retriever.rank([written(question) for question in questions], 3)
+    assert found == alike and all(found)
+    assert written("白鹭桥") in retriever.search([asked(questions[0])], 1)[0][0].passage.text
+
+
+def test_an_index_of_before_is_searched_as_it_was(index: Path) -> None:
+    (index / "bm25/characters.json").unlink()
+    assert Retriever.load(index).rank(["白鹭桥有多长？"], 3)[0][0][1] > 0
+
+
+def test_evidence_is_found_in_a_book_of_the_other_characters(tmp_path: Path) -> None:
+    pytest.importorskip("opencc")
+    from common.simplified import traditional
+
+    rows = [{"question": "问？", "reference": "答", "evidence": "白鹭桥横跨清水河，全长 120 米"}]
+    rows.append({"question": "渡船几班？", "reference": "北港的渡船每天开 16 班。"})
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (tmp_path / "bridges.md").write_text(BOOK, encoding="utf-8")
+    plain = book_passages(tmp_path / "bridges.md", None, IndexSettings(20, 80))
+    other = [replace(passage, text=traditional(passage.text)) for passage in plain]
+    assert other != plain
+    found, wanted = (read_evaluation_set(tmp_path / "asked.jsonl", each) for each in (other, plain))
+    assert found == wanted and all(item.right for item in found)
 
 
 def test_numba_stays_out_of_the_service() -> None:

@@ -17,6 +17,8 @@ from retrieval.compare import compare  # noqa: E402
 from retrieval.dense import DenseIndex, Encoder, model_name  # noqa: E402
 from retrieval.model_directory import model_directory  # noqa: E402
 from retrieval.search import IndexFileError, Retriever  # noqa: E402
+from serving.book_context import BookContext  # noqa: E402
+from serving.settings import Settings  # noqa: E402
 from tests.hub_standin import running  # noqa: E402
 from tests.test_retrieval import BOOK  # noqa: E402
 from tests.tiny_bert import write_bert  # noqa: E402
@@ -82,6 +84,23 @@ def test_a_reranker_reads_the_first_only_and_leaves_out_the_rest(
     (found,) = retriever.rank([question], 10)
     (matched,) = retriever.rank([question], 10, "bm25")
     assert len(matched) > 2 and {p for p, _ in found} == {p for p, _ in matched[:2]}
+
+
+def test_the_service_reranks_as_many_as_its_settings_say(book: Path, tmp_path: Path) -> None:
+    build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    cross = write_bert(tmp_path / "cross", "BertForSequenceClassification", BOOK + QUESTION)
+    given = {"retrieval_dir": tmp_path / "index", "retrieval_passages": 20}
+    question = "白鹭桥、青石塔和北港的渡船"
+
+    def shown(**more: object) -> list[int]:
+        context = BookContext(Settings(**given, **more))
+        (hits,) = context.chosen([question], [10_000], len)
+        return [hit.place for hit in hits]
+
+    matched = shown()
+    assert len(matched) > 2
+    assert sorted(shown(retrieval_reranker=cross, retrieval_rerank_first=2)) == sorted(matched[:2])
+    assert sorted(shown(retrieval_reranker=cross)) == sorted(matched)
 
 
 def test_what_the_retriever_has_no_model_for_is_told(

@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving.settings import Settings
 from tests.conftest import TINY_PAIRS, Service, running_service
+from tests.instant_engine import instant_app, served_app
 
 pytestmark = pytest.mark.vllm
 
@@ -130,11 +132,10 @@ def test_info_tells_what_runs_and_no_more(service: Service, tiny_model: Path) ->
     assert info["startup"]["mode"] == "tuned"
 
 
-def test_serial_mode_says_so(tiny_model: Path, tmp_path: Path) -> None:
-    with running_service(tmp_path, MODEL_DIR=str(tiny_model), SERVE_MODE="serial") as serial:
-        serial.wait_until_ready()
-        assert serial.client.get("/").json() == {"status": "serial"}
-        assert ask(serial, QUESTIONS[2]) == TINY_PAIRS[QUESTIONS[2]]
+def test_serial_mode_says_so() -> None:
+    with served_app(instant_app(Settings(serve_mode="serial"))) as url:
+        assert httpx.get(url).json() == {"status": "serial"}
+        assert httpx.post(f"{url}/predict", json={"prompt": "问？"}).json()["response"]
 
 
 def test_a_budget_ends_a_batch_in_time_with_what_there_is(

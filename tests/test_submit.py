@@ -56,9 +56,28 @@ def test_a_model_answers_the_train_questions_anew(room):
         "|data compose out/submit/asked --out out/submit/data --model teacher "
         "--index out/submit/index"
     )
+    assert asked[1].endswith("--source vllm --model teacher --to-compose")
     assert "dataset_dir=out/submit/data" in asked[3]
     code, said, asked = submit(room, **named, INDEX="no")
     assert code == 2 and "INDEX=yes" in said and not asked
+
+
+def test_on_a_gpu_the_base_asks_and_answers_before_it_is_trained(room):
+    (room / "书.docx").write_text("a book")
+    (room / "nvidia-smi").write_text("#!/bin/sh\n")
+    (room / "nvidia-smi").chmod(0o755)
+    gpu = {"PATH": f"{room}:{os.environ['PATH']}", "MODEL_ID": "Qwen/mine", "BOOK": "书.docx"}
+    said = submit(room, "--dry-run", **gpu)[1]
+    wanted = (
+        "download_model.py Qwen/mine --out model/mine",
+        "--source vllm --model model/mine --to-compose",
+        "data compose out/submit/asked --out out/submit/data --model model/mine",
+        "model_name_or_path=model/mine",
+    )
+    places = [said.index(words) for words in wanted]
+    assert places == sorted(places)
+    said = submit(room, "--dry-run", **gpu, COMPOSE="no")[1]
+    assert "compose" not in said and "model_name_or_path=Qwen/mine" in said
 
 
 def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
@@ -126,7 +145,7 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert asked[0] == "|retrieval build 我的 书.docx --out out/mine/index"
     assert asked[1] == (
         "|data build 我的 书.docx --out out/mine/data --with-passages out/mine/index --dev 0.2 "
-        "--exclude 题 一.docx --exclude 题二.docx --broad"
+        "--exclude 题 一.docx --exclude 题二.docx --rules all"
     )
     assert "train/recipes/qwen3-4b-lora.yaml" in asked[2] and "dev_file" not in asked[2]
     assert "model_name_or_path=Qwen/Qwen3-4B" in asked[2] and asked[2].endswith("--resume")

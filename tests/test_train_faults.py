@@ -22,7 +22,7 @@ import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, Trainer  # noqa: E402
 
 from common.manifest import file_record  # noqa: E402
-from tests.finetuning import FACTS, losses, make_base, make_data, recipe  # noqa: E402
+from tests.finetuning import FACTS, losses, recipe  # noqa: E402
 from train import base as base_module  # noqa: E402
 from train.base import ModelError, save_full  # noqa: E402
 from train.demo.model import SYSTEM_PROMPT  # noqa: E402
@@ -30,16 +30,6 @@ from train.finetune import finetune, last_complete, leave_the_group  # noqa: E40
 from train.same_run import need_same_run, note_run  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "model")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def raising(error: Exception, at_call: int = 1):

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  #
 
 from common.manifest import read_manifest  # noqa: E402
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
-from tests.finetuning import FACTS, PAIRS, losses, make_base, make_data, recipe  # noqa: E402
+from tests.finetuning import FACTS, PAIRS, losses, recipe  # noqa: E402
 from train import trainer as trainer_module  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import DataError, encode_rows, load_rows  # noqa: E402
@@ -24,16 +24,6 @@ from train.finetune import finetune  # noqa: E402
 from train.merge import merge, merged_model  # noqa: E402
 from train.trainer import make_trainer  # noqa: E402
 from train.verdict import read_verdict  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "model")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Numbers that are not finite end a training in one line, and no model is left behind."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -12,22 +11,12 @@ pytest.importorskip("peft")
 import torch  # noqa: E402
 from transformers import Trainer  # noqa: E402
 
-from tests.finetuning import make_base, make_data, recipe  # noqa: E402
+from tests.finetuning import recipe  # noqa: E402
 from train import prefer as prefer_module  # noqa: E402
 from train.base import ModelError, load_model  # noqa: E402
 from train.finetune import finetune  # noqa: E402
 from train.finite import need_finite  # noqa: E402
 from train.prefer import PreferenceSettings, prefer  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "model")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def spoil(monkeypatch, at_step: int) -> None:

@@ -23,22 +23,12 @@ import contextlib
 from transformers.trainer_callback import DefaultFlowCallback  # noqa: E402
 
 from common.manifest import file_record  # noqa: E402
-from tests.finetuning import losses, make_base, make_data, recipe  # noqa: E402
+from tests.finetuning import losses, recipe  # noqa: E402
 from train import finetune as finetune_module  # noqa: E402
 from train.finetune import finetune, last_complete  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 VARYING = {"seconds", "created"}  # of a manifest
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "model")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def log_of(out: Path) -> list[dict[str, float]]:

@@ -12,14 +12,8 @@ import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from common.manifest import Manifest, write_manifest  # noqa: E402
-from tests.finetuning import make_base  # noqa: E402
 from train.adapters import _note_few_layers, need_own_base  # noqa: E402
 from train.base import ModelError, fingerprint  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "model")
 
 
 def changed(base: Path, out: Path, **files: slice) -> Path:

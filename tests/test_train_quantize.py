@@ -15,17 +15,12 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from common.manifest import read_manifest  # noqa: E402
-from tests.finetuning import PAIRS, make_base  # noqa: E402
+from tests.finetuning import PAIRS  # noqa: E402
 from tests.test_train_autoawq import unpack_gemm  # noqa: E402
 from train.base import ModelError, load_tokenizer  # noqa: E402
 from train.dataset import encode_rows  # noqa: E402
 from train.demo.model import SYSTEM_PROMPT  # noqa: E402
 from train.quantize import quantize  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "model")
 
 
 def logits(folder: Path, ids: list[int]) -> torch.Tensor:

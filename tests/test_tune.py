@@ -211,10 +211,16 @@ def test_passages_and_examples_are_searched_only_where_a_book_is_at_hand() -> No
 
     assert "RETRIEVAL_EXAMPLES" not in space(0) and space(2)["RETRIEVAL_EXAMPLES"] == [UNSET, "1"]
     assert "RETRIEVAL_EXAMPLES" not in space(2, ("RETRIEVAL_EXAMPLES",))
+    shown = Facts(engine("cpu"), 100, [], quantized=False, passages=3, examples=True)
+    assert space_of(shown)["RETRIEVAL_EXAMPLES"] == [UNSET, "0"], "what is not in force is tried"
     assert passages(0) is None
     assert passages(2) == ["", "0", "1", "3", "5"]  # unset: the 2 of the defaults
     assert passages(3) == ["", "0", "1", "2", "5"]
     assert passages(2, ("RETRIEVAL_PASSAGES",)) is None
+    # Drafts come from the passages.
+    assert "DRAFT_TOKENS" not in space(2)
+    gpu = [space_of(Facts(engine("metax"), 9, [], False, passages=n)) for n in (0, 2)]
+    assert "DRAFT_TOKENS" not in gpu[0] and gpu[1]["DRAFT_TOKENS"] == [UNSET, "4"]
 
 
 def test_more_passages_come_with_room_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +306,8 @@ def test_only_the_length_is_chosen_and_the_rest_of_the_file_stays(
     for cap in ({"MAX_TOKENS": "96"}, {}):
         done = CliRunner().invoke(told, [*options, "--only-length", "--write", str(written)])
         assert done.exit_code == 0, done.output
-        assert settings_file.read(written) == {"MAX_NUM_SEQS": "64", **cap}
+        kept = {"RETRIEVAL_EXAMPLES": "auto", "MAX_NUM_SEQS": "64"}  # untold it would mean none
+        assert settings_file.read(written) == kept | cap
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Engine and scheduler on the real vLLM: shared batches, deadlines that hold, failures that end."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from serving.engine.repetition import token_kinds
 from serving.engine.several import SeveralEngines
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
+from tests.instant_engine import in_seconds
 
 PROMPT = list(range(300, 340))
 
@@ -36,10 +36,6 @@ def engine(untrained_model: Path):
 def prompts(count: int) -> list[list[int]]:
     """Different ones, of tokens that a model made of few pairs knows."""
     return [[300 + i % 40, 300 + i // 40, *PROMPT] for i in range(count)]
-
-
-def in_seconds(seconds: float) -> float:
-    return time.monotonic() + seconds
 
 
 @pytest.mark.vllm
@@ -166,36 +162,6 @@ def test_a_rejected_prompt_does_not_sink_the_others(engine: VllmEngine) -> None:
         (0, "error"),
         (5, "length"),
     ]
-
-
-@pytest.mark.vllm
-def test_arguments_of_another_version_are_dropped_with_a_log_line(
-    untrained_model: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pytest.importorskip("vllm")
-    # The first is an argument of 0.10.0 alone, the second of newer versions alone.
-    only_one_knows = {"max_seq_len_to_capture": 2048, "kv_cache_memory_bytes": 1 << 28}
-    it = VllmEngine(
-        Settings(model_dir=untrained_model, max_model_len=256, engine_args=only_one_knows)
-    )
-    with caplog.at_level("WARNING", logger="serving.engine.vllm_engine"):
-        it.start()
-    try:
-        assert generate(it, [PROMPT], [3], in_seconds(60))[0].tokens > 0
-    finally:
-        it.stop()
-    dropped = [name for name in only_one_knows if f"does not know {name}" in caplog.text]
-    assert dropped
-
-
-def test_what_0_10_cannot_do_in_one_process_is_said(untrained_model: Path) -> None:
-    vllm = pytest.importorskip("vllm")
-    if not vllm.__version__.startswith("0.10."):
-        pytest.skip("newer versions can")
-    ahead = {"async_scheduling": True}
-    it = VllmEngine(Settings(model_dir=untrained_model, engine_args=ahead, engine_in_process=True))
-    with pytest.raises(EngineError, match="leave ENGINE_IN_PROCESS unset"):
-        it.start()
 
 
 def test_a_batch_ends_once_and_keeps_what_was_finished() -> None:
@@ -333,80 +299,16 @@ def test_drafts_change_no_answer_end_loops_and_keep_deadlines(
         assert it.info()["arguments"]["speculative_config"]["num_speculative_tokens"] == 4
         ended = generate(it, prompts(12), [500] * 12, in_seconds(120))
         assert "repeat" in {answer.finish_reason for answer in ended}
+        batch = Batch(prompts(12), [500] * 12, in_seconds(120))
+        draws = draws_of(batch, 2, 0.9, batch.deadline)
+        it.submit(batch)
+        it.submit(draws)
+        assert wait(batch) and batch.answers() == ended, "sampled answers spoil no greedy one"
+        assert wait(draws)
         cut = generate(it, prompts(12), [500] * 12, in_seconds(0.3))
         for whole, whole_or_loop, part in zip(plain, ended, cut, strict=True):
             assert whole_or_loop == whole or whole_or_loop.finish_reason == "repeat"
             assert whole.text.startswith(whole_or_loop.text)
             assert whole.text.startswith(part.text)
-    finally:
-        it.stop()
-
-
-# Engines of their own come last: the end of one takes what the others in this process share.
-@pytest.mark.vllm
-def test_what_vllm_writes_into_its_arguments_stays_out_of_info(
-    untrained_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before 0.26 vLLM put its model's configuration into the speculative_config it was given."""
-    vllm = pytest.importorskip("vllm")
-    real = vllm.LLM
-
-    def writing(**arguments: Any) -> Any:
-        llm = real(**arguments)
-        arguments["additional_config"]["target_model_config"] = llm.model_config
-        return llm
-
-    monkeypatch.setattr(vllm, "LLM", writing)
-    given = {"additional_config": {"given": 1}}
-    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512, engine_args=given))
-    it.start()
-    try:
-        assert json.loads(json.dumps(it.info()))["arguments"]["additional_config"] == {"given": 1}
-    finally:
-        it.stop()
-
-
-@pytest.mark.vllm
-def test_a_dead_engine_fails_its_batches_instead_of_hanging(
-    untrained_model: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("vllm")
-    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=512, crash_dir=tmp_path))
-    it.start()
-    batch = Batch([PROMPT], [400], in_seconds(60))
-    broken = "the device is gone"
-
-    def step_that_fails() -> list[object]:
-        raise RuntimeError(broken)
-
-    import vllm.v1.engine.llm_engine as module
-
-    original = module.LLMEngine.step
-    module.LLMEngine.step = lambda self: step_that_fails()
-    try:
-        it.submit(batch)
-        with pytest.raises(EngineError, match=broken):
-            batch.done.result(30)
-            batch.answers()
-    finally:
-        module.LLMEngine.step = original
-    assert not it.healthy()
-    assert any(tmp_path.glob("crash-*.json"))
-
-
-@pytest.mark.vllm
-@pytest.mark.parametrize("refill", [1, 4])
-def test_when_time_is_short_everyone_gets_a_share(untrained_model: Path, refill: int) -> None:
-    pytest.importorskip("vllm")
-    few = {"max_num_seqs": 4, "end_repetition": False}
-    it = VllmEngine(Settings(model_dir=untrained_model, max_model_len=1024, **few))
-    it.start()
-    if refill > 1:  # as with graphs
-        it._scheduler.refill, it._scheduler._ahead = refill, 0
-    try:
-        generate(it, prompts(4), [20] * 4, in_seconds(60))  # the first steps are slow ones
-        answers = generate(it, prompts(24), [900] * 24, in_seconds(3))
-        assert min(a.tokens for a in answers) >= 4
-        assert it.stats()["running"] == it.stats()["waiting"] == 0
     finally:
         it.stop()

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common.intervals import difference, interval
 from common.language import either
 from common.manifest import read_manifest
 from common.model_files import model_files_problems
 from common.pairs import PairFile
-from judging.intervals import difference, interval
 from judging.read_report import Report, ReportError, read_report
 from judging.scoring import score_answers, speed
 from judging.testset import read_testsets

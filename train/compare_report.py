@@ -12,32 +12,23 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from common.html_page import template
+from common.intervals import VERDICTS
 from common.language import either, language
+from judging import report_words
 from train.compare import TIE, Comparison, Judged, as_json
 
 WIDTH = 110  # of comparison.txt
-LABELS = {
-    "accuracy (judge)": "准确率（评测机）",
+LABELS = report_words.LABELS | {
     "its 95 % interval": "其 95 % 区间",
-    "ceiling of the set": "题集的上限",
-    "echoing the question": "复述问题",
-    "Chinese-aware ROUGE-L": "计入中文的 ROUGE-L",
     "gain over the first": "比第一个模型",
     "questions won / lost": "变好 / 变差的题数",
-    "characters/s (judge)": "字符/秒（评测机）",
     "seconds until ready": "启动用时，秒",
     "peak memory, MB": "内存峰值，MB",
     "GPU memory in use, MB": "占用显存，MB",
     "weights, MB": "权重，MB",
     "longest answer allowed, tokens": "回答最长，词元",
 }
-
-
-def _demo_note() -> str:
-    return either(
-        "演示模型：分数只说明流程走通，不代表质量",
-        "demo models: scores show the flow, not quality",
-    )
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
@@ -61,7 +52,7 @@ def table(comparison: Comparison, out: Path) -> Group:
             grid.add_row(label, *cells, style="bold" if index == 0 else "")
         parts.append(grid)
     if any(result.demo for result in comparison.results):
-        parts.append(Text(_demo_note(), style="bold yellow"))
+        parts.append(Text(report_words.demo_note(), style="bold yellow"))
     parts.append(
         Text(either("逐题对照：", "every answer side by side: ") + str(out / "comparison.html"))
     )
@@ -78,11 +69,7 @@ def _by_testset(comparison: Comparison) -> dict[str, list[Judged]]:
 def _verdict(results: list[Judged]) -> str:
     """Whether the last model differs from the first by more than chance, in words."""
     last = results[-1]
-    if last.difference_low > 0:
-        return either("有提升", "better")
-    if last.difference_high < 0:
-        return either("变差", "worse")
-    return either("差异不显著", "no difference beyond chance")
+    return either(*VERDICTS[(last.difference_low > 0) - (last.difference_high < 0)])
 
 
 def _lines(results: list[Judged]) -> list[tuple[str, ...]]:
@@ -124,15 +111,6 @@ def _lines(results: list[Judged]) -> list[tuple[str, ...]]:
 
 
 def _page(comparison: Comparison) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first, last = comparison.models[0], comparison.models[-1]
     sets = []
     for testset, results in _by_testset(comparison).items():
@@ -151,7 +129,7 @@ def _page(comparison: Comparison) -> str:
             {"name": testset, "verdict": _verdict(results), "lines": _lines(results)}
             | {"groups": groups}
         )
-    note = _demo_note() if any(result.demo for result in comparison.results) else ""
-    return environment.get_template("compare.html.j2").render(
+    note = report_words.demo_note() if any(result.demo for result in comparison.results) else ""
+    return template(Path(__file__).with_name("compare.html.j2")).render(
         models=comparison.models, sets=sets, note=note, either=either, language=language()
     )

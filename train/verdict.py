@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from common.intervals import VERDICTS, interval
 from common.language import either
-from judging.intervals import interval
 from judging.scoring import rouge_l
 from train.base import ModelError
 from train.book import uses_book
@@ -59,12 +59,7 @@ class Verdict(BaseModel):
     @property
     def word(self) -> str:
         """The verdict in a word."""
-        words = {
-            "better": ("有提升", "better"),
-            "same": ("看不出差别", "no difference beyond chance"),
-            "worse": ("变差", "worse"),
-        }
-        return either(*words[self.verdict])
+        return either(*VERDICTS[{"better": 1, "same": 0, "worse": -1}[self.verdict]])
 
 
 def reach_verdict(recipe: Recipe, epochs: Mapping[int, float]) -> Verdict:

@@ -23,10 +23,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import run_command
+from common.cli import run_command, stop
 from common.language import either, in_chinese
+from common.manifest import read_manifest
 from common.pairs import Pair
 from common.service_process import SignalReceived, stop_on_signals
+from retrieval.examples_auto import as_settings
 from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
 from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
@@ -117,15 +119,17 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         asked = questions.pairs[:limit]
         name = f"{model.name}-{_fingerprint(model, asked)}"
+        asked_with = as_settings(read_manifest(model))
     except (DevError, PairsError, OSError, ValueError) as error:
-        _stop(str(error), 2)
+        stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
     fixed = {n: os.environ[n] for n in (*space.NAMES, *space.ROOM) if n in os.environ}
     measure = measure_with(model, questions, limit, out)
     shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     if only_length:
-        _only_length(measure, len(asked), questions.path, out / "serve.env", shipped)
+        paths = out / "serve.env", shipped
+        _only_length(measure, len(asked), questions.path, asked_with, *paths)
         return
     search = Search(out.resolve() / "study.db", name, measure, may_lose, at_least)
 
@@ -137,6 +141,7 @@ def main(
                 tokens,
                 quantized,
                 outcome.passages,
+                outcome.examples,
                 outcome.cap and outcome.cap.tokens,
             ),
             list(fixed),
@@ -165,7 +170,7 @@ def main(
         ended = search.run(until, _print_trial)
         confirmed = search.confirm(until)
     except TrialFailedError as error:
-        _stop(
+        stop(
             either(
                 f"默认设置跑不起来，没有可比的：{error}",
                 f"the defaults do not run, so there is nothing to compare with: {error}",
@@ -175,7 +180,7 @@ def main(
     except SignalReceived as received:
         exit_code = received.exit_code
         if not search.begun:
-            _stop(
+            stop(
                 either(
                     "默认设置还没有测完就中断了", "interrupted before the defaults were measured"
                 ),
@@ -202,7 +207,7 @@ def main(
     ]
     chosen = f"{either('选定：', 'chosen: ')}{_text(best.settings)}"
     console.print(chosen, highlight=False, markup=False)
-    _write({**fixed, **best.settings}, notes, out / "serve.env", shipped)
+    _write({**asked_with, **fixed, **best.settings}, notes, out / "serve.env", shipped)
     if exit_code:
         raise typer.Exit(exit_code)
     if not confirmed:
@@ -215,13 +220,18 @@ def main(
 
 
 def _only_length(
-    measure: Measure, count: int, dev: Path, result: Path, shipped: Path | None
+    measure: Measure,
+    count: int,
+    dev: Path,
+    asked_with: dict[str, str],
+    result: Path,
+    shipped: Path | None,
 ) -> None:
     """Ask the dev split once, choose MAX_TOKENS by its answers, keep what else the file says."""
     try:
         outcome = measure({}, "length")
     except TrialFailedError as error:
-        _stop(
+        stop(
             either(
                 f"服务跑不起来，没有回答可供选择：{error}",
                 f"the service does not run, so there are no answers to choose by: {error}",
@@ -236,7 +246,7 @@ def _only_length(
             f"{count} questions of {dev}, uncapped: score {outcome.score:.4f}",
         )
     )
-    kept = settings_file.read(shipped) if shipped else {}
+    kept = asked_with | (settings_file.read(shipped) if shipped else {})
     if outcome.cap is None:
         console.print(
             either(
@@ -292,7 +302,7 @@ def _write(settings: dict[str, str], notes: list[str], result: Path, shipped: Pa
                 f"; {shipped} was not written by this command and is kept: copy what you want",
             )
     except (SettingsError, OSError) as error:
-        _stop(str(error), 1)
+        stop(str(error), 1)
     console.print(message, highlight=False, soft_wrap=True)
 
 
@@ -347,11 +357,6 @@ def _text(settings: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in settings.items()) or either(
         "默认", "defaults"
     )
-
-
-def _stop(message: str, code: int) -> Any:
-    console.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.language import either
 from common.pairs import PairFile, PairsError
+from common.tokenizer_file import load_tokenizer
 from judging.known_testsets import SAMPLE, known_testset
 from judging.testset import read_testset
 
@@ -62,13 +63,10 @@ def read_dev(path: Path, testsets: Sequence[Path] = ()) -> PairFile:
 
 def token_counts(dev: PairFile, model: Path) -> list[int]:
     """Token count of each reference by the model's tokenizer.json; empty when there is no such
-    file."""
-    from tokenizers import Tokenizer
-
-    file = model / "tokenizer.json"
-    if not file.is_file():
+    file. Raises TokenizerError when it is broken."""
+    if not (model / "tokenizer.json").is_file():
         return []
-    encoded = Tokenizer.from_file(str(file)).encode_batch(
+    encoded = load_tokenizer(model).encode_batch(
         [question.answer for question in dev.pairs], add_special_tokens=False
     )
     return [len(each.ids) for each in encoded]

@@ -17,7 +17,7 @@ def write(path: Path, settings: dict[str, str], notes: list[str]) -> None:
     Raises SettingsError when the service would refuse it; the file at `path` is then unchanged.
     """
     lines = [f"{MARK}; variables of the environment win over it.", *(f"# {n}" for n in notes)]
-    if not settings:
+    if not settings.keys() - {"RETRIEVAL_EXAMPLES"}:  # which is always said
         lines.append("# Nothing was faster than the defaults, so they apply.")
     for name, value in settings.items():
         if "'" in value or "\n" in value:

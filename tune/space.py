@@ -25,6 +25,7 @@ NAMES = (
     "RETRIEVAL_PASSAGES",
     "RETRIEVAL_EXAMPLES",
     "ENGINES_PER_GPU",
+    "DRAFT_TOKENS",
     "ANSWER_DRAWS",
 )
 PASSAGES = ("0", "1", "2", "3", "5")
@@ -39,6 +40,7 @@ class Facts:
     """What the space depends on. engine: of GET /info of a service with default settings;
     answer_tokens: token counts of the dev split's references; quantized: whether the weights are;
     passages: of the book that this service puts before a question, 0 where it has no index;
+    examples: whether worked ones come first;
     cap: the one of the best score, reckoned from the default settings' answers.
     """
 
@@ -47,6 +49,7 @@ class Facts:
     answer_tokens: Sequence[int]
     quantized: bool
     passages: int = 0
+    examples: bool = False
     cap: int | None = None
 
     @property
@@ -78,9 +81,11 @@ def space_of(facts: Facts, fixed: Sequence[str] = ()) -> Space:
         # Each makes every prompt longer, and answers better as far as the model reads it.
         "RETRIEVAL_PASSAGES": [n for n in PASSAGES if facts.passages and n != str(facts.passages)],
         # Worked examples help one model and harm another (docs/retrieval.md): so measured.
-        "RETRIEVAL_EXAMPLES": ["1"] if facts.passages else [],
+        "RETRIEVAL_EXAMPLES": [str(int(not facts.examples))] if facts.passages else [],
         # Against each other: what `auto` takes depends on the device.
         "ENGINES_PER_GPU": ["1", "2", "3"] if facts.kind in GPUS else [],
+        # From the passages; without them they gained nothing (bench/LOG.md).
+        "DRAFT_TOKENS": ["4"] if facts.kind in GPUS and facts.passages else [],
         # So many times the tokens for a higher score: the last to be tried.
         "ANSWER_DRAWS": ["4", "8"] if facts.kind else [],
     }

@@ -41,6 +41,7 @@ class Outcome:
     start_seconds: float
     engine: dict[str, Any] = field(default_factory=dict)
     passages: int = 0
+    examples: bool = False
     cap: Cap | None = None
 
 
@@ -62,6 +63,7 @@ def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Me
             raise TrialFailedError("; ".join(wrong))
         info = judgement.info or {}
         engine, startup = info.get("engine") or {}, info.get("startup") or {}
+        book = info.get("retrieval") or {}
         # The fallback overrides settings of this trial, so its figures would not be the trial's.
         if startup.get("why"):
             raise TrialFailedError(
@@ -92,7 +94,8 @@ def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Me
             seconds,
             service.ready_seconds or 0.0,
             engine,
-            int((info.get("retrieval") or {}).get("passages_a_question", 0)),
+            int(book.get("passages_a_question", 0)),
+            bool(book.get("examples")),
             None if settings else best_length(result, model),
         )
 

@@ -212,16 +212,17 @@ def _before_training(splits: Mapping[str, int]) -> str:
     """What to do first where `train run` would stop: it chooses its checkpoint by dev rows."""
     if not splits["train"]:
         return either(
-            "没有可以训练的行：给更长的书，或加 --broad、--source teacher",
-            "no train rows, so nothing to fine-tune on: give a longer book, or --broad, or "
+            "没有可以训练的行：给更长的书，或加 --rules all、--source teacher",
+            "no train rows, so nothing to fine-tune on: give a longer book, or --rules all, or "
             "--source teacher",
         )
     without = "dev_file=null" + ("" if splits["calibration"] else " calibration_file=null")
     return either(
-        "验证集是空的，train run 要靠它挑检查点：给更长的书，或加 --broad；节数够多就加大 --dev；"
+        "验证集是空的，train run 要靠它挑检查点：给更长的书，或加 --rules all；"
+        "节数够多就加大 --dev；"
         f"或训练时加 {without}，留出每个问答的最后一种问法",
         "the dev split is empty, and train run chooses its checkpoint by it: give a longer book or "
-        "--broad, or, of many sections, a larger --dev; or train with "
+        "--rules all, or, of many sections, a larger --dev; or train with "
         f"{without}, which holds out the last wording of each pair",
     )
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from common.language import either, in_chinese
 from data.cli.build import PROFILE_FIGURES
 from data.cli.console import console, reported_errors
-from data.compose import DRAWS, PASSAGES, TEMPERATURE, Composed
+from data.compose import DRAWS, KEPT, PASSAGES, TEMPERATURE, Composed
 from data.compose import compose as composed
 from data.labels import label
 
@@ -28,7 +28,12 @@ def compose(
         ),
     ],
     draws: Annotated[
-        int, typer.Option(min=2, max=64, help=either("每题答几次", "answers to each question"))
+        int,
+        typer.Option(
+            min=2,
+            max=64,
+            help=either("每题每种问法答几次", "answers to a question by each way of asking"),
+        ),
     ] = DRAWS,
     temperature: Annotated[
         float, typer.Option(min=0.01, max=2, help=either("采样温度", "of sampling"))
@@ -40,6 +45,10 @@ def compose(
         bool,
         typer.Option(help=either("题前放两个示例", "two worked examples before a question")),
     ] = True,
+    keep: Annotated[
+        int,
+        typer.Option(min=1, help=either("每题最多留几个回答", "most answers kept of a question")),
+    ] = KEPT,
     engine: Annotated[
         str, typer.Option(help=either("vLLM 引擎参数，JSON", "vLLM engine arguments as JSON"))
     ] = "{}",
@@ -59,6 +68,7 @@ def compose(
             temperature=temperature,
             passages=passages,
             examples=examples,
+            keep=keep,
         )
     _say(told, out)
 
@@ -66,11 +76,13 @@ def compose(
 def _say(told: Composed, out: Path) -> None:
     console.print(
         either(
-            f"{told.composed} 行换了答案，{told.dropped} 行几次回答不一致或离原答案太远，去掉了；"
+            f"{told.composed} 题换了答案，共 {told.rows - told.unchanged} 行；{told.dropped} 题的"
+            "几次回答不一致或离原答案太远，去掉了；"
             f"{told.unchanged} 行不是单轮或答案里没有英文和数字，没有动",
-            f"{told.composed} rows have new answers; {told.dropped} left out: draws differ, or "
-            f"are far from the old answer; {told.unchanged} left as they are: of several turns, or "
-            "without a word that counts",
+            f"{told.composed} questions have new answers, {told.rows - told.unchanged} rows; "
+            f"{told.dropped} left out: draws differ, or are far from the old answer; "
+            f"{told.unchanged} rows left as they are: of several turns, or without a word that "
+            "counts",
         ),
         soft_wrap=True,
     )

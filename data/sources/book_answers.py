@@ -63,11 +63,16 @@ class Answers(str, Enum):
 
 
 def book_replies(
-    chunks: Sequence[Chunk], settings: ModelSettings, answers: Answers, ask: Ask
+    chunks: Sequence[Chunk],
+    settings: ModelSettings,
+    answers: Answers,
+    ask: Ask,
+    checked: bool = True,
 ) -> list[str]:
     """The reply of each chunk as `read_reply` reads it: JSON of its pairs.
 
-    Beside them `unused` counts the stretches of the book that came to none, by reason.
+    Beside them `unused` counts the stretches of the book that came to none, by reason. Unless
+    `checked`, pairs with faults stay: `data compose` answers them anew.
     """
     spans = [
         (n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings, answers)
@@ -98,6 +103,8 @@ def book_replies(
             continue
         faults = [
             fault_of(Told(question, answer.text, chunk.text, span.text, chunk.path))
+            if checked
+            else ""
             for question in asked.questions
         ]
         if faults[0]:

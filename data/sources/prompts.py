@@ -41,7 +41,7 @@ EXAMPLE_FIELDS = {
 }
 DEMANDS = ("why", "contrast", "number", "code", "what")  # see sources/demands.py
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
-TALK, CHOICE = "talk", "choice"
+TALK = "talk"
 
 
 class Style(BaseModel):

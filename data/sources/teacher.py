@@ -1,6 +1,5 @@
 """Pairs from any OpenAI-compatible endpoint, through the official client."""
 
-import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,6 +13,7 @@ from common.chat_client import (
     EndpointError,
     EndpointRefusesError,
     RefusedError,
+    key_of,
     reply_text,
 )
 from common.json_reply import ReplyError
@@ -201,16 +201,10 @@ class TeacherSource:
 
     def _connect(self) -> ChatClient:
         settings = self.settings
-        key = os.environ.get(settings.key_env, "")
-        if not key:
-            raise SourceError(
-                either(
-                    f"teacher：环境变量 {settings.key_env} 是空的；把接口的密钥放在那里"
-                    "（不要密钥的服务，随便写一个词）",
-                    f"teacher: the environment variable {settings.key_env} is empty; put the "
-                    "endpoint's key there (any word, for a server without keys)",
-                )
-            )
+        try:
+            key = key_of(settings.key_env)
+        except EndpointRefusesError as error:
+            raise SourceError(f"teacher: {error}") from None
         return ChatClient(
             settings.base_url,
             settings.model,

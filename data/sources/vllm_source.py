@@ -58,6 +58,11 @@ class VllmSettings(ModelSettings):
         "vllm: answers are composed from the text where the model's draws agree, the book's text, "
         "retold, chosen as nearest to it, or the model's pairs",
     )
+    to_compose: bool = option(
+        False,
+        "vllm：接着要 data compose，所以不因答案的毛病去掉题",
+        "vllm: data compose follows, so that no question is dropped for its answer's faults",
+    )
     engine: str = option("{}", "vllm：引擎参数，JSON", "vllm: engine arguments as JSON")
 
     @field_validator("engine")
@@ -89,14 +94,15 @@ class VllmSettings(ModelSettings):
 
     def unused(self) -> dict[str, str]:
         """Where the book answers, the model is asked for no kinds."""
-        own = self.answers is Answers.model
-        return {} if own else {"kinds": f"without --answers {Answers.model.value}"}
+        if self.answers is Answers.model:
+            return {"to_compose": f"with --answers {Answers.model.value}"}
+        return {"kinds": f"without --answers {Answers.model.value}"}
 
     @property
     def fingerprint(self) -> str:
         """What of the settings and the model changes the pairs."""
         chosen = self.model_dump(
-            include={"longest", "reply_tokens", "engine"}, exclude_defaults=True
+            include={"longest", "reply_tokens", "engine", "to_compose"}, exclude_defaults=True
         )
         shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
         model, version = model_digest(Path(self.model)), prompt_version(self)
@@ -174,7 +180,9 @@ class Asker:
 
         settings = self._settings
         if settings.answers is not Answers.model:
-            told = book_replies(chunks, settings, settings.answers, self.ask)
+            told = book_replies(
+                chunks, settings, settings.answers, self.ask, checked=not settings.to_compose
+            )
             return [(text, "stop") for text in told]
         # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
         params = SamplingParams(

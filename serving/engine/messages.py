@@ -13,10 +13,16 @@ from serving.settings import Settings
 
 @dataclass(frozen=True)
 class Start:
-    """The first message: what to load."""
+    """The first message: what to load. hold: import the libraries, then wait for `Go`."""
 
     settings: Settings
     share: Share
+    hold: bool = False
+
+
+@dataclass(frozen=True)
+class Go:
+    """The engines before this one have loaded: it is its turn."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ A loop, of any period, says the same again and again: exactly, or but for number
 same step with each turn ("13. The same. 14. The same."), which is how small models loop most. A
 list whose items differ in a word, a table of measured numbers, halving offsets are none. One that
 copies a long stretch of itself, numbers and all, says nothing new either: small models give their
-code once more and go on so to the end. How long honest text may repeat itself: the rules below
+code once more and go on so to the end. Nor does one that goes round in the same phrases for long,
+in whatever order. How long honest text may repeat itself: the rules below
 (measured on real texts and answers: bench/LOG.md).
 """
 
@@ -30,12 +31,16 @@ COUNTED = Rule(turns=4, tokens=160, words=8)
 # Tokens, a number as one, that stood in the answer before: the longest such copy in honest text was
 # under 128 (a window of a whole tutorial), under 96 in any answer or code block.
 COPIED = 128
+# Tokens, a number as one, in which at most so many runs of six are new to the answer, though there
+# are so many different words: in honest text there were 17 and more new ones, or fewer words.
+STALE, STALE_NEW, STALE_WORDS = 192, 12, 24
 # New tokens between two looks at an answer.
 LOOK_EVERY = 16
 
 _BYTES = 4  # of a token in an array
 # Tokens at the end that are looked for further ahead: shorter than any two turns that count.
 _TAIL = 8
+_RUN = 6
 # Stands for a number, however many tokens it has.
 _NUMBER = -1
 # Digits after which a number is none: each further digit is a token again.
@@ -63,16 +68,24 @@ def token_kinds(tokenizer: Any) -> TokenKinds:
 
 class RepetitionWatch:
     """Watches one growing answer. A look costs little more than reading the new tokens: searching
-    and comparing is done on bytes, in C."""
+    and comparing is done on bytes, in C.
+
+    found: what a look has found, "exact", "counted", "copied" or "stale", and after how many tokens
+    (a number as one) the same comes again; stale: how many say nothing new.
+    """
 
     def __init__(self, kinds: TokenKinds) -> None:
         self._kinds = kinds
+        self.found: tuple[str, int] | None = None
         self._read = 0
         # The answer with each number as one token; its numbers; where each token ends in it.
         self._bytes = bytearray()
         self._numbers: list[str | None] = []
         self._ends: list[int] = []
         self._digits = 0
+        # Runs so far, and how many were new up to each token: only long answers need them.
+        self._runs: set[bytes] = set()
+        self._new = [0]
 
     def look(self, tokens: Sequence[int], at_once: bool = False) -> int | None:
         """How many tokens are worth keeping of an answer that has come to repeat itself; None: it
@@ -86,13 +99,16 @@ class RepetitionWatch:
         countable = True
         for period in self._periods():
             if self._is_exact(period):
+                self.found = "exact", period
                 return self._kept(period)
             if countable and (count := self._tail_of(period, COUNTED)):
                 # Several turns of few words are no turn of many.
                 countable = self._words(period) >= COUNTED.words
                 if countable and self._counts(period, count):
+                    self.found = "counted", period
                     return self._kept(period)
-        return self._before_copy()
+        kept = self._before_copy()
+        return self._before_stale() if kept is None else kept
 
     def _add(self, tokens: Sequence[int]) -> None:
         numbers, ends, digits = self._numbers, self._ends, self._kinds.numbers
@@ -165,9 +181,30 @@ class RepetitionWatch:
                     and numbers[first - 1] == numbers[start - 1]
                 ):
                     first, start = first - 1, start - 1
+                self.found = "copied", start - first
                 return self._ends[start - 1]
             at += len(tail) - 1
         return None
+
+    def _before_stale(self) -> int | None:
+        """Tokens before an end that says nothing new; None: it does."""
+        data, end = self._bytes, len(self._numbers)
+        if end < STALE + _RUN:
+            return None
+        for at in range(len(self._new), end + 1):
+            run = bytes(data[max(0, at - _RUN) * _BYTES : at * _BYTES])
+            self._new.append(self._new[-1] + (run not in self._runs))
+            self._runs.add(run)
+        if self._new[end] - self._new[end - STALE] > STALE_NEW:
+            return None
+        words = set(array("i", bytes(data[-STALE * _BYTES :]))) - self._kinds.marks - {_NUMBER}
+        if len(words) < STALE_WORDS:
+            return None
+        first = end - STALE
+        while self._new[first] == self._new[first - 1]:
+            first -= 1
+        self.found = "stale", end - first
+        return self._ends[first - 1]
 
     def _words(self, period: int) -> int:
         ids = array("i", bytes(self._bytes[-period * _BYTES :]))

@@ -5,6 +5,7 @@ do that at the same time. Every batch is shared out when it comes, the longest q
 whichever engine has least to do; an engine that has run dry gets questions that have not begun from
 one that lags. Each engine keeps deadlines, fair shares and its own recovery (vllm_engine.py). When
 one dies its questions go to the others, and it is started again.
+One that does not load in time for the start is left out: that is no reason to lose the start.
 """
 
 import heapq
@@ -21,6 +22,7 @@ from serving.engine.messages import (
     Deadline,
     Failed,
     GiveBack,
+    Go,
     Part,
     Ready,
     Report,
@@ -49,8 +51,10 @@ class SeveralEngines:
 
     name = "vllm"
 
-    def __init__(self, settings: Settings, count: int):
-        self._settings = settings
+    def __init__(self, settings: Settings, count: int, ready_by: float | None = None):
+        """ready_by: `time.monotonic()` value until which engines are waited for once one of them
+        has loaded; None: as long as it takes."""
+        self._settings, self._ready_by = settings, ready_by
         self._members = [Member(WorkerProcess(share)) for share in shares(count)]
         self._lock = threading.RLock()
         self._homeless: list[Question] = []
@@ -65,7 +69,7 @@ class SeveralEngines:
 
     def start(self) -> None:
         """Load all engines, at the same time where they cannot take each other's memory for their
-        own. Raises ModelError or EngineError when one of them does not start."""
+        own. Raises ModelError or EngineError when none of them starts."""
         if self._settings.compile_cache_dir is not None:  # the processes find it set: one cache
             use_compile_cache(self._settings.compile_cache_dir)
             self._settings = self._settings.model_copy(update={"compile_cache_dir": None})
@@ -73,20 +77,14 @@ class SeveralEngines:
         self._settings = self._settings.model_copy(update=asked)
         mps = self._settings.cuda_mps and self._mps.start()
         self._facts = {"cuda_mps": mps}
-        together = takes_cache_bytes() or on_processor()
         try:
-            for member in self._members:
-                member.process.start(self._settings)
-                if not together:
-                    self._loaded(member)
-            for member in self._members:
-                if member.ready is None:
-                    self._loaded(member)
+            self._load_all(together=takes_cache_bytes() or on_processor())
         except EngineError:
             self.stop()
             raise
         for member in self._members:
-            self._serve(member)
+            if member.ready is not None:
+                self._serve(member)
         threading.Thread(target=self._pass_deadlines_on, name="deadlines", daemon=True).start()
 
     def submit(self, batch: Batch) -> None:
@@ -144,9 +142,39 @@ class SeveralEngines:
 
     # Loading, serving, and starting again.
 
-    def _loaded(self, member: Member) -> None:
+    def _load_all(self, together: bool) -> None:
+        """Load the engines; those that fail, or are not ready in time, are left out. Raises
+        ModelError or EngineError, the first one's, when that is all of them."""
+        first, *others = self._members
+        first.process.start(self._settings)
+        for member in others:  # they import their libraries even where they may not load yet
+            member.process.start(self._settings, hold=not together)
+        failed: list[tuple[Member, EngineError]] = []
+        for member in self._members:
+            if not together and member is not first:
+                member.process.send(Go())
+            some = any(other.ready is not None for other in self._members)
+            limit = max(0.0, self._ready_by - time.monotonic()) if some and self._ready_by else None
+            try:
+                self._loaded(member, limit)
+            except EngineError as error:
+                member.process.end()  # its memory is the next one's
+                failed.append((member, error))
+        if len(failed) == len(self._members):
+            raise failed[0][1]
+        for member, error in failed:
+            member.deaths = RESTARTS + 1  # it is not started again
+            told = f"engine {member.process.share.index} of {len(self._members)}: {error}"
+            log.error("going on without %s", told)
+            self._facts.setdefault("left_out", []).append(told)
+
+    def _loaded(self, member: Member, seconds: float | None = None) -> None:
         """Wait until an engine has loaded. Raises ModelError or EngineError."""
-        message = member.process.receive()
+        try:
+            message = member.process.receive(seconds)
+        except TimeoutError:
+            member.process.end(grace=0)
+            raise EngineError("it had not loaded in the time that the start has for it") from None
         if isinstance(message, Ready):
             member.ready = message
             self.max_model_len = min(self.max_model_len, message.max_model_len)

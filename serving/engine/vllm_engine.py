@@ -29,7 +29,7 @@ from serving.engine.arguments import (
     import_model_class,
     read_config,
 )
-from serving.engine.base import Batch, EngineError
+from serving.engine.base import Answer, Batch, EngineError
 from serving.engine.compile_cache import use_compile_cache
 from serving.engine.crash_report import spread, write_crash_report
 from serving.engine.detokenize import answer_text
@@ -72,6 +72,7 @@ class VllmEngine:
         self._recovery: Recovery | None = None
         self._core_died = threading.Event()
         self._load_seconds = 0.0
+        self._may_draw = True
         self._processes: set[Any] = set()
         self.max_model_len = settings.max_model_len
         self.warmup_questions = 1
@@ -251,7 +252,11 @@ class VllmEngine:
         return True
 
     def _accept(self, batch: Batch) -> None:
-        self._scheduler.add(batch)
+        if batch.is_draws and not self._may_draw:
+            for index in range(len(batch.prompts)):
+                batch.finish(index, Answer("", 0, "error"))
+        else:
+            self._scheduler.add(batch)
 
     def _load(self) -> Any:
         began = time.monotonic()
@@ -261,6 +266,18 @@ class VllmEngine:
         if self._share is not None:
             settings = divided(settings, device, self._share.count)
         wanted = engine_arguments(settings, device)
+        if device.kind == "cpu" and wanted.get("speculative_config"):
+            self._may_draw = False
+            if settings.temperature:
+                del wanted["speculative_config"]
+                self._may_draw = True
+            log.warning(
+                "DRAFT_TOKENS on a processor: vLLM's CPU build spoils all answers of a batch that "
+                "holds a sampled one; %s",
+                "no drafts"
+                if self._may_draw
+                else "no further draws (ANSWER_DRAWS, REPEAT_REDRAWS)",
+            )
         in_process = core_in_process(settings, device, wanted)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0" if in_process else "1"
 

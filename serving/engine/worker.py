@@ -7,6 +7,7 @@ ends. Messages are pickled: both ends are this service's own.
 
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import queue
@@ -23,6 +24,7 @@ from serving.engine.messages import (
     Deadline,
     Failed,
     GiveBack,
+    Go,
     Part,
     Ready,
     Report,
@@ -94,6 +96,10 @@ class _Worker:
         self._connection = connection
         self._sent: queue.SimpleQueue[Any] = queue.SimpleQueue()
         start: Start = connection.recv()
+        if start.hold:
+            importlib.import_module("vllm").LLM  # noqa: B018 - it is imported when it is named
+            if not isinstance(connection.recv(), Go):
+                raise EOFError
         self._engine = WorkerEngine(start.settings, start.share, self._sent)
         self._batches: dict[int, _SentBatch] = {}
 
@@ -177,7 +183,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     set_up_logging()
     before_imports()
-    _Worker(Connection(int(sys.argv[1]))).run()
+    with contextlib.suppress(EOFError, ConnectionError):  # not wanted any more, before it loaded
+        _Worker(Connection(int(sys.argv[1]))).run()
     logging.shutdown()
     os._exit(0)  # whatever still runs belongs to nobody
 

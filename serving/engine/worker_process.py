@@ -30,8 +30,9 @@ class WorkerProcess:
         self._connection: Connection | None = None
         self._sending = threading.Lock()
 
-    def start(self, settings: Settings) -> None:
-        """Start the process; its first message says whether it loaded."""
+    def start(self, settings: Settings, hold: bool = False) -> None:
+        """Start the process; its first message says whether it loaded. hold: it waits for `Go`
+        before it does."""
         ours, theirs = socket.socketpair()
         with theirs:
             number = theirs.fileno()
@@ -44,7 +45,7 @@ class WorkerProcess:
         if self.share.cores:  # long before it has threads
             os.sched_setaffinity(self._process.pid, self.share.cores)
         self._connection = Connection(ours.detach())
-        self.send(Start(settings, self.share))
+        self.send(Start(settings, self.share, hold))
 
     def send(self, message: Any) -> None:
         """Send a message; a process that is gone shows by `receive`, not here."""
@@ -52,10 +53,15 @@ class WorkerProcess:
             with self._sending, contextlib.suppress(OSError):
                 self._connection.send(message)
 
-    def receive(self) -> Any:
-        """The next message; None when the process is gone."""
+    def receive(self, seconds: float | None = None) -> Any:
+        """The next message; None when the process is gone. Raises TimeoutError when none comes in
+        that time."""
         try:
+            if seconds is not None and not self._connection.poll(seconds):
+                raise TimeoutError
             return self._connection.recv()
+        except TimeoutError:  # an OSError as well
+            raise
         except (EOFError, OSError):
             return None
 
@@ -63,12 +69,12 @@ class WorkerProcess:
         """Let the engine free the device and end."""
         self.send(None)
 
-    def end(self) -> None:
+    def end(self, grace: float = END_S) -> None:
         """Wait for the process to end, a short while; then kill it."""
         if self._process is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_S)
+            self._process.wait(grace)
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(OSError):

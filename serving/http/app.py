@@ -98,7 +98,7 @@ async def _running(
             exit_process(CANNOT_START)  # without uvicorn's traceback, which would hide the reason
         raise
     answerer.observer = service.metrics.batch
-    service.answerer = answerer
+    service.answerer, service.settings = answerer, answerer.settings  # with what `auto` came to
     if restart is None:
         yield
         answerer.stop()

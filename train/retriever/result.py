@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common.intervals import Interval
 from common.manifest import (
     Manifest,
     directory_records,
@@ -14,7 +15,7 @@ from common.manifest import (
     read_manifest,
     write_manifest,
 )
-from retrieval.evaluate import MEASURES, Interval, Outcome
+from retrieval.evaluate import MEASURES, Outcome
 from train.retriever.curves import plot_finder
 from train.retriever.examples import parent_files
 from train.retriever.fitting import Fitted

@@ -44,12 +44,17 @@ def title_term(path: Sequence[str]) -> str:
     return core(unnumbered(path[-1]).strip("`* ")) if path else ""
 
 
+def is_introduction(title: str) -> bool:
+    """简介, 是什么？: a heading that introduces what the one above it names."""
+    return bool(_INTRODUCTION.fullmatch(unnumbered(title).strip("`* ")))
+
+
 def introduced_names(path: Sequence[str]) -> list[str]:
     """What a section introduces by its heading: 什么是 X？, X 简介, <a>, 特征（Trait）."""
     if not path:
         return []
     title = unnumbered(path[-1]).strip("`* ")
-    if _INTRODUCTION.fullmatch(title) and len(path) > 1:
+    if is_introduction(path[-1]) and len(path) > 1:
         return [name for name in introduced_names(path[:-1]) if not _INTRODUCTION.fullmatch(name)]
     if tag := re.match(r"`?(<[a-z][a-z0-9]*>)", title):
         return [tag.group(1)]

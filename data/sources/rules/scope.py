@@ -22,13 +22,15 @@ _GENERIC = re.compile(
     r"|实例|节点|配置|机制|流程|阶段|内容|方式|状态|环境|资源|任务|字段|属性|规则|策略|消息|请求|目录)$"
 )
 # Plain English words that any framework has a class or a page for.
-_ANYBODYS = frozenset(
+ANYBODYS = frozenset(
     """Context Request Response Helper Document Session Model View Router Route Controller Service
     Middleware Trainer Parser Handler Manager Node Event Client Server Container Component Module
     Plugin Config Command Task Job Worker Logger Filter Extend Scope Field Index Type Cluster
     Store State Action Message Topic Producer Consumer Partition Schema Record Cache Pool Shield
     Pin Application Loader Factory Builder Listener Provider Agent Tool Chain Prompt Memory Secret
     Volume Image Layer Stage Pipeline Runner Executor Driver Master Slave Leader Follower Item
+    Parallel Standalone Join Buffer Reflect Spacer Cluster Channel Stream Queue Cache Store State
+    Label Operator
     """.split()  # noqa: SIM905 - reads better than a list
 )
 # Abbreviations that mean one thing wherever computing is spoken of.
@@ -38,7 +40,7 @@ _KNOWN = frozenset(
     Linux Unix Windows Python Java JavaScript""".split()  # noqa: SIM905 - reads better than a list
 )
 # Abbreviations of several things: ACL is an access control list and a language of agents.
-_OF_SEVERAL_THINGS = frozenset(
+OF_SEVERAL_THINGS = frozenset(
     """ACL AD AP AR BSP CAS CBC CFS CI CMS DAO DPI DSP HA IPC IR LDA LISP LMS LPM MAC NAS PE PIC
     PMI POC RPM SAM SPD SPI STP""".split()  # noqa: SIM905
 )
@@ -63,7 +65,7 @@ def in_scope(question: str, answer: str, topics: Sequence[str], near: str | None
     """
     asked = [_QUANTIFIER.sub("", name) for name in subjects(question)]
     if near is not None:
-        named = [t for t in topics if t not in _ANYBODYS or _says(t, near)]
+        named = [t for t in topics if t not in ANYBODYS or _says(t, near)]
         topics = named
     if not topics and len(asked) == 1 and _is_short(asked[0], answer):
         return ""  # 同步, 分段: of what?
@@ -149,14 +151,14 @@ def _carries_itself(name: str, answer: str, topics: Sequence[str]) -> bool:
     if is_known(owner) or _says_its_topic(owner, topics):
         return True
     owner = _SORT.sub("", owner)
-    if owner in _ANYBODYS:
+    if owner in ANYBODYS:
         return False
     if not re.search("[\u4e00-\u9fff]", owner):
         if owner in _KNOWN:
             return True
         if re.match(r"\w{2,}\.\w{2,}\.\w", owner):
             return True  # torch.cuda.synchronize
-        if owner in _OF_SEVERAL_THINGS:
+        if owner in OF_SEVERAL_THINGS:
             return False
         return _is_expanded(owner, answer) or (
             (len(owner) > 4 or not owner.islower()) and _is_product(owner, answer)
@@ -216,7 +218,7 @@ def _is_bare(name: str) -> bool:
     owner = _SORT.sub("", core(name.split("的")[0]))
     if re.search("[\u4e00-\u9fff]", owner):
         return True
-    if owner in _ANYBODYS:
+    if owner in ANYBODYS:
         return True
     return len(owner) < 6 or not re.search(r"[\d_.:]|\S\s\S", owner)
 

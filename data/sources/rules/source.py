@@ -6,6 +6,7 @@ Raise VERSION whenever a rule changes: pairs are then made anew instead of taken
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from data.options import option
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
@@ -15,9 +16,10 @@ from data.sources.rules.named import is_vouched, subjects
 from data.sources.rules.registry import RULES, Candidate, Place
 from data.sources.rules.scope import in_scope, of_parent, task_in_scope
 from data.sources.rules.silence import OF_SEVERAL, why_silent
+from data.sources.rules.strict import cut_short, needs_no_field, why_not_strict
 from data.sources.sentence import clean_sentences, is_standalone, polish, without_gaps
 
-VERSION = "22"
+VERSION = "23"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -60,13 +62,21 @@ ORDER: dict[str, Sequence[str | BySentence]] = {
 }
 
 
+class Level(str, Enum):
+    """How much the rules ask: what strict.py lets through, what a heading is about, all."""
+
+    strict = "strict"
+    wide = "wide"
+    all = "all"
+
+
 class RulesSettings(SourceSettings):
     """What the rules can be told."""
 
-    broad: bool = option(
-        False,
-        "没有标题专讲的主语也问：题更多，合格的少一些",
-        "also ask about what no heading is about: more pairs, fewer of them good",
+    rules: Level = option(
+        Level.wide,
+        "问多少：strict 题最少最好；wide 标题专讲的都问；all 没有标题专讲的也问",
+        "how much to ask: strict the fewest and best; wide whatever a heading is about; all more",
     )
     topic: str = option(
         "",
@@ -85,7 +95,7 @@ class RulesSource:
 
     def __init__(self, settings: RulesSettings | None = None) -> None:
         self.settings = settings or RulesSettings()
-        told = [self.settings.broad and "broad", self.settings.topic]
+        told = [self.settings.rules.value, self.settings.topic]
         self.fingerprint = "/".join(["rules", VERSION, *filter(None, told)])
         self.notes: list[str] = []
 
@@ -93,7 +103,7 @@ class RulesSource:
         """Pairs of each chunk in order."""
         for chunk in chunks:
             topics = [self.settings.topic] if self.settings.topic else chunk.topics
-            yield chunk, list(chunk_pairs(chunk, topics, broad=self.settings.broad))
+            yield chunk, list(chunk_pairs(chunk, topics, level=self.settings.rules))
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """Rules cost no calls and no tokens."""
@@ -115,12 +125,11 @@ def chunk_pairs(
     chunk: Chunk,
     topics: Sequence[str] = (),
     only: Collection[str] = RULES.keys(),
-    broad: bool = False,
+    level: Level = Level.wide,
 ) -> Iterator[Pair]:
     """What the rules named `only` make of a chunk; of one question the first answer stays.
 
-    topics: what the book is about here; the first is named beside bare words (scope.py). broad:
-    without asking whether the book vouches for the subject (named.py).
+    topics: what the book is about here; the first is named beside bare words (scope.py).
     """
     seen: set[str] = set()
     for index, block in enumerate(chunk.blocks):
@@ -128,10 +137,12 @@ def chunk_pairs(
         for kind, question, answer, composed in _candidates(chunk, index, only):
             if nameless and block.kind != CODE and not composed:
                 continue  # "单元格 A1 为 2" holds in that example only, "type=0" for one function
-            question = polish_question(question)
+            question = bare = polish_question(question)
             if question in seen or not is_standalone(question) or not _is_balanced(question):
                 continue
             if composed:
+                if level is Level.strict:
+                    continue
                 question = task_in_scope(question, answer, topics, block.path)
                 told = not why_silent(question, prose_of(answer), kind, OF_SEVERAL)
                 if question and question not in seen and told:
@@ -148,7 +159,7 @@ def chunk_pairs(
             if why_silent(question, answer, kind):
                 continue
             if kind not in (*VERBATIM, "expression"):
-                if not (broad or is_vouched(kind, question, answer, block, topics)):
+                if not (level is Level.all or is_vouched(kind, question, answer, block, topics)):
                     continue
                 if kind in ("definition", "explain") and _told_before(
                     question, chunk.blocks, index
@@ -156,7 +167,14 @@ def chunk_pairs(
                     continue
                 near = " ".join([*block.path[-2:], *_texts(chunk.blocks, block.path)])
                 fields = topics or of_parent(block.path, answer)
-                question = in_scope(question, answer, fields, near)
+                bare, question = question, in_scope(question, answer, fields, near)
+            if level is Level.strict:
+                answer = cut_short(without_gaps(answer))
+                if question != bare and not needs_no_field(bare, answer):
+                    continue
+                if why_not_strict(bare, answer, block):
+                    continue
+                question = bare
             told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
             if not question or question in seen or told in seen:
                 continue
