@@ -52,22 +52,26 @@ def make_pairs(
 
 
 def _row(chunk: Chunk, pair: Pair) -> list[Any]:
-    """A pair as cached; its block by number (-1: the whole chunk), as the chunk may move."""
+    """A pair as cached; its block by number (-1: the whole chunk), as the chunk may move. At the
+    end stand its talk and whether it is for training alone, where there are such."""
     spans = [(block.start, block.end) for block in chunk.blocks]
     place = (pair.start, pair.end)
     number = spans.index(place) if place in spans else -1
     return [
         *(pair.question, pair.answer, pair.kind, list(pair.wordings), number),
         *([list(map(list, pair.history))] if pair.history else []),
+        *([True] if pair.train_only else []),
     ]
 
 
 def _pair(chunk: Chunk, row: list[Any], source: str) -> Pair:
-    question, answer, kind, wordings, number, *history = row
+    question, answer, kind, wordings, number, *more = row
     block = chunk.blocks[number] if number >= 0 else None
     pair = pair_at(chunk, question, answer, kind, source, block)
     pair.wordings = tuple(wordings)
-    if history:
-        pair.history = tuple(map(tuple, history[0]))
+    if more and more[-1] is True:
+        pair.train_only = more.pop()
+    if more:
+        pair.history = tuple(map(tuple, more[0]))
         pair.group = pair.id
     return pair

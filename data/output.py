@@ -47,16 +47,20 @@ def few_rows(count: int, source: str) -> str:
         zh = (
             "让模型出题（加 --source vllm --model 模型目录，"
             "或 --source teacher --base-url 接口 --model 名称），"
-            "放宽规则（--rules wide 或 all：题多得多，合格的少得多），"
         )
         en = (
             "let a model ask (add --source vllm --model DIRECTORY, or --source teacher "
-            "--base-url URL --model NAME), loosen the rules (--rules wide or all: far more pairs, "
-            "far fewer good), "
+            "--base-url URL --model NAME), "
+        )
+    if asker == "rules" and level != "all":
+        zh += f"放宽规则（--rules {'all' if level == 'wide' else 'wide'}：题更多，合格的更少），"
+        en += (
+            f"loosen the rules (--rules {'all' if level == 'wide' else 'wide'}: more pairs, fewer "
+            "of them good), "
         )
     if (asker, level) == ("rules", "strict"):
-        zh = f"规则宁缺毋滥，一本书只出很少的题：{zh}"
-        en = f"the rules rather ask little than badly, a few pairs a book: {en}"
+        zh = f"严的规则一本书只出很少的题：{zh}"
+        en = f"strict rules ask a few pairs a book: {en}"
     return either(
         f"训练只有 {count} 行，学不到多少东西：{zh}或者加上已有的问答（--merge）",
         f"only {count} rows to train on, which teach little: {en}or add pairs you have (--merge)",

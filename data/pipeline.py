@@ -33,7 +33,7 @@ from data.records import Pair
 from data.review import Rated
 from data.row_counts import row_counts
 from data.settings import BuildInputs
-from data.split import split_pairs, without_near
+from data.split import soundly_held_out, split_pairs, without_near
 
 
 @dataclass
@@ -90,7 +90,15 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
             liked = like.compared(made, target, context.count_tokens)
             pairs = like.select(pairs, target, settings.like_least)
             funnel.unlike = len(made) - len(pairs)
-        splits = split_pairs(pairs, settings.split)
+        splits, unsound = soundly_held_out(split_pairs(pairs, settings.split))
+        if unsound:
+            context.progress.warn(
+                either(
+                    f"{unsound} 题不进验证集和校准集：它们的答案有毛病，只在训练前重答",
+                    f"{unsound} pairs are not held out: their answers have faults and are written "
+                    "anew for training alone",
+                )
+            )
         facts = splits["train"]
         asked = paraphrased(facts, settings.wordings)
         train = without_near(asked, [*splits["dev"], *splits["calibration"]])
@@ -244,11 +252,11 @@ def _what_took_all(steps: list[dict[str, Any]]) -> str:
     if not made:
         zh = (
             "一个问答对也没有造出来：书里没有规则敢问的句子，或者文本没有读出来；"
-            "试试 --rules wide，或让模型出题（--source vllm --model 模型目录）"
+            "试试 --rules all，或让模型出题（--source vllm --model 模型目录）"
         )
         en = (
             "no pair is left, none was made: no sentence that the rules dare to ask about, or the "
-            "text was not read; try --rules wide, or let a model ask (--source vllm --model DIR)"
+            "text was not read; try --rules all, or let a model ask (--source vllm --model DIR)"
         )
     else:
         told = ", ".join(f"{count} {label(reason)}" for reason, count in step["lost"].items())

@@ -112,6 +112,8 @@ class Pair:
     are other ways to ask it that its source gave. `history` holds the turns (user, assistant)
     before the question, `system` a merged row's own system message. `prompt` is what the model is
     asked where passages of the book stand before the question, `passages` are their ids.
+    `train_only`: its answer has a fault and is written anew before training, so that nothing can be
+    judged by it.
     """
 
     question: str
@@ -129,6 +131,7 @@ class Pair:
     system: str = ""
     prompt: str = ""
     passages: tuple[str, ...] = ()
+    train_only: bool = False
 
     @property
     def id(self) -> str:

@@ -60,6 +60,16 @@ def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, lis
     return splits
 
 
+def soundly_held_out(splits: dict[str, list[Pair]]) -> tuple[dict[str, list[Pair]], int]:
+    """The splits without held-out pairs for training alone, which nothing can be judged by, and how
+    many those were. Nor do they go to train: their section is held out."""
+    sound = {
+        name: [pair for pair in pairs if name == "train" or not pair.train_only]
+        for name, pairs in splits.items()
+    }
+    return sound, sum(map(len, splits.values())) - sum(map(len, sound.values()))
+
+
 def _clusters(pairs: Sequence[Pair]) -> dict[str, str]:
     """Section → name of its cluster (its first section): union-find over near-duplicates."""
     parent: dict[str, str] = {}

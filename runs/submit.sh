@@ -47,11 +47,13 @@ if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
 
 # On real weights: the 0.5B 0.41 -> 0.47 by a 1.5B's answers, the 1.5B 0.49 -> 0.54 by its own, the book at hand
 # in all (docs/training.md). Slow on a CPU: there only by a model that COMPOSE names.
-gpu() { { command -v nvidia-smi && nvidia-smi -L; } || command -v mx-smi; } >/dev/null 2>&1
+gpu() { nvidia-smi -L 2>/dev/null | grep -q GPU || command -v mx-smi >/dev/null; }
+[ -n "${COMPOSE:-}" ] || [ ! -f "$OUT/compose" ] || COMPOSE=$(cat "$OUT/compose")  # as it was begun
 COMPOSE=${COMPOSE:-$([ -n "$base" ] && [ "$BOOK" != $SAMPLE ] && [ "$INDEX" = yes ] && gpu && echo "$base" || echo no)}
+begun=$COMPOSE
 [ "$COMPOSE" != no ] || COMPOSE=
 [ -z "$COMPOSE" ] || [ "$INDEX" = yes ] || { echo "COMPOSE 需要索引 / needs INDEX=yes" >&2; exit 2; }
-fetched=model/${model_id##*/}  # where the model of MODEL_ID goes: it answers before it is trained
+fetched=model/${model_id//\//--}  # where the model of MODEL_ID goes: it answers before it is trained
 if [ -n "$COMPOSE" ] && [ "$COMPOSE" = "$model_id" ]; then COMPOSE=$fetched base=$fetched; else fetched=; fi
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
@@ -93,10 +95,13 @@ pairs() {
   if [ -n "$COMPOSE" ]; then
     # As measured: passages as the service finds them, and questions whatever their first answer is like.
     options+=(--no-passages 0 --wrong-passages 0)
-    SOURCE=${SOURCE:---source vllm --model $COMPOSE --to-compose}
+    [ -n "${SOURCE:-}" ] || options+=(--source vllm --model "$COMPOSE" --to-compose)
   fi
   [ -z "$fetched" ] || do_it .venv/bin/python download_model.py "$model_id" --out "$fetched"
-  [ "$BOOK" = $SAMPLE ] || options+=(${SOURCE:---rules all})
+  if [ "$BOOK" != $SAMPLE ]; then
+    # shellcheck disable=SC2206  # options, in words
+    if [ -n "${SOURCE:-}" ]; then options+=($SOURCE); elif [ -z "$COMPOSE" ]; then options+=(--rules all); fi
+  fi
   if [ "$BOOK" = $SAMPLE ]; then
     options+=(--source none --merge data/sample/pairs.jsonl --wordings 1 --dev 0 --calibration 0 --demo)
   fi
@@ -147,14 +152,16 @@ preflighted() {
 }
 
 # What everything in OUT is made from. Other inputs begin anew: to resume would mix two runs.
-inputs=$({ echo "$BOOK|$base|$FORMAT|$INDEX|$TUNED|$COMPOSE|${recipe[*]}|${testsets[*]}"
+inputs=$({ echo "$BOOK|$model_id|$base|$FORMAT|$INDEX|$TUNED|$COMPOSE|${recipe[*]}|${testsets[*]}"
   find "${sources[@]}" "$RECIPE" "${testsets[@]}" -type f -exec sha256sum {} + | sort; } | sha256sum)
 if [ -f "$OUT/inputs" ] && [ "$(cat "$OUT/inputs")" != "$inputs" ]; then
   aside=$OUT.$(date +%Y%m%d-%H%M%S)
   tell "输入变了：$OUT 移到 $aside，从头开始 / other inputs: $OUT is set aside as $aside, all begins anew"
   do_it mv "$OUT" "$aside"
 fi
-if [ -z "$dry_run" ]; then mkdir -p "$OUT/done" && echo "$inputs" >"$OUT/inputs"; fi
+if [ -z "$dry_run" ]; then
+  mkdir -p "$OUT/done" && echo "$inputs" >"$OUT/inputs" && echo "$begun" >"$OUT/compose"
+fi
 
 step() { # step NAME 为什么 WHY
   local name=$1 later

@@ -64,20 +64,35 @@ def test_a_model_answers_the_train_questions_anew(room):
 
 def test_on_a_gpu_the_base_asks_and_answers_before_it_is_trained(room):
     (room / "书.docx").write_text("a book")
-    (room / "nvidia-smi").write_text("#!/bin/sh\n")
+    (room / "nvidia-smi").write_text("#!/bin/sh\necho GPU 0: some\n")
     (room / "nvidia-smi").chmod(0o755)
     gpu = {"PATH": f"{room}:{os.environ['PATH']}", "MODEL_ID": "Qwen/mine", "BOOK": "书.docx"}
     said = submit(room, "--dry-run", **gpu)[1]
     wanted = (
-        "download_model.py Qwen/mine --out model/mine",
-        "--source vllm --model model/mine --to-compose",
-        "data compose out/submit/asked --out out/submit/data --model model/mine",
-        "model_name_or_path=model/mine",
+        "download_model.py Qwen/mine --out model/Qwen--mine",
+        "--source vllm --model model/Qwen--mine --to-compose",
+        "data compose out/submit/asked --out out/submit/data --model model/Qwen--mine",
+        "model_name_or_path=model/Qwen--mine",
     )
     places = [said.index(words) for words in wanted]
     assert places == sorted(places)
+    # Another model of the same name is another run, and goes elsewhere.
+    said = submit(room, "--dry-run", **{**gpu, "MODEL_ID": "me/mine"})[1]
+    assert "--model model/me--mine --to-compose" in said
     said = submit(room, "--dry-run", **gpu, COMPOSE="no")[1]
     assert "compose" not in said and "model_name_or_path=Qwen/mine" in said
+
+
+def test_the_model_that_answers_may_lie_in_a_folder_with_a_blank(room):
+    (room / "书.docx").write_text("a book")
+    (room / "my teacher").mkdir()
+    (room / "my teacher/config.json").write_text("{}")
+    stub = 'for word; do echo "<$word>" >>words; done\n' + STUB
+    (room / "run.sh").write_text(stub)
+    named = {"MODEL_DIR": "/models/mine", "BOOK": "书.docx", "COMPOSE": "my teacher"}
+    code, said, _ = submit(room, **named)
+    assert code == 0, said
+    assert (room / "words").read_text().count("<my teacher>") == 2  # it asks, and it answers
 
 
 def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):

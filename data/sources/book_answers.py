@@ -72,7 +72,7 @@ def book_replies(
     """The reply of each chunk as `read_reply` reads it: JSON of its pairs.
 
     Beside them `unused` counts the stretches of the book that came to none, by reason. Unless
-    `checked`, pairs with faults stay: `data compose` answers them anew.
+    `checked`, pairs with faults stay, for training alone: `data compose` answers them anew.
     """
     spans = [
         (n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings, answers)
@@ -103,18 +103,16 @@ def book_replies(
             continue
         faults = [
             fault_of(Told(question, answer.text, chunk.text, span.text, chunk.path))
-            if checked
-            else ""
             for question in asked.questions
         ]
-        if faults[0]:
+        if checked and faults[0]:
             unused[n][reason(faults[0])] += 1
             continue
         question, *others = [
-            q for q, fault in zip(asked.questions, faults, strict=True) if not fault
+            q for q, fault in zip(asked.questions, faults, strict=True) if not (checked and fault)
         ]
         row = {"kind": span.kind, "question": question, "answer": answer.text, "wordings": others}
-        rows[n].append(row)
+        rows[n].append(row | ({"train_only": True} if faults[0] else {}))
     return [
         json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
         for pairs, counts in zip(rows, unused, strict=True)

@@ -119,6 +119,7 @@ def _pair(row: dict[str, Any], chunk: Chunk, source: str) -> Pair | None:
         return None
     kind = kind_of_answer(_text(row.get("kind")) or "other", answer)
     pair = pair_at(chunk, question, answer, kind, source)
+    pair.train_only = row.get("train_only") is True
     given = row.get("wordings")
     texts = given if isinstance(given, list) else [given]
     pair.wordings = tuple(filter(None, map(_wording, texts)))
