@@ -10,9 +10,11 @@ import yaml
 from typer.testing import CliRunner
 
 import train.__main__ as command
+from common.model_shape import shape_of
 from common.pairs import Pair
+from retrieval.examples_auto import automatic
 from serving.settings import Settings
-from train.asking import as_served, spread
+from train.asking import as_served, as_the_base, spread
 from train.base import ModelError
 from train.book import uses_book
 from train.recipe import SERVED_CONTEXT, Recipe
@@ -157,6 +159,27 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     served = answerer._prepare([row.question for row in rows])
     assert served == prompt_ids(tokenizer, asked, "系统。")
     assert all(len(row.examples) == (2 if examples else 0) for row in asked)
+
+
+def test_a_base_of_1b_is_asked_as_the_service_asks_it(tmp_path):
+    """What tuning has to beat: the same that `auto` comes to for the untuned model."""
+    (tmp_path / "index").mkdir()
+    shape = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 1536,
+             "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
+             "intermediate_size": 8960, "vocab_size": 151936, "tie_word_embeddings": True,
+             "max_position_embeddings": 32768, "torch_dtype": "bfloat16"}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    made = recipe(tmp_path, retrieval_dir=tmp_path / "index")
+    asked = as_the_base(made, tmp_path)
+    chosen = automatic(shape_of(shape, "it"), 32768)
+    assert asked.retrieval_examples is chosen.examples is True
+    assert asked.retrieval_passages == chosen.settings["retrieval_passages"] == 3
+    (tmp_path / "config.json").write_text(json.dumps({**shape, "num_hidden_layers": 4}))
+    assert as_the_base(made, tmp_path) == made, "a small one"
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    for fields in ({"retrieval_dir": None}, {"retrieval_examples": True}):
+        other = recipe(tmp_path, **{"retrieval_dir": tmp_path / "index", **fields})
+        assert as_the_base(other, tmp_path) == other
 
 
 def test_an_index_that_is_named_must_be_there(tmp_path, monkeypatch):

@@ -1,14 +1,33 @@
 """Dev questions as the service would ask them: with passages where there is an index."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from common.model_shape import ShapeError, shape_of
 from common.pairs import Pair
+from retrieval.examples_auto import AUTO_SETTINGS, automatic
 from train.base import ModelError
 from train.book import example_turns, uses_book
 from train.dataset import prompt_ids
-from train.recipe import SERVED_CONTEXT, Recipe
+from train.recipe import SERVED_CONTEXT, SERVED_PASSAGE_TOKENS, Recipe
+
+
+def as_the_base(recipe: Recipe, base: Path) -> Recipe:
+    """The recipe with what the service does for its untuned base: RETRIEVAL_EXAMPLES=auto may give
+    it worked examples and more passages, and tuning has to beat that."""
+    if recipe.retrieval_examples is not False or not uses_book(recipe):
+        return recipe
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    try:
+        shape = shape_of(config, str(base))
+    except ShapeError:
+        return recipe
+    chosen = automatic(shape, config.get("max_position_embeddings"))
+    changes = {k: v for k, v in chosen.settings.items() if k in Recipe.model_fields}
+    return recipe.model_copy(update={"retrieval_examples": chosen.examples, **changes})
 
 
 def as_served(
@@ -39,7 +58,9 @@ def as_served(
     def tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    limit = SERVED_CONTEXT - recipe.eval_max_new_tokens - tokens(FORM)
+    more = recipe.retrieval_tokens > SERVED_PASSAGE_TOKENS  # the service is given room for them
+    context = AUTO_SETTINGS["max_model_len"] if more else SERVED_CONTEXT
+    limit = context - recipe.eval_max_new_tokens - tokens(FORM)
     examples = example_turns(recipe)
     alone = prompt_ids(tokenizer, [served[i] for i in single], system_prompt)
     for i, hits, prompt in zip(single, found, alone, strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 from common.language import either
 from common.manifest import library_versions
 from common.pairs import Pair
-from train.asking import as_served, spread
+from train.asking import as_served, as_the_base, spread
 from train.base import ModelError, load_model, without_cudnn_attention
 from train.finite import stop_at_nan
 from train.generate import greedy_answers
@@ -72,7 +72,10 @@ def make_trainer(
         _compile_layers(trainer.model)
     chosen = spread(dev, recipe.eval_samples) if judged else []
     trainer.judged_rows = [row.alone for row in chosen]  # without passages that they were made with
-    trainer.asked_rows = as_served(recipe, tokenizer, chosen, system_prompt)
+    trainer.asked_rows = trainer.base_rows = as_served(recipe, tokenizer, chosen, system_prompt)
+    untuned = as_the_base(recipe, base)
+    if untuned != recipe:
+        trainer.base_rows = as_served(untuned, tokenizer, chosen, system_prompt)
     trainer.recipe, trainer.system_prompt = recipe, system_prompt
     return trainer
 
@@ -233,6 +236,7 @@ def _judged_trainer_class() -> type:
     class JudgedTrainer(SFTTrainer):
         judged_rows: list[Pair] = []  # dev questions, and the same as the service would ask them
         asked_rows: list[Pair] = []
+        base_rows: list[Pair] = []  # as it would ask the untuned base
         recipe: Recipe
         system_prompt: str
 
@@ -243,7 +247,7 @@ def _judged_trainer_class() -> type:
                 return
             answers = read_sample(self.recipe.output_dir, 0, self.judged_rows)
             score = (
-                self._judged()
+                self._judged(self.base_rows)
                 if answers is None
                 else accuracy([row.answer for row in self.judged_rows], answers)
             )
@@ -255,7 +259,7 @@ def _judged_trainer_class() -> type:
             # Here, since evaluate() hands its metrics to the early stopping before it returns.
             output = super().evaluation_loop(*args, **kwargs)
             if self.judged_rows:
-                output.metrics["eval_judge"] = self._judged()
+                output.metrics["eval_judge"] = self._judged(self.asked_rows)
             return output
 
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -263,9 +267,9 @@ def _judged_trainer_class() -> type:
             with torch.compiler.set_stance("force_eager"):
                 return super().evaluate(*args, **kwargs)
 
-        def _judged(self) -> float:
+        def _judged(self, rows: list[Pair]) -> float:
             with torch.compiler.set_stance("force_eager"):
-                answers = self._answers(self.asked_rows)
+                answers = self._answers(rows)
             if self.is_world_process_zero():
                 step = self.state.global_step
                 write_sample(self.recipe.output_dir, step, self.judged_rows, answers)
