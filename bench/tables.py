@@ -116,9 +116,10 @@ SCORES = {
         "0.5B, tuned": "Qwen2.5-Coder-0.5B，用从前的 0.5B 配方微调，92 道新题",
         "0.5B, tuned on composed answers, book at hand": "Qwen2.5-Coder-0.5B，学 1.5B 翻书重答的"
         "训练题（`data compose`），翻书，64 道 dev 题",
-        "0.5B, tuned on composed answers": "同样，不翻书，同样 64 题",
-        "1.5B, untuned, book, examples, 16 draws": "Qwen2.5-Coder-1.5B，未微调，翻书，两个示例，"
-        "16 遍取最一致的，同样 64 题",
+        "0.5B, tuned on composed answers": "同样，每题只留一遍（501 行），不翻书，同样 64 题",
+        "1.5B, untuned, book, examples": "Qwen2.5-Coder-1.5B，未微调，翻书，两个示例"
+        "（服务的默认），同样 64 题",
+        "1.5B, untuned, book, examples, 16 draws": "同样，16 遍取最一致的，同样 64 题",
     },
     "en": {
         "columns": ["model and questions", "accuracy", "before training", "ceiling", "echo"],
@@ -133,9 +134,12 @@ SCORES = {
         "0.5B, tuned": "Qwen2.5-Coder-0.5B tuned by the 0.5B recipe of then, 92 held-out questions",
         "0.5B, tuned on composed answers, book at hand": "Qwen2.5-Coder-0.5B tuned on what a 1.5B "
         "with the book answered (`data compose`), book at hand, 64 dev questions",
-        "0.5B, tuned on composed answers": "the same without the book, the same 64",
-        "1.5B, untuned, book, examples, 16 draws": "Qwen2.5-Coder-1.5B untuned, book at hand, two "
-        "worked examples, the most agreeing of 16 draws, the same 64",
+        "0.5B, tuned on composed answers": "the same, one answer a question (501 rows), without "
+        "the book, the same 64",
+        "1.5B, untuned, book, examples": "Qwen2.5-Coder-1.5B untuned, book at hand, two worked "
+        "examples (the service's default), the same 64",
+        "1.5B, untuned, book, examples, 16 draws": "the same, the most agreeing of 16 draws, the "
+        "same 64",
     },
 }
 
