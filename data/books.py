@@ -11,6 +11,7 @@ import hashlib
 import io
 import re
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import included, plain_markdown
 from data.includes import with_includes
-from data.kinds import MARKDOWN, MARKUP, PAGES, SUFFIXES, advice, in_folder, unread_files
+from data.kinds import MARKDOWN, MARKUP, PAGES, SUFFIXES, advice, in_folder
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.markup.parts import books_among
@@ -85,7 +86,7 @@ def find_books(paths: list[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             books = [each for each in in_folder(path) if each.suffix.lower() in SUFFIXES]
-            found += books_among(books)
+            found += books_among(books)[0]
         else:
             found.append(path)
     if not found:
@@ -102,6 +103,22 @@ def find_books(paths: list[Path]) -> list[Path]:
     return found
 
 
+def unread_files(folders: Iterable[Path]) -> dict[str, list[Loss]]:
+    """By name of each folder: its files that are not read though they may be books, and why."""
+    found: dict[str, list[Loss]] = {}
+    for folder in folders:
+        if folder.is_dir():
+            errors: list[OSError] = []
+            files = in_folder(folder, errors)
+            why = {path: advice(path.name) for path in files}
+            why |= books_among([path for path in files if path.suffix.lower() in SUFFIXES])[1]
+            why |= {Path(error.filename or folder): error.strerror or "" for error in errors}
+            rows = [Loss(TEXT, str(path.relative_to(folder)), why[path]) for path in sorted(why)]
+            if rows := [row for row in rows if row.why]:
+                found.setdefault(folder.resolve().name, []).extend(rows)
+    return found
+
+
 def read_book(
     path: Path, cache: Cache | None = None, ocr: str = "auto", told: Told | None = None
 ) -> Book:
@@ -113,7 +130,13 @@ def read_book(
     """
     if not path.is_file():
         raise BookError(either(f"{path}：没有这个文件", f"{path}: no such file"))
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        why = error.strerror
+        raise BookError(
+            either(f"{path}：读不了：{why}", f"{path}: cannot be read: {why}")
+        ) from error
     sha256 = hashlib.sha256(content).hexdigest()
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -138,6 +161,10 @@ def read_book(
         reading = _to_markdown(path, suffix, content, cache, ocr, told)
     except (ValueError, zipfile.BadZipFile) as error:
         raise BookError(either(f"{path}：{error}", f"{path}: {error}")) from error
+    except PermissionError as error:  # of a file that this one puts in
+        raise BookError(
+            either(f"{path}：读不了：{error}", f"{path}: cannot be read: {error}")
+        ) from error
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", reading.text):

@@ -5,7 +5,7 @@ of; what only steers the site goes. Code is left alone.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _INDENTED = re.compile(r'^( *)(===|!!!|\?\?\?\+?)\s+(?:([\w-]+)(?=\s|$))?[^"]*(?:"(.*)")?\s*$')
@@ -34,6 +34,22 @@ _TITLE = re.compile(
 )
 _NOTE_MARK = re.compile(r"(?<=\S)\[\^[^\]\s]{1,30}\](?!:)")
 _NOTE_TEXT = re.compile(r"^\[\^[^\]\s]{1,30}\]:\s*")
+# "%% … %%" of Obsidian; not %%time (IPython), 50%% (printf) or cells of a table.
+_COMMENT_LINE = re.compile(r"\s*%%[^%\n]+%%\s*")
+_COMMENT = re.compile(r"(?<!\S)%%\s[^%|\n]+\s%%(?!\S)")
+# Attributes of pandoc, Quarto and kramdown, where only they can stand: "a[i]{.size}" is code.
+_SPAN = re.compile(r"(?<![A-Za-z0-9_)\]!])\[([^\[\]\n]+)\]\{[.#][^{}\n]*\}")
+_LINK_ATTRIBUTES = re.compile(
+    r"(\]\((?:[^()\n]|\([^()\n]*\))*\)|(?<![A-Za-z0-9_)\]])\[[^\[\]\n]+\]\[[^\[\]\n]*\])"
+    r"\{(?::\s|[.#:])[^{}\n]*\}"
+)
+_CODE_ATTRIBUTES = re.compile(r"^\{\.[A-Za-z][^{}\n]*\}")
+# Where an id is given: {#fig-a}, "#| label: fig-a" and {r fig-a} of a cell, id="fig-a", (sec-a)=.
+_ID = re.compile(
+    r"""\{[^{}\n]*#([\w:.-]+)|^\s*#\|\s*label:\s*["']?([\w:.-]+)|^\s*`{3,}\{r[ ,]+([\w:.-]+)"""
+    r"""|\bid=["']([\w:.-]+)["']|^\(([\w:.-]+)\)=""",
+    re.M,
+)
 _CODE_SPAN = re.compile(r"(`+[^`\n]+`+)")
 _AT_TAB = re.compile(r"^\s*@tab(?::active)?\s+(\S.*?)\s*$")
 _NAMED = re.compile(r"\s*\[([^\[\]]+)\]\s*$")
@@ -51,12 +67,20 @@ def listings(text: str) -> str:
     return _LISTING.sub(fence, text) if "{%" in text else text
 
 
-def opened(text: str) -> str:
-    """The text with its containers opened; the same text where it has none."""
-    return "\n".join(_opened(text.split("\n")))
+def ids_of(text: str) -> set[str]:
+    """The ids that a page gives to its figures, tables, sections and so on."""
+    return {next(filter(None, found.groups())) for found in _ID.finditer(text)}
 
 
-def _opened(lines: list[str]) -> Iterator[str]:
+def opened(text: str, ids: Set[str] = frozenset()) -> str:
+    """The text with its containers opened; the same text where it has none.
+
+    ids: those of the page; cross references to them are read, other words with an @ stay.
+    """
+    return "\n".join(_opened(text.split("\n"), ids))
+
+
+def _opened(lines: list[str], ids: Set[str]) -> Iterator[str]:
     fence = ""
     position = 0
     open_blocks: list[str] = []
@@ -96,14 +120,14 @@ def _opened(lines: list[str]) -> Iterator[str]:
             end = _block_end(lines, position, len(box.group(1)))
             if end > position:
                 room = len(box.group(1)) + 4
-                inside = list(_opened([each[room:] for each in lines[position:end]]))
+                inside = list(_opened([each[room:] for each in lines[position:end]], ids))
                 yield from _box(box, inside)
                 position = end
                 continue
             if box.group(2) != "===":  # a box of a title only
                 yield f"{box.group(1)}**{box.group(4)}**" if box.group(4) else ""
                 continue
-        yield from _plain(line, open_blocks)
+        yield from _plain(line, open_blocks, ids)
 
 
 def _block_end(lines: list[str], start: int, indent: int) -> int:
@@ -130,7 +154,7 @@ def _box(box: re.Match[str], inside: list[str]) -> Iterator[str]:
     yield _CLOSE if tab else ""
 
 
-def _plain(line: str, open_blocks: list[str]) -> Iterator[str]:
+def _plain(line: str, open_blocks: list[str], ids: Set[str]) -> Iterator[str]:
     divided = _DIV.match(line)
     if divided:  # of pandoc and Quarto
         titled = _DIV_TITLE.search(divided.group(1))
@@ -162,12 +186,17 @@ def _plain(line: str, open_blocks: list[str]) -> Iterator[str]:
         return
     if re.match(r"#{1,6} ", line):
         line = re.sub(r"\s*\{[#.][^{}]*\}\s*$", "", line)
+    if _COMMENT_LINE.fullmatch(line):
+        yield ""
+        return
     # Odd pieces are code spans.
     parts = _CODE_SPAN.split(line)
-    yield "".join(part if number % 2 else _inline(part) for number, part in enumerate(parts))
+    for number in range(2, len(parts), 2):
+        parts[number] = _CODE_ATTRIBUTES.sub("", parts[number])
+    yield "".join(part if number % 2 else _inline(part, ids) for number, part in enumerate(parts))
 
 
-def _inline(text: str) -> str:
+def _inline(text: str, ids: Set[str]) -> str:
     if "{%" in text:
         text = _HEXO.sub(_hexo, text)
         text = _GITBOOK.sub(lambda m: _tab(m.group(2) == "tab", m.group(1), m.group(3)), text)
@@ -178,21 +207,30 @@ def _inline(text: str) -> str:
         text = _JSX.sub(lambda m: _tab(m.group(2) in is_tab, m.group(1), m.group(3)), text)
     if "@" in text:
         text = _CITED.sub("", text)
-        text = _CROSS.sub(lambda m: _CROSS_KINDS[m.group(1).split("-")[0]], text)
+        text = _CROSS.sub(lambda m: _cross(m, ids), text)
     if "%%" in text:
-        text = re.sub(r"%%[^%\n]+%%", "", text)
+        text = _COMMENT.sub("", text)
     if "[" in text:
-        text = re.sub(r"(?<!!)\[([^\[\]\n]+)\]\{[.#][^{}\n]*\}", r"\1", text)
+        text = _SPAN.sub(r"\1", text)
         text = re.sub(r"!\[\[([^\]|]+)(?:\|[^\]]*)?\]\]", r"![](\1)", text)
         text = re.sub(
             r"(?<![\w\[])\[\[(?:[^\[\]|]+\|)?([^\[\]|\d][^\[\]|]*)\]\](?!\()", r"\1", text
         )
-        text = re.sub(r"(?<=[\])])\{(?::\s|[.#:])[^{}\n]*\}", "", text)  # attributes of a link
+        text = _LINK_ATTRIBUTES.sub(r"\1", text)
         text = _NOTE_TEXT.sub("> ", text)
         text = _NOTE_MARK.sub("", text)
     return re.sub(
         r"(?<![=A-Za-z0-9_])==(?=[^\s=])([^=\n]{1,80}?)(?<=[^\s=])==(?![=A-Za-z0-9_])", r"\1", text
     )
+
+
+def _cross(found: re.Match[str], ids: Set[str]) -> str:
+    """A cross reference by the kind of its target; Chinese goes on without a blank behind it."""
+    name = found.group(1)
+    label = name if name in ids else re.match(r"[\w-]+", name, re.ASCII).group()
+    if label not in ids:
+        return found.group()
+    return _CROSS_KINDS[label.split("-")[0]] + name[len(label) :]
 
 
 def _hexo(found: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ several frameworks comments that `data/sections.py` makes sections of.
 import re
 from collections.abc import Iterator
 
-from data.containers import listings, opened
+from data.containers import ids_of, listings, opened
 from data.inline_html import without_html
 
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
@@ -72,6 +72,7 @@ _ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "atten
 
 def plain_markdown(text: str) -> str:
     """The text without the extensions; the same text where it has none."""
+    ids = ids_of(text)
     text = listings(_titled(text))
     if "(data:" in text:  # pictures within the page: megabytes that are no words
         text = re.sub(r"(!\[[^\]\n]*\]\(<?data:image/)[^)\n]*\)", r"\1png;base64,)", text)
@@ -93,7 +94,7 @@ def plain_markdown(text: str) -> str:
             prose.append(line)
     if prose:
         out.append(_prose("\n".join(prose), titles))
-    return without_html(opened("\n".join(out)))
+    return without_html(opened("\n".join(out), ids))
 
 
 def _titled(text: str) -> str:

@@ -52,6 +52,13 @@ def with_includes(text: str, page: Path) -> str:
 def root_of(page: Path) -> Path:
     """The folder that holds a page's whole book: nothing outside it is included."""
     folder = page.resolve().parent
+    above_it = folder.parent if folder.parent != Path(folder.anchor) else folder
+    return marked_root(page) or above_it
+
+
+def marked_root(page: Path) -> Path | None:
+    """The folder above a page with a repository or the configuration of a book, if any."""
+    folder = page.resolve().parent
     above = [folder, *folder.parents][:_LEVELS]
     for each in above:
         if (each / ".git").exists():
@@ -59,7 +66,7 @@ def root_of(page: Path) -> Path:
     for each in reversed(above):
         if any((each / name).exists() for name in _ROOTS):
             return each
-    return folder.parent if folder.parent != Path(folder.anchor) else folder
+    return None
 
 
 def _written(found: re.Match[str], page: Path, root: Path) -> str:

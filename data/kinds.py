@@ -1,10 +1,9 @@
 """Kinds of book files: those that are read, and what to do with those that are not."""
 
-from collections.abc import Iterable
+import os
 from pathlib import Path
 
 from common.language import either
-from data.losses import TEXT, Loss
 
 MARKDOWN = (".md", ".markdown", ".mdx", ".qmd", ".rmd")
 PAGES = (".html", ".htm", ".xhtml")
@@ -37,16 +36,27 @@ _UNREAD = {
 _SKIPPED = {"node_modules", "_sources", "__pycache__", "site-packages"}
 
 
-def in_folder(folder: Path) -> list[Path]:
-    """All files below a folder in name order; hidden folders and those of tools left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(
-            part.startswith(".") or part in _SKIPPED for part in path.relative_to(folder).parts
-        )
-    )
+def in_folder(folder: Path, unreadable: list[OSError] | None = None) -> list[Path]:
+    """All files below a folder in name order; hidden folders and those of tools left out.
+
+    unreadable: gets the errors of files and folders that may not be looked at.
+    """
+    found: list[Path] = []
+    errors = [] if unreadable is None else unreadable
+    for above, folders, names in os.walk(folder, onerror=errors.append):
+        folders[:] = [name for name in folders if not _is_skipped(name)]
+        for name in names:
+            path = Path(above, name)
+            try:
+                if not _is_skipped(name) and path.is_file():
+                    found.append(path)
+            except OSError as error:
+                errors.append(error)
+    return sorted(found)
+
+
+def _is_skipped(name: str) -> bool:
+    return name.startswith(".") or name in _SKIPPED
 
 
 def advice(name: str) -> str:
@@ -58,15 +68,3 @@ def advice(name: str) -> str:
     if how == "PDF":
         return either("先转成 PDF", "convert it to PDF first")
     return either(f"先转换：`{how}`", f"convert it first: `{how}`")
-
-
-def unread_files(folders: Iterable[Path]) -> dict[str, list[Loss]]:
-    """The book files of each folder that are not read, with what to do."""
-    found = {}
-    for folder in folders:
-        if folder.is_dir():
-            todo = [(path, advice(path.name)) for path in in_folder(folder)]
-            rows = [Loss(TEXT, str(path.relative_to(folder)), how) for path, how in todo if how]
-            if rows:
-                found[folder.resolve().name] = rows
-    return found

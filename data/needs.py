@@ -26,6 +26,17 @@ def missing_package(error: ModuleNotFoundError) -> str:
     return _line([str(error.name or error).split(".")[0]])
 
 
+def missing_pandoc() -> str:
+    """The one line for a pypandoc that came without pandoc, as the package of that name does."""
+    pinned = re.findall(r"(?m)^pypandoc-binary\S*", REQUIREMENTS.read_text(encoding="utf-8"))[0]
+    # The two packages write into one folder: only anew does the second bring all of its files.
+    command = f"python -m pip install --force-reinstall --no-deps {pinned}"
+    return either(
+        f"pypandoc 里没有 pandoc 程序：运行 `{command}`",
+        f"pypandoc is there without pandoc itself: run `{command}`",
+    )
+
+
 def require_packages() -> None:
     """Raises MissingPackageError when a package of requirements/data.txt is not installed.
 

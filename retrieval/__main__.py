@@ -95,9 +95,8 @@ def build(
     ] = Path(".cache/data"),
 ) -> None:
     """Make the index that RETRIEVAL_DIR names."""
-    from data.books import EmptyBookError, find_books, read_book
+    from data.books import EmptyBookError, find_books, read_book, unread_files
     from data.cache import Cache
-    from data.kinds import unread_files
     from data.losses import TEXT, Loss, lines_of
     from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
 

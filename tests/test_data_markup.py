@@ -2,10 +2,11 @@
 
 import re
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from data.books import BookError, find_books, read_book
+from data.books import BookError, find_books, read_book, unread_files
 from data.cache import Cache
 from data.context import BuildContext
 from data.markup.missing import missing
@@ -211,6 +212,91 @@ def test_a_folder_gives_whole_books_not_their_parts(tmp_path):
     )
     found = [str(path.relative_to(tmp_path)) for path in find_books([tmp_path])]
     assert found == ["book.adoc", "main.tex", "other.pdf", "page.rst"]
+
+
+def test_files_of_a_folder_that_are_left_out_are_named_with_the_reason(tmp_path):
+    drawn = "\\documentclass{standalone}\\begin{document}\\tikz{}\\end{document}"
+    write(
+        tmp_path,
+        main_dot_tex=MAIN.replace("\\input{", "\\includegraphics{fig/used}\\input{"),
+        parts__one_dot_tex=PART,
+        draw_dot_tex=drawn,
+        fig__used_dot_tex=drawn,
+        main_dot_pdf="printed",
+        fig__used_dot_pdf="a picture that the book puts in",
+        figures__notes_dot_pdf="another book",
+        short_dot_tex="没有标题的话。",
+        bare_dot_typ="没有标题的话。",
+        kit_dot_typ="#let a = 1",
+        book_dot_typ='#import "kit.typ": a\n= 章\n\n话。\n',
+        key_dot_asc="-----BEGIN PGP SIGNATURE-----\n",
+    )
+    found = [str(path.relative_to(tmp_path)) for path in find_books([tmp_path])]
+    assert found == ["book.typ", "main.tex"]
+    (losses,) = unread_files([tmp_path]).values()
+    reasons = {loss.place: loss.why for loss in losses}
+    assert [*reasons] == [
+        *("bare.typ", "draw.tex", "figures/notes.pdf", "main.pdf", "short.tex"),
+    ]
+    assert "no heading" in reasons["bare.typ"] and "name the file" in reasons["short.tex"]
+    assert "main.tex" in reasons["main.pdf"] and "picture" in reasons["figures/notes.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (r"见\href{https://a.org/%E7%BA%BF}{文字}，后面。", "见文字，后面。"),
+        (r"\textbf{见 \url{http://a/%20b}} 后面。", "见 http://a/%20b 后面。"),
+        (r"\path{a/%b} 后面。", "a/%b 后面。"),
+        (r"码 \lstinline{a % b} 后面。", "码 a % b 后面。"),
+        (r"码 \lstinline[language=C]{a {b} % c} 后面。", "码 a {b} % c 后面。"),
+        (r"码 \mintinline{c++}{a % b} 后面。", "码 a % b 后面。"),
+        ("前面。% 见 \\url{http://a/%20b}\n后面。", "前面。后面。"),
+    ],
+)
+def test_a_percent_sign_in_a_url_or_inline_code_is_no_comment(tmp_path, written, shown):
+    write(tmp_path, a_dot_tex=f"\\section{{甲}}\n{written}\n\n下一段。\n")
+    book = read_book(tmp_path / "a.tex")
+    assert [block.text for block in blocks(book)] == [shown, "下一段。"]
+    assert not book.losses
+
+
+def test_a_page_of_sphinx_alone_takes_titles_from_its_own_folder_only(tmp_path, monkeypatch):
+    write(
+        tmp_path,
+        stranger_dot_rst=".. _far:\n\n外面的题\n========\n",
+        book__a_dot_rst="章\n==\n\n见 :doc:`../stranger`、:ref:`far`、:doc:`near`"
+        "、:doc:`sub/deep`。\n",
+        book__sub__deep_dot_rst="深处的题\n========\n",
+        book__near_dot_rst="近处的题\n========\n",
+        book__closed_dot_rst="关着的题\n========\n",
+    )
+    read = Path.read_bytes
+
+    def closed(path):
+        if path.name == "closed.rst":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    book = read_book(tmp_path / "book" / "a.rst")
+    assert "近处的题" in book.text and "深处的题" in book.text
+    assert "外面的题" not in book.text
+    assert [loss.place for loss in book.losses] == ["closed.rst"]
+
+
+def test_pypandoc_without_pandoc_is_said_with_the_command(tmp_path, monkeypatch):
+    def gone():
+        raise OSError("No pandoc was found")
+
+    monkeypatch.setattr("pypandoc.get_pandoc_path", gone)
+    write(tmp_path, a_dot_rst="章\n==\n\n话。\n", b_dot_md="# 章\n\n进程是程序的一次执行。\n")
+    with pytest.raises(BookError, match="pip install --force-reinstall .*pypandoc-binary=="):
+        read_book(tmp_path / "a.rst")
+    settings = BuildSettings(keep_going=True)
+    context = BuildContext(RulesSource(), settings, Cache(tmp_path / "cache"))
+    list(chunk_batches(find_books([tmp_path]), context))
+    assert context.funnel.skipped == ["a.rst"]
 
 
 def test_a_cached_latex_book_is_read_again_when_a_part_changes(tmp_path):

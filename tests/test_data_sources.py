@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from data.books import BookError, read_book
+from data.books import BookError, read_book, unread_files
 from data.dialects import plain_markdown
 from data.includes import with_includes
-from data.kinds import unread_files
 from data.sections import read_sections
 
 

@@ -9,13 +9,12 @@ import typer
 from rich.table import Table
 
 from common.language import either, in_chinese
-from data.books import find_books
+from data.books import find_books, unread_files
 from data.cache import Cache
 from data.cli.console import ProgressBars, console, reported_errors, warn
 from data.cli.options import unused_options, with_options
 from data.context import BuildContext
 from data.filters import FILTERS
-from data.kinds import unread_files
 from data.labels import label
 from data.making import cache_key
 from data.needs import require_packages

@@ -27,6 +27,9 @@ _PACKAGES = re.compile(
     r"\\(?:usepackage|RequirePackage|documentclass|LoadClass)\s*(?:\[[^\]]*\])?\s*\{([^{}]+)\}"
 )
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%(?:[^\n]*\n[ \t]*(?=\S)|[^\n]*)")  # and its line end
+# Braces whose content TeX takes as it stands, with braces inside; no signs of a comment there.
+_BRACED = r"\{(?:\\[{}]|[^{}\n]|\{[^{}\n]*\})*\}"
+_CODE_BRACED = re.compile(rf"(\\lstinline(?:\[[^\]\n]*\])?)({_BRACED})", re.S)
 _HELD = re.compile("\ue100(\\d+)\ue101")
 _LISTING_FILE = re.compile(
     r"\\(lstinputlisting|verbatiminput\*?|VerbatimInput|inputminted)\s*(\[[^\]]*\])?"
@@ -104,8 +107,10 @@ class Source:
         names = "|".join(map(re.escape, {*VERBATIM, *self.listings}))
         parts = re.compile(
             rf"(?P<block>\\begin\{{(?P<name>{names})(?P<star>\*?)\}}.*?\\end\{{(?P=name)(?P=star)\}})"
-            r"|(?P<inline>\\(?:verb\*?|Verb\*?|lstinline(?:\[[^\]]*\])?|mintinline(?:\[[^\]]*\])?\{\w+\})"
-            r"(?P<sign>[^A-Za-z\s{*\[])[^\n]*?(?P=sign))"
+            r"|(?P<inline>\\(?:verb\*?|Verb\*?|lstinline(?:\[[^\]]*\])?"
+            r"|mintinline(?:\[[^\]]*\])?\{[\w+#-]+\})(?P<sign>[^A-Za-z\s{*\[])[^\n]*?(?P=sign)"
+            rf"|\\(?:lstinline(?:\[[^\]\n]*\])?|mintinline(?:\[[^\]\n]*\])?\{{[\w+#-]+\}}"
+            rf"|(?:url|path|nolinkurl|href(?:\[[^\]\n]*\])?)(?![A-Za-z])[ ]*){_BRACED})"
             rf"|(?P<comment>{_COMMENT.pattern})"
             r"|(?P<end>\\end\{document\}.*|^[ \t]*\\endinput\b.*)",
             re.S | re.M,
@@ -130,7 +135,7 @@ class Source:
     def _shown(self, piece: str) -> str:
         block = re.match(r"\\begin\{(\w+)(\*?)\}", piece)
         if not block:
-            return piece
+            return _as_pandoc_reads(piece)
         name = block.group(1)
         if name in ("verbatim", "Verbatim", "lstlisting", "minted") and name not in self.listings:
             return piece
@@ -234,6 +239,18 @@ def without_branches(text: str, known: dict[str, bool | None] | None = None) -> 
     if shown or not stack:
         out.append(text[place:])
     return "".join(out)
+
+
+def _as_pandoc_reads(piece: str) -> str:
+    """Paths, which pandoc drops, and inline code with braces inside in forms that it reads."""
+    if piece.startswith(r"\path"):
+        return r"\nolinkurl" + piece.removeprefix(r"\path")
+    code = _CODE_BRACED.fullmatch(piece)
+    inside = code.group(2)[1:-1] if code else ""
+    if code and re.search(r"[{}]", inside):
+        sign = next((each for each in "|!+@;/" if each not in inside), "")
+        return f"{code.group(1)}{sign}{inside}{sign}" if sign else piece
+    return piece
 
 
 def _language_of(found: re.Match[str]) -> str:

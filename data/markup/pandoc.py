@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.language import either
+from data.needs import MissingPackageError, missing_pandoc
 
 SECONDS = 180.0
 MEMORY_MB = 4096
@@ -29,8 +30,8 @@ class Skipped:
 def read_tree(source: bytes, form: str) -> tuple[dict[str, Any], list[Skipped]]:
     """pandoc's document tree of a text or file, and what it left out.
 
-    form: pandoc's name of the format, such as "latex+smart". Raises PandocError, and ValueError
-    where a limit is exceeded.
+    form: pandoc's name of the format, such as "latex+smart". Raises PandocError,
+    MissingPackageError without pandoc, and ValueError where a limit is exceeded.
     """
     with tempfile.NamedTemporaryFile(suffix=".json") as log:
         out = _run(source, "--from", form, "--to", "json", f"--log={log.name}")
@@ -52,9 +53,12 @@ def write_markdown(tree: dict[str, Any]) -> str:
 def _run(source: bytes, *options: str) -> str:
     import pypandoc
 
-    command = [pypandoc.get_pandoc_path(), "+RTS", f"-M{MEMORY_MB}m", "-RTS", "--sandbox", *options]
+    limits = ("+RTS", f"-M{MEMORY_MB}m", "-RTS", "--sandbox")
     try:
+        command = [pypandoc.get_pandoc_path(), *limits, *options]
         done = subprocess.run(command, input=source, capture_output=True, timeout=SECONDS)
+    except OSError as error:
+        raise MissingPackageError(missing_pandoc()) from error
     except subprocess.TimeoutExpired as error:
         raise ValueError(
             either(

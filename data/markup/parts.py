@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from common.language import either
 from common.text_encodings import decode
 from data.includes import root_of
 from data.kinds import ASCIIDOC, LATEX, REST
@@ -17,6 +18,7 @@ TEX_INCLUDE = re.compile(
     r"|\\(?:sub)?(?:import|inputfrom|includefrom)\*?\s*\{([^{}\n]*)\}\s*\{([^{}\n]+)\}"
     r"|\\input\s+([^\s{}\\%]+)"
 )
+_TYPST_IMPORT = re.compile(r"""(?m)^\s*#import\s+"([^"\n:]+\.typ)\"""")
 _REST_INCLUDE = re.compile(r"(?m)^[ \t]*\.\. include::[ \t]*(\S+)")
 _ADOC_INCLUDE = re.compile(r"(?m)^include::([^\[\n]+)\[([^\]\n]*)\][ \t]*$")
 _PICTURE = re.compile(
@@ -59,37 +61,42 @@ def tex_names(found: re.Match[str]) -> tuple[str, str]:
     return (folder or "", name) if name else ("", plain or bare)
 
 
-def books_among(paths: list[Path]) -> list[Path]:
-    """The files of a folder that are books by themselves.
+def books_among(paths: list[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """The files of a folder that are books by themselves, and why others are none.
 
-    Not those whose text stands in another of them, pictures (drawn by TeX, or PDFs that it puts
-    in), what a LaTeX file was printed to, or signatures.
+    Neither: those that another of them puts in, whose text or picture stands there, and signatures.
     """
     parts: set[Path] = set()
     pictures: set[str] = set()
     for path in paths:
-        if path.suffix.lower() in (*LATEX, *REST, *ASCIIDOC):
+        if path.suffix.lower() in (*LATEX, *REST, *ASCIIDOC, ".typ"):
             parts.update(each for each in _included(path) if each != path.resolve())
         if path.suffix.lower() in LATEX:
             pictures |= _pictures(path)
-    printed = {path.with_suffix(".pdf") for path in paths if path.suffix.lower() in LATEX}
-
-    def is_picture(path: Path) -> bool:
-        return (
-            path.suffix.lower() == ".pdf"
-            and bool(printed)
-            and (
-                path in printed
-                or path.stem in pictures
-                or bool(_FIGURES.fullmatch(path.parent.name))
+    printed = {path.with_suffix(".pdf"): path for path in paths if path.suffix.lower() in LATEX}
+    books: list[Path] = []
+    left_out: dict[Path, str] = {}
+    for path in paths:
+        suffix = path.suffix.lower()
+        drawn = suffix in (".pdf", *LATEX) and path.stem in pictures
+        if path.resolve() in parts or (suffix == ".pdf" and drawn) or _is_signature(path):
+            continue
+        if why := _no_book(path):
+            if not drawn:
+                left_out[path] = why
+        elif path in printed:
+            name = printed[path].name
+            left_out[path] = either(
+                f"由 {name} 排成，读了后者", f"printed from {name}, which is read"
             )
-        )
-
-    return [
-        path
-        for path in paths
-        if path.resolve() not in parts and not _no_book(path) and not is_picture(path)
-    ]
+        elif suffix == ".pdf" and printed and _FIGURES.fullmatch(path.parent.name):
+            left_out[path] = either(
+                "在图的目录里，当作图；要读就单独给出这个文件",
+                "taken for a picture, by its folder; to read it, name the file itself",
+            )
+        else:
+            books.append(path)
+    return books, left_out
 
 
 def _pictures(path: Path) -> set[str]:
@@ -101,23 +108,38 @@ def _pictures(path: Path) -> set[str]:
     return found
 
 
-def _no_book(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix not in (*LATEX, *ASCIIDOC, ".typ"):
+def _is_signature(path: Path) -> bool:
+    if path.suffix.lower() not in ASCIIDOC:
         return False
+    with suppress(OSError):
+        return path.read_bytes().startswith(b"-----BEGIN PGP")
+    return False
+
+
+def _no_book(path: Path) -> str:
+    """Why a LaTeX or Typst file is no book by itself; "" for one that may be, or another kind."""
+    suffix = path.suffix.lower()
+    if suffix not in (*LATEX, ".typ"):
+        return ""
     try:
         text = decode(path.read_bytes())
     except (OSError, ValueError):
-        return False  # reading says what is wrong
-    if suffix in ASCIIDOC:
-        return text.startswith("-----BEGIN PGP")
+        return ""  # reading says what is wrong
     if suffix == ".typ":
-        return not re.search(r"(?m)^=+ \S", text)
+        bare = either("没有标题", "it has no heading")
+        return "" if re.search(r"(?m)^=+ \S", text) else f"{bare}{_by_name()}"
     text = _TEX_COMMENT.sub(r"\1", text)
     if re.search(r"\\documentclass\s*(?:\[[^\]]*\])?\s*\{standalone\}", text):
-        return True
+        return either("TeX 画的图（standalone）", "a drawing by TeX (standalone)")
     headed = re.search(r"\\begin\{document\}|\\(?:part|chapter|section)\*?\s*[\[{]", text)
-    return not headed and len(re.findall(f"[{CJK}]", text)) < _PROSE
+    if headed or len(re.findall(f"[{CJK}]", text)) >= _PROSE:
+        return ""
+    few = either("没有标题，汉字也少", "it has no heading and few Chinese characters")
+    return f"{few}{_by_name()}"
+
+
+def _by_name() -> str:
+    return either("；要读就单独给出这个文件", "; to read it, name the file itself")
 
 
 def _included(path: Path) -> Iterator[Path]:
@@ -135,6 +157,10 @@ def _included(path: Path) -> Iterator[Path]:
             folder, name = tex_names(found)
             places = [each / folder for each in folders]
             if part := found_file(name, places, (".tex", "", ".latex")):
+                yield part
+    elif suffix == ".typ":  # what is imported are definitions
+        for name in _TYPST_IMPORT.findall(text):
+            if part := found_file(name, [path.parent, root]):
                 yield part
     else:
         pattern = _REST_INCLUDE if suffix in REST else _ADOC_INCLUDE

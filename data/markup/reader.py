@@ -36,7 +36,8 @@ def read_markup(path: Path, cache: Cache | None = None, version: str = "") -> Re
             from data.markup import rst
 
             material, losses = rst.prepared(path)
-            titles = rst.titles_of(path, material)
+            titles, unreadable = rst.titles_of(path, material)
+            losses += unreadable
         elif suffix in ASCIIDOC:
             from data.markup import adoc
 

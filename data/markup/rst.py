@@ -1,12 +1,14 @@
 """reStructuredText prepared for pandoc: what Sphinx and docutils know beyond it."""
 
 import re
+from contextlib import suppress
 from functools import lru_cache
+from os.path import normpath
 from pathlib import Path
 
 from common.language import either
 from common.text_encodings import decode
-from data.includes import root_of
+from data.includes import marked_root
 from data.kinds import REST, in_folder
 from data.losses import TEXT, Loss
 from data.markup.parts import found_file
@@ -214,28 +216,60 @@ _TITLE = re.compile(
 _USED = re.compile(r":(?:doc|ref|numref):`(?:[^`<]*<)?([^`<>]+)>?`")
 
 
-def titles_of(path: Path, text: str) -> dict[str, str]:
-    """Titles by the label or page that a text refers to, from all files of its book."""
-    known = _all_titles(root_of(path))
+def titles_of(path: Path, text: str) -> tuple[dict[str, str], list[Loss]]:
+    """Titles by the label or page that a text refers to, from all files of its book.
+
+    Of a file alone, those of its own folder and pages that it names below: the rest belongs to
+    others, and may be a whole home. Where a title is not found, files that could not be read are
+    named, each as a loss.
+    """
+    names = {name.strip() for name in _USED.findall(text)}
+    if not names:
+        return {}, []
+    folder = path.resolve().parent
+    root = marked_root(path)
+    below = () if root else tuple(sorted(name for name in names if "/" in name))
+    known, unreadable = _all_titles(root or folder, bool(root), below)
+    root = root or folder
     found = {}
-    for name in {name.strip() for name in _USED.findall(text)}:
-        page = (path.resolve().parent / name).resolve()
-        inside = page.is_relative_to(root_of(path))
-        place = f"/{page.relative_to(root_of(path))}" if inside else ""
+    for name in names:
+        page = (folder / name).resolve()
+        place = f"/{page.relative_to(root)}" if page.is_relative_to(root) else ""
         title = known.get(name.lower()) or known.get(place) or known.get(f"/source{name}")
         if title:
             found[name] = title
-    return found
+    return found, [] if len(found) == len(names) else list(unreadable)
 
 
 @lru_cache(maxsize=8)
-def _all_titles(root: Path) -> dict[str, str]:
+def _all_titles(
+    root: Path, whole: bool, below: tuple[str, ...] = ()
+) -> tuple[dict[str, str], tuple[Loss, ...]]:
+    """Titles by label and page of the files in a folder; whole: with all folders in it.
+
+    below: pages deeper in it to read as well.
+    """
     found: dict[str, str] = {}
-    for file in in_folder(root):
-        if file.suffix.lower() not in REST or file.stat().st_size > 1 << 20:
+    errors: list[OSError] = []
+    files: list[Path] = []
+    if whole:
+        files = in_folder(root, errors)
+    else:
+        pages = [normpath(f"{root}/{name}{suffix}") for name in below for suffix in REST]
+        inside = [Path(page) for page in pages if Path(page).is_relative_to(root)]
+        with suppress(OSError):  # a folder whose files may be read, its list not
+            files = sorted(root.iterdir())
+        files += inside
+    for file in files:
+        if file.suffix.lower() not in REST:
             continue
         try:
+            if not file.is_file() or file.stat().st_size > 1 << 20:
+                continue
             text = decode(file.read_bytes()).replace("\r\n", "\n")
+        except OSError as error:
+            errors.append(error)
+            continue
         except ValueError:
             continue
         for label in _LABEL.finditer(text):
@@ -244,7 +278,10 @@ def _all_titles(root: Path) -> dict[str, str]:
             found[label.group(1).strip("` ").lower()] = _bare(title)
         if title := _TITLE.search(text):
             found["/" + str(file.relative_to(root).with_suffix(""))] = _bare(title.group(2))
-    return found
+    why = either("不能读，其中的标题没有用上", "may not be read, nor the titles in it")
+    names = [Path(error.filename or "?") for error in errors]
+    places = [name.relative_to(root) if name.is_relative_to(root) else name for name in names]
+    return found, tuple(Loss(TEXT, str(place), why) for place in places)
 
 
 def _bare(title: str) -> str:
