@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from common.pairs import Pair
+from retrieval.examples_auto import context_for
 from train.base import ModelError
 from train.book import example_turns, uses_book
 from train.dataset import prompt_ids
-from train.recipe import SERVED_CONTEXT, Recipe
+from train.recipe import Recipe
 
 
 def as_served(
@@ -39,7 +40,7 @@ def as_served(
     def tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    limit = SERVED_CONTEXT - recipe.eval_max_new_tokens - tokens(FORM)
+    limit = context_for(recipe.retrieval_tokens) - recipe.eval_max_new_tokens - tokens(FORM)
     examples = example_turns(recipe)
     alone = prompt_ids(tokenizer, [served[i] for i in single], system_prompt)
     for i, hits, prompt in zip(single, found, alone, strict=True):
