@@ -130,9 +130,10 @@ def _examples_asked(
     """RETRIEVAL_EXAMPLES as the image's service would settle it (serving/book_context.py), and what
     `auto` said. Raises pydantic's ValidationError."""
     told = checkout.environment.get("RETRIEVAL_EXAMPLES")
-    if not told and (checkout.app / "serve.env").is_file():
+    if told is None and (checkout.app / "serve.env").is_file():
         return False, Automatic(False, "")
-    choice = EXAMPLES.validate_python(told or FACTS["service"]["retrieval_examples"])
+    empty = (told or "").strip().lower() in ("", "auto")
+    choice = EXAMPLES.validate_python(FACTS["service"]["retrieval_examples"] if empty else told)
     if choice != "auto":
         return choice, Automatic(False, "")
     context, manifest = None, None

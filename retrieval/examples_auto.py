@@ -12,6 +12,8 @@ from common.model_shape import Shape
 AUTO: Literal["auto"] = "auto"
 AUTO_PARAMETERS = 1_000_000_000
 AUTO_SETTINGS = {"retrieval_passages": 3, "retrieval_tokens": 2000, "max_model_len": 2848}
+# What the service takes where nobody says otherwise (a test compares with serving/settings.py).
+USUAL_TOKENS, USUAL_CONTEXT = 1200, 2048
 COUNTED = ("retrieval_passages", "retrieval_tokens")
 AUTO_CONTEXT = AUTO_SETTINGS["max_model_len"] + 512  # with the kit's own two examples
 TRAINING = ("lora", "full", "prefer", "demo")  # stages of a manifest that change how to ask
@@ -25,6 +27,12 @@ class Automatic:
     examples: bool
     why: str
     settings: dict[str, int] = field(default_factory=dict)
+
+
+def context_for(passage_tokens: int) -> int:
+    """Context in tokens (MAX_MODEL_LEN) in which passages of so many tokens leave question and
+    answer the room that they have with the usual ones."""
+    return USUAL_CONTEXT + max(0, passage_tokens - USUAL_TOKENS)
 
 
 def automatic(
@@ -49,7 +57,8 @@ def automatic(
 
 
 def as_settings(manifest: Manifest | None) -> dict[str, str]:
-    """What a settings file for this model says of the examples: one that says nothing means none.
+    """What a settings file for this model says of how it is asked: one that says nothing of the
+    examples means none.
 
     Of a trained model what it was trained with, by name; of another one `auto`.
     """
@@ -59,26 +68,32 @@ def as_settings(manifest: Manifest | None) -> dict[str, str]:
     told = _recipe(stages)
     shown = told.get("retrieval_examples", False)
     asked = {"RETRIEVAL_EXAMPLES": str(int(shown) if isinstance(shown, bool) else shown)}
-    if shown:
-        asked |= {name.upper(): str(told[name]) for name in COUNTED if name in told}
-    return asked
+    return asked | {name.upper(): str(value) for name, value in _book(told).items()}
 
 
 def _recipe(stages: Sequence[Manifest]) -> dict[str, Any]:
-    """Settings of the newest training that names examples; {}: they were made before there were
-    any."""
-    return next((s.settings for s in stages if "retrieval_examples" in s.settings), {})
+    """Settings of the newest training that says how questions were asked; {}: none does."""
+    names = {"retrieval_examples", *COUNTED}
+    return next((s.settings for s in stages if names & s.settings.keys()), {})
+
+
+def _book(told: dict[str, Any]) -> dict[str, int]:
+    """Passages, their tokens and the context for them, as a recipe that used a book had them."""
+    if told.get("retrieval_dir", "index") is None or told.get("retrieval_passages") == 0:
+        return {}
+    kept = {name: int(told[name]) for name in COUNTED if name in told}
+    context = context_for(kept.get("retrieval_tokens", USUAL_TOKENS))
+    return kept | ({"max_model_len": context} if context > USUAL_CONTEXT else {})
 
 
 def _as_trained(stages: Sequence[Manifest]) -> Automatic:
     told = _recipe(stages)
-    shown = told.get("retrieval_examples", False)
+    shown, kept = told.get("retrieval_examples", False), _book(told)
     if not shown:
-        return Automatic(False, "auto: off, trained without them")
+        return Automatic(False, "auto: off, trained without them", kept)
     if shown is not True:
         why = f"auto: off, though trained with {shown}: set RETRIEVAL_EXAMPLES to that file"
-        return Automatic(False, why)
-    kept = {name: told[name] for name in COUNTED if name in told}
+        return Automatic(False, why, kept)
     return Automatic(True, "auto: on, trained with them", kept)
 
 

@@ -162,10 +162,10 @@ class Settings(BaseSettings):
         union_mode="left_to_right",
         description="Worked examples as turns of the talk before every question, where an index is "
         "served: `1` the kit's own two, `0` none, or a jsonl file with passages, question and "
-        "answer a line. `auto`: a trained model as it was trained; else on from 1B parameters on, "
-        "with RETRIEVAL_PASSAGES 3, RETRIEVAL_TOKENS 2000 and MAX_MODEL_LEN 2848 where these are "
-        "unset. A 1.5B gained by that, a 0.5B lost (docs/retrieval.md). In a settings file that "
-        "does not name it: `0`.",
+        "answer a line. `auto`, or empty: a trained model as it was trained; else on from 1B "
+        "parameters on, with RETRIEVAL_PASSAGES 3, RETRIEVAL_TOKENS 2000 and MAX_MODEL_LEN 2848 "
+        "where these are unset. A 1.5B gained by that, a 0.5B lost (docs/retrieval.md). In a "
+        "settings file that does not name it: `0`.",
     )
     retrieval_why: str = Field(
         "", description="Set by the service itself: what RETRIEVAL_EXAMPLES=auto came to, and why."
@@ -267,6 +267,13 @@ class Settings(BaseSettings):
         description="Asked for (`Authorization: Bearer …`) by every path but `/` and `/predict`. "
         "Unset: none is.",
     )
+
+    @field_validator("retrieval_examples", mode="before")
+    @classmethod
+    def _auto_in_any_spelling(cls, told: Any) -> Any:
+        # Else "" would be the folder ".", and "AUTO" a file of that name.
+        empty = isinstance(told, str) and told.strip().lower() in ("", "auto")
+        return "auto" if empty else told
 
     @field_validator("answer_draws")
     @classmethod

@@ -60,7 +60,9 @@ def test_control_tokens_in_an_example_are_text(index: Path, tmp_path: Path) -> N
 
 
 def test_the_setting_is_a_switch_or_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text, wanted in (("1", True), ("0", False), ("false", False), ("a.jsonl", Path("a.jsonl"))):
+    automatic = [(text, "auto") for text in ("", " ", "auto", "AUTO")]
+    switches = [("1", True), ("0", False), ("false", False)]
+    for text, wanted in (*automatic, *switches, ("A.jsonl", Path("A.jsonl"))):
         monkeypatch.setenv("RETRIEVAL_EXAMPLES", text)
         assert load_settings().retrieval_examples == wanted
 

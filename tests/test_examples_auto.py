@@ -16,7 +16,7 @@ from judging.report_words import book_at_hand  # noqa: E402
 from preflight.book import committed_book  # noqa: E402
 from preflight.model import from_config  # noqa: E402
 from retrieval.examples import OWN  # noqa: E402
-from retrieval.examples_auto import as_settings, automatic  # noqa: E402
+from retrieval.examples_auto import AUTO_SETTINGS, as_settings, automatic, context_for  # noqa: E402
 from serving.book_context import BookContext, settled  # noqa: E402
 from serving.settings import Settings, load_settings  # noqa: E402
 from tests.shapes import QWEN2_0_5B, QWEN3_4B  # noqa: E402
@@ -80,6 +80,28 @@ def test_preferences_learned_on_top_are_asked_as_the_training_before() -> None:
     assert chosen.examples and chosen.settings == {"retrieval_passages": 4}
 
 
+@pytest.mark.parametrize("examples", [True, False, "mine.jsonl"])
+def test_what_was_trained_with_a_book_gets_as_many_passages_and_room_for_them(
+    index: Path, tmp_path: Path, examples: bool | str
+) -> None:
+    told = {"retrieval_examples": examples, "retrieval_passages": 3, "retrieval_tokens": 2000}
+    folder = model(tmp_path / "tuned", SMALL, trained(**told))
+    chosen = settled(Settings(model_dir=folder, retrieval_dir=index))
+    assert asked(chosen) == (examples is True, 3, 2000, 2848)
+    without = trained(**told, retrieval_dir=None)
+    folder = model(tmp_path / "tuned", SMALL, without)
+    chosen = settled(Settings(model_dir=folder, retrieval_dir=index))
+    assert asked(chosen)[1:] == AS_BEFORE[1:], "it knows nothing of how many passages are good"
+    assert as_settings(without).keys() == {"RETRIEVAL_EXAMPLES"}
+
+
+def test_the_usual_room_is_the_services_own() -> None:
+    usual = Settings()
+    assert context_for(usual.retrieval_tokens) == usual.max_model_len
+    assert context_for(0) == usual.max_model_len
+    assert context_for(AUTO_SETTINGS["retrieval_tokens"]) == AUTO_SETTINGS["max_model_len"]
+
+
 def test_an_unknown_architecture_is_asked_as_before() -> None:
     assert automatic(None).examples is False
 
@@ -134,16 +156,16 @@ def test_a_tuned_settings_file_names_what_the_model_was_trained_with(
     monkeypatch.chdir(tmp_path)
     with_examples = {"retrieval_examples": True, "retrieval_passages": 3, "retrieval_tokens": 1900}
     for manifest, said in (
-        (None, ["auto", None, None]),
-        (trained(), ["0", None, None]),
-        (trained(retrieval_examples=False, retrieval_passages=3), ["0", None, None]),
-        (trained(**with_examples), ["1", "3", "1900"]),
-        (trained(retrieval_examples="mine.jsonl"), ["mine.jsonl", None, None]),
+        (None, ["auto", None, None, None]),
+        (trained(), ["0", None, None, None]),
+        (trained(retrieval_examples=False, retrieval_passages=3), ["0", "3", None, None]),
+        (trained(**with_examples), ["1", "3", "1900", "2748"]),
+        (trained(retrieval_examples="mine.jsonl"), ["mine.jsonl", None, None, None]),
     ):
         path = Path("serve.env")
         settings_file.write(path, as_settings(manifest), [])
         kept = settings_file.read(path)
-        assert [kept.get(name.upper()) for name in ASKED[:3]] == said
+        assert [kept.get(name.upper()) for name in ASKED] == said
 
 
 def test_preflight_counts_them_for_the_model_that_is_submitted(tmp_path: Path) -> None:

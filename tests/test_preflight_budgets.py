@@ -141,6 +141,13 @@ def test_examples_that_are_not_in_the_image_fail(tmp_path):
         assert book is None and line.state == "fail" and named in line.why
 
 
+@pytest.mark.parametrize("spelling", ["", "AUTO"])
+def test_examples_are_read_as_the_service_reads_them(tmp_path, spelling):
+    committed(tmp_path)
+    book, (line,) = committed_book(imaged(tmp_path, {"RETRIEVAL_EXAMPLES": spelling}))
+    assert book.passages == 2 and "auto: off, a model whose size is not known" in line.why
+
+
 def test_an_index_that_the_service_would_not_start_with_fails(tmp_path):
     checkout = committed(tmp_path)
     (checkout.app / "index" / "passages.jsonl").write_text("{}\n", encoding="utf-8")

@@ -266,7 +266,7 @@ def test_what_does_not_start_is_told(monkeypatch: Any) -> None:
 def test_an_engine_that_does_not_load_costs_the_start_nothing(
     monkeypatch: Any, together: bool, fault: str, which: int
 ) -> None:
-    if fault == "hangs" and which == 0:
+    if fault == "hangs" and which == 0 and not together:
         pytest.skip("the start's own limit ends that: there is nothing yet to go on with")
     monkeypatch.setattr(module, "takes_cache_bytes", lambda: together)
     monkeypatch.setattr(module, "on_processor", lambda: False)

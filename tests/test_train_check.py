@@ -45,6 +45,16 @@ def recipe(tmp_path, **more) -> Recipe:
                 "RETRIEVAL_EXAMPLES": "1",
             },
         ),
+        (
+            {"retrieval_dir": "mine", "retrieval_passages": 3, "retrieval_tokens": 2000},
+            {
+                "RETRIEVAL_DIR": "mine",
+                "RETRIEVAL_PASSAGES": "3",
+                "RETRIEVAL_TOKENS": "2000",
+                "RETRIEVAL_EXAMPLES": "0",
+                "MAX_MODEL_LEN": "2848",
+            },
+        ),
     ],
 )
 def test_each_export_is_served_as_trained_and_asked_the_bare_question(

@@ -16,7 +16,7 @@ from retrieval.examples_auto import automatic
 from serving.settings import Settings
 from train.asking import as_served, as_the_base, spread
 from train.base import ModelError
-from train.book import uses_book
+from train.book import service_settings, uses_book
 from train.recipe import SERVED_CONTEXT, Recipe
 from train.samples import write_sample
 from train.verdict import EXIT_WORSE, decide, reach_verdict, read_verdict, sentences
@@ -120,9 +120,17 @@ def test_dev_questions_are_asked_by_the_services_own_defaults(tmp_path):
 
 
 @pytest.mark.usefixtures("bm25s_installed")
-@pytest.mark.parametrize("examples", [False, True])
+@pytest.mark.parametrize(
+    ("examples", "many"),
+    [
+        (False, {}),
+        (True, {}),
+        # More than the usual context would take.
+        (False, {"retrieval_passages": 20, "retrieval_tokens": 2000}),
+    ],
+)
 def test_with_an_index_dev_questions_are_those_that_the_service_asks(
-    tmp_path, untrained_model, examples
+    tmp_path, untrained_model, examples, many
 ):
     """The same prompts, token by token, as the service's own answerer makes."""
     pytest.importorskip("transformers")
@@ -138,7 +146,7 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     book.write_text("# 并行\n\n" + "".join(sections), encoding="utf-8")
     build_index([book], tmp_path / "index", IndexSettings(20, 60))
     rows = [Pair(f"kernel{i} 用几个线程？", "x") for i in (3, 17, 30)]
-    fields = {"retrieval_dir": tmp_path / "index", "retrieval_examples": examples}
+    fields = {"retrieval_dir": tmp_path / "index", "retrieval_examples": examples} | many
     made = recipe(tmp_path, **fields)
     tokenizer = AutoTokenizer.from_pretrained(untrained_model)
     asked = as_served(made, tokenizer, rows, "系统。")
@@ -154,9 +162,13 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
         system_prompt_file=tmp_path / "system.txt",
         **fields,
     )
-    answerer = Answerer(InstantEngine(), settings)
+    engine = InstantEngine()
+    engine.max_model_len = int(service_settings(made).get("MAX_MODEL_LEN", SERVED_CONTEXT))
+    answerer = Answerer(engine, settings)
     answerer.start()
     served = answerer._prepare([row.question for row in rows])
+    if many:
+        assert all(len(prompt) > SERVED_CONTEXT - settings.max_tokens for prompt in served)
     assert served == prompt_ids(tokenizer, asked, "系统。")
     assert all(len(row.examples) == (2 if examples else 0) for row in asked)
 

@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from common.manifest import Manifest, write_manifest
 from common.pairs import Pair, PairFile
 from judging.judge import Result, score
 from judging.protocol import Replies
@@ -23,7 +26,7 @@ from tune.length import Cap, best_length
 from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.search import Search
 from tune.space import UNSET, Facts, Space, settings_of, space_of
-from tune.trial import Outcome, TrialFailedError, measure_with
+from tune.trial import Measure, Outcome, TrialFailedError, measure_with
 
 SPACE = {"MAX_NUM_SEQS": [UNSET, "64", "128"], "ENABLE_PREFIX_CACHING": [UNSET, "false"]}
 FAR = 1e12  # a budget that does not end
@@ -308,6 +311,72 @@ def test_only_the_length_is_chosen_and_the_rest_of_the_file_stays(
         assert done.exit_code == 0, done.output
         kept = {"RETRIEVAL_EXAMPLES": "auto", "MAX_NUM_SEQS": "64"}  # untold it would mean none
         assert settings_file.read(written) == kept | cap
+
+
+@pytest.mark.parametrize(
+    ("recipe", "variables", "asked"),
+    [
+        # Passages of the file are kept, and so the trial has them.
+        (None, {}, {"RETRIEVAL_EXAMPLES": "auto", "RETRIEVAL_PASSAGES": "5"}),
+        (None, {"RETRIEVAL_EXAMPLES": "1"}, {"RETRIEVAL_EXAMPLES": "1", "RETRIEVAL_PASSAGES": "5"}),
+        (
+            {"retrieval_examples": "my/ex.jsonl", "retrieval_passages": 3},
+            {},
+            {"RETRIEVAL_EXAMPLES": "my/ex.jsonl", "RETRIEVAL_PASSAGES": "3"},
+        ),
+        (
+            {"retrieval_examples": "index/ex.jsonl", "retrieval_passages": 3},
+            {},
+            {"RETRIEVAL_EXAMPLES": "index/ex.jsonl", "RETRIEVAL_PASSAGES": "3"},
+        ),
+    ],
+)
+def test_how_questions_were_asked_in_the_trial_is_what_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recipe: dict[str, object] | None,
+    variables: dict[str, str],
+    asked: dict[str, str],
+) -> None:
+    """The file of an older model without examples, and then a new model."""
+    dev, written = tmp_path / "dev.jsonl", tmp_path / "serve.env"
+    dev.write_text(json.dumps({"question": "甲？", "answer": "乙"}) + "\n", "utf-8")
+    (tmp_path / "config.json").write_text("{}")
+    if recipe:
+        write_manifest(tmp_path, Manifest(stage="lora", name="m", settings=recipe))
+    older = {"RETRIEVAL_EXAMPLES": "0", "RETRIEVAL_PASSAGES": "5", "MAX_NUM_SEQS": "64"}
+    settings_file.write(written, older, ["before"])
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    seen: list[dict[str, str]] = []
+
+    @contextmanager
+    def not_started(service: dict[str, str], log: Path) -> Iterator[object]:
+        seen.append({k: v for k, v in service.items() if k.startswith("RETRIEVAL")})
+        raise TrialFailedError("enough seen")
+        yield
+
+    def measured(*given: object) -> Measure:
+        def measure(settings: dict[str, str], name: str) -> Outcome:
+            with pytest.raises(TrialFailedError, match="enough"):
+                measure_with(*given)(settings, name)
+            return Outcome(0.5, 9.0, 1.0, 2.0, {}, cap=None)
+
+        return measure
+
+    monkeypatch.setattr("tune.trial._service", not_started)
+    monkeypatch.setattr("tune.__main__.measure_with", measured)
+    monkeypatch.setattr("tune.__main__.stop_on_signals", lambda: None)
+    told = typer.Typer()
+    told.command()(main)
+    options = ["--dev", str(dev), "--model", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(told, [*options, "--only-length", "--write", str(written)])
+    assert done.exit_code == 0, done.output
+    assert seen == [asked]
+    assert settings_file.read(written) == asked | {"MAX_NUM_SEQS": "64"}
+    stays_here = asked["RETRIEVAL_EXAMPLES"] == "my/ex.jsonl"
+    assert ("set RETRIEVAL_EXAMPLES=index/ex.jsonl" in done.output) is stays_here
+    assert ("my/ex.jsonl is not in the image" in written.read_text("utf-8")) is stays_here
 
 
 @pytest.mark.slow

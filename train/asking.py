@@ -8,11 +8,11 @@ from typing import Any
 
 from common.model_shape import ShapeError, shape_of
 from common.pairs import Pair
-from retrieval.examples_auto import AUTO_SETTINGS, automatic
+from retrieval.examples_auto import automatic, context_for
 from train.base import ModelError
 from train.book import example_turns, uses_book
 from train.dataset import prompt_ids
-from train.recipe import SERVED_CONTEXT, SERVED_PASSAGE_TOKENS, Recipe
+from train.recipe import Recipe
 
 
 def as_the_base(recipe: Recipe, base: Path) -> Recipe:
@@ -58,9 +58,7 @@ def as_served(
     def tokens(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    more = recipe.retrieval_tokens > SERVED_PASSAGE_TOKENS  # the service is given room for them
-    context = AUTO_SETTINGS["max_model_len"] if more else SERVED_CONTEXT
-    limit = context - recipe.eval_max_new_tokens - tokens(FORM)
+    limit = context_for(recipe.retrieval_tokens) - recipe.eval_max_new_tokens - tokens(FORM)
     examples = example_turns(recipe)
     alone = prompt_ids(tokenizer, [served[i] for i in single], system_prompt)
     for i, hits, prompt in zip(single, found, alone, strict=True):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from retrieval.examples import Example, examples_of, turns_of
+from retrieval.examples_auto import USUAL_CONTEXT, context_for
 from retrieval.passages import PASSAGES_NAME
 from train.base import ModelError
 from train.recipe import Recipe
@@ -25,12 +26,14 @@ def service_settings(recipe: Recipe) -> dict[str, str]:
     if not uses_book(recipe):
         return {"RETRIEVAL_PASSAGES": "0"}
     shown = recipe.retrieval_examples
-    return {
+    told = {
         "RETRIEVAL_DIR": str(recipe.retrieval_dir),
         "RETRIEVAL_PASSAGES": str(recipe.retrieval_passages),
         "RETRIEVAL_TOKENS": str(recipe.retrieval_tokens),
         "RETRIEVAL_EXAMPLES": str(shown if isinstance(shown, Path) else int(shown)),
     }
+    context = context_for(recipe.retrieval_tokens)
+    return told | ({"MAX_MODEL_LEN": str(context)} if context > USUAL_CONTEXT else {})
 
 
 def usual_settings() -> dict[str, str]:

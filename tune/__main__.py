@@ -37,6 +37,8 @@ from tune.trial import Measure, Outcome, TrialFailedError, is_quantized, measure
 
 console = Console(width=None if Console().is_terminal else 140)
 
+# How every question is asked: by the model, or as the environment says, in each trial.
+ASKED_WITH = ("RETRIEVAL_EXAMPLES", "RETRIEVAL_PASSAGES", *space.ROOM)
 INTERRUPTED = "interrupted"
 ENDED = {  # why a run ended, as tune.json has it
     INTERRUPTED: "已中断",
@@ -118,19 +120,25 @@ def main(
         tokens = token_counts(questions, model)
         out.mkdir(parents=True, exist_ok=True)
         asked = questions.pairs[:limit]
-        name = f"{model.name}-{_fingerprint(model, asked)}"
         asked_with = as_settings(read_manifest(model))
+        asked_with |= {n: os.environ[n] for n in ASKED_WITH if n in os.environ}
+        name = f"{model.name}-{_fingerprint(model, asked, asked_with)}"
     except (DevError, PairsError, OSError, ValueError) as error:
         stop(str(error), 2)
     from tune.search import Search  # loads Optuna
 
     fixed = {n: os.environ[n] for n in (*space.NAMES, *space.ROOM) if n in os.environ}
-    measure = measure_with(model, questions, limit, out)
     shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     if only_length:
+        kept = settings_file.read(shipped) if shipped else {}
+        # The file may be of an older model, whose examples are not this one's. Passages that it
+        # names are kept, so the trial has them, too: what was measured is what is written.
+        asked_with = {n: kept[n] for n in ASKED_WITH if n in kept} | asked_with
+        measure = measure_with(model, questions, limit, out, asked_with)
         paths = out / "serve.env", shipped
-        _only_length(measure, len(asked), questions.path, asked_with, *paths)
+        _only_length(measure, len(asked), questions.path, kept | asked_with, *paths)
         return
+    measure = measure_with(model, questions, limit, out, asked_with)
     search = Search(out.resolve() / "study.db", name, measure, may_lose, at_least)
 
     def make_space(outcome: Outcome) -> space.Space:
@@ -203,6 +211,7 @@ def main(
     notes = [
         f"{model.name}: score {best.score:.4f} (defaults {rows[0].score:.4f}), speed "
         f"{best.speed:,.0f} characters/s (defaults {rows[0].speed:,.0f}), on the dev split, here",
+        *([] if best.settings else ["nothing was faster than the defaults, so they apply"]),
         *([] if confirmed else ["measured once: there was no time for a second run"]),
     ]
     chosen = f"{either('选定：', 'chosen: ')}{_text(best.settings)}"
@@ -223,11 +232,11 @@ def _only_length(
     measure: Measure,
     count: int,
     dev: Path,
-    asked_with: dict[str, str],
+    kept: dict[str, str],
     result: Path,
     shipped: Path | None,
 ) -> None:
-    """Ask the dev split once, choose MAX_TOKENS by its answers, keep what else the file says."""
+    """Ask the dev split once, choose MAX_TOKENS by its answers; `kept` is written beside it."""
     try:
         outcome = measure({}, "length")
     except TrialFailedError as error:
@@ -246,7 +255,6 @@ def _only_length(
             f"{count} questions of {dev}, uncapped: score {outcome.score:.4f}",
         )
     )
-    kept = asked_with | (settings_file.read(shipped) if shipped else {})
     if outcome.cap is None:
         console.print(
             either(
@@ -263,13 +271,14 @@ def _only_length(
     _write(kept, [told], result, shipped)
 
 
-def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
+def _fingerprint(model: Path, asked: Sequence[Pair], asked_with: dict[str, str]) -> str:
     """Hash of what trials must share to be comparable: weights, the book's index, worked examples
     of one's own, questions, other settings."""
-    settings = load_settings()
+    settings = load_settings(retrieval_examples=asked_with["RETRIEVAL_EXAMPLES"])
     index, examples = settings.retrieval_dir, settings.retrieval_examples
     files = [*sorted(model.glob("*.safetensors")), *(index.glob("passages.jsonl") if index else ())]
-    files += [examples] if isinstance(examples, Path) else []
+    # One that is missing is the service's to tell, where it needs it.
+    files += [examples] if isinstance(examples, Path) and examples.is_file() else []
     weights = [(file.name, file.stat()) for file in files]
     names = {name.upper() for name in Settings.model_fields} - {"MODEL_DIR", "SETTINGS_FILE"}
     parts = (
@@ -277,12 +286,23 @@ def _fingerprint(model: Path, asked: Sequence[Pair]) -> str:
         [(name, stat.st_size, stat.st_mtime_ns) for name, stat in weights],
         [(question.question, question.answer) for question in asked],
         sorted((name, os.environ[name]) for name in names & os.environ.keys()),
+        sorted(asked_with.items()),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def _write(settings: dict[str, str], notes: list[str], result: Path, shipped: Path | None) -> None:
+    examples = settings["RETRIEVAL_EXAMPLES"]
     try:
+        if not settings_file.in_image(examples):
+            notes = [*notes, f"{examples} is not in the image: copy it to index/ and name that"]
+            better = f"RETRIEVAL_EXAMPLES=index/{Path(examples).name}"
+            told = either(
+                f"注意：{examples} 不进镜像，服务在那里会起不来：复制到 index/，并改成 {better}",
+                f"note: {examples} does not go into the image, where the service would not start: "
+                f"copy it to index/ and set {better}",
+            )
+            console.print(told, highlight=False, soft_wrap=True, markup=False)
         settings_file.write(result, settings, notes)
         message = either(f"已写入：{result}", f"written: {result}")
         if shipped is None:

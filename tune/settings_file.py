@@ -6,19 +6,17 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from common.language import either
-from serving.settings import SettingsError, load_settings
+from serving.settings import Settings, SettingsError, load_settings
 
 MARK = "# Written by `bash run.sh tune`"
 
 
 def write(path: Path, settings: dict[str, str], notes: list[str]) -> None:
-    """Write a settings file, with `notes` as comments; no settings means the defaults.
+    """Write a settings file, with `notes` as comments.
 
     Raises SettingsError when the service would refuse it; the file at `path` is then unchanged.
     """
     lines = [f"{MARK}; variables of the environment win over it.", *(f"# {n}" for n in notes)]
-    if not settings.keys() - {"RETRIEVAL_EXAMPLES"}:  # which is always said
-        lines.append("# Nothing was faster than the defaults, so they apply.")
     for name, value in settings.items():
         if "'" in value or "\n" in value:
             raise SettingsError(
@@ -44,6 +42,16 @@ def read(path: Path) -> dict[str, str]:
     if not path.is_file() or not may_replace(path):
         return {}
     return {name: value or "" for name, value in dotenv_values(path).items()}
+
+
+def in_image(examples: str) -> bool:
+    """Whether what RETRIEVAL_EXAMPLES names is in the image: of files, only those in index/ and the
+    kit's own are (.dockerignore)."""
+    choice = Settings(settings_file="", retrieval_examples=examples).retrieval_examples
+    if not isinstance(choice, Path):
+        return True
+    place = Path(os.path.normpath(choice))
+    return place.parts[0] == "index" or place == Path("retrieval/examples.jsonl")
 
 
 def may_replace(path: Path) -> bool:

@@ -6,10 +6,11 @@ its prompts in the prefix cache.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from common.facts import HEALTH_LIMIT_S
@@ -49,11 +50,20 @@ class Outcome:
 Measure = Callable[[dict[str, str], str], Outcome]
 
 
-def measure_with(model: Path, dev: PairFile, limit: int | None, out: Path) -> Measure:
-    """The function that measures settings of this model on this dev split; logs go to `out`."""
+def measure_with(
+    model: Path,
+    dev: PairFile,
+    limit: int | None,
+    out: Path,
+    asked_with: Mapping[str, str] = MappingProxyType({}),
+) -> Measure:
+    """The function that measures settings of this model on this dev split; logs go to `out`.
+
+    asked_with: settings of every trial, where the trial's own do not say otherwise.
+    """
 
     def measure(settings: dict[str, str], name: str) -> Outcome:
-        variables = {"MODEL_DIR": str(model), "SETTINGS_FILE": "", **settings}
+        variables = {"MODEL_DIR": str(model), "SETTINGS_FILE": "", **asked_with, **settings}
         with _service(variables, out / f"{name}.log") as service:
             try:
                 judgement = judge(service.url, [dev], Conditions(mode="auto", limit=limit))

@@ -35,7 +35,8 @@ from serving.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# How often deadlines that were brought forward are passed on.
+# How often deadlines that were brought forward are passed on; how long one of several engines that
+# load is listened to before the next.
 TICK_S = 0.05
 # What is unfinished so long after its deadline, on an engine that is busy with a failure, ends.
 LATE_S = 0.1
@@ -144,22 +145,16 @@ class SeveralEngines:
 
     def _load_all(self, together: bool) -> None:
         """Load the engines; those that fail, or are not ready in time, are left out. Raises
-        ModelError or EngineError, the first one's, when that is all of them."""
-        first, *others = self._members
-        first.process.start(self._settings)
-        for member in others:  # they import their libraries even where they may not load yet
-            member.process.start(self._settings, hold=not together)
+        ModelError or EngineError, of whichever failed first, when that is all of them."""
+        for member in self._members:  # they import their libraries even where they may not load yet
+            member.process.start(
+                self._settings, hold=not together and member is not self._members[0]
+            )
         failed: list[tuple[Member, EngineError]] = []
-        for member in self._members:
-            if not together and member is not first:
-                member.process.send(Go())
-            some = any(other.ready is not None for other in self._members)
-            limit = max(0.0, self._ready_by - time.monotonic()) if some and self._ready_by else None
-            try:
-                self._loaded(member, limit)
-            except EngineError as error:
-                member.process.end()  # its memory is the next one's
-                failed.append((member, error))
+        for group in [self._members] if together else [[member] for member in self._members]:
+            if not together and group[0] is not self._members[0]:
+                group[0].process.send(Go())
+            failed += self._load(group)
         if len(failed) == len(self._members):
             raise failed[0][1]
         for member, error in failed:
@@ -168,13 +163,35 @@ class SeveralEngines:
             log.error("going on without %s", told)
             self._facts.setdefault("left_out", []).append(told)
 
+    def _load(self, members: list[Member]) -> list[tuple[Member, EngineError]]:
+        """Wait for engines that load at the same time. Those that did not load, and why.
+
+        All are asked in turns: one that hangs is left out when the time is up and any other has
+        loaded, whichever comes first in the list.
+        """
+        waiting, failed = list(members), []
+        while waiting:
+            for member in list(waiting):
+                some = any(other.ready is not None for other in self._members)
+                late = some and self._ready_by is not None and time.monotonic() >= self._ready_by
+                try:
+                    self._loaded(member, TICK_S)
+                except TimeoutError:
+                    if not late:
+                        continue
+                    member.process.end(grace=0)
+                    told = "it had not loaded in the time that the start has for it"
+                    failed.append((member, EngineError(told)))
+                except EngineError as error:
+                    member.process.end()  # its memory is the next one's
+                    failed.append((member, error))
+                waiting.remove(member)
+        return failed
+
     def _loaded(self, member: Member, seconds: float | None = None) -> None:
-        """Wait until an engine has loaded. Raises ModelError or EngineError."""
-        try:
-            message = member.process.receive(seconds)
-        except TimeoutError:
-            member.process.end(grace=0)
-            raise EngineError("it had not loaded in the time that the start has for it") from None
+        """Wait until an engine has loaded. Raises ModelError or EngineError; TimeoutError when it
+        has said nothing in that time."""
+        message = member.process.receive(seconds)
         if isinstance(message, Ready):
             member.ready = message
             self.max_model_len = min(self.max_model_len, message.max_model_len)
