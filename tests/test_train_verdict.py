@@ -148,14 +148,15 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     rows = [Pair(f"kernel{i} 用几个线程？", "x") for i in (3, 17, 30)]
     fields = {"retrieval_dir": tmp_path / "index", "retrieval_examples": examples} | many
     made = recipe(tmp_path, **fields)
+    system = "系统。" * (100 if many else 1)
     tokenizer = AutoTokenizer.from_pretrained(untrained_model)
-    asked = as_served(made, tokenizer, rows, "系统。")
+    asked = as_served(made, tokenizer, rows, system)
     for row, i in zip(asked, (3, 17, 30), strict=True):
         assert "教材片段" in row.question and f"kernel{i} 用 {i} 个" in row.question
     shown = [replace(row, question=f"旧片段\n{row.question}", asked=row.question) for row in rows]
-    assert as_served(made, tokenizer, shown, "系统。") == asked, "a row's own passages make way"
+    assert as_served(made, tokenizer, shown, system) == asked, "a row's own passages make way"
     assert [row.alone.question for row in asked] == [row.alone.question for row in rows]
-    (tmp_path / "system.txt").write_text("系统。", encoding="utf-8")
+    (tmp_path / "system.txt").write_text(system, encoding="utf-8")
     settings = Settings(
         settings_file="",
         model_dir=untrained_model,
@@ -167,9 +168,9 @@ def test_with_an_index_dev_questions_are_those_that_the_service_asks(
     answerer = Answerer(engine, settings)
     answerer.start()
     served = answerer._prepare([row.question for row in rows])
-    if many:
-        assert all(len(prompt) > SERVED_CONTEXT - settings.max_tokens for prompt in served)
-    assert served == prompt_ids(tokenizer, asked, "系统。")
+    usual = SERVED_CONTEXT - settings.max_tokens
+    assert not many or all(len(prompt) > usual for prompt in served)
+    assert served == prompt_ids(tokenizer, asked, system)
     assert all(len(row.examples) == (2 if examples else 0) for row in asked)
 
 
