@@ -162,15 +162,6 @@ def run_training(recipe: Recipe, base: Path, rows: Rows, resume: bool) -> Path:
         trainer = make_trainer(
             recipe, base, tokenizer, train_rows, dev_rows, rows.dev, system_prompt
         )
-        if trainer.base_rows != trainer.asked_rows and trainer.is_world_process_zero():
-            print(
-                either(
-                    "基座照服务给它的默认来问（RETRIEVAL_EXAMPLES=auto：两个示例，三个片段）："
-                    "微调后的模型要比这样的它好",
-                    "the base is asked as the service would ask it (RETRIEVAL_EXAMPLES=auto: two "
-                    "worked examples, three passages): that is what tuning has to beat",
-                )
-            )
         trainer.judge_base()
         if start:
             _count_on(recipe, trainer, start)

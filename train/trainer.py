@@ -245,6 +245,15 @@ def _judged_trainer_class() -> type:
             compare with. A run that goes on takes the answers that are there."""
             if not self.judged_rows:
                 return
+            if self.base_rows != self.asked_rows and self.is_world_process_zero():
+                print(
+                    either(
+                        "基座照服务给它的默认来问（RETRIEVAL_EXAMPLES=auto：两个示例，三个片段）："
+                        "微调后的模型要比这样的它好",
+                        "the base is asked as the service would ask it (RETRIEVAL_EXAMPLES=auto: "
+                        "two worked examples, three passages): that is what tuning has to beat",
+                    )
+                )
             answers = read_sample(self.recipe.output_dir, 0, self.judged_rows)
             score = (
                 self._judged(self.base_rows)
