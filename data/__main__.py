@@ -43,7 +43,10 @@ def check_leak(
         ),
     ],
     testset: Annotated[
-        Path, typer.Argument(help=either("docx、jsonl、json 或 csv", "docx, jsonl, json or csv"))
+        Path,
+        typer.Argument(
+            help=either("docx、xlsx、jsonl、json 或 csv", "docx, xlsx, jsonl, json or csv")
+        ),
     ],
     show_rows: Annotated[
         int, typer.Option("--show", help=either("显示几个例子", "examples to print"))
