@@ -44,9 +44,7 @@ def check_leak(
     ],
     testset: Annotated[
         Path,
-        typer.Argument(
-            help=either("docx、xlsx、jsonl、json 或 csv", "docx, xlsx, jsonl, json or csv")
-        ),
+        typer.Argument(help=either("docx、xlsx、jsonl 等", "docx, xlsx, jsonl, …")),
     ],
     show_rows: Annotated[
         int, typer.Option("--show", help=either("显示几个例子", "examples to print"))
