@@ -24,11 +24,12 @@ MARKUP = {
     ".docbook": "docbook",
     ".dbk": "docbook",
 }
-SUFFIXES = (".docx", ".pdf", ".epub", *MARKDOWN, *PAGES, *MARKUP, ".ipynb", ".txt")
+SLIDES = (".pptx", ".ppsx", ".pptm")
+SUFFIXES = (".docx", ".pdf", ".epub", *SLIDES, *MARKDOWN, *PAGES, *MARKUP, ".ipynb", ".txt")
 _WORD = "soffice --headless --convert-to docx {}"
 _UNREAD = {
     **dict.fromkeys((".doc", ".wps", ".docm"), _WORD),
-    **dict.fromkeys((".ppt", ".pptx", ".dps"), "soffice --headless --convert-to pdf {}"),
+    **dict.fromkeys((".ppt", ".pps", ".dps"), "soffice --headless --convert-to pptx {}"),
     **dict.fromkeys((".mobi", ".azw", ".azw3", ".chm"), "ebook-convert {} book.epub"),
     **dict.fromkeys((".djvu", ".caj"), "PDF"),
 }
