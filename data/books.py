@@ -23,7 +23,7 @@ from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import included, plain_markdown
 from data.includes import with_includes
-from data.kinds import MARKDOWN, MARKUP, PAGES, SLIDES, SUFFIXES, advice, in_folder
+from data.kinds import MARKDOWN, MARKUP, PAGES, SLIDES, SUFFIXES, WORD, advice, in_folder
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.markup.parts import books_among
@@ -141,7 +141,7 @@ def read_book(
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        todo = advice(path.name)
+        todo = advice(path.name, named=True)
         raise BookError(
             either(
                 f"{path}：不认识的格式 {suffix!r}；{todo or f'能读：{known}'}",
@@ -197,7 +197,7 @@ def _to_markdown(
         from data.slides import read_slides
 
         return read_slides(path)
-    if suffix in (".docx", ".epub"):
+    if suffix in (*WORD, ".epub"):
         return _office(path, suffix, content)
     text = decode(content)
     if suffix in PAGES:

@@ -245,3 +245,26 @@ def test_slides_become_pairs_in_a_build(tmp_path: Path) -> None:
     split = ["--dev", "0", "--calibration", "0", "--rules", "all"]
     run("build", tmp_path / "deck.pptx", "--out", out, "--cache", tmp_path / "cache", *split)
     assert "线程块" in (out / "train.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "todo"),
+    [
+        ("讲义.wps", "soffice --headless --convert-to docx 讲义.wps"),
+        ("论文.caj", "CAJViewer"),
+        ("我的 书.chm", 'ebook-convert "我的 书.chm" book.epub'),
+        ("书.pdg", "SSReader"),
+        ("第1页.jpg", "img2pdf"),
+        ("书.zip", "unpack it"),
+        ("题库.xlsx", "--merge"),
+        ("题库.xls", "soffice --headless --convert-to xlsx 题库.xls"),
+        ("网页.mht", "save it as .html"),
+    ],
+)
+def test_a_file_that_is_not_read_is_one_line_with_what_to_do(
+    tmp_path: Path, name: str, todo: str
+) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(BookError) as error:
+        read_book(tmp_path / name)
+    assert todo in str(error.value) and "\n" not in str(error.value)
