@@ -109,21 +109,11 @@ def test_replies_that_ask_nothing_give_no_pair(chunks, question):
     assert replies(chunks, Answers.book, question) == []
 
 
-def test_a_chosen_answer_is_near_the_books_words_or_there_is_none(chunks):
-    good = "线程束（warp）是调度的基本单位，包含 32 个线程，同一个 warp 的线程同时执行相同的指令。"
-    answers = {pair["answer"] for pair in replies(chunks, Answers.chosen, answer=good)}
-    assert answers == {good}
-    poor = "线程束是一种织布的方法，与计算机没有关系，也不需要很多的时间。"
-    assert replies(chunks, Answers.chosen, answer=poor) == []
-
-
 def test_what_comes_to_no_pair_is_counted(chunks):
     spans = sum(len(answer_spans(chunk, 20, 120, 2)) for chunk in chunks)
     unused = [unused_in(text) for text in told(chunks, Answers.book, "它是什么？")]
     assert sum(sum(each.values()) for each in unused) == spans > 0
     assert {reason for each in unused for reason in each} == {"no question to it"}
-    unused = [unused_in(text) for text in told(chunks, Answers.chosen, answer="织布。")]
-    assert {reason for each in unused for reason in each} == {"no answer near the book's words"}
     assert not any(unused_in(text) for text in told(chunks[1:], Answers.book))
 
 
@@ -151,7 +141,7 @@ def test_pairs_for_training_alone_are_so_from_the_cache_too_and_are_not_held_out
     assert left_out == len(made)
 
 
-@pytest.mark.parametrize("answers", [*Answers][:4])
+@pytest.mark.parametrize("answers", [Answers.book, Answers.retold])
 def test_the_estimate_counts_the_prompts_that_are_sent(chunks, answers):
     sent = []
 

@@ -17,11 +17,3 @@ class Asked:
 
     span: Span
     questions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer, or why there is none."""
-
-    text: str = ""
-    reason: str = ""

@@ -53,10 +53,8 @@ class VllmSettings(ModelSettings):
     reply_tokens: int = 4096
     answers: Answers = option(
         Answers.retold,
-        "vllm：答案由模型看着原文写、几次一致才留，或用书里的原文、让模型复述、选最近原文的，"
-        "或题和答案都由模型写",
-        "vllm: answers are composed from the text where the model's draws agree, the book's text, "
-        "retold, chosen as nearest to it, or the model's pairs",
+        "vllm：答案用书里的原文，或让模型复述，或题和答案都由模型写",
+        "vllm: answers are the book's text, retold, or the model's pairs",
     )
     to_compose: bool = option(
         False,
