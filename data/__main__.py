@@ -21,6 +21,7 @@ from data.cli.build import build
 from data.cli.compose import compose
 from data.cli.console import console, reported_errors
 from data.labels import label
+from data.needs import missing_named
 
 app = make_app(
     no_args_is_help=True,
@@ -315,4 +316,5 @@ def stats(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    app()
+    with missing_named("data"):
+        app()
