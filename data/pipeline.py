@@ -83,7 +83,9 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         pairs, found_leaks = _without_leaks(pairs, tests, funnel.leaks)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            lines = [_what_took_all(funnel.steps(filters.dropped)), *funnel.reading_warnings()]
+            steps = funnel.steps(filters.dropped)
+            took = _what_took_all(steps, context.source.name)
+            lines = [took, *funnel.reading_warnings()]
             raise NothingLeftError("\n".join(lines))
         made, liked = [(pair.question, pair.answer) for pair in pairs], None
         if target:  # before the split: dev chooses the checkpoint, and must be like it as well
@@ -238,7 +240,7 @@ def _placed(pairs: list[Pair], funnel: Funnel) -> list[Pair]:
     return pairs
 
 
-def _what_took_all(steps: list[dict[str, Any]]) -> str:
+def _what_took_all(steps: list[dict[str, Any]], source: str) -> str:
     """One sentence: at which step the last pairs went, for which reasons, and what to do."""
     before: dict[str, Any] = {"name": "", "count": 0}
     for step in steps:
@@ -249,7 +251,10 @@ def _what_took_all(steps: list[dict[str, Any]]) -> str:
     lost = ", ".join(f"{count} {reason}" for reason, count in step["lost"].items())
     counts = ", ".join(f"{one['name']} {one['count']}" for one in steps)
     made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
-    if not made:
+    if not made and source not in ("rules", "none"):
+        zh = f"一个问答对也没有造出来：{source} 没有给出能用的回答，或者文本没有读出来"
+        en = f"no pair is left, none was made: {source} gave no usable reply, or no text was read"
+    elif not made:
         zh = (
             "一个问答对也没有造出来：书里没有规则敢问的句子，或者文本没有读出来；"
             "试试 --rules all，或让模型出题（--source vllm --model 模型目录）"

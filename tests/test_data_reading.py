@@ -224,7 +224,7 @@ def test_formulas_of_pages_are_kept_or_named(tmp_path, html, shown, lost):
     ("package", "command"),
     [
         ("opencc", ["data", "check-leak", "{rows}", "{rows}"]),
-        ("openai", ["data", "agree", "{rows}", "--review", "teacher", "--base-url", "http://x", "--model", "m"]),
+        ("openai", ["data", "agree", "{rows}", "--review", "teacher", "--base-url=x", "--model=m"]),
         ("markdown_it", ["retrieval", "build", "{book}", "--out", "{out}"]),
         ("bm25s", ["retrieval", "build", "{book}", "--out", "{out}"]),
     ],
