@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import field_validator, model_validator
 
+from common.before_imports import before_imports
 from common.json_reply import ReplyError
 from common.language import either
-from common.threads import before_imports
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
