@@ -39,7 +39,16 @@ EXAMPLE_FIELDS = {
     "question_examples.jsonl": ("path", "demand", "answer", "question"),
     "answer_examples.jsonl": ("question", "text", "answer"),
 }
-DEMANDS = ("why", "contrast", "number", "code", "what")  # see sources/demands.py
+DEMANDS = (
+    "why",
+    "contrast",
+    "number",
+    "code",
+    "what",
+    "how",
+    "effect",
+    "term",
+)  # see sources/demands.py
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK = "talk"
 
