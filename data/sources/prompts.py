@@ -49,7 +49,7 @@ DEMANDS = (
     "effect",
     "term",
 )  # see sources/demands.py
-_NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
+_NEEDED = {"user.md": ("text",), "review.md": ("question", "answer"), "demands.md": ("term",)}
 TALK = "talk"
 
 
