@@ -49,7 +49,7 @@ DEMANDS = (
     "effect",
     "term",
 )  # see sources/demands.py
-_NEEDED = {"user.md": ("text",), "review.md": ("question", "answer"), "demands.md": ("term",)}
+_NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK = "talk"
 
 
@@ -163,6 +163,14 @@ def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
             either(
                 f"{folder or DEFAULTS}/{file}：缺了 {', '.join(missing)}，要写成“名称: 要求”",
                 f"{folder or DEFAULTS}/{file}: no {', '.join(missing)}; write “name: demand”",
+            )
+        )
+    if "{term}" not in demands["term"]:
+        raise ValueError(
+            either(
+                f"{folder or DEFAULTS}/demands.md：term 一行缺了 {{term}}，模型就看不到要问的名字",
+                f"{folder or DEFAULTS}/demands.md: {{term}} is missing in the line term: the model "
+                "would not see the name that it is to ask about",
             )
         )
     for name, fields in EXAMPLE_FIELDS.items():
