@@ -43,7 +43,8 @@ def check_leak(
         ),
     ],
     testset: Annotated[
-        Path, typer.Argument(help=either("docx、jsonl、json 或 csv", "docx, jsonl, json or csv"))
+        Path,
+        typer.Argument(help=either("docx、xlsx、jsonl 等", "docx, xlsx, jsonl, …")),
     ],
     show_rows: Annotated[
         int, typer.Option("--show", help=either("显示几个例子", "examples to print"))

@@ -14,6 +14,7 @@ _MODULES = {
     "mdit-py-plugins": "mdit_py_plugins",
     "pypandoc-binary": "pypandoc",
     "python-docx": "docx",
+    "python-pptx": "pptx",
 }
 
 

@@ -109,6 +109,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
                     "anew for training alone",
                 )
             )
+        in_use = {id(pair) for rows in splits.values() for pair in rows}
+        pairs = [pair for pair in pairs if id(pair) in in_use]
         facts = splits["train"]
         asked = paraphrased(facts, settings.wordings)
         train = without_near(asked, [*splits["dev"], *splits["calibration"]])

@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "judging.conclusion",
         "judging.differences",
         "judging.scoring",
+        "retrieval.fusion",
         "retrieval.passages",
         "retrieval.prompt",
         "retrieval.search",

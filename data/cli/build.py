@@ -153,12 +153,13 @@ def _print_result(result: Any) -> None:
     train, dev, calibration = (result.splits[name] for name in ("train", "dev", "calibration"))
     covered = result.report["coverage"]
     gave, sections = covered["with_pairs"], covered["sections"]
+    dense = covered["pairs_per_1000_characters"]
     _say(
         either(
             f"训练 {train} 行，验证 {dev} 行，校准 {calibration} 行；"
-            f"{sections} 个小节里有 {gave} 个做出了问答",
+            f"{sections} 个小节里有 {gave} 个做出了问答，每千字符 {dense:g} 个",
             f"train {train}, dev {dev}, calibration {calibration} rows; "
-            f"{gave} of {sections} sections gave a pair",
+            f"{gave} of {sections} sections gave a pair, {dense:g} for 1,000 characters",
         )
     )
     _say(explained(result.report["rows"]))
