@@ -119,7 +119,7 @@ def vectors_of(
 
     weights = sorted(directory.glob("*.safetensors"))
     model = digest(directory.name, *(file_record(path).sha256 for path in weights))
-    keys = [f"vector-1/{model}/{digest(text)}" for text in texts]
+    keys = [f"vector-2/{model}/{digest(text)}" for text in texts]
     known = {key: row for key in keys if cache and (row := cache.get(key)) is not None}
     new = [i for i, key in enumerate(keys) if key not in known]
     encoder = Encoder(directory) if new else None
@@ -131,7 +131,8 @@ def vectors_of(
             )
         )
         batch = new[start : start + AT_ONCE]
-        for i, vector in zip(batch, encoder.documents([texts[i] for i in batch]), strict=True):
+        made = encoder.documents([texts[i] for i in batch], 1)
+        for i, vector in zip(batch, made, strict=True):
             known[keys[i]] = vector.tolist()
             if cache:
                 cache.put(keys[i], known[keys[i]])

@@ -14,7 +14,7 @@ import numpy as np  # noqa: E402
 
 from data.cache import Cache  # noqa: E402
 from retrieval import build as build_module  # noqa: E402
-from retrieval.build import IndexSettings, build_index  # noqa: E402
+from retrieval.build import IndexSettings, build_index, vectors_of  # noqa: E402
 from retrieval.compare import compare  # noqa: E402
 from retrieval.dense import DenseIndex, Encoder, model_name  # noqa: E402
 from retrieval.model_directory import model_directory  # noqa: E402
@@ -67,14 +67,23 @@ def test_all_methods_search_and_a_changed_chapter_is_encoded_alone(
     encoded: list[int] = []
 
     class Counting(Encoder):
-        def documents(self, texts):
+        def documents(self, texts, *rest):
             encoded.append(len(texts))
-            return super().documents(texts)
+            return super().documents(texts, *rest)
 
     monkeypatch.setattr(build_module, "Encoder", Counting)
     book.write_text(BOOK.replace("每天开 16 班", "每天开 17 班"), encoding="utf-8")
     build_index([book], index, IndexSettings(20, 80), cache, encoder)
     assert encoded == [1]
+
+
+def test_a_vector_is_the_same_to_the_last_bit_whatever_was_encoded_beside_it(
+    encoder: Path, tmp_path: Path
+) -> None:
+    texts = [BOOK[3 * n : 10 * n + 20] for n in range(20)]
+    cache = Cache(tmp_path)
+    vectors_of(encoder, texts[:4], cache)
+    assert (vectors_of(encoder, texts, cache) == vectors_of(encoder, texts, None)).all()
 
 
 def test_a_reranker_reads_the_first_only_and_leaves_out_the_rest(
