@@ -294,7 +294,7 @@ def _reference(label: str, titles: dict[str, str]) -> str:
     title = re.split(r"[。；，（(]", title)[0] if len(title) > 20 else title
     kind = kind_of_label(label)
     if not title or len(title) > 40:
-        return f"另一{kind}" if kind in ("节", "章") and not title else kind
+        return f"另一{kind}" if kind in ("节", "章") and not title else kind or "另一处"
     if kind == "图":
         return f"图“{title}”"
     return f"“{title}”{'一' if kind in ('节', '章') else ''}{kind}"
