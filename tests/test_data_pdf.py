@@ -6,7 +6,7 @@ from data.losses import FIGURE, FORMULA, PAGE, Loss, spoken
 from data.pdf import read_pdf
 from data.pdf.blocks import to_markdown
 from data.pdf.chars import Char
-from data.pdf.headings import Headings, find_headings
+from data.pdf.headings import Bookmark, Headings, find_headings
 from data.pdf.lines import Line
 from data.pdf.quality import fault
 from tests.pdf_files import MONO, SONG, make_pdf, rule, text
@@ -223,6 +223,13 @@ def test_without_an_outline_larger_print_is_a_heading():
     lines = [line("第一章 起步", 0, 40, size=20.0), line("1.1 小节", 0, 80, size=15.0)]
     lines += [line("正文很长的一句话，说明一些事情。", 0, 110 + 16 * n) for n in range(8)]
     assert find_headings(lines, []).levels == {0: 1, 1: 2}
+
+
+def test_a_short_title_whose_number_does_not_stand_apart_in_print_is_found():
+    lines = [line(f"{title}", 0, 40 + 200 * n) for n, title in enumerate(("1进程", "2死锁"))]
+    lines.insert(1, line("正文很长的一句话，说明一些事情。", 0, 80))
+    found = find_headings(lines, [Bookmark(1, "1 进程", 0), Bookmark(1, "2 死锁", 0)])
+    assert found.levels == {0: 1, 2: 1} and not found.before
 
 
 def test_losses_are_counted_and_named_in_one_line():
