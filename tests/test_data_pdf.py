@@ -90,8 +90,7 @@ def test_a_ruled_table_keeps_its_header(tmp_path):
 def test_a_caption_becomes_the_text_of_a_figure(tmp_path):
     page = prose("图的上面是正文的一段话它有很多字", 3, 72, 60)
     page += [rule(100 + n * 9, 150, 100 + n * 9, 250) for n in range(12)]
-    page += [text("x", 140, 200, 7), text("图", 150, 280, font=SONG), text("3.1 ", 162, 280)]
-    page += [text("线程的层次", 190, 280, font=SONG)]
+    page += [text("x", 140, 200, 7), text("图 3.1 线程的层次", 150, 280, font=SONG)]
     found = read(tmp_path, [page]).text
     assert "![图 3.1 线程的层次](#page=1)" in found
 
@@ -173,6 +172,12 @@ def test_garbage_is_told_from_text(words, usable):
 
 def test_characters_that_the_font_does_not_name_are_no_text():
     assert fault(chars("abc" * 20, broken=True))
+
+
+def test_single_characters_of_a_font_that_is_nowhere_are_read_or_named(tmp_path):
+    page = prose("一个单元格里只有一个字的表", 3, 72, 60)
+    found = read(tmp_path, [[*page, text("否", 100, 300, font=SONG)]])
+    assert "否" in found.text or "1 single characters" in found.losses[0].why
 
 
 # --- the rules for a whole book, on lines

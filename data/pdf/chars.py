@@ -93,6 +93,19 @@ def page_chars(page: Any, textpage: Any) -> tuple[list[Char], int]:
     return _upright(page, rows)
 
 
+def unread_objects(page: Any) -> int:
+    """Texts of a page that pdfium makes nothing of: single characters, or spaces, in a font that
+    the file lacks and this machine as well."""
+    from pypdfium2 import raw
+
+    count = 0
+    for thing in page.get_objects(filter=(raw.FPDF_PAGEOBJ_TEXT,)):
+        left, _, right, _ = thing.get_bounds()
+        font = raw.FPDFTextObj_GetFont(thing) if left == right else None
+        count += font is not None and raw.FPDFFont_GetIsEmbedded(font) == 0
+    return count
+
+
 def _font(raw: Any, textpage: Any, index: int, handle: Any) -> Font:
     buffer, flags = ctypes.create_string_buffer(256), ctypes.c_int()
     raw.FPDFText_GetFontInfo(textpage, index, buffer, 256, flags)

@@ -12,7 +12,7 @@ from common.language import either
 from data.losses import PAGE, TABLE, TEXT, Loss, Reading
 from data.needs import missing_package
 from data.pdf.blocks import TOC_LEADER, plain, to_markdown
-from data.pdf.chars import page_chars
+from data.pdf.chars import page_chars, unread_objects
 from data.pdf.figures import Drawn, figures_apart
 from data.pdf.formulas import formulas_apart
 from data.pdf.headings import find_headings, outline
@@ -155,6 +155,14 @@ def _read_page(pdf: Any, number: int, found: _Pages, margins: Margins, forced: b
                     either(f"{turned} 个字符是竖着的", f"{turned} characters stand upright"),
                 )
             )
+        if unread := unread_objects(page):
+            said = either(
+                f"{unread} 处单个的字（也可能是空格）：文件里没有它们的字体，这台机器也没有；"
+                "装上中文字体（如 fonts-noto-cjk）再读",
+                f"{unread} single characters (or spaces): neither the file nor this machine has "
+                "their font; install a Chinese one (fonts-noto-cjk, say) and read again",
+            )
+            found.losses.append(Loss(TEXT, f"p. {number + 1}", said))
         parts = tables_apart(segments(chars), rules)
         found.lines += page_lines(parts, number, margins)
     page.close()
