@@ -1,15 +1,11 @@
 """Questions by a model to what the book says: spans, and what becomes of the replies."""
 
 import json
-from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from data.cache import Cache
 from data.chunks import cut_chunks
 from data.filters import FILTERS
-from data.making import make_pairs
 from data.records import Pair
 from data.sections import read_sections
 from data.sources.book_answers import (
@@ -20,10 +16,8 @@ from data.sources.book_answers import (
     unused_in,
 )
 from data.sources.prompts import ModelSettings, Style, load_prompts
-from data.sources.replies import read_reply
 from data.sources.spans import answer_spans
 from data.sources.vllm_source import VllmSettings
-from data.split import soundly_held_out
 
 BOOK = """# CUDA 入门
 
@@ -74,13 +68,13 @@ def test_as_many_spans_as_asked_for_at_most(chunks):
     assert all(len(answer_spans(chunk, 20, 120, 1)) <= 1 for chunk in chunks)
 
 
-def told(chunks, answers, question="什么是线程束（warp）？", answer="", checked=True):
+def told(chunks, answers, question="什么是线程束（warp）？", answer=""):
     def ask(chats, tokens, count, temperature):
         asked = [chat[-1]["content"] for chat in chats]
         return [[question if "答案：" in text else answer] * count for text in asked]
 
     settings = ModelSettings(style=Style(chars=(20, 120)), wordings=1)
-    return book_replies(chunks, settings, answers, ask, checked)
+    return book_replies(chunks, settings, answers, ask)
 
 
 def replies(*given, **more):
@@ -115,30 +109,6 @@ def test_what_comes_to_no_pair_is_counted(chunks):
     assert sum(sum(each.values()) for each in unused) == spans > 0
     assert {reason for each in unused for reason in each} == {"no question to it"}
     assert not any(unused_in(text) for text in told(chunks[1:], Answers.book))
-
-
-def test_what_is_answered_anew_keeps_questions_whose_answer_has_a_fault(chunks):
-    asked = "为什么线程束（warp）是调度的基本单位？"  # the book gives no cause
-    kept = replies(chunks, Answers.book, asked, checked=False)
-    assert len(kept) > len(replies(chunks, Answers.book, asked))
-    assert all(row["train_only"] for row in kept)
-    assert not any("train_only" in row for row in replies(chunks, Answers.book))
-
-
-def test_pairs_for_training_alone_are_so_from_the_cache_too_and_are_not_held_out(chunks, tmp_path):
-    (first, *_), cache = chunks, Cache(tmp_path / "cache")
-    asked = "为什么线程束（warp）是调度的基本单位？"
-    (text, *_) = told(chunks, Answers.book, asked, checked=False)
-    source = SimpleNamespace(
-        name="vllm", fingerprint="f", names_topics=False, one_batch=True, usage=None,
-        pairs=lambda given: [(one, read_reply(text, one, "vllm", 9)) for one in given],
-    )  # fmt: skip
-    made, again = (dict(make_pairs([first], source, cache))[first.id] for _ in "ab")
-    assert made and all(pair.train_only for pair in [*made, *again])
-    splits = {"train": made, "dev": made, "calibration": [replace(made[0], train_only=False)]}
-    sound, left_out = soundly_held_out(splits)
-    assert [len(sound[name]) for name in ("train", "dev", "calibration")] == [len(made), 0, 1]
-    assert left_out == len(made)
 
 
 @pytest.mark.parametrize("answers", [Answers.book, Answers.retold])

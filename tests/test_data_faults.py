@@ -136,6 +136,11 @@ def test_every_demand_has_its_words_and_every_example_a_demand(tmp_path):
     (tmp_path / "demands.md").write_text("why: 问原因\nwhat: 问两点\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"demands\.md: no contrast, number, code"):
         load_prompts(tmp_path)
+    said = "".join(f"{name}: 问一个名字\n" for name in DEMANDS)
+    (tmp_path / "demands.md").write_text(said, encoding="utf-8")
+    load_prompts.cache_clear()
+    with pytest.raises(ValueError, match=r"demands\.md.*\{term\}"):
+        load_prompts(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "common.model_files",
         "common.model_shape",
         "common.prompting",
-        "common.threads",
+        "common.before_imports",
         "retrieval.examples",
         "retrieval.examples_auto",
         "retrieval.prompt",

@@ -23,7 +23,7 @@ from data.sources.sentence import points_elsewhere
 from data.sources.spans import Span, answer_spans
 from data.text import ascii_terms, normalise
 
-VERSION = 2  # of what is taken from a book and from replies; cached pairs were made by one
+VERSION = 3  # of what is taken from a book and from replies; cached pairs were made by one
 NO_QUESTION = either("没有问出题", "no question to it")
 QUESTION_TOKENS = 96
 WORDINGS_TEMPERATURE = 0.6
@@ -50,17 +50,19 @@ def book_replies(
     settings: ModelSettings,
     answers: Answers,
     ask: Ask,
-    checked: bool = True,
 ) -> list[str]:
     """The reply of each chunk as `read_reply` reads it: JSON of its pairs.
 
-    Beside them `unused` counts the stretches of the book that came to none, by reason. Unless
-    `checked`, pairs with faults stay, for training alone: `data compose` answers them anew.
+    Beside them `unused` counts the stretches of the book that came to none, by reason.
     """
     spans = [(n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings)]
     used: dict[int, Counter[str]] = defaultdict(Counter)
+    demands = load_prompts(settings.prompts).demands()
     chats = [
-        _question_chat(chunks[n], span, demand_for(span, used[n]), settings) for n, span in spans
+        question_chat(
+            _place(chunks[n], span), span, demands.get(demand_for(span, used[n]), ""), settings
+        )
+        for n, span in spans
     ]
     first = ask(chats, QUESTION_TOKENS, 1, 0.0)
     more: list[list[str]] = [[] for _ in chats]
@@ -69,7 +71,7 @@ def book_replies(
     found = [
         (n, Asked(span, questions))
         for (n, span), one, others in zip(spans, first, more, strict=True)
-        if (questions := _questions([*one, *others], span))
+        if (questions := questions_in([*one, *others], span))
     ]
     told = [asked.span.text for _, asked in found]
     if answers is Answers.retold:
@@ -85,14 +87,14 @@ def book_replies(
             fault_of(Told(question, answer, chunk.text, span.text, chunk.path))
             for question in asked.questions
         ]
-        if checked and faults[0]:
+        if faults[0]:
             unused[n][reason(faults[0])] += 1
             continue
         question, *others = [
-            q for q, fault in zip(asked.questions, faults, strict=True) if not (checked and fault)
+            q for q, fault in zip(asked.questions, faults, strict=True) if not fault
         ]
         row = {"kind": span.kind, "question": question, "answer": answer, "wordings": others}
-        rows[n].append(row | ({"train_only": True} if faults[0] else {}))
+        rows[n].append(row)
     return [
         json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
         for pairs, counts in zip(rows, unused, strict=True)
@@ -116,13 +118,14 @@ def spans_of(chunk: Chunk, settings: ModelSettings) -> list[Span]:
     return answer_spans(chunk, *settings.style.chars, most)
 
 
-def _question_chat(chunk: Chunk, span: Span, demand: str, settings: ModelSettings) -> Chat:
+def question_chat(place: str, span: Span, demand: str, settings: ModelSettings) -> Chat:
+    """How a question to a stretch of the book is asked for."""
     prompts = load_prompts(settings.prompts)
     demands = prompts.demands()
     chat = [{"role": "system", "content": prompts.text("question.md")}]
     for row in prompts.examples("question_examples.jsonl"):
         chat += _turn(row["path"], row["answer"], demands.get(row["demand"], ""), row["question"])
-    return [*chat, *_turn(_place(chunk, span), span.text, demands.get(demand, ""))]
+    return [*chat, *_turn(place, span.text, demand)]
 
 
 def _turn(path: str, answer: str, demand: str, question: str = "") -> Chat:
@@ -142,7 +145,7 @@ def _place(chunk: Chunk, span: Span) -> str:
     return " › ".join(places) or Path(chunk.book).stem
 
 
-def _questions(replies: Sequence[str], span: Span) -> tuple[str, ...]:
+def questions_in(replies: Sequence[str], span: Span) -> tuple[str, ...]:
     """What of the replies asks for the span, without doubles."""
     known: dict[str, str] = {}
     for reply in replies:

@@ -118,7 +118,10 @@ def _pair(row: dict[str, Any], chunk: Chunk, source: str) -> Pair | None:
     if len(question) < 2 or (len(answer) < 2 and not answer.isdigit()):
         return None
     kind = kind_of_answer(_text(row.get("kind")) or "other", answer)
-    pair = pair_at(chunk, question, answer, kind, source)
+    place = row.get("block")
+    known = isinstance(place, int) and 0 <= place < len(chunk.blocks)
+    block = chunk.blocks[place] if known else None
+    pair = pair_at(chunk, question, answer, kind, source, block)
     pair.train_only = row.get("train_only") is True
     given = row.get("wordings")
     texts = given if isinstance(given, list) else [given]
