@@ -336,13 +336,3 @@ def _cell(part: Segment) -> str:
     text = line_of([part], 0).text
     text = re.sub(f"{CODE_ON}(.*?){CODE_OFF}", r"`\1`", text)
     return tidy(text).replace("|", "\\|")
-
-
-def rules_of(objects: Sequence[Any], height: float) -> list[Rule]:
-    """The drawn lines among a page's paths; frames count as four lines."""
-    found = []
-    for left, bottom, right, top in objects:
-        rule = Rule(left, height - top, right, height - bottom)
-        if rule.across or rule.upright:
-            found.append(rule)
-    return found
