@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from data.pdf.chars import Char
 from data.pdf.lines import CODE_OFF, CODE_ON, Segment, line_of
