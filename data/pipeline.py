@@ -198,14 +198,17 @@ def _reviewed(pairs: list[Pair], context: BuildContext, listing: Path) -> list[P
     with listing.open(encoding="utf-8") as stream:
         texts = {row["id"]: row["text"] for row in map(json.loads, stream)}
     rows = [Rated(pair, texts[pair.chunk]) for pair in pairs if pair.chunk in texts]
-    context.progress.step(f"review: {context.reviewer.fingerprint}", len(rows))
-    denied = dict(
-        zip(
-            (id(row.pair) for row in rows),
-            context.reviewer.failed(rows, context.cache),
-            strict=True,
-        )
-    )
+    reviewer, progress = context.reviewer, context.progress
+    progress.step(either(f"评审：{len(rows)} 个问答", f"review: {len(rows)} pairs"), len(rows))
+
+    def rated() -> None:
+        progress.advance()
+        progress.tell(reviewer.used())
+
+    failed = reviewer.failed(rows, context.cache, rated)
+    denied = dict(zip((id(row.pair) for row in rows), failed, strict=True))
+    if used := reviewer.used():
+        progress.warn(either(f"评审用了 {used}", f"the review took {used}"))
     context.funnel.unrated = sum(reason is None for reason in denied.values())
     kept = []
     for pair in pairs:
@@ -214,11 +217,11 @@ def _reviewed(pairs: list[Pair], context: BuildContext, listing: Path) -> list[P
         else:
             kept.append(pair)
     if context.funnel.unrated:
-        count = context.funnel.unrated
-        context.progress.warn(
+        count, why = context.funnel.unrated, reviewer.problems[0]
+        progress.warn(
             either(
-                f"评审：{count} 个问答没有评成，留下了",
-                f"review: {count} pairs could not be rated and stay",
+                f"评审：{count} 个问答没有评成，留下了（{why}）",
+                f"review: {count} pairs could not be rated and stay ({why})",
             )
         )
     return kept

@@ -307,4 +307,7 @@ def compare(
 
 
 if __name__ == "__main__":
-    app()
+    from data.needs import missing_named
+
+    with missing_named("retrieval"):
+        app()

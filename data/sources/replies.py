@@ -47,7 +47,11 @@ def _values(text: str) -> tuple[list[Any], ReplyError | None]:
     try:
         return reply_json(text), None
     except ReplyError as error:
-        return [], error
+        try:
+            whole = json.loads(without_thoughts(text).strip() or "null")
+        except ValueError:
+            whole = None
+        return ([whole], None) if isinstance(whole, str) else ([], error)
 
 
 def _mended(text: str) -> Any:
