@@ -49,7 +49,8 @@ def main(
         list[Path],
         typer.Argument(
             help=either(
-                "测试集：.docx、.jsonl、.json、.csv", "Test sets: .docx, .jsonl, .json, .csv"
+                "测试集：.docx、.xlsx、.jsonl、.json、.csv",
+                "Test sets: .docx, .xlsx, .jsonl, .json, .csv",
             )
         ),
     ],

@@ -8,9 +8,10 @@ from pathlib import Path
 from chat.asking import Turns
 from chat.registry import Target
 from common.tokenizer_file import load_tokenizer
+from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.passages import PASSAGES_NAME, Passage
 from retrieval.prompt import fitting, with_passages
-from retrieval.search import Retriever
+from retrieval.search import RECALLED, Retriever
 
 REFERS_BACK = re.compile(
     "[它此]|(?<!尤)其(?![他余实])|(?<!应)该|[这那]([个些种样里时两]|是|么)|上[面述一]|前[面者]|后者|刚才"
@@ -18,6 +19,8 @@ REFERS_BACK = re.compile(
     r"|\b(it|its|this|that|these|those|they|them|their)\b",
     re.IGNORECASE,
 )
+# A clause of some length before what refers back.
+CLAUSE_BEFORE = re.compile(rf"^.{{4,}}[，,；;。：:].*?(?:{REFERS_BACK.pattern})", re.IGNORECASE)
 
 
 class Book:
@@ -34,9 +37,14 @@ class Book:
             self._ends[passage.book] = max(self._ends.get(passage.book, 0), passage.end)
 
     def passages(self, question: str, history: Turns) -> list[Passage]:
-        """The best passages, best first; see `searched`."""
-        (hits,) = self._retriever.search([searched(question, history)], self._count)
-        return [hit.passage for hit in hits]
+        """The best passages, best first; see `searched`. A question whose "it" may be what it
+        named itself ("什么是 Reduce，它有什么用？") is searched for alone as well."""
+        asked = [searched(question, history)]
+        if asked[0] != question and CLAUSE_BEFORE.search(question):
+            asked.append(question)
+        ranked = self._retriever.rank(asked, RECALLED)
+        fused = reciprocal_rank_fusion([[place for place, _ in row] for row in ranked])
+        return [self._retriever.passages[place] for place, _ in fused[: self._count]]
 
     def asked_of(self, target: Target, question: str, history: Turns) -> tuple[str, list[Passage]]:
         """What a model is asked: the question with the passages for it, and these."""

@@ -64,7 +64,7 @@ def server_environment(key: str, cards: list[Gpu]) -> dict[str, str]:
     """All its variables; key: what it asks of every request. Of the rest the user's own win."""
     return {
         **({} if cards else _on_a_processor()),
-        "OMP_WAIT_POLICY": "passive",  # see common/threads.py
+        "OMP_WAIT_POLICY": "passive",  # see common/before_imports.py
         **os.environ,
         # Long past the idle seconds after which the gateway uses a connection no more: a request
         # that met the moment at which vLLM closes it would be lost.

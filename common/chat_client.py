@@ -20,6 +20,10 @@ _ABOUT_CONTENT = re.compile(
     r"content|risk|filter|policy|sensitive|moderation|inspection|敏感|违规|安全|context length",
     re.I,
 )
+# An account without money is told so with 402, or among the reasons to ask more slowly (429).
+_ABOUT_MONEY = re.compile(
+    r"insufficient.?(?:quota|balance|funds)|current.?quota|arrear|billing|余额|欠费|充值", re.I
+)
 
 
 class RefusedError(ReplyError):
@@ -130,7 +134,7 @@ class ChatClient:
                 # The body of a 200 is no JSON at all.
                 raise ReplyError(f"broken JSON ({error})") from error
             except openai.APIStatusError as error:
-                if error.status_code == 402:
+                if error.status_code == 402 or _ABOUT_MONEY.search(str(error)):
                     raise EndpointRefusesError(
                         either(f"接口要付费：{error}", f"the endpoint wants to be paid: {error}")
                     ) from error
@@ -176,6 +180,9 @@ def reply_text(reply: Any) -> str:
     if choice.finish_reason == "content_filter":
         raise RefusedError("refused by the endpoint's content filter")
     content = choice.message.content
+    if not content and choice.finish_reason == "stop":
+        # vLLM with a reasoning parser puts all of a reply without thoughts here.
+        content = getattr(choice.message, "reasoning_content", None)
     if isinstance(content, list):  # parts of several kinds
         parts = [part.get("text", "") for part in content if isinstance(part, dict)]
         return "".join(part for part in parts if isinstance(part, str))

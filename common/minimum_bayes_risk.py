@@ -4,10 +4,10 @@ Minimum Bayes risk decoding (Kumar and Byrne 2004; Eikema and Aziz 2020, arXiv:2
 draws the one is given whose mean utility against the other draws is highest. The utility here is
 ROUGE-L F1 = 2 * L / (m + n), with L the length of the longest common subsequence of m and n tokens.
 
-The service compares by the judge's own tokens, runs of [a-z0-9] (`words`); data/ by Chinese
-characters as well. The judge cuts the text with jieba first, which splits such a run after the
-decimals of a number (1.5GB), as is done here, and where its dictionary has a word with Latin
-letters (abc and T恤 in abcT恤, a and C++ in aC++), which is not.
+Compared are the judge's own tokens, runs of [a-z0-9] (`words`). The judge cuts the text with jieba
+first, which splits such a run after the decimals of a number (1.5GB), as is done here, and where
+its dictionary has a word with Latin letters (abc and T恤 in abcT恤, a and C++ in aC++), which is
+not.
 """
 
 import re

@@ -56,6 +56,7 @@ _ASIDE = {
     *("where", "characters", "seconds", "metadata", "meta", "uuid", "question_id"),
     *("序号", "编号", "章节", "难度", "类型", "来源", "备注"),
 }
+_SECTIONS = ("section", "章节")
 _BAD_ANSWER = ("label", "kto_tag")  # KTO's mark of an answer that is not to be given
 _NO = ("false", "no", "0", "0.0")
 _YES = ("true", "yes", "1", "1.0")
@@ -98,7 +99,7 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
             )
         )
     common = {
-        "section": row["section"] if isinstance(row.get("section"), str) else "",
+        "section": next((row[n] for n in _SECTIONS if isinstance(row.get(n), str)), ""),
         "system": talk.system,
         "id": _name(row, "id"),
         "group": _name(row, "group"),

@@ -9,31 +9,33 @@ import io
 import itertools
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from common.column_names import column_roles
+from common.headed_rows import HEADER_ROWS, column_names_of, headed_rows
+from common.json_values import (
+    ESCAPED_SURROGATE,
+    not_json,
+    parsed,
+    unlike_names,
+    whole_characters,
+)
 from common.language import either
+from common.nested_rows import flat_rows, is_nested
 from common.row_formats import LAYOUTS
 from common.row_talks import RowError
 
 Row = tuple[str, Any]  # its place, and what stands there: a decoded row, or the RowError of it
 
-_JSON_COLUMNS = ("messages", "conversations", "conversation", "history", "rephrasings", "wordings")
 _DELIMITERS = ",\t;"
-_HEADER_ROWS = 3  # a title may stand above the names of the columns, or Excel's sep=;
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def rows_of(text: str, suffix: str) -> Iterator[Row]:
     """The rows of a text, each with its place; `suffix` tells CSV (.csv, .tsv) from JSON."""
     if suffix in (".csv", ".tsv"):
         return _csv_rows(text)
-    start = text.lstrip()[:2]
-    if start[:1] == "[":
-        return _array_rows(text)
-    return _line_rows(text)
+    rows = _array_rows(text) if text.lstrip()[:1] == "[" else _line_rows(text)
+    return (flat for spot, row in rows for flat in flat_rows(spot, row))
 
 
 def _line_rows(text: str) -> Iterator[Row]:
@@ -42,7 +44,7 @@ def _line_rows(text: str) -> Iterator[Row]:
     for position, (number, line) in enumerate(filled):
         spot = f"line {number}"
         try:
-            row = _parsed(line.lstrip("\ufeff"))  # where files were joined that each had a mark
+            row = parsed(line.lstrip("\ufeff"))  # where files were joined that each had a mark
         except RowError as error:
             if position == 0 and (objects := _objects(text)):
                 yield from objects
@@ -62,7 +64,11 @@ def _objects(text: str) -> list[Row]:
 
 def _holder_named(row: Any) -> Any:
     """The only row of a file; a RowError where the rows seem to stand under a name in it."""
-    if isinstance(row, dict) and not any(layout.key in row for layout in LAYOUTS):
+    if (
+        isinstance(row, dict)
+        and not is_nested(row)
+        and not any(each.key in row for each in LAYOUTS)
+    ):
         listed = [name for name, value in row.items() if isinstance(value, list)]
         if listed:
             return RowError(
@@ -83,7 +89,7 @@ def _json_values(text: str, position: int, place: str, closing: str) -> Iterator
     """JSON values from a position on, up to the closing bracket; without one, up to the text's
     end, where commas between them may be missing. A fault ends it: what follows cannot be told
     apart."""
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    decoder = json.JSONDecoder(object_pairs_hook=unlike_names)
     space = re.compile(r"[ \t\r\n]*")
     number, line, counted = 0, 1, 0
     while True:
@@ -96,13 +102,13 @@ def _json_values(text: str, position: int, place: str, closing: str) -> Iterator
         spot = place.format(number=number, line=line)
         try:
             row, end = decoder.raw_decode(text, position)
-            if _ESCAPED_SURROGATE.search(text, position, end):
-                row = _whole_characters(row)
+            if ESCAPED_SURROGATE.search(text, position, end):
+                row = whole_characters(row)
         except RowError as error:
             yield spot, error
             return
         except (ValueError, RecursionError) as error:
-            yield spot, _not_json(error)
+            yield spot, not_json(error)
             return
         yield spot, row
         position = space.match(text, end).end()
@@ -114,63 +120,10 @@ def _json_values(text: str, position: int, place: str, closing: str) -> Iterator
         if mark == closing:
             break
         if mark != ",":
-            yield spot, _not_json(either("后面应是 , 或 ]", "expected , or ] after it"))
+            yield spot, not_json(either("后面应是 , 或 ]", "expected , or ] after it"))
             return
     if text[position + (number == 0) :].strip():
-        yield f"item {number}", _not_json(either("数组后面还有文字", "text after the array"))
-
-
-def _not_json(reason: object) -> RowError:
-    return RowError(either(f"不是 JSON（{reason}）", f"not JSON ({reason})"))
-
-
-def _parsed(line: str) -> Any:
-    """One JSON value. Raises RowError."""
-    try:
-        row = json.loads(line, object_pairs_hook=_object)
-    except RowError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise _not_json(error) from None
-    return _whole_characters(row) if _ESCAPED_SURROGATE.search(line) else row
-
-
-def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(fields)
-    if len(found) < len(fields):
-        double = next(name for name, n in Counter(name for name, _ in fields).items() if n > 1)
-        raise RowError(
-            either(f"{double}：在一个对象里出现两次", f"{double}: stands twice in one object")
-        )
-    return found
-
-
-def _whole_characters(row: Any) -> Any:
-    """The row itself. Raises RowError where a text of it has half a surrogate pair."""
-    waiting: list[tuple[str, Any]] = [("", row)]
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += [(f"{name}.{key}" if name else key, each) for key, each in value.items()]
-            waiting += [(name or either("字段名", "a field's name"), key) for key in value]
-        elif isinstance(value, list):
-            waiting += [(name, each) for each in value]
-        elif isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                where = _printable(name)
-                raise RowError(
-                    either(
-                        f"{where}：第 {error.start} 个字符是半个代理对",
-                        f"{where}: half a surrogate pair at character {error.start}",
-                    )
-                ) from None
-    return row
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+        yield f"item {number}", not_json(either("数组后面还有文字", "text after the array"))
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
@@ -180,15 +133,15 @@ def _csv_rows(text: str) -> Iterator[Row]:
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
     )
-    names: list[str] = []
-    above: list[str] = []  # the places of titles
+    return headed_rows(_csv_cells(reader))
+
+
+def _csv_cells(reader: Any) -> Iterator[tuple[str, list[Any] | RowError]]:
     start = 1
     while True:
         try:
             cells = next(reader)
         except StopIteration:
-            if above and not names:
-                yield above[0], _no_header()
             return
         except csv.Error as error:
             told = either(
@@ -198,32 +151,7 @@ def _csv_rows(text: str) -> Iterator[Row]:
             yield f"line {start}", RowError(told)
             return
         spot, start = f"line {start}", reader.line_num + 1
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not names:
-            names = _column_names(cells)
-            double = [name for name, n in Counter(filter(None, names)).items() if n > 1]
-            if double:
-                told = either(f"有两列都叫 {double[0]!r}", f"two columns are named {double[0]!r}")
-                yield spot, RowError(told)
-                return
-            if names:
-                continue
-            above.append(spot)
-            if len(above) == _HEADER_ROWS:
-                yield above[0], _no_header()
-                return
-            continue
-        yield spot, _csv_row(names, cells)
-
-
-def _no_header() -> RowError:
-    return RowError(
-        either(
-            "没有写着 问题 和 答案（或 question 和 answer）的标题行",
-            "no header line with question and answer (or 问题 and 答案)",
-        )
-    )
+        yield spot, cells
 
 
 def _delimiter(text: str) -> str:
@@ -231,41 +159,6 @@ def _delimiter(text: str) -> str:
     for mark in _DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)
         with contextlib.suppress(csv.Error):
-            if any(map(_column_names, itertools.islice(filter(None, reader), _HEADER_ROWS))):
+            if any(map(column_names_of, itertools.islice(filter(None, reader), HEADER_ROWS))):
                 return mark
     return _DELIMITERS[0]
-
-
-def _column_names(cells: Sequence[str]) -> list[str]:
-    """The columns by the names of a layout's fields; none where the row does not name them."""
-    names = [cell.strip().casefold() for cell in cells]
-    for layout in LAYOUTS:
-        if layout.key in names and any(answer in names for answer in layout.answers):
-            return names
-    roles = column_roles(cells)
-    if not roles.questions or not roles.answers:
-        return names if len(names) > 1 and any(each.key in names for each in LAYOUTS) else []
-    names[roles.questions[0]], names[roles.best_answer] = "问题", "答案"
-    if roles.sections and "section" not in names:
-        names[roles.sections[0]] = "section"
-    return names
-
-
-def _csv_row(names: list[str], cells: list[str]) -> dict[str, Any] | RowError:
-    if any(cell.strip() for cell in cells[len(names) :]):
-        return RowError(
-            either(
-                f"{len(names)} 列之下有 {len(cells)} 格；有逗号的文字要加引号",
-                f"{len(cells)} cells under {len(names)} columns; quote a text that has commas",
-            )
-        )
-    cells = cells + [""] * (len(names) - len(cells))
-    row: dict[str, Any] = {name: cell for name, cell in zip(names, cells, strict=False) if name}
-    for name in _JSON_COLUMNS:
-        cell = row.pop(name, "")
-        if cell.strip():
-            try:
-                row[name] = _parsed(cell)
-            except RowError as error:
-                return RowError(either(f"{name}：{error}", f"{name}: {error}"))
-    return row

@@ -19,8 +19,9 @@ from common.cli import make_app
 from common.language import either, in_chinese
 from data.cli.build import build
 from data.cli.compose import compose
-from data.cli.console import console, reported_errors
+from data.cli.console import console, reported_errors, warn
 from data.labels import label
+from data.needs import missing_named
 
 app = make_app(
     no_args_is_help=True,
@@ -43,7 +44,8 @@ def check_leak(
         ),
     ],
     testset: Annotated[
-        Path, typer.Argument(help=either("docx、jsonl、json 或 csv", "docx, jsonl, json or csv"))
+        Path,
+        typer.Argument(help=either("docx、xlsx、jsonl 等", "docx, xlsx, jsonl, …")),
     ],
     show_rows: Annotated[
         int, typer.Option("--show", help=either("显示几个例子", "examples to print"))
@@ -282,8 +284,14 @@ def agree(
     with reported_errors():
         rows = read_verdicts(verdicts)
         told |= {"base_url": base_url, "key_env": key_env} if review == "teacher" else {}
-        failed = make_reviewer(review, told).failed([row for row, _ in rows])
+        reviewer = make_reviewer(review, told)
+        failed = reviewer.failed([row for row, _ in rows])
         console.print_json(json.dumps(agreement([said for _, said in rows], failed)))
+        if unrated := failed.count(None):
+            why = reviewer.problems[0]
+            warn(either(f"{unrated} 对没有评成（{why}）", f"{unrated} pairs not rated ({why})"))
+        if unrated == len(failed):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -314,4 +322,5 @@ def stats(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    app()
+    with missing_named("data"):
+        app()

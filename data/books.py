@@ -23,7 +23,7 @@ from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import included, plain_markdown
 from data.includes import with_includes
-from data.kinds import MARKDOWN, MARKUP, PAGES, SUFFIXES, advice, in_folder
+from data.kinds import MARKDOWN, MARKUP, PAGES, SLIDES, SUFFIXES, WORD, advice, in_folder
 from data.limited import Told, run_limited
 from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
 from data.markup.parts import books_among
@@ -51,8 +51,8 @@ class BookError(ValueError):
 
 
 class EmptyBookError(BookError):
-    """A notebook or source file without text, or a PDF that is a picture: one that an author began
-    and left, or that another file puts in, so no reason to stop among other books."""
+    """A notebook or source file without text, a PDF or slides that are pictures: one that an author
+    began and left, or that another file puts in, so no reason to stop among other books."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def read_book(
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        todo = advice(path.name)
+        todo = advice(path.name, named=True)
         raise BookError(
             either(
                 f"{path}：不认识的格式 {suffix!r}；{todo or f'能读：{known}'}",
@@ -168,7 +168,7 @@ def read_book(
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", reading.text):
-        kind = EmptyBookError if suffix in (".ipynb", ".pdf", *MARKUP) else BookError
+        kind = EmptyBookError if suffix in (".ipynb", ".pdf", *SLIDES, *MARKUP) else BookError
         raise kind(either(f"{path}：里面没有文字", f"{path}: no text in it"))
     # Pages that a missing package left unread are read once it is there.
     if kept and not any("requirements" in loss.why for loss in reading.losses):
@@ -193,7 +193,11 @@ def _to_markdown(
         from data.markup.reader import read_markup
 
         return read_markup(path, cache, READER_VERSION)
-    if suffix in (".docx", ".epub"):
+    if suffix in SLIDES:
+        from data.slides import read_slides
+
+        return read_slides(path)
+    if suffix in (*WORD, ".epub"):
         return _office(path, suffix, content)
     text = decode(content)
     if suffix in PAGES:

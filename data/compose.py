@@ -25,12 +25,8 @@ from common.manifest import (
     write_manifest,
 )
 from common.minimum_bayes_risk import agreements, f1, words
-from common.prompting import SYSTEM_PROMPT, messages_for
 from data.answer_profile import AnswerProfile, measure
-from data.sources.asking import Ask, Chat
-from retrieval.examples import examples_of, turns_of
-from retrieval.passages import Passage
-from retrieval.prompt import with_passages
+from data.sources.asking import Ask, Chat, chat_of
 
 if TYPE_CHECKING:
     from retrieval.search import Retriever
@@ -86,12 +82,6 @@ def best_draws(draws: Sequence[str], answer: str, most: int = KEPT) -> list[str]
         if near >= LEAST_LIKENESS and share + near >= LEAST_SUM:
             found.setdefault(text, share + near)
     return sorted(found, key=lambda text: -found[text])[:most]
-
-
-def chat_of(question: str, passages: Sequence[Passage], examples: bool) -> Chat:
-    """What the model is asked: worked examples, then passages (best first) and the question."""
-    history = turns_of(examples_of(examples))
-    return messages_for(with_passages(question, passages), SYSTEM_PROMPT, history)
 
 
 def read_rows(directory: Path) -> list[Row]:

@@ -8,7 +8,7 @@ this file, and a dropped pair is counted under the first one that drops it.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from common.language import either
@@ -232,6 +232,10 @@ def _grounded_content(pair: Pair, chunk: str) -> bool:
     return sum(1 for two in pairs if two in chunk) / len(pairs) >= MIN_FOUND
 
 
+# Those that look at the question as well.
+OF_QUESTIONS = ("language", "length", "elsewhere", "grounded_terms")
+
+
 @dataclass
 class Filters:
     """The filters that are on; `dropped` counts pairs by the first filter that dropped them."""
@@ -266,8 +270,15 @@ class Filters:
         return kept
 
     def dropped_by(self, pair: Pair, chunk: str) -> str:
-        """Name of the first filter that drops the pair, or ""."""
-        for name, one in FILTERS.items():
+        """Name of the first filter that drops the pair, or "".
+
+        Where the answer is only a stand-in, the question has to pass alone.
+        """
+        held = FILTERS.keys()
+        if pair.train_only:
+            pair, held = replace(pair, answer=pair.question), OF_QUESTIONS
+        for name in held:
+            one = FILTERS[name]
             if name not in self.off and not one.keeps(pair, chunk):
                 return name
         return ""

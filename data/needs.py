@@ -1,6 +1,9 @@
 """What `python -m data` needs and the serving environment does not have: said in one line."""
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +17,7 @@ _MODULES = {
     "mdit-py-plugins": "mdit_py_plugins",
     "pypandoc-binary": "pypandoc",
     "python-docx": "docx",
+    "python-pptx": "pptx",
 }
 
 
@@ -24,6 +28,23 @@ class MissingPackageError(ValueError):
 def missing_package(error: ModuleNotFoundError) -> str:
     """The one line for an import that failed."""
     return _line([str(error.name or error).split(".")[0]])
+
+
+@contextmanager
+def missing_named(room: str) -> Iterator[None]:
+    """A package that any command of a room lacks ends it with one line, the command that installs
+    it, and exit code 1."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = str(error.name or error).split(".")[0]
+        told = either(
+            f"错误：缺少 {name}：用 `bash run.sh {room} …` 运行同一条命令，它会先装好",
+            f"error: {name} is not installed: run the same command as `bash run.sh {room} …`, "
+            "which installs it first",
+        )
+        print(told, file=sys.stderr)
+        raise SystemExit(1) from error
 
 
 def missing_pandoc() -> str:

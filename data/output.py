@@ -39,31 +39,36 @@ LIBRARIES = (
 FEW_ROWS = 100  # of fewer a run of three epochs makes hardly 20 steps
 
 
+def more_pairs(source: str) -> str:
+    """How to get more pairs from a book; source: the fingerprint of what asked so far."""
+    asker, level = (source.split("/") + ["", ""])[0:3:2]
+    if asker in ("vllm", "teacher"):
+        return either("多问几道（加大 --per-chunk）", "ask for more (a larger --per-chunk)")
+    zh = (
+        "让模型出题（--source vllm --model 模型目录，"
+        "或 --source teacher --base-url 接口 --model 名称）"
+    )
+    en = (
+        "let a model ask (--source vllm --model DIRECTORY, or --source teacher --base-url URL "
+        "--model NAME)"
+    )
+    if asker == "rules" and level != "all":
+        wider = "all" if level == "wide" else "wide"
+        zh += f"，或放宽规则（--rules {wider}：题更多，合格的更少）"
+        en += f", or loosen the rules (--rules {wider}: more pairs, fewer of them good)"
+    return either(zh, en)
+
+
 def few_rows(count: int, source: str) -> str:
     """What to do about so few train rows; source: the fingerprint of what made them."""
-    asker, level = (source.split("/") + ["", ""])[0:3:2]
-    zh, en = "给更长的书，", "give it a longer book, "
-    if asker not in ("vllm", "teacher"):
-        zh = (
-            "让模型出题（加 --source vllm --model 模型目录，"
-            "或 --source teacher --base-url 接口 --model 名称），"
-        )
-        en = (
-            "let a model ask (add --source vllm --model DIRECTORY, or --source teacher "
-            "--base-url URL --model NAME), "
-        )
-    if asker == "rules" and level != "all":
-        zh += f"放宽规则（--rules {'all' if level == 'wide' else 'wide'}：题更多，合格的更少），"
-        en += (
-            f"loosen the rules (--rules {'all' if level == 'wide' else 'wide'}: more pairs, fewer "
-            "of them good), "
-        )
-    if (asker, level) == ("rules", "strict"):
+    more = more_pairs(source)
+    zh, en = f"给更长的书，{more}", f"give it a longer book, {more}"
+    if source.split("/")[0::2][:2] == ["rules", "strict"]:
         zh = f"严的规则一本书只出很少的题：{zh}"
         en = f"strict rules ask a few pairs a book: {en}"
     return either(
-        f"训练只有 {count} 行，学不到多少东西：{zh}或者加上已有的问答（--merge）",
-        f"only {count} rows to train on, which teach little: {en}or add pairs you have (--merge)",
+        f"训练只有 {count} 行，学不到多少东西：{zh}，或者加上已有的问答（--merge）",
+        f"only {count} rows to train on, which teach little: {en}, or add pairs you have (--merge)",
     )
 
 

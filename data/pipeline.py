@@ -25,7 +25,14 @@ from data.formats import merged_pairs, read_told
 from data.funnel import Funnel
 from data.labels import label
 from data.making import make_pairs, usage_key
-from data.output import make_manifest, make_report, publish, write_figures, write_files
+from data.output import (
+    make_manifest,
+    make_report,
+    more_pairs,
+    publish,
+    write_figures,
+    write_files,
+)
 from data.paraphrase import paraphrased
 from data.passage_rows import PassageRows, PassageSettings, told
 from data.reading import chunk_batches
@@ -83,7 +90,10 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         pairs, found_leaks = _without_leaks(pairs, tests, funnel.leaks)
         funnel.leaked = funnel.distinct - len(pairs)
         if not pairs:
-            lines = [_what_took_all(funnel.steps(filters.dropped)), *funnel.reading_warnings()]
+            lines = [
+                _what_took_all(funnel.steps(filters.dropped), context.source.fingerprint),
+                *funnel.reading_warnings(),
+            ]
             raise NothingLeftError("\n".join(lines))
         made, liked = [(pair.question, pair.answer) for pair in pairs], None
         if target:  # before the split: dev chooses the checkpoint, and must be like it as well
@@ -99,6 +109,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
                     "anew for training alone",
                 )
             )
+        in_use = {id(pair) for rows in splits.values() for pair in rows}
+        pairs = [pair for pair in pairs if id(pair) in in_use]
         facts = splits["train"]
         asked = paraphrased(facts, settings.wordings)
         train = without_near(asked, [*splits["dev"], *splits["calibration"]])
@@ -186,14 +198,17 @@ def _reviewed(pairs: list[Pair], context: BuildContext, listing: Path) -> list[P
     with listing.open(encoding="utf-8") as stream:
         texts = {row["id"]: row["text"] for row in map(json.loads, stream)}
     rows = [Rated(pair, texts[pair.chunk]) for pair in pairs if pair.chunk in texts]
-    context.progress.step(f"review: {context.reviewer.fingerprint}", len(rows))
-    denied = dict(
-        zip(
-            (id(row.pair) for row in rows),
-            context.reviewer.failed(rows, context.cache),
-            strict=True,
-        )
-    )
+    reviewer, progress = context.reviewer, context.progress
+    progress.step(either(f"评审：{len(rows)} 个问答", f"review: {len(rows)} pairs"), len(rows))
+
+    def rated() -> None:
+        progress.advance()
+        progress.tell(reviewer.used())
+
+    failed = reviewer.failed(rows, context.cache, rated)
+    denied = dict(zip((id(row.pair) for row in rows), failed, strict=True))
+    if used := reviewer.used():
+        progress.warn(either(f"评审用了 {used}", f"the review took {used}"))
     context.funnel.unrated = sum(reason is None for reason in denied.values())
     kept = []
     for pair in pairs:
@@ -202,11 +217,11 @@ def _reviewed(pairs: list[Pair], context: BuildContext, listing: Path) -> list[P
         else:
             kept.append(pair)
     if context.funnel.unrated:
-        count = context.funnel.unrated
-        context.progress.warn(
+        count, why = context.funnel.unrated, reviewer.problems[0]
+        progress.warn(
             either(
-                f"评审：{count} 个问答没有评成，留下了",
-                f"review: {count} pairs could not be rated and stay",
+                f"评审：{count} 个问答没有评成，留下了（{why}）",
+                f"review: {count} pairs could not be rated and stay ({why})",
             )
         )
     return kept
@@ -238,7 +253,7 @@ def _placed(pairs: list[Pair], funnel: Funnel) -> list[Pair]:
     return pairs
 
 
-def _what_took_all(steps: list[dict[str, Any]]) -> str:
+def _what_took_all(steps: list[dict[str, Any]], source: str) -> str:
     """One sentence: at which step the last pairs went, for which reasons, and what to do."""
     before: dict[str, Any] = {"name": "", "count": 0}
     for step in steps:
@@ -250,13 +265,11 @@ def _what_took_all(steps: list[dict[str, Any]]) -> str:
     counts = ", ".join(f"{one['name']} {one['count']}" for one in steps)
     made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
     if not made:
-        zh = (
-            "一个问答对也没有造出来：书里没有规则敢问的句子，或者文本没有读出来；"
-            "试试 --rules all，或让模型出题（--source vllm --model 模型目录）"
-        )
+        more = more_pairs(source)
+        zh = f"一个问答对也没有造出来：书里没有可问的句子，或者文本没有读出来；试试：{more}"
         en = (
-            "no pair is left, none was made: no sentence that the rules dare to ask about, or the "
-            "text was not read; try --rules all, or let a model ask (--source vllm --model DIR)"
+            "no pair is left, none was made: no sentence to ask about, or the text was not read; "
+            f"try this: {more}"
         )
     else:
         told = ", ".join(f"{count} {label(reason)}" for reason, count in step["lost"].items())

@@ -90,9 +90,9 @@ def describe(
 def coverage(
     sections: Mapping[tuple[str, ...], int],
     parts: Mapping[str, Sequence[tuple[str, ...]]],
-    pairs: Iterable[Pair],
+    pairs: Sequence[Pair],
 ) -> dict[str, Any]:
-    """Which sections with text gave a kept pair.
+    """Which sections with text gave a kept pair, and how many pairs there are to their length.
 
     `sections` maps (book, headings…) to characters, `parts` a chunk's id to its sections: a pair
     that knows only its chunk counts for each of them.
@@ -109,8 +109,14 @@ def coverage(
         "with_pairs": len(sections) - len(empty),
         "share": round(1 - len(empty) / len(sections), 4) if sections else 0.0,
         "share_of_characters": round(covered / chars, 4) if chars else 0.0,
+        "pairs_per_1000_characters": round(1000 * _from_books(pairs) / chars, 2) if chars else 0.0,
         "without_pairs": empty,
     }
+
+
+def _from_books(pairs: Sequence[Pair]) -> int:
+    """Pairs that were made from a book's chunks: merged ones have none."""
+    return sum(bool(pair.chunk) for pair in pairs)
 
 
 def samples(pairs: Sequence[Pair], count: int = SAMPLES) -> list[dict[str, Any]]:

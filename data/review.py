@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,9 @@ SCHEMA = {
     "required": [*ASPECTS, "reason"],
     "additionalProperties": False,
 }
-# Chat messages of each pair → the model's reply to each, "" where there was none.
-Ask = Callable[[Sequence[list[dict[str, str]]]], list[str]]
+# Chat messages of each pair → the model's reply to each as it comes, or why there is none.
+Ask = Callable[[Sequence[list[dict[str, str]]]], Iterable[str | ReplyError]]
+_NO, _YES = (0, "0", "false", "no", "否", "不"), (1, "1", "true", "yes", "是")
 
 
 class Rated(NamedTuple):
@@ -40,16 +41,25 @@ class Reviewer:
     """Rates pairs with one model; ratings are cached, so that a pair is rated once.
 
     `fingerprint` names the model; the prompt is `review.md` of `prompts`, the default without it.
+    `problems` says why pairs could not be rated; `used` what the calls took so far, "" for nothing.
     """
 
     ask: Ask
     fingerprint: str
     prompts: Path | None = None
+    used: Callable[[], str] = lambda: ""
+    problems: list[str] = field(default_factory=list)
 
-    def failed(self, rows: Sequence[Rated], cache: Cache | None = None) -> list[str | None]:
+    def failed(
+        self,
+        rows: Sequence[Rated],
+        cache: Cache | None = None,
+        told: Callable[[], None] = lambda: None,
+    ) -> list[str | None]:
         """Of each pair the first aspect that the model denies, "" for none.
 
-        None where the reply could not be read: such a pair is not judged.
+        None where the reply could not be read: such a pair is not judged. told: called at each
+        rating; each is in the cache before the next is waited for.
         """
         prompt = load_prompts(self.prompts).text("review.md")
         texts = [
@@ -62,10 +72,18 @@ class Reviewer:
         if new:
             replies = self.ask([[{"role": "user", "content": texts[n]}] for n in new])
             for number, reply in zip(new, replies, strict=True):
-                rating = read_rating(reply)
+                rating = None if isinstance(reply, ReplyError) else read_rating(reply)
                 known[keys[number]] = rating
-                if cache and rating is not None:
+                if rating is None:
+                    unread = (
+                        f"no rating in the reply {reply[:60]!r}"
+                        if isinstance(reply, str)
+                        else reply
+                    )
+                    self.problems.append(str(unread))
+                elif cache:
                     cache.put(keys[number], rating)
+                told()
         return [_denied(known[key]) for key in keys]
 
 
@@ -75,10 +93,22 @@ def read_rating(reply: str) -> dict[str, bool] | None:
         values = reply_json(reply)
     except ReplyError:
         return None
-    for value in values:
-        if isinstance(value, dict) and all(value.get(name) in (0, 1, "0", "1") for name in ASPECTS):
-            return {name: value[name] in (1, "1", True) for name in ASPECTS}
+    below = [each for value in values if isinstance(value, dict) for each in value.values()]
+    below += [each for value in values if isinstance(value, list) for each in value]
+    for value in [*values, *below]:
+        if isinstance(value, dict):
+            said = {name: _yes_or_no(value.get(name)) for name in ASPECTS}
+            if None not in said.values():
+                return {name: bool(yes) for name, yes in said.items()}
     return None
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    """1, true, "yes", 是 and their opposites; None for anything else, such as marks of 1 to 5."""
+    plain = value.strip().lower() if isinstance(value, str) else value
+    if isinstance(plain, list | dict) or plain not in (*_NO, *_YES):
+        return None
+    return plain in _YES
 
 
 def _denied(rating: dict[str, bool] | None) -> str | None:

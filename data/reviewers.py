@@ -1,13 +1,17 @@
 """The models that can review: a teacher behind HTTP, or a local one through vLLM."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from common.json_reply import ReplyError
+from common.language import either
+from data.interrupt import noted_interrupts
 from data.options import settings_from
 from data.review import SCHEMA, Reviewer
+from data.sources import SourceError
 from data.sources.teacher import TeacherSettings, TeacherSource
 from data.sources.vllm_source import VllmSettings, load_engine, model_digest, structured
 
@@ -18,7 +22,12 @@ def make_reviewer(name: str, options: Mapping[str, Any]) -> Reviewer:
     """The reviewer `teacher` or `vllm` as the options say. Raises ValueError for missing ones."""
     known: dict[str, Callable[[Mapping[str, Any]], Reviewer]] = {"teacher": _teacher, "vllm": _vllm}
     if name not in known:
-        raise ValueError(f"--review {name}: expected {' or '.join(known)}")
+        raise ValueError(
+            either(
+                f"--review {name}：应是 {' 或 '.join(known)}",
+                f"--review {name}: expected {' or '.join(known)}",
+            )
+        )
     return known[name](options)
 
 
@@ -26,17 +35,37 @@ def _teacher(options: Mapping[str, Any]) -> Reviewer:
     settings = settings_from(TeacherSettings, options)
     source = TeacherSource(settings)
 
-    def one(asked: list[dict[str, str]]) -> str:
+    def one(asked: list[dict[str, str]]) -> str | ReplyError:
         try:
             return source.complete(asked, "review", SCHEMA)
-        except ReplyError:
-            return ""  # not judged: the pair stays, and is counted as unrated
+        except ReplyError as error:
+            return error  # not judged: the pair stays, and is counted as unrated
 
-    def ask(chats: Sequence[list[dict[str, str]]]) -> list[str]:
-        with ThreadPoolExecutor(settings.concurrency) as pool:
-            return list(pool.map(one, chats))
+    def ask(chats: Sequence[list[dict[str, str]]]) -> Iterator[str | ReplyError]:
+        """Replies in order. On Ctrl-C or when the endpoint refuses, those under way still come."""
+        waiting = iter(chats)
+        running: deque[Future[str | ReplyError]] = deque()
+        fatal: BaseException | None = None
+        with noted_interrupts() as noted, ThreadPoolExecutor(settings.concurrency) as pool:
+            while True:
+                if noted.is_set():
+                    fatal = fatal or KeyboardInterrupt()
+                while not fatal and len(running) < settings.concurrency:
+                    if (chat := next(waiting, None)) is None:
+                        break
+                    running.append(pool.submit(one, chat))
+                if not running:
+                    break
+                try:
+                    reply = running.popleft().result()
+                except SourceError as error:
+                    fatal, reply = fatal or error, ReplyError(str(error))
+                yield reply
+        if fatal:
+            raise fatal
 
-    return Reviewer(ask, f"teacher/{settings.model}", settings.prompts)
+    used = source.usage.line
+    return Reviewer(ask, f"teacher/{settings.model}", settings.prompts, used)
 
 
 def _vllm(options: Mapping[str, Any]) -> Reviewer:

@@ -34,8 +34,8 @@ class BuildInputs(BaseModel):
     )
     merge: list[Path] = option(
         [],
-        "要加上的已有问答（docx、jsonl）；可重复",
-        "existing pairs (docx, jsonl) to add; repeatable",
+        "要加上的已有问答（docx、xlsx、jsonl、json、csv）；可重复",
+        "existing pairs (docx, xlsx, jsonl, json, csv) to add; repeatable",
     )
     like: Path | None = option(
         None,

@@ -46,22 +46,25 @@ class Encoder:
 
     def queries(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of questions, float32 [questions, width], each of length 1."""
-        return self._encode(texts, "query")
+        return self._encode(texts, "query", BATCH)
 
-    def documents(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of passages, float32 [passages, width], each of length 1."""
-        return self._encode(texts, "document")
+    def documents(self, texts: Sequence[str], at_once: int = BATCH) -> np.ndarray:
+        """Vectors of passages, float32 [passages, width], each of length 1.
+
+        at_once: with 1 a vector is the same to the last bit whatever texts stand beside its own.
+        """
+        return self._encode(texts, "document", at_once)
 
     @property
     def bytes(self) -> int:
         """Memory of its weights."""
         return sum(p.numel() * p.element_size() for p in self._model.parameters())
 
-    def _encode(self, texts: Sequence[str], kind: str) -> np.ndarray:
+    def _encode(self, texts: Sequence[str], kind: str, at_once: int) -> np.ndarray:
         return self._model.encode(
             list(texts),
             prompt=self._prompts.get(kind) or None,
-            batch_size=BATCH,
+            batch_size=at_once,
             normalize_embeddings=True,
             convert_to_numpy=True,
             show_progress_bar=False,

@@ -1,6 +1,8 @@
 """A cross-encoder reads question and passage together: slower and surer than two vectors."""
 
 import json
+import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,14 +54,17 @@ class Reranker:
         """Memory of its weights."""
         return sum(p.numel() * p.element_size() for p in self._model.parameters())
 
-    def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def scores(self, pairs: Sequence[tuple[str, str]], until: float = math.inf) -> list[float]:
         """One score for each (question, passage): higher fits better; of one question only
-        comparable with each other. As CrossEncoder.predict without an activation."""
+        comparable with each other. As CrossEncoder.predict without an activation.
+
+        until: a `time.monotonic()` value. Raises TimeoutError when it comes before the last batch.
+        """
         if not pairs:
             return []
         if self._tokens is None:
-            return self._predicted(pairs)
-        return self.read(self.batches(pairs))
+            return self._predicted(pairs, until)
+        return self.read(self.batches(pairs), until)
 
     def batches(self, pairs: Sequence[tuple[str, str]]) -> Iterator[Batch]:
         """What the model reads at once: places of its pairs, longest first, and their tensors
@@ -86,8 +91,9 @@ class Reranker:
                 tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
             yield places, tensors
 
-    def read(self, batches: Iterable[Batch]) -> list[float]:
-        """A score of each pair, in the pairs' order: one transfer from the device at the end."""
+    def read(self, batches: Iterable[Batch], until: float = math.inf) -> list[float]:
+        """A score of each pair, in the pairs' order: one transfer from the device at the end.
+        until: as in `scores`."""
         import torch
 
         order: list[int] = []
@@ -95,6 +101,7 @@ class Reranker:
         self._model.eval()
         with torch.inference_mode():
             for places, tensors in batches:
+                _in_time(until)
                 there = {
                     name: tensor.to(self._model.device, non_blocking=True)
                     for name, tensor in tensors.items()
@@ -106,19 +113,28 @@ class Reranker:
         found[order] = told
         return found.tolist()
 
-    def _predicted(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def _predicted(self, pairs: Sequence[tuple[str, str]], until: float = math.inf) -> list[float]:
         from torch.nn import Identity
 
-        return [
-            float(score)
-            for score in self._model.predict(
-                list(pairs),
-                batch_size=BATCH,
-                show_progress_bar=False,
-                activation_fn=Identity(),  # a sigmoid near 1 makes different scores equal
-                convert_to_numpy=True,
+        scores: list[float] = []
+        for start in range(0, len(pairs), BATCH):
+            _in_time(until)
+            scores += map(
+                float,
+                self._model.predict(
+                    list(pairs[start : start + BATCH]),
+                    batch_size=BATCH,
+                    show_progress_bar=False,
+                    activation_fn=Identity(),  # a sigmoid near 1 makes different scores equal
+                    convert_to_numpy=True,
+                ),
             )
-        ]
+        return scores
+
+
+def _in_time(until: float) -> None:
+    if time.monotonic() >= until:
+        raise TimeoutError
 
 
 def is_cross_encoder(directory: Path) -> bool:

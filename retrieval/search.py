@@ -4,6 +4,8 @@ retriever = Retriever.load(Path("out/index"))
 for hits in retriever.search(["什么是线程块？"], count=3): ...
 """
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.passages import PASSAGES_NAME, Passage, read_passages
 from retrieval.rerank import FIRST, Reranker
 from retrieval.sparse import SparseIndex
+
+log = logging.getLogger(__name__)
 
 Method = Literal["bm25", "dense", "fused", "reranked"]
 SPARSE_DIR = "bm25"
@@ -122,10 +126,16 @@ class Retriever:
         return "fused" if self._dense is not None else "bm25"
 
     def rank(
-        self, questions: Sequence[str], count: int, method: Method | None = None
+        self,
+        questions: Sequence[str],
+        count: int,
+        method: Method | None = None,
+        until: float = math.inf,
     ) -> list[list[tuple[int, float]]]:
         """(place, score) of the best passages of each question, best first, at most `count`.
 
+        until: a `time.monotonic()` value by which a reranker must be done; else all questions keep
+        the order that it was given, with a warning.
         Raises ValueError for a method that this retriever has no model for.
         """
         method = method or self.method
@@ -146,19 +156,35 @@ class Retriever:
             fused = self._sparse.search(questions, RECALLED)
         if method == "fused":
             return [row[:count] for row in fused]
-        return self._reranked(questions, fused, count)
+        try:
+            return self._reranked(questions, fused, count, until)
+        except TimeoutError:
+            log.warning(
+                "%d questions: no time to rerank them, they keep the order of the search; a GPU, a "
+                "smaller RETRIEVAL_RERANK_FIRST or no RETRIEVAL_RERANKER",
+                len(questions),
+            )
+            return [row[:count] for row in fused]
 
     def search(
-        self, questions: Sequence[str], count: int = 3, method: Method | None = None
+        self,
+        questions: Sequence[str],
+        count: int = 3,
+        method: Method | None = None,
+        until: float = math.inf,
     ) -> list[list[Hit]]:
-        """The best passages of each question, best first, at most `count`."""
+        """The best passages of each question, best first, at most `count`; until: see `rank`."""
         return [
             [Hit(self.passages[place], score, place) for place, score in row]
-            for row in self.rank(questions, count, method)
+            for row in self.rank(questions, count, method, until)
         ]
 
     def _reranked(
-        self, questions: Sequence[str], rows: list[list[tuple[int, float]]], count: int
+        self,
+        questions: Sequence[str],
+        rows: list[list[tuple[int, float]]],
+        count: int,
+        until: float,
     ) -> list[list[tuple[int, float]]]:
         if self._reranker is None:
             raise ValueError("reranked: the retriever was loaded without a reranker")
@@ -169,7 +195,8 @@ class Retriever:
                     (question, self.passages[place].indexed_text)
                     for question, places in zip(questions, candidates, strict=True)
                     for place in places
-                ]
+                ],
+                until,
             )
         )
         return [

@@ -10,18 +10,18 @@
 # Run again, it skips what is done, and training goes on from its checkpoint; other inputs begin anew.
 # To do a step again: rm OUT/done/STEP (for the training itself: rm -r OUT/model OUT/done/tuned).
 #
-# BOOK      a book, or a folder of books (data/sample/book.md)
-# TESTSET   test sets, with ":" between several (the sample's; for your own book its held-out part)
-# MODEL_ID  the base model on ModelScope, or MODEL_DIR a directory (a toy made from the book)
-# COMPOSE   a model directory: it asks about your book and answers with the book at hand (docs/data.md). By
-#           default the base model on a GPU, and "no" elsewhere; a larger model's answers are better. Needs INDEX
-# SOURCE    who asks instead: options of data build ("--rules all": the most that rules make, half of it
-#           good; "--source teacher --model NAME …")
-# RECIPE    train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
-# OUT       where everything goes (out/submit)
-# FORMAT    the export to submit (awq-gemm, what the judge's vLLM reads)
-# INDEX     yes: the book at hand, in training and in the service (yes; no for the toy, which cannot read)
-# TUNED     auto: the tuned model only where it beats its base on held-out questions; always: in any case
+# BOOK      教材，或放教材的文件夹 · a book, or a folder of books (data/sample/book.md)
+# TESTSET   测试集，多个用 ":" 隔开；不给就从自己的书里留出 · test sets, ":" between them (the sample's; else held out of your book)
+# MODEL_ID  魔搭上的基座，或用 MODEL_DIR 给目录 · the base on ModelScope, or MODEL_DIR a directory (a toy made from the book)
+# COMPOSE   出题并翻书重答的模型目录；GPU 上默认是基座，别处是 no；更大的模型答得更好，需要 INDEX · a model directory: asks
+#           about your book, answers with it at hand (docs/data.md); the base on a GPU, else "no"; a larger one is better
+# SOURCE    换一种出题：data build 的选项 · who asks instead: options of data build ("--rules all": the most that rules
+#           make, half of it good; "--source teacher --model NAME …")
+# RECIPE    配方 · train/recipes/… (qwen3-4b-lora.yaml with a base model, else demo.yaml)
+# OUT       全部产物放在哪里 · where everything goes (out/submit)
+# FORMAT    提交哪种导出 · the export to submit (awq-gemm, what the judge's vLLM reads)
+# INDEX     yes：训练和服务都翻书；玩具读不懂，用 no · yes: the book at hand, in training and service (yes; the toy: no)
+# TUNED     auto：微调后比基座好才用它；always：总用它 · auto: the tuned model only where it beats its base; always: in any case
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,15 +43,18 @@ else
 fi
 dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
-[ $# -eq 0 ] || { sed -n '2,26s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 0 ] || { sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 2; }
 
 # On real weights, the book at hand: the 0.5B 0.41 -> 0.47 by a 1.5B's answers; the 1.5B 0.49 -> 0.54 by its own,
 # which is no more than it has untuned with two worked examples (docs/training.md): the verdict compares with that.
 # Slow on a CPU: there only by a model that COMPOSE names.
 gpu() { nvidia-smi -L 2>/dev/null | grep -q GPU || command -v mx-smi >/dev/null; }
-[ -n "${COMPOSE:-}" ] || [ ! -f "$OUT/compose" ] || COMPOSE=$(cat "$OUT/compose")  # as it was begun
-COMPOSE=${COMPOSE:-$([ -n "$base" ] && [ "$BOOK" != $SAMPLE ] && [ "$INDEX" = yes ] && gpu && echo "$base" || echo no)}
+COMPOSE=${COMPOSE:-$(cat "$OUT/compose" 2>/dev/null || true)}  # as it was begun
+composable=$([ -z "$COMPOSE" ] && [ -n "$base" ] && [ "$BOOK" != $SAMPLE ] && [ "$INDEX" = yes ] && echo yes || true)
+COMPOSE=${COMPOSE:-$([ -n "$composable" ] && gpu && echo "$base" || echo no)}
 begun=$COMPOSE
+[ -z "$dry_run" ] || [ -z "$composable" ] || [ "$COMPOSE" != no ] ||
+  echo "没有 GPU：由规则出题。看 GPU 上的命令，加 / no GPU, so rules ask; for a GPU's commands add: COMPOSE=$base"
 [ "$COMPOSE" != no ] || COMPOSE=
 [ -z "$COMPOSE" ] || [ "$INDEX" = yes ] || { echo "COMPOSE 需要索引 / needs INDEX=yes" >&2; exit 2; }
 fetched=model/${model_id//\//--}  # where the model of MODEL_ID goes: it answers before it is trained
@@ -221,10 +224,15 @@ if [ -z "$base" ]; then
 fi
 tell "
 接下来 / Next:"
-[ "$INDEX" != yes ] || echo "cp -r $index/. index/ && git add index && git commit -m Index      # 然后重跑提交前检查 / then preflight again"
 cat <<NEXT
-MODELSCOPE_API_TOKEN=… bash run.sh train upload $tuned/$FORMAT 用户名/模型名 --public
-sed -i 's|^ARG MODEL_ID=.*|ARG MODEL_ID=用户名/模型名|' Dockerfile && git commit -am "Model"
+MODELSCOPE_API_TOKEN=… bash run.sh train upload $tuned/$FORMAT 用户名/模型名 --public      # 会说出版本 / tells the revision
+sed -i 's|^ARG MODEL_ID=.*|ARG MODEL_ID=用户名/模型名|; s|^ARG MODEL_REVISION=.*|ARG MODEL_REVISION=版本|' Dockerfile
+NEXT
+[ "$INDEX" != yes ] || echo "cp -r $index/. index/ && git add index      # 翻书的索引要在提交里 / the book's index is part of the commit"
+[ ! -f serve.env ] || echo "git add serve.env"
+cat <<NEXT
+git commit -am "Model"
+bash run.sh preflight --model-dir $tuned/$FORMAT ${testsets[*]}      # 再查一次：只看已提交的 / again: it reads what is committed
 bash run.sh submissions add --report report/TIME      # 最近一次评测的报告 / the last judgement
 git push
 NEXT

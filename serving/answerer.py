@@ -258,7 +258,7 @@ class Answerer:
     def _batch(
         self, questions: Sequence[str], deadline: float, call: object, tokens_of: TokensOf | None
     ) -> Batch:
-        prompts = self._prepare(questions)
+        prompts = self._prepare(questions, deadline)
         room = [self.engine.max_model_len - len(prompt) for prompt in prompts]
         longest = self.settings.max_tokens
         wanted = map(tokens_of, questions) if tokens_of else [longest] * len(room)
@@ -278,13 +278,14 @@ class Answerer:
         self._turn_tokens = shown - alone
         log.info("worked examples: %d, %d tokens", len(self._turns), self._turn_tokens)
 
-    def _prepare(self, questions: Sequence[str]) -> list[list[int]]:
+    def _prepare(self, questions: Sequence[str], deadline: float = float("inf")) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
         context, limit, turns = self.engine.max_model_len, self._limit, self._turn_tokens
         # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
         questions = [shorten_text(question, limit) for question in questions]
         if self.book is not None:
-            questions = self.book.prompts(questions, *self._room(questions, limit))
+            room = self._room(questions, limit)
+            questions = self.book.prompts(questions, *room, deadline)
         said = (questions, self.system_prompt, self._turns)
         prompts = tokenize_prompts(tokenizer, render_prompts(tokenizer, *said))
         for index, ids in literal_prompts(tokenizer, *said).items():

@@ -1,6 +1,7 @@
 """The book at hand: passages of the index before each question (RETRIEVAL_DIR)."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,9 @@ log = logging.getLogger(__name__)
 
 # Characters of a question that are searched for: what a person asks is shorter.
 SEARCHED_CHARACTERS = 2000
+# Part of a call's time in which a reranker must be done: answers without its order score, no
+# answers do not.
+RERANKING_SHARE = 0.25
 
 
 class BookContext:
@@ -63,11 +67,15 @@ class BookContext:
         )
 
     def prompts(
-        self, questions: Sequence[str], rooms: Sequence[int], tokens: Callable[[str], int]
+        self,
+        questions: Sequence[str],
+        rooms: Sequence[int],
+        tokens: Callable[[str], int],
+        deadline: float = math.inf,
     ) -> list[str]:
         """Each question with its passages before it; see `chosen`."""
         began = time.monotonic()
-        chosen = self.chosen(questions, rooms, tokens)
+        chosen = self.chosen(questions, rooms, tokens, deadline)
         log.info("retrieval: %d questions in %.3f s", len(chosen), time.monotonic() - began)
         return [
             self._with_passages(question, [hit.passage for hit in hits])
@@ -75,17 +83,24 @@ class BookContext:
         ]
 
     def chosen(
-        self, questions: Sequence[str], rooms: Sequence[int], tokens: Callable[[str], int]
+        self,
+        questions: Sequence[str],
+        rooms: Sequence[int],
+        tokens: Callable[[str], int],
+        deadline: float = math.inf,
     ) -> list[list[Any]]:
         """What stands before each question (retrieval.search.Hit), best first.
 
         rooms: tokens that each question's prompt leaves free in the context; where not even the
         shortest passage fits, the question stands alone. tokens: counts those of a text.
+        deadline: of the answers, a `time.monotonic()` value.
         """
         form = self._size(self._form, tokens)
         searched = [question[:SEARCHED_CHARACTERS] for question in questions]
         with self._searching:
-            found = self._retriever.search(searched, self._count)
+            now = time.monotonic()
+            until = now + RERANKING_SHARE * (deadline - now)
+            found = self._retriever.search(searched, self._count, until=until)
         chosen = []
         for hits, room in zip(found, rooms, strict=True):
             kept = self._fitting(

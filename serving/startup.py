@@ -22,9 +22,9 @@ from typing import Any, NoReturn
 
 import psutil
 
+from common.before_imports import before_imports
 from common.model_content import old_reader_problems
 from common.model_files import model_files_problems
-from common.threads import before_imports
 from serving.answerer import Answerer
 from serving.book_context import serves_book, settled
 from serving.engine.arguments import read_config

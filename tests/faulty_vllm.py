@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.threads import before_imports
+from common.before_imports import before_imports
 
 before_imports()
 os.environ.setdefault("VLLM_USE_V1", "1")

@@ -142,7 +142,7 @@ mount=$(buildah_ mount "$container")
 (cd "$mount/app" && find . -type f -printf '%10s  %P\n' | sort -k2) >"$work/contents.txt"
 sed 's/^/         /' "$work/contents.txt"
 strangers=$(awk '{print $2}' "$work/contents.txt" |
-  grep -v -E '^(requirements\.txt|download_model\.py|serve\.py|serve\.env|compile_cache\.tar|serving/([a-z_]+/)?[a-z_]+\.py|common/(__init__|hubs|manifest|minimum_bayes_risk|model_content|model_files|model_shape|prompting|safetensors_header|threads)\.py|retrieval/([a-z_]+\.py|examples\.jsonl)|index/.+|model/served/.+)$' || true)
+  grep -v -E '^(requirements\.txt|download_model\.py|serve\.py|serve\.env|compile_cache\.tar|serving/([a-z_]+/)?[a-z_]+\.py|common/(__init__|before_imports|hubs|manifest|minimum_bayes_risk|model_content|model_files|model_shape|prompting|safetensors_header)\.py|retrieval/([a-z_]+\.py|examples\.jsonl)|index/.+|model/served/.+)$' || true)
 [ -z "$strangers" ] || fail "not meant for the image: $strangers"
 (cd "$mount/app/model/served" && sha256sum -- *) | awk '{print $2, $1}' | sort >"$work/image.sums"
 (cd "$model" && sha256sum -- *) 2>/dev/null | awk '{print $2, $1}' | sort >"$work/source.sums"

@@ -335,6 +335,8 @@ def test_a_follow_up_is_searched_for_with_the_question_before_it(tmp_path: Path)
     assert book.passages("那失败时呢？", told) == [passages[0]]  # back over another follow-up
     assert book.passages("青石塔建于哪一年？", told) == [passages[2]]  # a subject of its own
     assert searched("printf 是什么？", told) == "printf 是什么？"
+    own = "青石塔建于哪一年，它有什么用？"  # whose "it" is its own tower
+    assert book.passages(own, [("malloc 返回的指针分配内存吗？", "是。")]) == [passages[2]]
     asked, shown = book.asked(follow_up, [found], len)
     assert "printf" in asked and asked.endswith(follow_up) and shown == [found]
     assert book.place(passages[1]).startswith("book › 章 · 40%")

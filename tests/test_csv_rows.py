@@ -46,6 +46,14 @@ def test_csv_headers(tmp_path: Path, header: str) -> None:
 
 def test_choices_in_a_csv_are_no_answers(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("题目,A,B,答案,章节\n甲？,一,二,乙。,第一章\n", "utf-8")
+    path.write_text("题目,A,B,答案\n甲？,一,二,乙。\n", "utf-8")
+    (pair,) = read_pairs(path).pairs
+    assert pair.answer == "乙。"
+
+
+@pytest.mark.parametrize("header", ["题目,答案,章节", "问题,答案,章节", "question,answer,Chapter"])
+def test_a_chapter_column_is_the_section(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{header}\n甲？,乙。,第一章\n", "utf-8")
     (pair,) = read_pairs(path).pairs
     assert (pair.answer, pair.section) == ("乙。", "第一章")

@@ -1,15 +1,11 @@
 """Questions by a model to what the book says: spans, and what becomes of the replies."""
 
 import json
-from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from data.cache import Cache
 from data.chunks import cut_chunks
 from data.filters import FILTERS
-from data.making import make_pairs
 from data.records import Pair
 from data.sections import read_sections
 from data.sources.book_answers import (
@@ -20,10 +16,8 @@ from data.sources.book_answers import (
     unused_in,
 )
 from data.sources.prompts import ModelSettings, Style, load_prompts
-from data.sources.replies import read_reply
 from data.sources.spans import answer_spans
 from data.sources.vllm_source import VllmSettings
-from data.split import soundly_held_out
 
 BOOK = """# CUDA 入门
 
@@ -74,13 +68,13 @@ def test_as_many_spans_as_asked_for_at_most(chunks):
     assert all(len(answer_spans(chunk, 20, 120, 1)) <= 1 for chunk in chunks)
 
 
-def told(chunks, answers, question="什么是线程束（warp）？", answer="", checked=True):
+def told(chunks, answers, question="什么是线程束（warp）？", answer=""):
     def ask(chats, tokens, count, temperature):
         asked = [chat[-1]["content"] for chat in chats]
         return [[question if "答案：" in text else answer] * count for text in asked]
 
     settings = ModelSettings(style=Style(chars=(20, 120)), wordings=1)
-    return book_replies(chunks, settings, answers, ask, checked)
+    return book_replies(chunks, settings, answers, ask)
 
 
 def replies(*given, **more):
@@ -109,49 +103,15 @@ def test_replies_that_ask_nothing_give_no_pair(chunks, question):
     assert replies(chunks, Answers.book, question) == []
 
 
-def test_a_chosen_answer_is_near_the_books_words_or_there_is_none(chunks):
-    good = "线程束（warp）是调度的基本单位，包含 32 个线程，同一个 warp 的线程同时执行相同的指令。"
-    answers = {pair["answer"] for pair in replies(chunks, Answers.chosen, answer=good)}
-    assert answers == {good}
-    poor = "线程束是一种织布的方法，与计算机没有关系，也不需要很多的时间。"
-    assert replies(chunks, Answers.chosen, answer=poor) == []
-
-
 def test_what_comes_to_no_pair_is_counted(chunks):
     spans = sum(len(answer_spans(chunk, 20, 120, 2)) for chunk in chunks)
     unused = [unused_in(text) for text in told(chunks, Answers.book, "它是什么？")]
     assert sum(sum(each.values()) for each in unused) == spans > 0
     assert {reason for each in unused for reason in each} == {"no question to it"}
-    unused = [unused_in(text) for text in told(chunks, Answers.chosen, answer="织布。")]
-    assert {reason for each in unused for reason in each} == {"no answer near the book's words"}
     assert not any(unused_in(text) for text in told(chunks[1:], Answers.book))
 
 
-def test_what_is_answered_anew_keeps_questions_whose_answer_has_a_fault(chunks):
-    asked = "为什么线程束（warp）是调度的基本单位？"  # the book gives no cause
-    kept = replies(chunks, Answers.book, asked, checked=False)
-    assert len(kept) > len(replies(chunks, Answers.book, asked))
-    assert all(row["train_only"] for row in kept)
-    assert not any("train_only" in row for row in replies(chunks, Answers.book))
-
-
-def test_pairs_for_training_alone_are_so_from_the_cache_too_and_are_not_held_out(chunks, tmp_path):
-    (first, *_), cache = chunks, Cache(tmp_path / "cache")
-    asked = "为什么线程束（warp）是调度的基本单位？"
-    (text, *_) = told(chunks, Answers.book, asked, checked=False)
-    source = SimpleNamespace(
-        name="vllm", fingerprint="f", names_topics=False, one_batch=True, usage=None,
-        pairs=lambda given: [(one, read_reply(text, one, "vllm", 9)) for one in given],
-    )  # fmt: skip
-    made, again = (dict(make_pairs([first], source, cache))[first.id] for _ in "ab")
-    assert made and all(pair.train_only for pair in [*made, *again])
-    splits = {"train": made, "dev": made, "calibration": [replace(made[0], train_only=False)]}
-    sound, left_out = soundly_held_out(splits)
-    assert [len(sound[name]) for name in ("train", "dev", "calibration")] == [len(made), 0, 1]
-    assert left_out == len(made)
-
-
-@pytest.mark.parametrize("answers", [*Answers][:4])
+@pytest.mark.parametrize("answers", [Answers.book, Answers.retold])
 def test_the_estimate_counts_the_prompts_that_are_sent(chunks, answers):
     sent = []
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from data.cli.options import with_options
 from data.options import option
+from data.output import more_pairs
 from data.settings import BuildSettings
 from tests.data_commands import SAMPLE, run
 
@@ -117,3 +118,19 @@ def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):
     book.write_text("# 诗\n\n床前明月光，疑是地上霜。\n", encoding="utf-8")
     done = run("build", book, "--out", tmp_path / "o", "--cache", tmp_path / "c", ok=False)
     assert "no pair is left" in done.stderr and "chunks" in done.stderr
+    assert "--rules all" in done.stderr and "--source vllm" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "told", "untold"),
+    [
+        ("rules/26/strict", "--rules wide", "--rules all"),
+        ("rules/26/wide", "--rules all", "--per-chunk"),
+        ("rules/26/all", "--source vllm", "--rules"),
+        ("none", "--source vllm", "--rules"),
+        ("vllm/retold/x", "--per-chunk", "--rules"),
+        ("teacher/x", "--per-chunk", "--source"),
+    ],
+)
+def test_advice_for_more_pairs_fits_what_asked(source, told, untold):
+    assert told in more_pairs(source) and untold not in more_pairs(source)

@@ -1,6 +1,10 @@
 """Formulas, roles, tabs and figures of docx, HTML, epub and Markdown; what is lost is reported."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +218,40 @@ def test_formulas_of_pages_are_kept_or_named(tmp_path, html, shown, lost):
     book = read_book(tmp_path / "b.html")
     assert f"前面 {shown} 后面。" in book.text
     assert [loss.kind for loss in book.losses] == ["formula"] * lost
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("opencc", ["data", "check-leak", "{rows}", "{rows}"]),
+        ("openai", ["data", "agree", "{rows}", "--review", "teacher", "--base-url=x", "--model=m"]),
+        ("markdown_it", ["retrieval", "build", "{book}", "--out", "{out}"]),
+        ("bm25s", ["retrieval", "build", "{book}", "--out", "{out}"]),
+    ],
+)  # fmt: skip
+def test_every_command_says_in_one_line_which_package_is_missing(tmp_path, package, command):
+    (tmp_path / "book.txt").write_text("第一章 线程\n\n线程是执行的最小单位。\n", "utf-8")
+    row = {"question": "甲？", "answer": "乙。", "chunk": "乙。", "verdict": "good"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), "utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.machinery as machinery\n"
+        "find = machinery.PathFinder.find_spec\n"
+        "def find_spec(name, path=None, target=None):\n"
+        f"    return None if name.split('.')[0] == {package!r} else find(name, path, target)\n"
+        "machinery.PathFinder.find_spec = staticmethod(find_spec)\n",
+        "utf-8",
+    )
+    places = {"rows": "rows.jsonl", "book": "book.txt", "out": "index"}
+    places = {name: str(tmp_path / path) for name, path in places.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", *(each.format(**places) for each in command)],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "OPENAI_API_KEY": "x"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {package} is not installed: run the same command as `bash run.sh {command[0]} …`, "
+        "which installs it first"
+    )

@@ -74,6 +74,23 @@ def test_an_endpoint_that_refuses_everything_stops_the_source(tmp_path, chunks):
     with TeacherServer(lambda n, body: (402, "Insufficient Balance")) as server, unpaid:
         ask(source(server.url, concurrency=1), chunks, Cache(tmp_path))
     assert len(server.requests) == 1
+    unpaid = pytest.raises(SourceError, match="paid.*current quota")
+    with TeacherServer(lambda n, b: (429, "You exceeded your current quota")) as server, unpaid:
+        ask(source(server.url, concurrency=1, retries=0), chunks, Cache(tmp_path))
+    assert len(server.requests) == 1
+
+
+def test_a_reply_among_the_thoughts_of_one_that_has_none_is_read(tmp_path, chunks):
+    """vLLM with a reasoning parser and thinking off: content is null."""
+    whole = completion("x")
+    message = whole["choices"][0]["message"]
+    message |= {"content": None, "reasoning_content": BOTH}
+    with TeacherServer(lambda n, body: Raw(whole)) as server:
+        made = ask(source(server.url, concurrency=1), chunks[:1], Cache(tmp_path))
+    assert [len(pairs) for pairs in made.values()] == [2]
+    whole["choices"][0]["finish_reason"] = "length"  # thoughts that were cut off, with a draft
+    with TeacherServer(lambda n, body: Raw(whole)) as server:
+        assert not ask(source(server.url, concurrency=1), chunks[1:2], Cache(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,7 @@ Q, A = TWO[0]["question"], TWO[0]["answer"]
         {"1": {"query": Q, "response": A}},
         {"data": {"qa": [{"prompt": Q, "response": A}]}},
         {"pairs": json.dumps([{"question": Q, "answer": A}])},
+        json.dumps(json.dumps([{"question": Q, "answer": A}])),
         f'{{"pairs": [{{"question": "{Q}", "answer": "{A}",}},]}}',
         f"{{'pairs': [{{'question': '{Q}', 'answer': '{A}'}}]}}",
         f"\ufeff{{“pairs”: [{{“question”：“{Q}”，“answer”：“{A}”}}]}}",
@@ -202,7 +220,7 @@ def test_odd_but_whole_replies_cost_nothing(tmp_path, chunks, fault):
     ("fault", "word"),
     [
         (Raw(completion("x") | {"choices": []}), "without choices"),
-        (Raw({"error": {"message": "上游满了"}}), "without choices"),
+        (Raw({"error": {"message": "上游满了"}}), "without choices (上游满了)"),
         (Raw(completion("x") | {"choices": [{"index": 0, "message": None}]}), "without a message"),
         (Raw(b"<html>busy</html>", "text/html"), "not a completion"),
         (Raw(b"data: {}\n\ndata: [DONE]\n\n", "text/event-stream"), "not a completion"),
@@ -211,7 +229,7 @@ def test_odd_but_whole_replies_cost_nothing(tmp_path, chunks, fault):
         ("<think>没有想完", "nothing but thoughts"),
         ("", "an empty reply"),
         ((403, "input was flagged by moderation"), "refused"),
-        ((413, "too large"), "no reply"),
+        ((413, "too large"), "no reply (APIStatusError: Error code: 413 - too large)"),
     ],
 )
 def test_a_broken_reply_costs_its_chunk_only_and_is_named(tmp_path, chunks, fault, word):

@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from data.__main__ import app
 from data.cache import Cache
 from data.records import Pair
 from data.review import ASPECTS, Rated, Reviewer, agreement, read_rating, read_verdicts
+from data.reviewers import make_reviewer
+from data.sources import SourceError
 from tests.data_commands import SAMPLE, rows, run
 from tests.data_teacher_server import FILTERED, TeacherServer
 
@@ -47,7 +50,9 @@ def test_a_build_drops_what_the_reviewer_denies_and_shows_it(tmp_path, monkeypat
         for row in rows(tmp_path / "out", name)
     }
     assert "GPU擅长什么？" not in asked and "核函数的返回类型是什么？" in asked
-    assert "1 pairs could not be rated" in " ".join(done.stderr.split())
+    assert "1 pairs could not be rated and stay (refused by the endpoint" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_ratings_are_read_strictly():
@@ -57,6 +62,47 @@ def test_ratings_are_read_strictly():
     }
     assert read_rating('{"stands_alone": 1, "answered": 1}') is None
     assert read_rating("都很好") is None and read_rating("") is None
+    assert read_rating(json.dumps(dict.fromkeys(ASPECTS, 5))) is None
+    for yes, no in ((True, False), ("Yes", "no"), ("是", "否"), ("true", "false"), ("1", "0")):
+        said = {**dict.fromkeys(ASPECTS, yes), "useful": no}
+        for shape in (said, {"rating": said}, [said]):
+            told = read_rating(json.dumps(shape, ensure_ascii=False))
+            assert told == {**FINE, "useful": False}
+
+
+def test_ratings_paid_for_before_the_endpoint_refuses_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHER_KEY", "any")
+    pairs = [Rated(Pair(f"问题{n}？", "答案。"), "文") for n in range(6)]
+    cache, ticks = Cache(tmp_path), []
+
+    def rate(script) -> list:
+        with TeacherServer(script) as server:
+            told = {"base_url": server.url, "model": "t", "key_env": "TEACHER_KEY"}
+            told |= {"concurrency": 1, "price_in": 1.0}
+            reviewer = make_reviewer("teacher", told)
+            try:
+                failed = reviewer.failed(pairs, cache, lambda: ticks.append(1))
+            finally:
+                ticks.append(len(server.requests))
+            assert " calls, " in reviewer.used()
+            return failed
+
+    with pytest.raises(SourceError, match="paid"):
+        rate(lambda n, body: rating() if n < 3 else (402, "Insufficient Balance"))
+    assert ticks == [1, 1, 1, 1, 4]  # the rows after the refusal are not asked about
+    assert rate(lambda n, body: rating(useful=0)) == ["", "", "", "useful", "useful", "useful"]
+
+
+def test_agree_says_why_nothing_was_rated(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEACHER_KEY", "any")
+    row = {"question": "问题？", "answer": "答", "chunk": "文", "verdict": "good"}
+    (tmp_path / "v.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    with TeacherServer(lambda n, body: "很好") as server:
+        options = ["--model", "t", "--base-url", server.url, "--key-env", "TEACHER_KEY"]
+        done = CliRunner().invoke(app, ["agree", str(tmp_path / "v.jsonl"), *options])
+    assert (
+        done.exit_code == 1 and "1 pairs not rated (no rating in the reply '很好')" in done.stderr
+    )
 
 
 def test_agreement_counts_right_drops_and_leaves_out_what_was_not_rated():

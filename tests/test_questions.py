@@ -278,7 +278,7 @@ def test_damaged_or_foreign_files_are_named(tmp_path):
             read_pairs(tmp_path / name)
     with pytest.raises(PairsError, match="no such file"):
         read_pairs(tmp_path / "missing.docx")
-    with pytest.raises(PairsError, match="expected a .docx or .jsonl"):
+    with pytest.raises(PairsError, match="soffice --headless --convert-to docx old.doc"):
         read_pairs(tmp_path / "old.doc")
     with pytest.raises(PairsError, match="no question with an answer"):
         read_pairs(write_docx(tmp_path / "prose.docx", ["第1章", "只有正文。"]))

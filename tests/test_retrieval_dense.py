@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ import numpy as np  # noqa: E402
 
 from data.cache import Cache  # noqa: E402
 from retrieval import build as build_module  # noqa: E402
-from retrieval.build import IndexSettings, build_index  # noqa: E402
+from retrieval.build import IndexSettings, build_index, vectors_of  # noqa: E402
 from retrieval.compare import compare  # noqa: E402
 from retrieval.dense import DenseIndex, Encoder, model_name  # noqa: E402
 from retrieval.model_directory import model_directory  # noqa: E402
+from retrieval.rerank import Reranker  # noqa: E402
 from retrieval.search import IndexFileError, Retriever  # noqa: E402
 from serving.book_context import BookContext  # noqa: E402
 from serving.settings import Settings  # noqa: E402
@@ -65,14 +67,23 @@ def test_all_methods_search_and_a_changed_chapter_is_encoded_alone(
     encoded: list[int] = []
 
     class Counting(Encoder):
-        def documents(self, texts):
+        def documents(self, texts, *rest):
             encoded.append(len(texts))
-            return super().documents(texts)
+            return super().documents(texts, *rest)
 
     monkeypatch.setattr(build_module, "Encoder", Counting)
     book.write_text(BOOK.replace("每天开 16 班", "每天开 17 班"), encoding="utf-8")
     build_index([book], index, IndexSettings(20, 80), cache, encoder)
     assert encoded == [1]
+
+
+def test_a_vector_is_the_same_to_the_last_bit_whatever_was_encoded_beside_it(
+    encoder: Path, tmp_path: Path
+) -> None:
+    texts = [BOOK[3 * n : 10 * n + 20] for n in range(20)]
+    cache = Cache(tmp_path)
+    vectors_of(encoder, texts[:4], cache)
+    assert (vectors_of(encoder, texts, cache) == vectors_of(encoder, texts, None)).all()
 
 
 def test_a_reranker_reads_the_first_only_and_leaves_out_the_rest(
@@ -102,6 +113,32 @@ def test_the_service_reranks_as_many_as_its_settings_say(book: Path, tmp_path: P
     assert len(matched) > 2
     assert sorted(shown(retrieval_reranker=cross, retrieval_rerank_first=2)) == sorted(matched[:2])
     assert sorted(shown(retrieval_reranker=cross)) == sorted(matched)
+
+
+def test_a_reranker_that_takes_too_long_costs_its_order_and_no_answer(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_index([book], tmp_path / "index", IndexSettings(20, 80))
+    cross = write_bert(tmp_path / "cross", "BertForSequenceClassification", BOOK + QUESTION)
+    given = {"retrieval_dir": tmp_path / "index", "retrieval_passages": 20}
+    plain, slow = (
+        BookContext(Settings(**given, **more)) for more in ({}, {"retrieval_reranker": cross})
+    )
+    asked = ([QUESTION + "青石塔呢，北港的渡船呢？"] * 3, [10_000] * 3, len)
+    assert slow.chosen(*asked) != plain.chosen(*asked)
+    until: list[float] = []
+
+    whole = Reranker.scores
+
+    def late(self, pairs, limit):
+        until.append(limit)
+        return whole(self, pairs, time.monotonic())
+
+    monkeypatch.setattr(Reranker, "scores", late)
+    now = time.monotonic()
+    assert slow.chosen(*asked, now + 1000) == plain.chosen(*asked)
+    assert now < until[0] < now + 500, "the answers need the rest of the time"
+    assert "3 questions: no time to rerank them" in caplog.text
 
 
 def test_what_the_retriever_has_no_model_for_is_told(

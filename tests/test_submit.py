@@ -83,6 +83,19 @@ def test_on_a_gpu_the_base_asks_and_answers_before_it_is_trained(room):
     assert "compose" not in said and "model_name_or_path=Qwen/mine" in said
 
 
+def test_a_dry_run_without_a_gpu_says_how_to_see_a_gpus_commands(room):
+    (room / "书.docx").write_text("a book")
+    (room / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    (room / "nvidia-smi").chmod(0o755)
+    laptop = {"PATH": f"{room}:{os.environ['PATH']}", "MODEL_ID": "Qwen/mine", "BOOK": "书.docx"}
+    said = submit(room, "--dry-run", **laptop)[1]
+    assert "COMPOSE=Qwen/mine" in said and "--rules all" in said
+    told = submit(room, "--dry-run", **laptop, COMPOSE="Qwen/mine")[1]
+    assert "data compose" in told and "没有 GPU" not in told
+    (room / "nvidia-smi").write_text("#!/bin/sh\necho GPU 0: some\n")
+    assert submit(room, "--dry-run", **laptop)[1] == told
+
+
 def test_the_model_that_answers_may_lie_in_a_folder_with_a_blank(room):
     (room / "书.docx").write_text("a book")
     (room / "my teacher").mkdir()
@@ -110,7 +123,14 @@ def test_the_sample_goes_through_all_steps_and_says_what_is_next(room):
     ]
     assert "demo.yaml model_name_or_path=out/submit/base dataset_dir=out/submit/data" in asked[1]
     assert [said.index(f"[{i}/7] {name}") for i, name in enumerate(STEPS, 1)]
-    ends = ("train upload out/submit/model/awq-gemm", "ARG MODEL_ID", "submissions add", "git push")
+    ends = (
+        "train upload out/submit/model/awq-gemm",
+        "ARG MODEL_REVISION=",
+        'git commit -am "Model"',
+        f"{SAMPLE_SETS}      # 再查一次",
+        "submissions add",
+        "git push",
+    )
     places = [said.index(words) for words in ends]
     assert places == sorted(places)
     assert "不要提交" in said[: places[0]]

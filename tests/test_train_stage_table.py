@@ -94,4 +94,4 @@ def test_threads_of_training_sleep_while_they_wait():
     code = "import os, train.__main__; print(os.environ['OMP_WAIT_POLICY'])"
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
-    assert done.stdout.split() == [b"PASSIVE"]
+    assert done.stdout.split() == [b"passive"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,28 @@ def test_an_existing_repository_is_used_and_nothing_sent_twice(hub, model):
     again = sum(request.received for request in hub.requests) - before
     assert again < (model / "model.safetensors").stat().st_size
     assert (stored(hub) / "model.safetensors").is_file()
+
+
+def test_the_revision_that_is_told_stays_what_was_uploaded(hub, model, tmp_path):
+    told = [upload(model, "me/book") for _ in "ab"]
+    assert told[0].splitlines()[0] == told[1].splitlines()[0]  # the same files, the same tag
+    revision = re.search(r"MODEL_REVISION=(v\w+)", told[0])[1]
+    (model / "generation_config.json").write_text('{"temperature": 0.5}')
+    assert revision not in upload(model, "me/book")
+    command = [sys.executable, "download_model.py", "me/book", "--revision", revision]
+    subprocess.run(
+        [*command, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "MODELSCOPE_ENDPOINT": hub.endpoint},
+        check=True,
+    )
+    assert not (tmp_path / "out/generation_config.json").exists()
+
+
+def test_a_model_without_its_tag_has_arrived(hub, model):
+    hub.fail("*/repo/tag", "status", status=403)
+    said = upload(model, "me/book")
+    assert "MODEL_REVISION=master" in said and "ATTENTION: no tag v" in said and TOKEN not in said
 
 
 def test_a_refused_token_is_told_and_never_shown(hub, model, monkeypatch, capfd):

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from common.before_imports import before_imports
 from common.cli import make_app
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
@@ -34,9 +35,7 @@ console = steps.console
 DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 
 
-# Idle OpenMP threads sleep instead of spinning: on a CPU with anything else running, spinning made
-# a step several times slower. Read when torch loads; a GPU does not mind.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+before_imports()
 # On a CPU bitsandbytes, which PEFT loads, asks for kernels that nothing here uses.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 # TRL tells its makers of each training run, where there is a network; a course's machine need not.

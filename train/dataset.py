@@ -57,8 +57,8 @@ def load_rows(recipe: Recipe) -> Rows:
         return _learned(found, notes)
 
     more = either(
-        "再做一次数据（bash run.sh data build …），书要更长，或加 --rules all",
-        "make the data again (bash run.sh data build …) from a longer book, or with --rules all",
+        "再做一次数据（bash run.sh data build …，它会说怎样多出题），书要更长",
+        "make the data again from a longer book (bash run.sh data build … says how to get more)",
     )
     learned = pairs(recipe.train_file, more)[: recipe.max_samples]
     if recipe.dev_file:
@@ -129,11 +129,11 @@ def _shown(pairs: Sequence[Pair], turns: tuple[tuple[str, str], ...]) -> list[Pa
 def without_dev() -> str:
     """What to do where there are no dev rows."""
     return either(
-        "最好的检查点要靠验证题（dev）挑选：用更长的书或 --rules all 再做一次数据，或给自己的题 "
+        "最好的检查点要靠验证题（dev）挑选：用更长的书再做一次数据，或给自己的题 "
         "dev_file=文件，或 dev_file=null 留出每个问答的最后一种问法",
-        "the best checkpoint is chosen by dev questions: make the data again from a longer book "
-        "or with --rules all, or give your own as dev_file=FILE, or hold out the last wording of "
-        "each pair with dev_file=null",
+        "the best checkpoint is chosen by dev questions: make the data again from a longer book, "
+        "or give your own as dev_file=FILE, or hold out the last wording of each pair with "
+        "dev_file=null",
     )
 
 

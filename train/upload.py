@@ -1,5 +1,6 @@
 """A model directory to ModelScope (or Hugging Face), with a card made from its manifests."""
 
+import hashlib
 import json
 import os
 from fnmatch import fnmatch
@@ -57,8 +58,9 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
     manifest.outputs = [r for r in records if not any(fnmatch(r.path, p) for p in IGNORED)]
     write_manifest(directory, manifest)
     try:
-        send = _to_hugging_face if hub == "hf" else _to_modelscope
-        return send(directory, repo, token, public)
+        if hub == "hf":
+            return _to_hugging_face(directory, repo, token, public)
+        return _to_modelscope(directory, repo, token, public, _tag_of(manifest))
     except ModelError:
         raise
     except Exception as error:  # noqa: BLE001  the SDKs raise many kinds; all end here, told
@@ -72,7 +74,13 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
         ) from None
 
 
-def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
+def _tag_of(manifest: Manifest) -> str:
+    """A tag by what is uploaded: the same files have the same one, and others another."""
+    listed = sorted(f"{record.path} {record.sha256}" for record in manifest.outputs)
+    return "v" + hashlib.sha256("\n".join(listed).encode()).hexdigest()[:10]
+
+
+def _to_modelscope(directory: Path, repo: str, token: str, public: bool, tag: str) -> str:
     from modelscope_hub import HubApi
     from modelscope_hub.errors import AuthenticationError
 
@@ -93,13 +101,27 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool) -> str:
                 "ModelScope's web site, and check that the owner is you",
             )
         ) from error
-    told = either(
-        f"魔搭上的 {repo} 已有 {directory}。接下来：把 MODEL_ID={repo} 写进 Dockerfile 并提交，"
+    head = either(f"魔搭上的 {repo} 已有 {directory}", f"{repo} on ModelScope holds {directory}")
+    told = _next(repo, tag)
+    try:
+        if tag not in {each.get("Revision") for each in api.list_repo_revisions(repo, "model")}:
+            api.create_repo_tag(repo, "model", tag)
+    except Exception as error:  # noqa: BLE001  the model has arrived; only its tag has not
+        why = str(error).replace(token, "***")
+        told = _next(repo, "master") + either(
+            f"\n注意：没能加上标签 {tag}（{why}），master 会随下一次上传变",
+            f"\nATTENTION: no tag {tag} could be made ({why}); master moves with the next upload",
+        )
+    return head + told + _visibility(existed, public)
+
+
+def _next(repo: str, revision: str) -> str:
+    return either(
+        f"。接下来：把 MODEL_ID={repo} 和 MODEL_REVISION={revision} 写进 Dockerfile 并提交，"
         "再运行 bash run.sh preflight",
-        f"{repo} on ModelScope holds {directory}. Next: write MODEL_ID={repo} into the Dockerfile, "
-        "commit, and run bash run.sh preflight",
+        f". Next: write MODEL_ID={repo} and MODEL_REVISION={revision} into the Dockerfile, commit, "
+        "and run bash run.sh preflight",
     )
-    return told + _visibility(existed, public)
 
 
 def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> str:
@@ -111,7 +133,7 @@ def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> st
         existed = api.repo_exists(repo)
         if not existed:
             api.create_repo(repo, private=not public)
-        api.upload_folder(repo_id=repo, folder_path=directory, ignore_patterns=IGNORED)
+        sent = api.upload_folder(repo_id=repo, folder_path=directory, ignore_patterns=IGNORED)
     except HfHubHTTPError as error:
         if error.response.status_code == 401:
             name = TOKENS["hf"]
@@ -124,10 +146,10 @@ def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> st
                 )
             ) from error
         raise
-    told = either(
+    head = either(
         f"Hugging Face 上的 {repo} 已有 {directory}", f"{repo} on Hugging Face holds {directory}"
     )
-    return told + _visibility(existed, public)
+    return head + _next(repo, sent.oid) + _visibility(existed, public)
 
 
 def _visibility(existed: bool, public: bool) -> str:

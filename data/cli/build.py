@@ -11,6 +11,7 @@ from rich.table import Table
 from common.language import either, in_chinese
 from data.books import find_books, unread_files
 from data.cache import Cache
+from data.cli.arguments import Books, CacheFolder
 from data.cli.console import ProgressBars, console, reported_errors, warn
 from data.cli.options import unused_options, with_options
 from data.context import BuildContext
@@ -19,6 +20,7 @@ from data.labels import label
 from data.making import cache_key
 from data.needs import require_packages
 from data.options import settings_from
+from data.output import more_pairs
 from data.reading import chunk_batches
 from data.reviewers import make_reviewer
 from data.row_counts import explained
@@ -41,15 +43,7 @@ SourceName = Enum("SourceName", {name: name for name in SOURCES}, type=str)
 @in_chinese("把教材做成训练数据：问答对，去重，排除测试题，按章节划分。")
 def build(
     context: typer.Context,
-    books: Annotated[
-        list[Path],
-        typer.Argument(
-            help=either(
-                "docx、pdf、epub、md、html、txt，或目录",
-                "docx, pdf, epub, md, html, txt, or folders",
-            )
-        ),
-    ],
+    books: Books,
     out: Annotated[
         Path, typer.Option(help=either("训练数据写到哪个目录", "folder for the training data"))
     ],
@@ -61,9 +55,7 @@ def build(
             )
         ),
     ] = SourceName.rules,
-    cache: Annotated[
-        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
-    ] = Path(".cache/data"),
+    cache: CacheFolder = Path(".cache/data"),
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -152,12 +144,13 @@ def _print_result(result: Any) -> None:
     train, dev, calibration = (result.splits[name] for name in ("train", "dev", "calibration"))
     covered = result.report["coverage"]
     gave, sections = covered["with_pairs"], covered["sections"]
+    dense = covered["pairs_per_1000_characters"]
     _say(
         either(
             f"训练 {train} 行，验证 {dev} 行，校准 {calibration} 行；"
-            f"{sections} 个小节里有 {gave} 个做出了问答",
+            f"{sections} 个小节里有 {gave} 个做出了问答，每千字符 {dense:g} 个",
             f"train {train}, dev {dev}, calibration {calibration} rows; "
-            f"{gave} of {sections} sections gave a pair",
+            f"{gave} of {sections} sections gave a pair, {dense:g} for 1,000 characters",
         )
     )
     _say(explained(result.report["rows"]))
@@ -200,28 +193,27 @@ def _print_result(result: Any) -> None:
         _say(either("与上次相比没有变化", "nothing changed since the last build"))
     _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
     if not result.splits["train"] or not result.splits["dev"]:
-        _say(_before_training(result.splits))
+        _say(_before_training(result.splits, more_pairs(result.report["source"])))
         return
     recipe = either("配方.yaml", "RECIPE.yaml")
     command = f"bash run.sh train run train/recipes/{recipe} dataset_dir={result.out}"
     _say(f"{either('接下来，微调：', 'next, fine-tune on it: ')}{command}")
 
 
-def _before_training(splits: Mapping[str, int]) -> str:
+def _before_training(splits: Mapping[str, int], more: str) -> str:
     """What to do first where `train run` would stop: it chooses its checkpoint by dev rows."""
     if not splits["train"]:
         return either(
-            "没有可以训练的行：给更长的书，或加 --rules all、--source teacher",
-            "no train rows, so nothing to fine-tune on: give a longer book, or --rules all, or "
-            "--source teacher",
+            f"没有可以训练的行：给更长的书，{more}",
+            f"no train rows, so nothing to fine-tune on: give a longer book, {more}",
         )
     without = "dev_file=null" + ("" if splits["calibration"] else " calibration_file=null")
     return either(
-        "验证集是空的，train run 要靠它挑检查点：给更长的书，或加 --rules all；"
+        f"验证集是空的，train run 要靠它挑检查点：给更长的书，{more}；"
         "节数够多就加大 --dev；"
         f"或训练时加 {without}，留出每个问答的最后一种问法",
-        "the dev split is empty, and train run chooses its checkpoint by it: give a longer book or "
-        "--rules all, or, of many sections, a larger --dev; or train with "
+        "the dev split is empty, and train run chooses its checkpoint by it: give a longer book, "
+        f"{more}; or, of many sections, a larger --dev; or train with "
         f"{without}, which holds out the last wording of each pair",
     )
 

@@ -13,7 +13,6 @@ from common.language import either
 from common.pairs import PairsError
 from data.books import BookError
 from data.cache import CacheError
-from data.needs import missing_package
 from data.sources import SourceError
 from data.split import SplitLeakError
 
@@ -84,9 +83,6 @@ def reported_errors() -> Iterator[None]:
     ) as error:
         head = either("错误：", "error: ")
         errors.print(f"[red]{head}[/]{escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except ModuleNotFoundError as error:
-        errors.print(f"[red]error:[/] {escape(missing_package(error))}", highlight=False)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         errors.print(

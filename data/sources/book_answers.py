@@ -3,8 +3,7 @@
 Asked for whole pairs, Qwen2.5-Coder-1.5B-Instruct returned none for 11 of 11 chunks, and its free
 answers were short and vague; shown a stretch of the book (spans.py) and three examples, it asks for
 just that. A second pass may tell the stretch anew as an answer; where that loses or adds terms, the
-book's own words stay. Or the model answers several times with the text at hand, as it will be
-asked when it serves, and the judge's own score says which answer is nearest to the book's words.
+book's own words stay. `data compose` writes better ones afterwards.
 """
 
 import json
@@ -15,36 +14,22 @@ from enum import Enum
 from pathlib import Path
 
 from common.language import either
-from data.filters import Filters
-from data.records import CODE, Chunk, pair_at
-from data.sources.agreed import agreed
-from data.sources.asking import ANSWER_TOKENS, Answered, Ask, Asked, Chat
+from data.records import CODE, Chunk
+from data.sources.asking import ANSWER_TOKENS, Ask, Asked, Chat
 from data.sources.demands import demand_for
-from data.sources.faults import Told, fault_of, is_named, prose_of, reason, without_numbering
+from data.sources.faults import Told, fault_of, is_named, reason, without_numbering
 from data.sources.prompts import ModelSettings, fill, load_prompts
-from data.sources.replies import kind_of_answer
 from data.sources.sentence import points_elsewhere
 from data.sources.spans import Span, answer_spans
 from data.text import ascii_terms, normalise
-from judging.scoring import rouge_l
-from retrieval.passages import Passage
-from retrieval.prompt import with_passages
 
-VERSION = 2  # of what is taken from a book and from replies; cached pairs were made by one
+VERSION = 3  # of what is taken from a book and from replies; cached pairs were made by one
 NO_QUESTION = either("没有问出题", "no question to it")
-NO_ANSWER = either("没有接近原文的答案", "no answer near the book's words")
 QUESTION_TOKENS = 96
 WORDINGS_TEMPERATURE = 0.6
 ALIKE = 0.3  # of the character pairs of two wordings: below, one of them asks something else
-CANDIDATES = 8
-CANDIDATES_TEMPERATURE = 0.8
-LEAST_SCORE = 0.4  # of a chosen answer: below, the model did not answer what was asked
-SUBJECT_CHARS = 20  # of prose in a stretch: code alone does not say what it is about
 KEPT_TERMS = 0.85  # of the book's terms, and of the answer's: a retold answer may change no more
 QUESTION_CHARS = (6, 100)
-_SAYS_SOURCE = re.compile(
-    r"^(?:根据|在|从)(?:[^，。\n]{0,6})教材(?:片段)?(?:中|里|的内容)?[，,：:]\s*"
-)
 _ASKS = re.compile(r"[？?]$|^(?:请|写出|给出|说明|解释|比较|列出|简述|实现)|代码[。.]?$")
 _POINTS = re.compile(
     r"^(?:它|这|那|该|此|其)|答案|教材|位置[：:]|(?:该|这个|这段|此|上述|给定的?)"
@@ -55,10 +40,8 @@ _POINTS = re.compile(
 class Answers(str, Enum):
     """Where a local model's pairs take their answers from."""
 
-    agreed = "agreed"
     book = "book"
     retold = "retold"
-    chosen = "chosen"
     model = "model"
 
 
@@ -67,19 +50,19 @@ def book_replies(
     settings: ModelSettings,
     answers: Answers,
     ask: Ask,
-    checked: bool = True,
 ) -> list[str]:
     """The reply of each chunk as `read_reply` reads it: JSON of its pairs.
 
-    Beside them `unused` counts the stretches of the book that came to none, by reason. Unless
-    `checked`, pairs with faults stay, for training alone: `data compose` answers them anew.
+    Beside them `unused` counts the stretches of the book that came to none, by reason.
     """
-    spans = [
-        (n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings, answers)
-    ]
+    spans = [(n, span) for n, chunk in enumerate(chunks) for span in spans_of(chunk, settings)]
     used: dict[int, Counter[str]] = defaultdict(Counter)
+    demands = load_prompts(settings.prompts).demands()
     chats = [
-        _question_chat(chunks[n], span, demand_for(span, used[n]), settings) for n, span in spans
+        question_chat(
+            _place(chunks[n], span), span, demands.get(demand_for(span, used[n]), ""), settings
+        )
+        for n, span in spans
     ]
     first = ask(chats, QUESTION_TOKENS, 1, 0.0)
     more: list[list[str]] = [[] for _ in chats]
@@ -88,9 +71,11 @@ def book_replies(
     found = [
         (n, Asked(span, questions))
         for (n, span), one, others in zip(spans, first, more, strict=True)
-        if (questions := _questions([*one, *others], span))
+        if (questions := questions_in([*one, *others], span))
     ]
-    told = _answers(chunks, found, settings, answers, ask)
+    told = [asked.span.text for _, asked in found]
+    if answers is Answers.retold:
+        told = _retold(found, settings, ask)
     rows: list[list[dict[str, object]]] = [[] for _ in chunks]
     unused: list[Counter[str]] = [Counter() for _ in chunks]
     for n, _ in spans:
@@ -98,42 +83,22 @@ def book_replies(
     for (n, asked), answer in zip(found, told, strict=True):
         unused[n][NO_QUESTION] -= 1
         chunk, span = chunks[n], asked.span
-        if answer.reason:
-            unused[n][answer.reason] += 1
-            continue
         faults = [
-            fault_of(Told(question, answer.text, chunk.text, span.text, chunk.path))
+            fault_of(Told(question, answer, chunk.text, span.text, chunk.path))
             for question in asked.questions
         ]
-        if checked and faults[0]:
+        if faults[0]:
             unused[n][reason(faults[0])] += 1
             continue
         question, *others = [
-            q for q, fault in zip(asked.questions, faults, strict=True) if not (checked and fault)
+            q for q, fault in zip(asked.questions, faults, strict=True) if not fault
         ]
-        row = {"kind": span.kind, "question": question, "answer": answer.text, "wordings": others}
-        rows[n].append(row | ({"train_only": True} if faults[0] else {}))
+        row = {"kind": span.kind, "question": question, "answer": answer, "wordings": others}
+        rows[n].append(row)
     return [
         json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
         for pairs, counts in zip(rows, unused, strict=True)
     ]
-
-
-def _answers(
-    chunks: Sequence[Chunk],
-    found: Sequence[tuple[int, Asked]],
-    settings: ModelSettings,
-    answers: Answers,
-    ask: Ask,
-) -> list[Answered]:
-    if answers is Answers.agreed:
-        return agreed(chunks, found, settings, ask)
-    if answers is Answers.chosen:
-        told = _chosen(chunks, found, settings, ask)
-        return [Answered(text or "", "" if text else NO_ANSWER) for text in told]
-    if answers is Answers.retold:
-        return [Answered(text) for text in _retold(found, settings, ask)]
-    return [Answered(asked.span.text) for _, asked in found]
 
 
 def unused_in(reply: str) -> Counter[str]:
@@ -143,34 +108,24 @@ def unused_in(reply: str) -> Counter[str]:
 
 def calls_for(chunks: Sequence[Chunk], settings: ModelSettings, answers: Answers) -> int:
     """Prompts that `book_replies` sends, where every stretch gets a question."""
-    each = (
-        1
-        + bool(settings.wordings)
-        + {Answers.retold: 1, Answers.chosen: 2, Answers.agreed: 1}.get(answers, 0)
-    )
-    return each * sum(len(spans_of(chunk, settings, answers)) for chunk in chunks)
+    each = 1 + bool(settings.wordings) + (answers is Answers.retold)
+    return each * sum(len(spans_of(chunk, settings)) for chunk in chunks)
 
 
-def spans_of(chunk: Chunk, settings: ModelSettings, answers: Answers) -> list[Span]:
-    """What a chunk is asked about: `per_chunk` for 1,000 characters, at least two.
-
-    Where the model composes the answer, a span is what to ask about, and may be twice as long.
-    """
+def spans_of(chunk: Chunk, settings: ModelSettings) -> list[Span]:
+    """What a chunk is asked about: `per_chunk` for 1,000 characters, at least two."""
     most = max(2, round(settings.per_chunk * len(chunk.text) / 1000))
-    low, high = settings.style.chars
-    if answers is Answers.agreed:
-        spans = answer_spans(chunk, high // 2, 2 * high, most)
-        return [span for span in spans if len(prose_of(span.text)) >= SUBJECT_CHARS]
-    return answer_spans(chunk, low, high, most)
+    return answer_spans(chunk, *settings.style.chars, most)
 
 
-def _question_chat(chunk: Chunk, span: Span, demand: str, settings: ModelSettings) -> Chat:
+def question_chat(place: str, span: Span, demand: str, settings: ModelSettings) -> Chat:
+    """How a question to a stretch of the book is asked for."""
     prompts = load_prompts(settings.prompts)
     demands = prompts.demands()
     chat = [{"role": "system", "content": prompts.text("question.md")}]
     for row in prompts.examples("question_examples.jsonl"):
         chat += _turn(row["path"], row["answer"], demands.get(row["demand"], ""), row["question"])
-    return [*chat, *_turn(_place(chunk, span), span.text, demands.get(demand, ""))]
+    return [*chat, *_turn(place, span.text, demand)]
 
 
 def _turn(path: str, answer: str, demand: str, question: str = "") -> Chat:
@@ -190,7 +145,7 @@ def _place(chunk: Chunk, span: Span) -> str:
     return " › ".join(places) or Path(chunk.book).stem
 
 
-def _questions(replies: Sequence[str], span: Span) -> tuple[str, ...]:
+def questions_in(replies: Sequence[str], span: Span) -> tuple[str, ...]:
     """What of the replies asks for the span, without doubles."""
     known: dict[str, str] = {}
     for reply in replies:
@@ -219,46 +174,6 @@ def _is_question(question: str, span: Span) -> bool:
         return False
     # A statement of the book with a question mark behind it asks nothing.
     return normalise(question) not in normalise(span.text)
-
-
-def _chosen(
-    chunks: Sequence[Chunk], found: Sequence[tuple[int, Asked]], settings: ModelSettings, ask: Ask
-) -> list[str | None]:
-    """The best of the model's answers to each question by the judge's score, None for poor ones.
-
-    Scored against the book's words, and for prose against the question as well: references restate
-    their subject.
-    """
-    chats = []
-    for n, asked in found:
-        chunk = chunks[n]
-        passage = Passage(chunk.id, chunk.book, chunk.path, chunk.start, chunk.end, chunk.text)
-        content = with_passages(asked.questions[0], [passage])
-        chats.append([{"role": "user", "content": content}])
-    first = ask(chats, ANSWER_TOKENS, 1, 0.0)
-    more = ask(chats, ANSWER_TOKENS, CANDIDATES - 1, CANDIDATES_TEMPERATURE)
-    told: list[str | None] = []
-    for (n, asked), one, others in zip(found, first, more, strict=True):
-        wanted = asked.span.text
-        if asked.span.kind != CODE:
-            wanted = f"{asked.questions[0]}\n{wanted}"
-        answers = [_SAYS_SOURCE.sub("", text.strip()) for text in [*one, *others]]
-        longest = 2 * max(len(wanted), settings.style.chars[1])
-        scored = [
-            (rouge_l(wanted, text), -number, text)
-            for number, text in enumerate(answers)
-            if len(text) <= longest and _passes(chunks[n], asked, text)
-        ]
-        score, _, best = max(scored, default=(0.0, 0, ""))
-        told.append(best if score >= LEAST_SCORE else None)
-    return told
-
-
-def _passes(chunk: Chunk, asked: Asked, answer: str) -> bool:
-    """Would the build keep this answer?"""
-    kind = kind_of_answer(asked.span.kind, answer)
-    pair = pair_at(chunk, asked.questions[0], answer, kind, "vllm")
-    return not Filters().dropped_by(pair, chunk.text)
 
 
 def _retold(found: Sequence[tuple[int, Asked]], settings: ModelSettings, ask: Ask) -> list[str]:

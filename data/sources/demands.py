@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection, Sequence
 
 from data.records import CODE, digest
 from data.sources.spans import Span
@@ -14,7 +15,11 @@ _MARKS = {
         r"\d+(?:\.\d+)?\s*(?:[%×xX个次倍位字节]|[KMGT]?B\b|ms|ns|cycle|bit)|最[多少大小]|至[多少]|只有|必须"
     ),
 }
-DEFAULT = "what"
+_MORE_MARKS = {
+    "how": re.compile(r"通过|利用|使用|调用|采用|首先|然后|步骤|方法|实现|需要先"),
+    "effect": re.compile(r"如果|否则|当|会|限制|代价|只能|不能|开销|影响|提[高升]|减少|降低"),
+}
+DEFAULT, TERM = "what", "term"
 
 
 def demand_for(span: Span, used: Counter[str]) -> str:
@@ -24,3 +29,22 @@ def demand_for(span: Span, used: Counter[str]) -> str:
     name = min(names, key=lambda name: (used[name], digest(span.text, name)))
     used[name] += 1
     return name
+
+
+def demands_for(
+    span: Span, terms: Sequence[str], count: int, asked: Collection[str]
+) -> list[tuple[str, str]]:
+    """`count` demands that the span can answer, as (name, term), fewer where it says less.
+
+    First those that its words call for, then what it is about, then single names of `terms` that
+    were not `asked` about.
+    """
+    prose = [n for n, marks in {**_MARKS, **_MORE_MARKS}.items() if marks.search(span.text)]
+    names = [*([CODE] if span.kind == CODE else []), DEFAULT, *prose]
+    about = [(TERM, term) for term in terms if term not in asked]
+    # Every other question is about one name: general ones to one stretch soon say the same.
+    general = [(name, "") for name in names]
+    mixed = general[:2]
+    for place in range(max(len(general) - 2, len(about))):
+        mixed += [*about[place : place + 1], *general[2 + place : 3 + place]]
+    return mixed[:count]

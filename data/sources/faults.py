@@ -5,7 +5,7 @@ for a small model's questions, which go astray in these ways; a person's pairs a
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common.language import either
@@ -231,9 +231,14 @@ FAULTS: dict[str, tuple[Callable[[Told], bool], str]] = {
 }
 
 
-def fault_of(told: Told) -> str:
+# Those of the question alone. A question that is answered anew may take its subject from the
+# headings: it is answered from the section that they head.
+OF_QUESTIONS = ("two_questions", "numbering", "copied", "repeats", "unknown_words")
+
+
+def fault_of(told: Told, among: Sequence[str] = tuple(FAULTS)) -> str:
     """The name of the first fault of a pair, or "" where none is found."""
-    return next((name for name, (found, _) in FAULTS.items() if found(told)), "")
+    return next((name for name in among if FAULTS[name][0](told)), "")
 
 
 def reason(name: str) -> str:

@@ -39,7 +39,16 @@ EXAMPLE_FIELDS = {
     "question_examples.jsonl": ("path", "demand", "answer", "question"),
     "answer_examples.jsonl": ("question", "text", "answer"),
 }
-DEMANDS = ("why", "contrast", "number", "code", "what")  # see sources/demands.py
+DEMANDS = (
+    "why",
+    "contrast",
+    "number",
+    "code",
+    "what",
+    "how",
+    "effect",
+    "term",
+)  # see sources/demands.py
 _NEEDED = {"user.md": ("text",), "review.md": ("question", "answer")}
 TALK = "talk"
 
@@ -154,6 +163,14 @@ def load_prompts(folder: Path | None = None, wanted: str = "") -> Prompts:
             either(
                 f"{folder or DEFAULTS}/{file}：缺了 {', '.join(missing)}，要写成“名称: 要求”",
                 f"{folder or DEFAULTS}/{file}: no {', '.join(missing)}; write “name: demand”",
+            )
+        )
+    if "{term}" not in demands["term"]:
+        raise ValueError(
+            either(
+                f"{folder or DEFAULTS}/demands.md：term 一行缺了 {{term}}，模型就看不到要问的名字",
+                f"{folder or DEFAULTS}/demands.md: {{term}} is missing in the line term: the model "
+                "would not see the name that it is to ask about",
             )
         )
     for name, fields in EXAMPLE_FIELDS.items():

@@ -47,7 +47,11 @@ def _values(text: str) -> tuple[list[Any], ReplyError | None]:
     try:
         return reply_json(text), None
     except ReplyError as error:
-        return [], error
+        try:
+            whole = json.loads(without_thoughts(text).strip() or "null")
+        except ValueError:
+            whole = None
+        return ([whole], None) if isinstance(whole, str) else ([], error)
 
 
 def _mended(text: str) -> Any:
@@ -118,7 +122,10 @@ def _pair(row: dict[str, Any], chunk: Chunk, source: str) -> Pair | None:
     if len(question) < 2 or (len(answer) < 2 and not answer.isdigit()):
         return None
     kind = kind_of_answer(_text(row.get("kind")) or "other", answer)
-    pair = pair_at(chunk, question, answer, kind, source)
+    place = row.get("block")
+    known = isinstance(place, int) and 0 <= place < len(chunk.blocks)
+    block = chunk.blocks[place] if known else None
+    pair = pair_at(chunk, question, answer, kind, source, block)
     pair.train_only = row.get("train_only") is True
     given = row.get("wordings")
     texts = given if isinstance(given, list) else [given]

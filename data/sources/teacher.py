@@ -153,7 +153,7 @@ class TeacherSource:
                     try:
                         pairs = future.result()
                     except ReplyError as error:
-                        failures[f"{error.reason}: {' › '.join(chunk.path)[:60]}"] += 1
+                        failures[f"{str(error)[:120]}: {' › '.join(chunk.path)[:60]}"] += 1
                         # An address that never gave a completion will not give one later.
                         in_a_row += not client.served
                         if not client.served and in_a_row >= ENDPOINT_FAILURES:
@@ -164,7 +164,8 @@ class TeacherSource:
                                 )
                             )
                     except EndpointError as error:
-                        failures[f"no reply: {' › '.join(chunk.path)[:60]}"] += 1
+                        said = f"no reply ({str(error)[:120]})"
+                        failures[f"{said}: {' › '.join(chunk.path)[:60]}"] += 1
                         in_a_row += 1
                         if in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import field_validator, model_validator
 
+from common.before_imports import before_imports
 from common.json_reply import ReplyError
 from common.language import either
-from common.threads import before_imports
 from data.options import option
 from data.records import Chunk, Pair, digest
 from data.sources import Estimate, SourceError
@@ -37,6 +37,7 @@ from data.sources.prompts import (
     schema,
 )
 from data.sources.replies import read_reply
+from data.sources.to_compose import open_calls, open_replies
 
 ASSUMED_TOKENS_PER_SECOND = 2000  # of the whole batch on one GPU; only for the estimate
 # Of one question or answer where the book answers; chunks of the CUDA tutorial had 590 to 780.
@@ -53,15 +54,14 @@ class VllmSettings(ModelSettings):
     reply_tokens: int = 4096
     answers: Answers = option(
         Answers.retold,
-        "vllm：答案由模型看着原文写、几次一致才留，或用书里的原文、让模型复述、选最近原文的，"
-        "或题和答案都由模型写",
-        "vllm: answers are composed from the text where the model's draws agree, the book's text, "
-        "retold, chosen as nearest to it, or the model's pairs",
+        "vllm：答案用书里的原文，或让模型复述，或题和答案都由模型写",
+        "vllm: answers are the book's text, retold, or the model's pairs",
     )
     to_compose: bool = option(
         False,
-        "vllm：接着要 data compose，所以不因答案的毛病去掉题",
-        "vllm: data compose follows, so that no question is dropped for its answer's faults",
+        "vllm：接着要 data compose：整本书都问，不因答案的毛病去掉题",
+        "vllm: data compose follows: the whole book is asked about, and no question is dropped for "
+        "its answer's faults",
     )
     engine: str = option("{}", "vllm：引擎参数，JSON", "vllm: engine arguments as JSON")
 
@@ -96,7 +96,8 @@ class VllmSettings(ModelSettings):
         """Where the book answers, the model is asked for no kinds."""
         if self.answers is Answers.model:
             return {"to_compose": f"with --answers {Answers.model.value}"}
-        return {"kinds": f"without --answers {Answers.model.value}"}
+        kinds = {"kinds": f"without --answers {Answers.model.value}"}
+        return kinds | ({"answers": "with --to-compose"} if self.to_compose else {})
 
     @property
     def fingerprint(self) -> str:
@@ -180,9 +181,10 @@ class Asker:
 
         settings = self._settings
         if settings.answers is not Answers.model:
-            told = book_replies(
-                chunks, settings, settings.answers, self.ask, checked=not settings.to_compose
-            )
+            if settings.to_compose:
+                told = open_replies(chunks, settings, self.ask)
+            else:
+                told = book_replies(chunks, settings, settings.answers, self.ask)
             return [(text, "stop") for text in told]
         # Greedy, so that a chunk's pairs do not depend on which batch or worker it was in.
         params = SamplingParams(
@@ -237,7 +239,11 @@ class VllmSource:
             calls = len(chunks)
             prompt, answer = estimate_tokens(chunks, settings)
         else:
-            calls = calls_for(chunks, settings, settings.answers)
+            calls = (
+                open_calls(chunks, settings)
+                if settings.to_compose
+                else calls_for(chunks, settings, settings.answers)
+            )
             prompt, answer = calls * ASSUMED_PROMPT_TOKENS, calls * ASSUMED_ANSWER_TOKENS
         return Estimate(calls, prompt, answer, answer / ASSUMED_TOKENS_PER_SECOND, basis)
 
@@ -273,8 +279,8 @@ class VllmSource:
         self.notes += failure_notes(self.name, failures)
         self.notes += [
             either(
-                f"{self.name}：书里 {count} 段文字没有成为问答：{reason}",
-                f"{self.name}: {count} stretches of the book came to no pair: {reason}",
+                f"{self.name}：书里 {count} 处没有成为问答：{reason}",
+                f"{self.name}: {count} places of the book came to no pair: {reason}",
             )
             for reason, count in sorted(unused.items())
         ]

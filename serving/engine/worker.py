@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from common.threads import before_imports
+from common.before_imports import before_imports
 from serving.engine.base import Answer, Batch, EngineError, ModelError
 from serving.engine.messages import (
     Deadline,

@@ -5,7 +5,6 @@ of the training, and here every step can be read. It ends by steps and never by 
 one seed gives one model on a machine, busy or not.
 """
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from common.before_imports import before_imports
 from common.language import either
 from common.pairs import Pair
 from common.prompting import render_prompts, tokenize_prompts
@@ -30,9 +30,7 @@ POOL = 6 * BATCH  # rows sorted by length at a time
 PASSES = 92  # visits of each pair, every time in another wording
 PEAK_LR = 3e-3
 
-# Idle OpenMP threads sleep instead of spinning: with anything else running on the two cores,
-# spinning made a step ten times slower. Read when torch loads, so set before.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+before_imports()
 
 Row = tuple[list[int], list[int]]  # token ids of the rendered question and of the answer
 
