@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from tests.conftest import ROOT
+from train.generate import BATCH_TOKENS, batch_tokens
 from train.recipe_file import RecipeError, load_recipe
 from train.sweep import Row, load_sweep, run_sweep, sweep_table, variants
 from train.sweep_pools import pools
@@ -189,3 +190,19 @@ def test_the_gpu_sessions_script_goes_through_on_a_tiny_model(tmp_path):
     drawn = (out / "prefer.log").read_text("utf-8")
     assert "drawing 2 answers to each of 4" in drawn, drawn
     assert done.returncode == int("only 0 of" in drawn), told
+
+
+def test_a_smaller_model_answers_more_questions_at_once():
+    from transformers import Qwen2Config, Qwen3Config
+
+    large = Qwen3Config(
+        num_hidden_layers=36, hidden_size=2560, num_attention_heads=32, num_key_value_heads=8,
+        head_dim=128, intermediate_size=9728,
+    )  # fmt: skip
+    small = Qwen2Config(
+        num_hidden_layers=24, hidden_size=896, num_attention_heads=14, num_key_value_heads=2,
+        intermediate_size=4864,
+    )  # fmt: skip
+    assert batch_tokens(large) == BATCH_TOKENS
+    assert 4 * BATCH_TOKENS < batch_tokens(small) < 6 * BATCH_TOKENS
+    assert batch_tokens(object()) == BATCH_TOKENS, "a shape that is not known"
