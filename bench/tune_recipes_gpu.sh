@@ -3,38 +3,54 @@
 #
 #   BASE=MODEL_DIR BOOK=book.md TESTSET=testset.docx bash bench/tune_recipes_gpu.sh OUT
 #
-# 1. index and pairs (like TESTSET, which stays excluded), plain and with passages
-# 2. train/sweeps/real_weights.yaml on the plain rows, and two runs on the rows with passages
-# 3. every dev question is asked with the book at hand; OUT/*/sweep.json holds every number
+# 1. index, questions about the book (TESTSET stays excluded), their answers composed with the book at
+#    hand: rows with passages, as runs/submit.sh makes them
+# 2. train/sweeps/composed.yaml on them; 3. beside it `train prefer` on the recipe's own adapter
 #
-# What lies in OUT/index, OUT/data and OUT/data_passages already (made where there is no GPU) is not
-# made again. DEV=questions.jsonl judges every run on these instead of the pairs' own dev split: then
-# they choose the recipe, and no score on them is one of unseen questions.
-# TEACHER=MODEL_DIR makes the pairs with vLLM instead of rules (the environment then needs it).
-# MIX=general.jsonl adds a run with 20 % general rows against forgetting.
-# PY and DATA_PY are the pythons of training and of the rest; EXTRA holds more key=value for all
-# runs, SWEEP and SWEEP_PASSAGES other sweeps' files. Rehearsed on a CPU with a tiny model
-# (tests/test_train_sweep.py); not run on real weights yet.
+# Every dev question is asked with the book at hand. OUT/sweep/sweep.json has every run and its score of
+# each question, OUT/sweep/recipe/prefer/verdict.json what preferences add, OUT/*.log what was said.
+#
+# What lies in OUT/index, OUT/asked and OUT/composed already is not made again (made elsewhere, say).
+# TEACHER=MODEL_DIR asks and answers (BASE); vLLM has to be in DATA_PY's environment.
+# DEV=questions.jsonl judges every run on these instead of the pairs' own dev split: then they choose
+# the recipe, and no score on them is one of unseen questions.
+# MIX=general.jsonl adds runs with 20 % general rows against forgetting.
+# PREFER="--questions 200 --draws 6" are prefer's options; PREFER=no leaves it out.
+# PY and DATA_PY are the pythons of training and of the rest; EXTRA holds more key=value for all runs,
+# AT_ONCE how many are side by side, SWEEP another sweep's file; SWEEP_LIMIT and PREFER_LIMIT are their
+# longest times in seconds. A step that fails does not stop the next one; the exit code tells, and the
+# same command goes on. Rehearsed on a CPU with a tiny model (tests/test_train_sweep.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-out=$1 PY=${PY:-.venv-train/bin/python} DATA_PY=${DATA_PY:-.venv/bin/python} SWEEP=${SWEEP:-train/sweeps/real_weights.yaml}
-passages=${SWEEP_PASSAGES:-train/sweeps/passages.yaml}
+[ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,25s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+out=$1 PY=${PY:-.venv-train/bin/python} DATA_PY=${DATA_PY:-.venv/bin/python} TEACHER=${TEACHER:-$BASE}
 read -ra extra <<<"${EXTRA:-}"
-source=(--rules all); [ -z "${TEACHER:-}" ] || source=(--source vllm --model "$TEACHER")
+read -ra prefer <<<"${PREFER:---questions 200 --draws 6}"
 mkdir -p "$out"
 
 made() { [ -f "$out/$1/manifest.json" ]; }
-pairs=("$BOOK" --like "$TESTSET" --dev 0.25 --calibration 0 "${source[@]}")
 made index || $DATA_PY -m retrieval build "$BOOK" --out "$out/index"
-made data || $DATA_PY -m data build "${pairs[@]}" --out "$out/data"
-made data_passages || $DATA_PY -m data build "${pairs[@]}" --out "$out/data_passages" --with-passages "$out/index"
+made composed || made asked || $DATA_PY -m data build "$BOOK" --out "$out/asked" --exclude "$TESTSET" --dev 0.2 \
+  --with-passages "$out/index" --no-passages 0 --wrong-passages 0 --source vllm --model "$TEACHER" --to-compose
+made composed || $DATA_PY -m data compose "$out/asked" --out "$out/composed" --model "$TEACHER" --index "$out/index"
 
-shared=("model_name_or_path=$BASE" "retrieval_dir=$out/index" calibration_file=null drop_long_rows=true)
-[ -z "${DEV:-}" ] || shared+=("dev_file=$(realpath "$DEV")")
-shared+=("${extra[@]}")
-$PY -m train sweep "$SWEEP" "${shared[@]}" "dataset_dir=$out/data" "output_dir=$out/plain"
-$PY -m train sweep "$passages" "${shared[@]}" "dataset_dir=$out/data_passages" "output_dir=$out/passages"
-if [ -n "${MIX:-}" ]; then
-  $PY -m train sweep "$passages" "${shared[@]}" "dataset_dir=$out/data_passages" "output_dir=$out/mixed" "mix_file=$MIX"
+cp "${SWEEP:-train/sweeps/composed.yaml}" "$out/sweep.yaml"
+if [ -n "${MIX:-}" ]; then  # `runs` is the file's last list
+  printf '  - {mix_file: "%s"}\n  - {mix_file: "%s", seed: 1}\n' "$MIX" "$MIX" >>"$out/sweep.yaml"
 fi
+given=("model_name_or_path=$BASE" "retrieval_dir=$out/index" "dataset_dir=$out/composed" "output_dir=$out/sweep")
+[ -z "${DEV:-}" ] || given+=("dev_file=$(realpath "$DEV")")
+failed=0
+timeout "${SWEEP_LIMIT:-0}" $PY -m train sweep "$out/sweep.yaml" "${given[@]}" "${extra[@]}" ${AT_ONCE:+--at-once "$AT_ONCE"} >"$out/sweep.log" 2>&1 &
+sweep=$!
+if [ "${prefer[0]}" != no ] && ! made sweep/recipe/prefer/adapter; then
+  until [ -f "$out/sweep/recipe/adapter/manifest.json" ] || ! kill -0 $sweep 2>/dev/null; do sleep 1; done
+  # The recipe as it was run: it names rows, base, index and how dev questions are asked.
+  ! made sweep/recipe/adapter ||
+    timeout "${PREFER_LIMIT:-0}" $PY -m train prefer "$out/sweep/recipe/recipe.yaml" "${prefer[@]}" >"$out/prefer.log" 2>&1 || true
+  made sweep/recipe/prefer/adapter || failed=1
+fi
+wait $sweep || failed=1
+cat "$out/sweep.log"
+[ ! -f "$out/prefer.log" ] || cat "$out/prefer.log"
+exit $failed

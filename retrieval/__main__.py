@@ -17,6 +17,7 @@ from rich.table import Table
 
 from common.cli import make_app
 from common.language import either, in_chinese
+from data.cli.arguments import Books, CacheFolder
 
 app = make_app(
     no_args_is_help=True,
@@ -73,15 +74,7 @@ def _told() -> Iterator[None]:
 @app.command()
 @in_chinese("建 RETRIEVAL_DIR 所指的索引。")
 def build(
-    books: Annotated[
-        list[Path],
-        typer.Argument(
-            help=either(
-                "docx、pdf、epub、md、html、txt，或目录",
-                "docx, pdf, epub, md, html, txt, or folders",
-            )
-        ),
-    ],
+    books: Books,
     out: Annotated[Path, typer.Option(help=either("索引的目录", "folder of the index"))],
     encoder: EncoderOption = None,
     min_chars: Annotated[
@@ -90,9 +83,7 @@ def build(
     max_chars: Annotated[
         int | None, typer.Option(min=50, help=either("一个片段的", "of a passage"))
     ] = None,
-    cache: Annotated[
-        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
-    ] = Path(".cache/data"),
+    cache: CacheFolder = Path(".cache/data"),
 ) -> None:
     """Make the index that RETRIEVAL_DIR names."""
     from data.books import EmptyBookError, find_books, read_book, unread_files
@@ -228,15 +219,7 @@ def compare(
             )
         ),
     ],
-    books: Annotated[
-        list[Path],
-        typer.Argument(
-            help=either(
-                "docx、pdf、epub、md、html、txt，或目录",
-                "docx, pdf, epub, md, html, txt, or folders",
-            )
-        ),
-    ],
+    books: Books,
     max_chars: Annotated[
         list[int] | None,
         typer.Option(min=50, help=either("一个片段的；可以给多次", "of a passage; repeatable")),
@@ -265,9 +248,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help=either("各行存成 JSON", "the rows as JSON"))
     ] = None,
-    cache: Annotated[
-        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
-    ] = Path(".cache/data"),
+    cache: CacheFolder = Path(".cache/data"),
 ) -> None:
     """One table: passage sizes and models, how well, how fast, how much memory, why they miss."""
     import json

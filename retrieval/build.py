@@ -1,8 +1,10 @@
 """Books → passages → index, published as a whole: a build that fails leaves the old index."""
 
+import re
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +25,9 @@ from common.simplified import character_table
 from data.books import EmptyBookError, read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
-from data.sections import read_sections
+from data.figures import is_caption
+from data.records import PARAGRAPH, Block
+from data.sections import Section, read_sections
 from retrieval.dense import INDEX_NAME as DENSE_NAME
 from retrieval.dense import DenseIndex, Encoder, model_name
 from retrieval.passages import PASSAGES_NAME, Passage, write_passages
@@ -33,6 +37,8 @@ from retrieval.sparse import write_sparse_index
 LIBRARIES = ("bm25s", "opencc", "sentence-transformers", "faiss-cpu", "markitdown", "pypdfium2")
 # Characters of a passage, chosen by the score of the answers (docs/retrieval.md).
 MIN_CHARS, MAX_CHARS = 200, 1000
+_DESCRIBES = re.compile(r"(?:[\u4e00-\u9fff].*){4}")
+_BY_PROGRAM = re.compile("自动生成|插入图片|automatically generated")
 AT_ONCE = 64  # passages encoded between two words of progress
 
 
@@ -48,10 +54,31 @@ class IndexSettings:
 def book_passages(path: Path, cache: Cache | None, settings: IndexSettings) -> list[Passage]:
     """The passages of one book in order. Raises BookError."""
     book = read_book(path, cache)
-    chunks = cut_chunks(book.name, read_sections(book.text), settings.min_chars, settings.max_chars)
+    sections = _with_captions(list(read_sections(book.text)))
+    chunks = cut_chunks(book.name, sections, settings.min_chars, settings.max_chars)
     return [
         Passage(c.id, c.book, c.path, c.start, c.end, c.text, book.page_at(c.start)) for c in chunks
     ]
+
+
+def _with_captions(sections: list[Section]) -> list[Section]:
+    """The sections with what stands under their pictures, where the text does not say it itself.
+
+    What a program wrote for a picture, and what many pictures are called, is no caption.
+    """
+    named = Counter(figure.caption for section in sections for figure in section.figures)
+    for section in sections:
+        said = {block.text for block in section.blocks}
+        section.blocks += [
+            Block(PARAGRAPH, figure.caption, figure.path, figure.start, figure.start)
+            for figure in section.figures
+            if named[figure.caption] == 1
+            and not any(figure.caption in text for text in said)
+            and (is_caption(figure.caption) or _DESCRIBES.search(figure.caption))
+            and not _BY_PROGRAM.search(figure.caption)
+        ]
+        section.blocks.sort(key=lambda block: block.start)
+    return sections
 
 
 def build_index(

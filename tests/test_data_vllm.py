@@ -18,6 +18,7 @@ from data.sources.book_answers import spans_of
 from data.sources.prompts import ModelSettings, schema
 from data.sources.ray_source import RaySettings, RaySource
 from data.sources.teacher import TeacherSettings, TeacherSource
+from data.sources.to_compose import plans_of
 from data.sources.vllm_source import VllmSettings, VllmSource, structured
 from tests.test_data_teacher import book_text
 
@@ -111,10 +112,25 @@ def test_a_real_engine_is_asked_about_what_the_book_says(tiny_model, chunks, mon
     settings = VllmSettings(model=str(tiny_model), engine=ENGINE, answers=answers, per_chunk=2)
     source = VllmSource(settings)
     spans = sum(len(spans_of(chunk, settings)) for chunk in chunks)
+    assert told_of(source, chunks) == spans > 0
+
+
+def told_of(source, chunks) -> int:
+    """How many pairs a source made, and how many places it says came to none."""
     made = dict(source.pairs(chunks))
-    assert set(made) == set(chunks) and spans > 0
+    assert set(made) == set(chunks)
     told = sum(int(note.split()[1]) for note in source.notes)
-    assert told + sum(map(len, made.values())) == spans
+    return told + sum(map(len, made.values()))
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_real_engine_is_asked_about_the_whole_book_to_compose(tiny_model, chunks, monkeypatch):
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    settings = VllmSettings(model=str(tiny_model), engine=ENGINE, to_compose=True)
+    plans, short = plans_of(chunks, settings)
+    assert told_of(VllmSource(settings), chunks) == len(plans) + sum(short) > 0
 
 
 @pytest.mark.vllm

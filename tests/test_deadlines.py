@@ -132,3 +132,29 @@ def test_draws_are_in_time_and_take_nothing_from_the_first_answers(
     if budget >= 4:
         assert written == right and record["cut"] == 0 and record["draws"] > 0
     assert alone == right[0] and alone_s < budget + LATE_S
+
+
+@pytest.fixture(scope="module")
+def with_book(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    pytest.importorskip("bm25s")
+    from retrieval.build import IndexSettings, build_index
+
+    folder = tmp_path_factory.mktemp("book")
+    text = "\n\n".join(f"## {question}\n\n{answer}" for question, answer in TINY_PAIRS.items())
+    (folder / "book.md").write_text(f"# 书\n\n{text}\n", encoding="utf-8")
+    build_index([folder / "book.md"], folder / "index", IndexSettings(5, 50))
+    variables = {"MODEL_DIR": str(tiny_model), "MAX_TOKENS": "1500"}
+    variables |= {"RETRIEVAL_DIR": str(folder / "index")}
+    with running_service(folder, "tests.endless_serve:app", **variables) as service:
+        service.wait_until_ready()
+        yield service
+
+
+@pytest.mark.parametrize("budget", [0.2, 5.0])
+def test_with_a_book_a_batch_is_whole_and_in_time(with_book: Service, budget: float) -> None:
+    found = with_book.client.post("/passages", json={"prompt": ASKED[:3]}).json()
+    assert all(found["passages"]), "nothing was searched: no book was tested"
+    answers, seconds, record = ask(with_book, ASKED, budget)
+    assert seconds - budget <= LATE_S
+    assert len(answers) == len(ASKED) and record["cut"] > 0
+    assert sum(map(bool, answers)) > 0 or budget < 1

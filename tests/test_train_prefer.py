@@ -71,8 +71,7 @@ def test_two_adapters_come_out_that_merge(tmp_path: Path, monkeypatch):
 
     def drawn(model, tokenizer, questions, *rest):
         """One good and one bad answer a question: an untrained model says nothing worth ranking."""
-        good = next(numbers) % 2
-        return [each.answer if good else "XX0" for each in questions]
+        return [each.answer if next(numbers) % 2 else "XX0" for each in questions]
 
     monkeypatch.setattr(module, "sampled_answers", drawn)
     settings = PreferenceSettings(questions=6, draws=2, learning_rate=1e-3, epochs=2)

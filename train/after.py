@@ -77,12 +77,16 @@ def sweep(
 ) -> None:
     """Many runs of one recipe in one table: memory, minutes, score with its interval."""
     from train.sweep import load_sweep, run_sweep, sweep_table
+    from train.sweep_pools import pool_table, pools
 
     with told_errors():
         wanted = load_sweep(file, overrides or [])
         if at_once:
             wanted = wanted.model_copy(update={"at_once": at_once})
-        console.print(sweep_table(run_sweep(wanted, steps.say)))
+        rows = run_sweep(wanted, steps.say)
+        console.print(sweep_table(rows))
+        if any("seed" in row.changes for row in rows):
+            console.print(pool_table(pools(rows)))
 
 
 @in_chinese("上传模型；令牌取自 MODELSCOPE_API_TOKEN（或 HF_TOKEN）。")

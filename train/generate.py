@@ -6,7 +6,9 @@ from typing import Any
 from common.pairs import Pair
 from train.dataset import prompt_ids
 
-BATCH_TOKENS = 65_536  # of one batch's prompts and answers: 9 GB of keys and values for a 4B
+# Of one batch's prompts and answers: so many tokens of a 4B, each with 147 kB of keys and values
+# and 58 kB in the widest layer, are 13.5 GB; a smaller model's batch has more.
+BATCH_TOKENS, BATCH_BYTES = 65_536, 65_536 * 205_824
 
 
 def greedy_answers(
@@ -20,11 +22,22 @@ def greedy_answers(
     """One answer per question, in order; prompts are batched by length and padded left.
 
     A question is a text, or a pair, whose earlier turns and system message are then asked, too.
-    batch_size: questions at once, fewer where they are long (BATCH_TOKENS).
+    batch_size: questions at once, fewer where they are long (batch_tokens).
     """
     return sampled_answers(
         model, tokenizer, questions, system_prompt, max_new_tokens, batch_size=batch_size
     )
+
+
+def batch_tokens(config: Any) -> int:
+    """Tokens of prompts and answers that one batch may have: BATCH_BYTES of bfloat16."""
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+    layers, hidden, heads, inner = (getattr(config, name, None) or 0 for name in names)
+    if not (layers and hidden and heads and inner):
+        return BATCH_TOKENS
+    head = getattr(config, "head_dim", None) or hidden // heads
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    return BATCH_BYTES // (2 * (2 * layers * shared * head + 3 * inner))
 
 
 def sampled_answers(
@@ -55,14 +68,11 @@ def sampled_answers(
         "top_p": None,
         "top_k": 0 if temperature else None,
     }
-    start = 0
+    start, most = 0, batch_tokens(model.config)
     while start < len(order):
         chosen = order[start : start + batch_size]
         # Prompts grow along `order`: the last is the widest.
-        while (
-            len(chosen) > 1
-            and len(chosen) * (len(prompts[chosen[-1]]) + max_new_tokens) > BATCH_TOKENS
-        ):
+        while len(chosen) > 1 and len(chosen) * (len(prompts[chosen[-1]]) + max_new_tokens) > most:
             chosen.pop()
         start += len(chosen)
         width = max(len(prompts[i]) for i in chosen)

@@ -34,6 +34,7 @@ from train.samples import write_sample
 from train.verdict import Verdict, forget_judgement, reach_verdict
 
 LEAST_PAIRS = 4
+DRAWN_AT_ONCE = 512  # answers; fewer where memory asks for it (train/generate.py)
 COPIED_WORDS = 10  # of an instruction in one run; names of books and things are shorter
 _WORD = re.compile(r"[a-z0-9]+|[\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -102,13 +103,18 @@ def prefer(
     asked = as_served(recipe, tokenizer, spread(rows.train, settings.questions), system)
     say(f"drawing {settings.draws} answers to each of {len(asked)} train questions")
     with torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype == torch.bfloat16):
-        draws = [
-            sampled_answers(
-                model, tokenizer, asked, system, recipe.eval_max_new_tokens, settings.temperature
-            )
-            for _ in range(settings.draws)
-        ]
-    preferences = ranked(asked, list(zip(*draws, strict=True)), settings.gap, system)
+        # All draws of a question side by side: prompts of one length, and few large batches.
+        drawn = sampled_answers(
+            model,
+            tokenizer,
+            [row for row in asked for _ in range(settings.draws)],
+            system,
+            recipe.eval_max_new_tokens,
+            settings.temperature,
+            DRAWN_AT_ONCE,
+        )
+    draws = [drawn[i : i + settings.draws] for i in range(0, len(drawn), settings.draws)]
+    preferences = ranked(asked, draws, settings.gap, system)
     _write_preferences(out / "preferences.jsonl", preferences)
     count, gap = len(preferences), f"{settings.gap:g}"
     say(

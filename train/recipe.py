@@ -106,6 +106,10 @@ class Recipe(BaseModel):
     eval_samples: int = Field(
         100, ge=0, description="dev questions answered before training and after each epoch"
     )
+    eval_strategy: Literal["epoch", "end"] = Field(
+        "epoch",
+        description="judge every epoch and keep the best; end: the last step alone, no checkpoints",
+    )
     eval_max_new_tokens: int = Field(
         SERVED_TOKENS, ge=1, description="longest answer; the default is the service's"
     )

@@ -4,16 +4,18 @@ and score.
 A sweep is a YAML file (train/sweeps/): a recipe, what all runs share, and what varies. `around`
 changes one thing at a time, `grid` takes every combination, `runs` are single ones. Each run is
 `python -m train lora` in a process of its own, so that one that fails costs only its row; finished
-runs are skipped when the same command is given again.
+runs are skipped when the same command is given again. Runs that differ in their seed alone are
+pooled (train/sweep_pools.py).
 """
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,19 @@ from rich.table import Table
 from common.language import either
 from common.manifest import read_manifest
 from train.recipe_file import RecipeError, load_recipe
-from train.verdict import Verdict, read_verdict
+from train.same_run import RECIPE
+from train.samples import sample_path
+from train.verdict import Verdict, cross_fitted, read_scores, read_verdict
 
 RESULTS = "sweep.json"
+# What a run may change and its untuned base still answers the same.
+BASE_STAYS = {
+    *("output_dir", "seed", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay"),
+    *("max_grad_norm", "num_train_epochs", "max_steps", "per_device_train_batch_size"),
+    *("gradient_accumulation_steps", "lora_rank", "lora_alpha", "lora_dropout", "lora_target"),
+    *("use_rslora", "use_dora", "neftune_noise_alpha", "mix_file", "mix_share"),
+    *("train_on_prompt", "optim", "pack_len"),
+}
 Values = dict[str, Any]
 
 
@@ -45,13 +57,18 @@ class Sweep(BaseModel):
 
 
 class Row(BaseModel):
-    """One run's outcome. None: the run failed (`failed` says how) or did not say."""
+    """One run's outcome. None: the run failed (`failed` says how) or did not say.
+
+    base, tuned: the judge's score of each dev question, in their order, as the verdict has them.
+    """
 
     name: str
     changes: Values
     minutes: float | None = None
     device_gb: float | None = None
     verdict: Verdict | None = None
+    base: list[float] = []
+    tuned: list[float] = []
     failed: str = ""
 
 
@@ -90,9 +107,13 @@ def variants(sweep: Sweep) -> list[Values]:
 
 
 def run_sweep(sweep: Sweep, say: Callable[[str], None] = print) -> list[Row]:
-    """Train every variant that is not there yet, `at_once` side by side; writes sweep.json."""
+    """Train every variant that is not there yet, `at_once` side by side.
+
+    sweep.json is written after each, so that one that is stopped leaves those that had ended.
+    """
     sweep.output_dir.mkdir(parents=True, exist_ok=True)
     todo = variants(sweep)
+    ended: dict[int, Row] = {}
 
     def one(changes: Values) -> Row:
         row = _run(sweep, changes)
@@ -101,10 +122,18 @@ def run_sweep(sweep: Sweep, say: Callable[[str], None] = print) -> list[Row]:
         return row
 
     with ThreadPoolExecutor(sweep.at_once) as pool:
-        rows = list(pool.map(one, todo))
+        places = {pool.submit(one, changes): place for place, changes in enumerate(todo)}
+        for future in as_completed(places):
+            ended[places[future]] = future.result()
+            _write(sweep.output_dir / RESULTS, (ended[place] for place in sorted(ended)))
+    return [ended[place] for place in sorted(ended)]
+
+
+def _write(path: Path, rows: Iterable[Row]) -> None:
     text = json.dumps([row.model_dump(mode="json") for row in rows], ensure_ascii=False, indent=1)
-    (sweep.output_dir / RESULTS).write_text(text + "\n", encoding="utf-8")
-    return rows
+    part = path.with_suffix(".part")
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def sweep_table(rows: Sequence[Row]) -> Table:
@@ -143,6 +172,7 @@ def _run(sweep: Sweep, changes: Values) -> Row:
     row = Row(name=name, changes=changes)
     if (result := _result(out, row)).verdict:
         return result
+    _take_base_answers(sweep, changes, out)
     command = [sys.executable, "-m", "train", "lora", str(sweep.recipe)]
     command += [*_overrides(sweep, changes), "--resume"]
     began = time.monotonic()
@@ -156,6 +186,22 @@ def _run(sweep: Sweep, changes: Values) -> Row:
     return _result(out, row).model_copy(update={"minutes": round(minutes, 2)})
 
 
+def _take_base_answers(sweep: Sweep, changes: Values, out: Path) -> None:
+    """Copy the base's answers from a run that has them, where they would be the same again."""
+    own = sample_path(out, 0)
+    if own.is_file():
+        return
+    asked = load_recipe(sweep.recipe, _overrides(sweep, changes)).model_dump(mode="json")
+    for noted in sorted(sweep.output_dir.glob(f"*/{RECIPE}")):
+        found = sample_path(noted.parent, 0)
+        before = yaml.safe_load(noted.read_text(encoding="utf-8"))
+        differ = {name for name in asked if before.get(name, asked) != asked[name]}
+        if found.is_file() and differ <= BASE_STAYS:
+            own.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found, own)
+            return
+
+
 def _result(out: Path, row: Row) -> Row:
     """The row of a finished run; unchanged where there is none."""
     manifest = next((m for each in ("adapter", "merged") if (m := read_manifest(out / each))), None)
@@ -165,11 +211,14 @@ def _result(out: Path, row: Row) -> Row:
     if verdict is None:
         return row.model_copy(update={"failed": "not judged (eval_samples=0?)"})
     peak = manifest.counts.get("peak_device_bytes")
+    scores = read_scores(out, (point.step for point in verdict.curve))
     return row.model_copy(
         update={
             "minutes": round(manifest.seconds / 60, 2),
             "device_gb": None if peak is None else peak / 1e9,
             "verdict": verdict,
+            "base": [round(score, 4) for score in scores[0]],
+            "tuned": [round(score, 4) for score in cross_fitted(scores)],
         }
     )
 

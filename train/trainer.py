@@ -53,7 +53,7 @@ def make_trainer(
     sharded = any(os.environ.get(f"ACCELERATE_USE_{kind}") == "true" for kind in SHARDING)
     judged = recipe.eval_samples > 0 and not sharded
     callbacks: list[Any] = [LogBeforeSaving()]
-    if recipe.early_stopping_patience:
+    if recipe.early_stopping_patience and recipe.eval_strategy == "epoch":
         callbacks.append(early_stopping_class()(recipe.early_stopping_patience))
     trainer = _judged_trainer_class()(
         model=model,
@@ -123,6 +123,7 @@ def training_arguments(recipe: Recipe, judged: bool) -> Any:
     from trl import SFTConfig
 
     cuda = torch_sees_a_gpu()
+    each_epoch = recipe.eval_strategy == "epoch"  # else JudgedTrainer evaluates once, at the end
     liger = recipe.use_liger_kernel
     if liger is None:
         # Compiled layers fuse what Liger fuses, and its own kernels would only cut them apart.
@@ -152,10 +153,10 @@ def training_arguments(recipe: Recipe, judged: bool) -> Any:
         eval_packing=False,
         max_length=recipe.pack_len if recipe.packing else None,
         train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
-        eval_strategy="epoch",
-        save_strategy="epoch",
+        eval_strategy="epoch" if each_epoch else "no",
+        save_strategy="epoch" if each_epoch else "no",
         save_total_limit=recipe.save_total_limit,
-        load_best_model_at_end=True,
+        load_best_model_at_end=each_epoch,
         metric_for_best_model="eval_judge" if judged else "eval_loss",
         greater_is_better=judged,
         logging_steps=recipe.logging_steps,
@@ -263,6 +264,12 @@ def _judged_trainer_class() -> type:
             for callback in self.callback_handler.callbacks:
                 if hasattr(callback, "base_score"):
                     callback.base_score = score
+
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            output = super().train(*args, **kwargs)
+            if self.recipe.eval_strategy == "end":
+                self.evaluate()
+            return output
 
         def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
             # Here, since evaluate() hands its metrics to the early stopping before it returns.

@@ -5,7 +5,7 @@ answers a question for the verdict is the one that the other half of the questio
 that choosing the best of several epochs does not count as a gain.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -68,10 +68,7 @@ def reach_verdict(recipe: Recipe, epochs: Mapping[int, float]) -> Verdict:
     epochs: step → epoch of every checkpoint that was judged. Raises OSError for missing answers.
     """
     out = recipe.output_dir
-    scores = {
-        step: [rouge_l(row["reference"], row["answer"]) for row in read_rows(out, step)]
-        for step in (0, *epochs)
-    }
+    scores = read_scores(out, (0, *epochs))
     found = decide(scores, {0: 0.0, **epochs}, uses_book(recipe), recipe.eval_max_new_tokens)
     (out / NAME).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return found
@@ -84,17 +81,9 @@ def decide(
 
     Raises ValueError when nothing but the base was judged.
     """
-    base = scores[0]
+    base, fitted = scores[0], cross_fitted(scores)
     tuned = {step: values for step, values in scores.items() if step}
-    if not tuned:
-        raise ValueError("no checkpoint was judged")
     size = len(base)
-    halves = [range(0, size, 2), range(1, size, 2)]
-    fitted = [0.0] * size
-    for own, other in (halves, halves[::-1]):
-        step = _best(tuned, other if len(other) else own)
-        for i in own:
-            fitted[i] = tuned[step][i]
     gains = [b - a for a, b in zip(base, fitted, strict=True)]
     found = interval(gains)
     low, high = found.low, found.high
@@ -117,6 +106,32 @@ def decide(
         cap=cap,
         curve=[_point(step, epochs[step], scores[step]) for step in sorted(scores)],
     )
+
+
+def cross_fitted(scores: Mapping[int, Sequence[float]]) -> list[float]:
+    """The tuned model's score of each question, by the checkpoint that the other half chooses.
+
+    Raises ValueError when nothing but the base was judged.
+    """
+    tuned = {step: values for step, values in scores.items() if step}
+    if not tuned:
+        raise ValueError("no checkpoint was judged")
+    size = len(scores[0])
+    halves = [range(0, size, 2), range(1, size, 2)]
+    fitted = [0.0] * size
+    for own, other in (halves, halves[::-1]):
+        step = _best(tuned, other if len(other) else own)
+        for i in own:
+            fitted[i] = tuned[step][i]
+    return fitted
+
+
+def read_scores(out: Path, steps: Iterable[int]) -> dict[int, list[float]]:
+    """The judge's score of each dev question at these steps. Raises OSError for missing answers."""
+    return {
+        step: [rouge_l(row["reference"], row["answer"]) for row in read_rows(out, step)]
+        for step in steps
+    }
 
 
 def read_verdict(out: Path) -> Verdict | None:

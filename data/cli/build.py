@@ -11,6 +11,7 @@ from rich.table import Table
 from common.language import either, in_chinese
 from data.books import find_books, unread_files
 from data.cache import Cache
+from data.cli.arguments import Books, CacheFolder
 from data.cli.console import ProgressBars, console, reported_errors, warn
 from data.cli.options import unused_options, with_options
 from data.context import BuildContext
@@ -42,15 +43,7 @@ SourceName = Enum("SourceName", {name: name for name in SOURCES}, type=str)
 @in_chinese("把教材做成训练数据：问答对，去重，排除测试题，按章节划分。")
 def build(
     context: typer.Context,
-    books: Annotated[
-        list[Path],
-        typer.Argument(
-            help=either(
-                "docx、pdf、epub、md、html、txt，或目录",
-                "docx, pdf, epub, md, html, txt, or folders",
-            )
-        ),
-    ],
+    books: Books,
     out: Annotated[
         Path, typer.Option(help=either("训练数据写到哪个目录", "folder for the training data"))
     ],
@@ -62,9 +55,7 @@ def build(
             )
         ),
     ] = SourceName.rules,
-    cache: Annotated[
-        Path, typer.Option(help=either("以前做好的东西放在哪里", "what was made before"))
-    ] = Path(".cache/data"),
+    cache: CacheFolder = Path(".cache/data"),
     dry_run: Annotated[
         bool,
         typer.Option(

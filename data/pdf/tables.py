@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from data.pdf.chars import Char
 from data.pdf.lines import CODE_OFF, CODE_ON, Segment, line_of
@@ -336,13 +335,3 @@ def _cell(part: Segment) -> str:
     text = line_of([part], 0).text
     text = re.sub(f"{CODE_ON}(.*?){CODE_OFF}", r"`\1`", text)
     return tidy(text).replace("|", "\\|")
-
-
-def rules_of(objects: Sequence[Any], height: float) -> list[Rule]:
-    """The drawn lines among a page's paths; frames count as four lines."""
-    found = []
-    for left, bottom, right, top in objects:
-        rule = Rule(left, height - top, right, height - bottom)
-        if rule.across or rule.upright:
-            found.append(rule)
-    return found

@@ -16,10 +16,10 @@ from data.sources.rules.named import is_vouched, subjects
 from data.sources.rules.registry import RULES, Candidate, Place
 from data.sources.rules.scope import in_scope, of_parent, task_in_scope
 from data.sources.rules.silence import OF_SEVERAL, why_silent
-from data.sources.rules.strict import cut_short, needs_no_field, why_not_strict
+from data.sources.rules.strict import ASKED, cut_short, needs_no_field, why_not_strict
 from data.sources.sentence import clean_sentences, is_standalone, polish, without_gaps
 
-VERSION = "23"
+VERSION = "24"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -132,6 +132,8 @@ def chunk_pairs(
     topics: what the book is about here; the first is named beside bare words (scope.py).
     """
     seen: set[str] = set()
+    if level is Level.strict:
+        only = [name for name in ASKED if name in only]
     for index, block in enumerate(chunk.blocks):
         nameless = block.path and _NAMELESS.fullmatch(block.path[-1].strip("：: "))
         for kind, question, answer, composed in _candidates(chunk, index, only):
@@ -141,8 +143,6 @@ def chunk_pairs(
             if question in seen or not is_standalone(question) or not _is_balanced(question):
                 continue
             if composed:
-                if level is Level.strict:
-                    continue
                 question = task_in_scope(question, answer, topics, block.path)
                 told = not why_silent(question, prose_of(answer), kind, OF_SEVERAL)
                 if question and question not in seen and told:
@@ -172,7 +172,7 @@ def chunk_pairs(
                 answer = cut_short(without_gaps(answer))
                 if question != bare and not needs_no_field(bare, answer):
                     continue
-                if why_not_strict(bare, answer, block):
+                if why_not_strict(bare, answer, block, _page(chunk)):
                     continue
                 question = bare
             told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
@@ -186,6 +186,12 @@ def chunk_pairs(
 def _texts(blocks: Sequence[Block], path: Sequence[str]) -> list[str]:
     """What stands in a section, without its code."""
     return [block.text for block in blocks if block.path == path and block.kind != CODE]
+
+
+def _page(chunk: Chunk) -> str:
+    """Headings and prose of a chunk, without its code."""
+    prose = [block for block in chunk.blocks if block.kind != CODE]
+    return "\n".join([*dict.fromkeys(t for b in prose for t in b.path), *(b.text for b in prose)])
 
 
 def _told_before(question: str, blocks: Sequence[Block], index: int) -> bool:
