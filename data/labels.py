@@ -42,6 +42,7 @@ CHINESE = {
     "contents and references": "目录和参考文献",
     "the source gave no answer": "没有做出问答",
     "near a test pair": "与测试题太近",
+    "kept as a wording": "作为另一种问法留着",
     "same_question": "同一个问题",
     "conflict": "同一个问题，答案不同",
     "held_by_fuller": "另一题的答案更全，以它开头",

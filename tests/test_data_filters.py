@@ -4,6 +4,7 @@ import pytest
 
 from data.filters import FILTERS, Example, Filter, Filters
 from data.records import Pair
+from data.sources.sentence import points_elsewhere
 
 
 def pair_of(example: Example) -> Pair:
@@ -35,3 +36,18 @@ def test_an_unknown_filter_is_named():
 def test_merged_pairs_are_not_held_to_a_chunk():
     assert Filters().keep([Pair("什么是页表？", "页表把虚拟地址翻译成物理地址。")], "")
     assert set(FILTERS) >= {"schema", "language", "length", "elsewhere", "truncated", "repeating"}
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("线程切换时要保存执行上下文。", False),
+        ("共享内存的大小编译期就固定了。", False),
+        ("线程会在此处暂停执行，直到别的线程到达。", False),
+        ("例子见下文。", True),
+        ("此处不再说明。", True),
+        ("小编认为很好。", True),
+    ],
+)
+def test_words_that_hold_a_pointer_by_chance_point_nowhere(text: str, points: bool):
+    assert points_elsewhere(text) is points
