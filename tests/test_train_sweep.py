@@ -185,7 +185,7 @@ def test_the_gpu_sessions_script_goes_through_on_a_tiny_model(tmp_path):
     rows = json.loads((out / "sweep" / "sweep.json").read_text("utf-8"))
     assert len(rows) == 9 and not any(row["failed"] for row in rows), rows
     assert all(row["verdict"]["book"] and len(row["tuned"]) == 4 for row in rows)
-    assert "by seed" in told
+    assert "by seed" in done.stdout, told
     # Random weights say nothing that one answer would be the better of: then it has to say so.
     drawn = (out / "prefer.log").read_text("utf-8")
     assert "drawing 2 answers to each of 4" in drawn, drawn
