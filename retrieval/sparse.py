@@ -31,7 +31,7 @@ def write_sparse_index(
     folding: of characters, in these texts and later in questions (common.simplified).
     Raises ValueError when there is no word in any of them.
     """
-    bm25s = _without_numba()
+    bm25s = _on_numpy_alone()
     vocabulary: dict[str, int] = {}
     ids = [
         np.array(
@@ -125,18 +125,21 @@ def _floor(scores: np.ndarray, count: int) -> float:
     return float(np.partition(best, blocks - count)[blocks - count])
 
 
-def _without_numba() -> ModuleType:
-    """bm25s on numpy alone.
+def _on_numpy_alone() -> ModuleType:
+    """bm25s without the two libraries that it imports where it finds them.
 
-    It imports numba where it finds it, and vLLM's CPU build (0.32.0), which looks through every
-    loaded module, then does not start. None in sys.modules makes an import fail.
+    With numba loaded vLLM's CPU build (0.32.0), which looks through every loaded module, does not
+    start. JAX takes three quarters of the GPU's memory as soon as it is used, and bm25s uses it
+    when it is imported: no room is left for a model in the same process (seen on an H100). None in
+    sys.modules makes an import fail.
     """
-    there = sys.modules.get("numba")
-    sys.modules["numba"] = None  # type: ignore[assignment]
+    hidden = ("numba", "jax", "jax.lax")
+    there = {name: sys.modules[name] for name in hidden if name in sys.modules}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         import bm25s
     finally:
-        del sys.modules["numba"]
-        if there is not None:
-            sys.modules["numba"] = there
+        for name in hidden:
+            del sys.modules[name]
+        sys.modules.update(there)
     return bm25s

@@ -1,6 +1,7 @@
 """The index of a book: what is found, that it repeats itself, and what is said of bad input."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -235,6 +236,7 @@ def test_recall_and_reasons(index: Path) -> None:
 TEXT = st.text("线程块内存 kernelA01", max_size=20)
 
 
+@settings(deadline=None)  # the first import of bm25s takes its time
 @given(st.lists(TEXT, min_size=1), TEXT)
 def test_scores_are_those_of_bm25s(texts: list[str], question: str) -> None:
     if not any(index_terms(text) for text in texts):
@@ -355,3 +357,22 @@ def test_the_best_are_those_that_sorting_everything_gives(
     with patch("retrieval.sparse.BLOCK", 2):
         (found,) = index.search([question], count)
     assert [place for place, _ in found] == wanted
+
+
+def test_an_index_is_made_without_jax(tmp_path: Path) -> None:
+    """JAX would take most of the GPU's memory for itself, beside vLLM in the same process."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("print('jax is loaded')\n")
+    (tmp_path / "jax" / "lax.py").write_text("")
+    code = (
+        "import sys; from pathlib import Path; from retrieval.sparse import write_sparse_index;"
+        "write_sparse_index(['线程块'], Path(sys.argv[1])); import jax"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "index")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.count("jax is loaded") == 1  # by the last import, not before
