@@ -199,8 +199,8 @@ def evaluate(
         told = either(
             f"{unknown} 题既没有写出处（`evidence`），也没有片段含参考答案一半的用词：可能是另一本"
             "书，或者答案换了说法。它们算作没找到，所以上面的数字说明不了检索的好坏。",
-            f"{unknown} questions name no `evidence`, and no passage holds half of their reference "
-            "answer's terms: another book, or answers in other words. They count as missed, so "
+            f"Questions without `evidence`, of whose reference answer no passage holds half the "
+            f"terms: {unknown}. Another book, or answers in other words. They count as missed, so "
             "these figures do not say how good the search is.",
         )
         errors.print(told, style="yellow", highlight=False, soft_wrap=True)

@@ -6,6 +6,10 @@ from data.records import PARAGRAPH, Block
 from data.sources.rules.strict import cut_short, needs_no_field, why_not_strict
 from tests.test_data_rules import pairs_of
 
+SPELT_OUT = [
+    "GQL（Gate Query Language）是一种用于读写水闸状态的查询语言。",
+    "GQL（闸门查询语言）是一种用于读写水闸状态的查询语言。",
+]
 TOLD = "GateQL 是一种用于读写水闸状态的查询语言。"
 CHINESE = "闸门联动（Gate Coupling）是一种把相邻的闸门按水位一起开合的控制技术。"
 
@@ -22,6 +26,7 @@ def strict(text: str, **settings: object) -> dict[str, str]:
         (f"# GateQL 入门\n\n{TOLD}", "什么是 GateQL？", TOLD),
         (f"# 说说你对 GateQL 的理解\n\n## 一、是什么\n\n{TOLD}", "什么是 GateQL？", TOLD),
         (f"# 渠道\n\n{CHINESE}", "什么是闸门联动？", CHINESE),
+        *((f"# GQL\n\n{told}", "什么是 GQL？", told) for told in SPELT_OUT),
         (f"# GateQL\n\n{TOLD}其实人人都会用它。", "什么是 GateQL？", TOLD),
     ],
 )
@@ -44,22 +49,24 @@ def test_what_a_thing_is_is_asked_where_its_heading_names_it(text: str, question
             "什么是 GateBox？",
             "GateBox 是一个显示水位的控件。",
         ),
+        # Two things and more have each of these names.
+        ("the name carries itself", "GQL", "什么是 GQL？", TOLD.replace("GateQL", "GQL")),
         (
             "the name carries itself",
-            "GateList",
-            "什么是 GateList？",
-            "GateList 是一个按开度排序的阻塞队列。",
+            "Gate Guard",
+            "什么是 Gate Guard？",
+            TOLD.replace("GateQL", "Gate Guard"),
+        ),
+        (
+            "the name carries itself",
+            "管理闸门",
+            "什么是管理闸门？",
+            "管理闸门（管理员 GA）是一种用于读写水位的系统。",
         ),
         ("says what sort of thing it is", "GateQL", "什么是 GateQL？", "GateQL 是一种通信协议。"),
         ("says what sort of thing it is", "GateQL", "什么是 GateQL？", "GateQL 返回水位的数值。"),
         ("says enough", "GateQL", "什么是 GateQL？", "GateQL 是一种查水位的语言。"),
         ("asks what it is", "GateQL", "请简要介绍 GateQL。", TOLD),
-        (
-            "says enough",
-            "GateQL",
-            "什么是 GateQL？",
-            "GateQL 是一种查询语言，用于读水位，可以写开度，支持联动，并且带有权限。",
-        ),
         (
             "is spelt right",
             "GateQL",
@@ -80,25 +87,7 @@ def test_what_a_thing_is_is_asked_where_its_heading_names_it(text: str, question
 )
 def test_what_is_required_of_a_pair(requirement: str, title: str, question: str, answer: str):
     block = Block(PARAGRAPH, answer, (title,), 0, len(answer))
-    assert why_not_strict(question, answer, block, answer) == requirement
-
-
-@pytest.mark.parametrize(
-    "beside",
-    [
-        "水位,流量和开度都由它读写。",  # half-width marks
-        "gateql 也能写开度。",  # the name in another spelling
-        "闸门OS、水位DB和渠道API都由它读写。",  # no space between Chinese and Latin
-    ],
-)
-def test_a_page_written_without_care_is_not_asked_about(beside: str):
-    assert strict(f"# GateQL\n\n{TOLD}")
-    assert not strict(f"# GateQL\n\n{TOLD}\n\n{beside}")
-
-
-def test_code_and_addresses_may_spell_a_name_their_way():
-    beside = "装好 gateql-server 之后看 /etc/gateql/conf。\n\n```sh\ngateql start\n```"
-    assert strict(f"# GateQL\n\n{TOLD}\n\n{beside}")
+    assert why_not_strict(question, answer, block) == requirement
 
 
 @pytest.mark.parametrize(

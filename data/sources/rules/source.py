@@ -19,7 +19,7 @@ from data.sources.rules.silence import OF_SEVERAL, why_silent
 from data.sources.rules.strict import ASKED, cut_short, needs_no_field, why_not_strict
 from data.sources.sentence import clean_sentences, is_standalone, polish, without_gaps
 
-VERSION = "24.1"
+VERSION = "25"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 
@@ -172,7 +172,7 @@ def chunk_pairs(
                 answer = cut_short(without_gaps(answer))
                 if question != bare and not needs_no_field(bare, answer):
                     continue
-                if why_not_strict(bare, answer, block, _page(chunk)):
+                if why_not_strict(bare, answer, block):
                     continue
                 question = bare
             told = f"{subjects(question)[:1]}{answer}"  # 什么是 X and 请简要介绍 X, of one sentence
@@ -186,12 +186,6 @@ def chunk_pairs(
 def _texts(blocks: Sequence[Block], path: Sequence[str]) -> list[str]:
     """What stands in a section, without its code."""
     return [block.text for block in blocks if block.path == path and block.kind != CODE]
-
-
-def _page(chunk: Chunk) -> str:
-    """Headings and prose of a chunk, without its code."""
-    prose = [block for block in chunk.blocks if block.kind != CODE]
-    return "\n".join([*dict.fromkeys(t for b in prose for t in b.path), *(b.text for b in prose)])
 
 
 def _told_before(question: str, blocks: Sequence[Block], index: int) -> bool:
