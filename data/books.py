@@ -30,7 +30,7 @@ from data.markup.parts import books_among
 from data.needs import missing_package
 from data.notebook import notebook_text
 from data.page_parts import with_tabs
-from data.text import join_lines, tidy
+from data.text import join_lines, tidy, without_long_gaps
 
 READER_VERSION = "14"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
@@ -199,7 +199,7 @@ def _to_markdown(
         return read_slides(path)
     if suffix in (*WORD, ".epub"):
         return _office(path, suffix, content)
-    text = decode(content)
+    text = without_long_gaps(decode(content))
     if suffix in PAGES:
         from data.web import prepared
 

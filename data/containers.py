@@ -7,6 +7,8 @@ of; what only steers the site goes. Code is left alone.
 import re
 from collections.abc import Iterator, Set
 
+from data.inline_html import CODE_SPAN
+
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 _INDENTED = re.compile(r'^( *)(===|!!!|\?\?\?\+?)\s+(?:([\w-]+)(?=\s|$))?[^"]*(?:"(.*)")?\s*$')
 _COLONS = re.compile(r"^\s*:{3,}\s*(?:([\w-]+)\s*(.*))?$")
@@ -50,7 +52,6 @@ _ID = re.compile(
     r"""|\bid=["']([\w:.-]+)["']|^\(([\w:.-]+)\)=""",
     re.M,
 )
-_CODE_SPAN = re.compile(r"(`+[^`\n]+`+)")
 _AT_TAB = re.compile(r"^\s*@tab(?::active)?\s+(\S.*?)\s*$")
 _NAMED = re.compile(r"\s*\[([^\[\]]+)\]\s*$")
 _OPEN, _CLOSE = "\n<!-- tab: {} -->\n", "\n<!-- /tab -->\n"
@@ -190,7 +191,7 @@ def _plain(line: str, open_blocks: list[str], ids: Set[str]) -> Iterator[str]:
         yield ""
         return
     # Odd pieces are code spans.
-    parts = _CODE_SPAN.split(line)
+    parts = CODE_SPAN.split(line)
     for number in range(2, len(parts), 2):
         parts[number] = _CODE_ATTRIBUTES.sub("", parts[number])
     yield "".join(part if number % 2 else _inline(part, ids) for number, part in enumerate(parts))

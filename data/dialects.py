@@ -15,7 +15,9 @@ _DIRECTIVE = re.compile(r"^\{([\w:.-]+)\}\s*(.*)$")
 _OPTION = re.compile(r"^:[\w-]+:.*$")
 _ROLE = re.compile(r"(?::|\{)([A-Za-z][\w:.+-]*?)(?::|\})`([^`\n]+)`")
 _LABEL = re.compile(r"^\s*:(label|width|height|eqlabel|alias|numref)?:`[^`\n]*`\s*$")
-_LABELLED = re.compile(r"(?m)^(#{1,6} +.+|!\[[^\]]*\]\([^)\n]*\))\s*\n(?:\s*\n)?:label:`([^`\n]+)`")
+_LABELLED = re.compile(
+    r"(?m)^(#{1,6} .*\S|!\[[^\]]*\]\([^)\n]*\))[^\S\n]*\n(?:[^\S\n]*\n)?:label:`([^`\n]+)`"
+)
 _TARGET = re.compile(r"(?m)^\(([\w:.-]+)\)=[ \t]*\n\s*#{1,6} +(.+?)(?:[ \t]+#+)?$")  # of MyST
 _TAB = re.compile(r"^:begin_tab:`?([^`\n]*)`?\s*$")
 _TAB_END = re.compile(r"^:end_tab:\s*$")
@@ -246,7 +248,7 @@ def _prose(text: str, titles: dict[str, str]) -> str:
         text = _displayed(text)
     text = re.sub(r"\\\((.+?)\\\)", r"$\1$", text)
     text = re.sub(r"\\\[(.+?)\\\]", r"$$\1$$", text, flags=re.S)
-    return re.sub(r"[ \t]+([，。；：、！？])", r"\1", text)
+    return re.sub(r"(?<![ \t])[ \t]+([，。；：、！？])", r"\1", text)
 
 
 def _displayed(text: str) -> str:

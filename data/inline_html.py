@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
-_CODE_SPAN = re.compile(r"(`+[^`\n]+`+)")
+CODE_SPAN = re.compile(r"((?<!`)`+[^`\n]+`+)")
 _BLOCK = re.compile(r"<(table|pre)\b", re.I)
 _LONGEST = 1000  # lines of one table or listing; more means that its end is missing
 _LAYOUT = "div|center|p|span|font|figure|figcaption|section|article|big|small|u|mark|picture"
@@ -49,7 +49,7 @@ def _lines(lines: list[str]) -> Iterator[str]:
         if "<" not in line and "{/*" not in line:
             yield indent + line.lstrip() if raw else line
             continue
-        block = _BLOCK.search(_CODE_SPAN.sub(lambda m: " " * len(m.group()), line))
+        block = _BLOCK.search(CODE_SPAN.sub(lambda m: " " * len(m.group()), line))
         if block:
             end = _end(lines, position - 1, block.group(1))
             if end:
@@ -72,7 +72,7 @@ def _lines(lines: list[str]) -> Iterator[str]:
             yield f"\n**{title.group(1)}**\n" if title else ""
             yield f"\n{picture.group(1)}\n" if picture else ""
             continue
-        parts = _CODE_SPAN.split(line)
+        parts = CODE_SPAN.split(line)
         line = "".join(p if n % 2 else _inline(p) for n, p in enumerate(parts))
         yield indent + line.lstrip() if raw and line.strip() else line
 

@@ -18,7 +18,7 @@ _REFERENCE_TITLE = re.compile(
     r"^[\dA-Z.、\s]*附?\s*(参考(资料|文献|文档|链接)?|references?|bibliography|延伸阅读|致谢|索引|index)\s*[:：]?$",
     re.I,
 )
-_TOC_LINE = re.compile(r"(\.\s?){4,}\s*\d+\s*$|…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$")
+_TOC_LINE = re.compile(r"(?<!\.)(?<!\.\s)(\.\s?){4,}\s*\d+\s*$|…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$")
 _TAG = re.compile(
     r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
     r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 CJK = "\u3400-\u9fff\uf900-\ufaff"
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
+_LONGEST_GAP = 200
+_GAP = re.compile(rf"[ \t]{{{_LONGEST_GAP},}}|\n{{{_LONGEST_GAP},}}")
 _TIGHT_MARKS = "，。；：、！？（）《》「」『』【】"
 _WORDLESS = re.compile(r"[\W_]+")
 # A sentence ends at 。！？； or ．(the full stop of mathematical books), or at .!? before a space,
@@ -16,6 +18,11 @@ _STOP = re.compile(
 )
 # Identifiers, English terms and numbers: what the judge's ROUGE-L sees of a Chinese answer.
 ASCII_TERM = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|\d+(?:\.\d+)?")
+
+
+def without_long_gaps(text: str) -> str:
+    """Hundreds of blanks or empty lines in a row say no more than some, and take patterns hours."""
+    return _GAP.sub(lambda gap: gap.group()[:_LONGEST_GAP], text)
 
 
 def tidy(text: str) -> str:

@@ -255,3 +255,32 @@ def test_every_command_says_in_one_line_which_package_is_missing(tmp_path, packa
         f"error: {package} is not installed: run the same command as `bash run.sh {command[0]} …`, "
         "which installs it first"
     )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "# " + " " * 40_000,  # seen in a real page: a heading that somebody blanked
+        "# 闸门" + " \t" * 20_000 + "，",
+        "闸门\n" + "\n" * 40_000,
+        "闸门" + "." * 40_000,
+        "<p>" + "`" * 40_000,
+    ],
+    ids=["blanks", "blanks and a mark", "empty lines", "dots", "backticks"],
+)
+def test_a_long_run_of_one_character_does_not_stop_the_reading(tmp_path, page: str):
+    book = tmp_path / "b.md"
+    book.write_text(f"{page}\n\n水位由闸门控制。\n", encoding="utf-8")
+    # In a process of its own, which can be ended.
+    code = f"""
+from pathlib import Path
+from data.books import read_book
+from data.sections import read_sections
+for section in read_sections(read_book(Path({str(book)!r})).text):
+    for block in section.blocks:
+        print(block.text)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=6, check=True
+    )
+    assert "水位由闸门控制。" in told.stdout
