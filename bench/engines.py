@@ -14,8 +14,9 @@ for others); `--no-equal` measures these alone. The judge's accuracy stands besi
 and how many answers are the same as the first candidate's (`--set REPEAT_REDRAWS=0`: redraws are
 sampled).
 The service is asked without a book, as the others are; `--set RETRIEVAL_DIR=… --set
-RETRIEVAL_PASSAGES=2` gives it one. `--vary DRAFT_TOKENS=0,4` measures each number of engines with
-each value. Each candidate is loaded alone (but for raw vLLM); medians of `--runs`.
+RETRIEVAL_PASSAGES=2` gives it one, and raw `LLM.generate` in its process the same prompts; the
+other peers have no book and are left out. `--vary DRAFT_TOKENS=0,4` measures each number of engines
+with each value. Each candidate is loaded alone (but for raw vLLM); medians of `--runs`.
 """
 
 import contextlib
@@ -134,7 +135,12 @@ def main(
 
 def to_record(row: dict[str, Any]) -> dict[str, Any]:
     """Without a path of this machine, and without what is told once elsewhere."""
-    row = {key: value for key, value in row.items() if key != "prompt_tokens"}
+    row = dict(row)
+    for name in ("prompt_tokens", "shared_tokens"):  # of each question: hundreds of numbers
+        if isinstance(row.get(name), list):
+            row[name] = sum(row[name])
+    if folder := row.get("settings", {}).get("RETRIEVAL_DIR"):
+        row["settings"] = row["settings"] | {"RETRIEVAL_DIR": Path(folder).name}
     if isinstance(engine := row.get("engine"), dict):
         arguments = engine.get("arguments", {})
         told = {key: value for key, value in arguments.items() if key != "model"}

@@ -13,17 +13,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.busy import busy_share
-from bench.candidates import Candidates, Ready, on_cpu, rendered
+from bench.candidates import ALONE, Candidates, Ready, on_cpu, rendered
 from bench.device_rates import measured_device
 from bench.processes import BenchError
 from bench.serve import measure_together
-from common.device_table import device_named
+from bench.workload import shared
+from common.device_table import Device, device_named
 from common.model_files import file_sizes, weight_bytes
 from common.model_shape import ShapeError, read_shape
 from common.roofline import floor_seconds
 from serving.engine.shares import RESERVE_BYTES, USUAL_SHARE
 
 RAW = "LLM.generate"
+BOOK = """\
+with a book, raw vLLM is asked in the service's own process alone, beside one engine: a raw vLLM of
+its own and `vllm serve` would be asked the questions without their passages
+"""
 
 
 def named(settings: dict[str, str]) -> str:
@@ -45,7 +50,10 @@ def measure(
     these: Candidates, candidates: Sequence[dict[str, str]], peers: bool, device: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and figures of each candidate, few engines first; `vllm serve` last."""
-    floor = floor_of(these, device)
+    known = rates_of(device)
+    if peers and any(has_book(these, settings) for settings in candidates):
+        print(BOOK)
+        peers = False
     with contextlib.ExitStack() as stack:
         raw: Ready | None = None
         for settings in candidates:
@@ -58,11 +66,13 @@ def measure(
                 largest = max(int(other["ENGINES_PER_GPU"]) for other in candidates)
                 memory = raw_memory(these, largest) or memory
                 raw = _entered(stack, these, memory)
-            yield named(settings), _together(these, settings, raw, memory) | floor
+            row = _together(these, settings, raw, memory)
+            asked = (row["prompt_tokens"], row["shared_tokens"]) if "seconds" in row else None
+            yield named(settings), row | floor_of(these, known, asked)
     if peers:
         for name, job in ((RAW, these.raw_defaults()), ("vllm serve", these.openai())):
             ((_, row),) = measure_together({name: _with_busy_share(job)}, these.runs)
-            yield name, row | _load() | (floor if "seconds" in row else {})
+            yield name, row | _load() | (floor_of(these, known) if "seconds" in row else {})
 
 
 def _together(
@@ -113,17 +123,28 @@ def _with_busy_share(job: contextlib.AbstractContextManager[Ready]) -> Iterator[
         yield Ready(ready.once, facts, ready.runs, ready.first, ready.alone)
 
 
-def floor_of(these: Candidates, device: str) -> dict[str, float]:
+def has_book(these: Candidates, settings: dict[str, str]) -> bool:
+    """Whether passages stand before the questions, which raw vLLM beside and its server lack."""
+    return {**ALONE, **these.settings, **settings}["RETRIEVAL_PASSAGES"] != "0"
+
+
+def rates_of(device: str) -> Device | None:
+    """The card's rates, measured where no table knows them: before engines take its memory."""
+    known = device_named(device)
+    return measured_device(device) if known is None and not on_cpu() else known
+
+
+def floor_of(
+    these: Candidates, known: Device | None, asked: tuple[list[int], list[int]] | None = None
+) -> dict[str, float]:
     """`floor_seconds` of the workload with one engine, and the memory speed it is reckoned with; {}
     where shape or device is not known.
 
-    Several engines each read the weights in each step: theirs is higher, ours is what the card
-    could do.
+    asked: tokens of each prompt as the service asked them, passages included, and how many of them
+    a prefix cache may know; None: the questions alone. Several engines each read the weights in
+    each step: theirs is higher, ours is what the card could do.
     """
     weights = weight_bytes(file_sizes(these.model))
-    known = device_named(device)
-    if known is None and not on_cpu():
-        known = measured_device(device)
     if known is None or not weights:
         return {}
     try:
@@ -131,10 +152,11 @@ def floor_of(these: Candidates, device: str) -> dict[str, float]:
     except ShapeError as error:
         print(f"no floors: {error}")
         return {}
-    prompts = rendered(these.model, these.work)
-    shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
-    lengths = [len(ids) for ids in prompts]
-    seconds = floor_seconds(shape, weights, lengths, these.work.tokens, known, shared=shared)
+    if asked is None:
+        prompts = rendered(these.model, these.work)
+        asked = [len(ids) for ids in prompts], shared(prompts)
+    lengths, cached = asked
+    seconds = floor_seconds(shape, weights, lengths, these.work.tokens, known, shared=cached)
     return {"floor_seconds": round(seconds, 4), "floor_bytes_per_s": known.bytes_per_s}
 
 

@@ -3,16 +3,15 @@
     MODEL_DIR=model/demo python -m bench.fixed_service --port 8000 [--workload FILE]
 
 Started by bench/serve.py. `POST /predict` is the service's own route; `POST /bench/generate`
-answers the same token ids with the same lengths by one `LLM.generate` call on the same engine, so
-that both sides meet the same machine. `POST /bench/fresh` brings the prefix cache back to where the
-warm-up left it: the judge's only call finds no question there. `POST /bench/clocks` puts clocks
-around the stages of a batch (bench/breakdown.py), `/bench/clock` starts them, and `/bench/clocked`
-returns what they show.
+answers the same token ids, passages of the book included, with the same lengths by one
+`LLM.generate` call on the same engine, so that both sides meet the same machine. `POST
+/bench/fresh` brings the prefix cache back to where the warm-up left it: the judge's only call finds
+no question there. `POST /bench/clocks` puts clocks around the stages of a batch
+(bench/breakdown.py), `/bench/clock` starts them, and `/bench/clocked` returns what they show.
 """
 
 import functools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from bench.measured_engine import MeasuredAnswerer, build_measured, generate_sec
 from bench.options import AnswerTokens, Questions, WorkloadFile
 from bench.random_weights import use_random_weights
 from bench.timers import Timers
-from bench.workload import Workload, load_workload
+from bench.workload import load_workload, shared
 from serving.engine import vllm_engine
 from serving.engine.arguments import read_config
 from serving.http.app import create_app
@@ -65,9 +64,8 @@ def main(
             return JSONResponse({"error": "no weights"}, status_code=409)
         answerer: MeasuredAnswerer = app.state.service.answerer
         answerer.tokens_of = lambda question: table.get(question, answer_tokens)
-        prompts = _prompts(answerer, work)
-        shared = len(os.path.commonprefix(prompts)) if len(prompts) > 1 else 0
-        return {"prompt_tokens": [len(ids) for ids in prompts], "shared_tokens": shared}
+        prompts = answerer.prompts(work.questions)
+        return {"prompt_tokens": [len(ids) for ids in prompts], "shared_tokens": shared(prompts)}
 
     @app.post("/bench/fresh")
     async def fresh() -> None:
@@ -78,7 +76,7 @@ def main(
     def generate() -> dict[str, float]:
         """Seconds of one LLM.generate call."""
         answerer: MeasuredAnswerer = app.state.service.answerer
-        ids = _prompts(answerer, work)
+        ids = answerer.prompts(work.questions)
         run = functools.partial(generate_seconds, ids=ids, tokens=work.tokens)
         return {"seconds": answerer.engine.call(run)}
 
@@ -132,14 +130,6 @@ def _add_clocks(app: Any) -> None:
 async def _fresh(answerer: Any) -> None:
     answerer.engine.reset_prefix_cache()
     await answerer.answer([NEITHER], time.monotonic() + 60, lambda question: 2)
-
-
-def _prompts(answerer: Any, work: Workload) -> list[list[int]]:
-    from common.prompting import render_prompts, tokenize_prompts
-
-    tokenizer = answerer.tokenizer()
-    rendered = render_prompts(tokenizer, work.questions, answerer.system_prompt)
-    return tokenize_prompts(tokenizer, rendered)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class MeasuredAnswerer(Answerer):
         """As the service's; `tokens_of` of the call, the warm-up's, wins."""
         return await super().answer(questions, deadline, tokens_of or self.tokens_of, draws)
 
+    def prompts(self, questions: Sequence[str]) -> list[list[int]]:
+        """The token ids that the engine gets for them: passages and worked examples included."""
+        return self._tokenizing.submit(self._prepare, questions).result()
+
 
 def build_measured(engine: str, settings: Settings) -> MeasuredAnswerer:
     """An answerer on vLLM for measurements, not started. Raises ValueError for another engine."""

@@ -3,7 +3,9 @@
 A workload file is a JSON list of {"question", "answer_tokens"} objects; other keys are ignored.
 """
 
+import itertools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,22 @@ class Workload:
     def tokens_of(self, question: str) -> int:
         """Length of a question's answer in tokens; 16 for one that is not in the workload."""
         return dict(zip(self.questions, self.tokens, strict=True)).get(question, 16)
+
+
+def shared(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """Of each prompt the tokens at its beginning that a prefix cache may know: what all begin with
+    (the warm-up has computed it) or, where that is more, what one before it in alphabetical order
+    begins with (passages that two questions have in common, computed once).
+    """
+    if len(prompts) < 2:
+        return [0] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda index: prompts[index])
+    common = len(os.path.commonprefix([prompts[order[0]], prompts[order[-1]]]))
+    known = [common] * len(prompts)
+    for before, index in itertools.pairwise(order):
+        known[index] = len(os.path.commonprefix([prompts[before], prompts[index]]))
+    # The last token of a prompt is always computed.
+    return [min(count, len(ids) - 1) for count, ids in zip(known, prompts, strict=True)]
 
 
 def load_workload(path: Path | None, questions: int = 358, answer_tokens: int = 64) -> Workload:

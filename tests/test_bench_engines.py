@@ -1,5 +1,6 @@
 """The bench of several engines: its candidates, and another contestant's service as it is."""
 
+import asyncio
 import os
 import sys
 import time
@@ -12,10 +13,17 @@ import pytest
 from bench.busy import busy_share, samples
 from bench.candidates import Candidates
 from bench.device_rates import seconds_of
-from bench.equal_tokens import every, floor_of, named, raw_memory
+from bench.engines import to_record
+from bench.equal_tokens import every, floor_of, measure, named, rates_of, raw_memory
+from bench.measured_engine import MeasuredAnswerer
 from bench.natural_ends import ask_all, ends_in_a_loop, natural
-from bench.workload import load_workload
+from bench.workload import load_workload, shared
 from common.pairs import Pair
+from retrieval.build import IndexSettings, build_index
+from serving.engine.base import Batch
+from serving.settings import Settings
+from tests.instant_engine import InstantAnswerer, InstantEngine
+from tests.test_retrieval import BOOK
 
 # As such services are: the environment is overwritten, types are looked up by the module's name.
 THEIRS = """
@@ -143,10 +151,16 @@ def test_raw_vllm_stays_beside_as_long_as_there_is_room(
 
 
 def test_the_floor_counts_the_bytes_of_the_files(four_billion: Candidates) -> None:
-    told = floor_of(four_billion, "NVIDIA H100 80GB HBM3")
+    h100 = rates_of("NVIDIA H100 80GB HBM3")
+    told = floor_of(four_billion, h100)
     # 192 steps that read 8.045 GB at 3.0 TB/s, and a KV cache as large.
     assert 192 * 8.045 / 3000 < told["floor_seconds"] < 3 * 192 * 8.045 / 3000
-    assert floor_of(four_billion, "cpu") == {}
+    assert floor_of(four_billion, rates_of("cpu")) == {}
+    # Passages of 800 tokens are read once where two questions have them in common.
+    alone = ([860] * 358, [60] * 358)
+    in_common = ([860] * 358, [860 - 1 if i % 2 else 60 for i in range(358)])
+    seconds = [floor_of(four_billion, h100, each)["floor_seconds"] for each in (alone, in_common)]
+    assert seconds[0] > seconds[1] > told["floor_seconds"]
 
 
 def test_a_card_of_no_table_is_measured(four_billion: Candidates, monkeypatch) -> None:
@@ -154,12 +168,72 @@ def test_a_card_of_no_table_is_measured(four_billion: Candidates, monkeypatch) -
     said = SimpleNamespace(returncode=0, stdout=rates, stderr="")
     monkeypatch.setattr("bench.device_rates.subprocess.run", lambda *_, **__: said)
     monkeypatch.setattr("bench.equal_tokens.on_cpu", lambda: False)
-    slow, fast = floor_of(four_billion, "a card"), floor_of(four_billion, "NVIDIA H100 80GB HBM3")
+    slow, fast = (
+        floor_of(four_billion, rates_of(card)) for card in ("a card", "NVIDIA H100 80GB HBM3")
+    )
     assert slow["floor_bytes_per_s"] == 1e12
     assert slow["floor_seconds"] == pytest.approx(3 * fast["floor_seconds"], rel=0.05)
     said.returncode = 1
-    assert floor_of(four_billion, "a card") == {}
+    assert floor_of(four_billion, rates_of("a card")) == {}
 
 
 def test_rates_are_seconds_of_one_of_many() -> None:
     assert seconds_of(lambda: time.sleep(0.002), lambda: None) == pytest.approx(0.002, rel=1.0)
+
+
+def test_raw_vllm_reads_what_the_service_read(tmp_path: Path) -> None:
+    """The same token ids, passages and worked examples included, where there is a book."""
+
+    class Asked(InstantEngine):
+        def submit(self, batch: Batch) -> None:
+            asked.extend(batch.prompts)
+            super().submit(batch)
+
+    class Measured(MeasuredAnswerer, InstantAnswerer):
+        pass
+
+    (tmp_path / "bridges.md").write_text(BOOK, encoding="utf-8")
+    build_index([tmp_path / "bridges.md"], tmp_path / "index", IndexSettings(20, 80))
+    settings = Settings(
+        retrieval_dir=tmp_path / "index", retrieval_passages=1, retrieval_examples=True
+    )
+    asked: list[list[int]] = []
+    questions = ["白鹭桥有多长？", "闪灯的程序叫什么？"]
+    answerer = Measured(Asked(), settings)
+    answerer.start()
+    asyncio.run(answerer.answer(questions, time.monotonic() + 60))
+    assert answerer.prompts(questions) == asked and "120 米" in "".join(map(chr, asked[0]))
+    assert all(count > 1000 for count in shared(asked)), "the examples, which the warm-up reads"
+    answerer.stop()
+
+
+def test_tokens_that_the_prefix_cache_may_know() -> None:
+    system, passage = [1, 2, 3], [4, 5]
+    prompts = [[*system, *passage, 7], [*system, 8, 9], [*system, *passage, 6]]
+    assert sorted(shared(prompts)) == [3, 3, 5]  # the passage is computed once
+    assert shared([system, system]) == [2, 2]  # the last token is always computed
+    assert shared([system]) == [0]
+
+
+def test_peers_without_the_book_are_not_asked_beside_it(monkeypatch, capsys) -> None:
+    these = Candidates(Path("m"), load_workload(None, 2, 4), [], 1, False, {})
+    monkeypatch.setattr("bench.equal_tokens.on_cpu", lambda: True)
+    monkeypatch.setattr("bench.equal_tokens._together", lambda *_: {})
+    monkeypatch.setattr("bench.equal_tokens.raw_memory", lambda *_: None)
+    monkeypatch.setattr("bench.equal_tokens.measure_together", lambda jobs, _: [("", {})])
+    alone = [name for name, _ in measure(these, every([1], []), True, "cpu")]
+    assert alone == ["this service, 1 engine", "LLM.generate", "vllm serve"]
+    assert "passages" not in capsys.readouterr().out
+    rows = list(measure(these, every([1], ["RETRIEVAL_PASSAGES=0,2"]), True, "cpu"))
+    assert [name for name, _ in rows] == [
+        "this service, 1 engine, RETRIEVAL_PASSAGES=0",
+        "this service, 1 engine, RETRIEVAL_PASSAGES=2",
+    ]
+    assert "without their passages" in capsys.readouterr().out
+
+
+def test_the_record_names_no_folder_and_sums_the_prompts() -> None:
+    row = {"prompt_tokens": [5, 6], "shared_tokens": [1, 2], "seconds": [1.0]}
+    told = to_record(row | {"settings": {"RETRIEVAL_DIR": "/home/me/index"}})
+    assert told["settings"] == {"RETRIEVAL_DIR": "index"}
+    assert told["prompt_tokens"] == 11 and told["shared_tokens"] == 3
