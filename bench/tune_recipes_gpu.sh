@@ -19,7 +19,7 @@
 # PY and DATA_PY are the pythons of training and of the rest; EXTRA holds more key=value for all runs,
 # AT_ONCE how many are side by side, SWEEP another sweep's file; SWEEP_LIMIT and PREFER_LIMIT are their
 # longest times in seconds. A step that fails does not stop the next one; the exit code tells, and the
-# same command goes on. Rehearsed on a CPU with a tiny model (tests/test_train_sweep.py).
+# same command goes on. On one H100: bench/results/sweep_h100.json; tests/test_train_sweep.py rehearses it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,25s/^# \{0,1\}//p' "$0" >&2; exit 2; }

@@ -15,6 +15,7 @@ from serving.engine.repetition import (
     STALE,
     STALE_NEW,
     STALE_WORDS,
+    WORDLESS,
     RepetitionWatch,
     TokenKinds,
     token_kinds,
@@ -65,6 +66,9 @@ def in_a_loop(tokens: list[int]) -> bool:
             read_as.append(("number", number) if number else (str(token), ""))
     shape, numbers = [kind for kind, _ in read_as], [number for _, number in read_as]
 
+    def words(count):
+        return sum(k != "number" and int(k) not in KINDS.marks for k in shape[-count:])
+
     def tail(rule, period):
         count = period * max(rule.turns, math.ceil(rule.tokens / period))
         end = range(len(shape) - count + period, len(shape))
@@ -73,22 +77,25 @@ def in_a_loop(tokens: list[int]) -> bool:
 
     countable = True
     for period in range(1, len(shape) // EXACT.turns + 1):
-        if count := tail(EXACT, period):
+        if count := tail(EXACT if words(period) else WORDLESS, period):
             end = range(len(shape) - count + period, len(shape))
             if all(numbers[i] == numbers[i - period] for i in end):
                 return True
         if countable and (count := tail(COUNTED, period)):
-            words = [k for k in shape[-period:] if k != "number" and int(k) not in KINDS.marks]
             steps: dict[int, set[int]] = {}
             for i in range(len(shape) - count + period, len(shape)):
                 if numbers[i]:
                     step = int(numbers[i]) - int(numbers[i - period])
                     steps.setdefault(i % period, set()).add(step)
-            countable = len(words) >= COUNTED.words
-            if countable and all(len(each) == 1 for each in steps.values()):
+            countable = words(period) >= COUNTED.words
+            counting = sum(each != {0} for each in steps.values())
+            enough = countable and words(period) >= COUNTED.words * counting
+            if enough and all(len(each) == 1 for each in steps.values()):
                 return True
     last = read_as[-COPIED:]
-    if any(read_as[i : i + COPIED] == last for i in range(len(read_as) - 2 * COPIED + 1)):
+    if words(COPIED) and any(
+        read_as[i : i + COPIED] == last for i in range(len(read_as) - 2 * COPIED + 1)
+    ):
         return True
     runs = [tuple(shape[max(0, i - 5) : i + 1]) for i in range(len(shape))]
     new = [run not in runs[:i] for i, run in enumerate(runs)][-STALE:]
@@ -161,6 +168,10 @@ def test_items_that_only_count_are_a_loop_and_the_first_one_stays() -> None:
         "|" * 90,
         "0,Ġ" * 30,
         "a|b|c|d," + "Ġ|Ġ|Ġ|Ġ," * 11,
+        # A matrix of 16 × 16 zeros; a multiplication table; lines of code that count in two places.
+        ("0,Ġ" * 16 + "|") * 16,
+        "".join("".join(f"{i}Ġx{j}Ġby{i * j}," for j in range(1, 10)) + "|" for i in range(1, 10)),
+        "".join(f"movĠa,b|{4 * n},movĠc,d|{4 * n + 64}," for n in range(20)),
         # The same line twice, and eight unrolled ones.
         "thisisasentenceofacertainlengththatissaidtwice," * 2,
         "".join(f"x.{n},.Ġa.{n},.Ġb.{n}|" for n in range(24)),

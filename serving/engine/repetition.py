@@ -18,7 +18,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes a loop: so many turns, of so many tokens together, each with so many words."""
+    """What makes a loop: so many turns, of so many tokens together; each with so many words, for
+    each number that counts."""
 
     turns: int
     tokens: int
@@ -26,7 +27,9 @@ class Rule:
 
 
 EXACT = Rule(turns=3, tokens=96, words=0)
-# Unrolled code counts, too: its lines are few, or have few words.
+# Without a word: a matrix of zeros has 16 rows.
+WORDLESS = Rule(turns=17, tokens=96, words=0)
+# Unrolled code and tables count, too: their lines are few, or have few words for each number.
 COUNTED = Rule(turns=4, tokens=160, words=8)
 # Tokens, a number as one, that stood in the answer before: the longest such copy in honest text was
 # under 128 (a window of a whole tutorial), under 96 in any answer or code block.
@@ -102,9 +105,11 @@ class RepetitionWatch:
                 self.found = "exact", period
                 return self._kept(period)
             if countable and (count := self._tail_of(period, COUNTED)):
+                words = self._words(period)
                 # Several turns of few words are no turn of many.
-                countable = self._words(period) >= COUNTED.words
-                if countable and self._counts(period, count):
+                countable = words >= COUNTED.words
+                counting = self._counting(period, count) if countable else None
+                if counting is not None and words >= COUNTED.words * counting:
                     self.found = "counted", period
                     return self._kept(period)
         kept = self._before_copy()
@@ -151,20 +156,25 @@ class RepetitionWatch:
 
     def _is_exact(self, period: int) -> bool:
         count = self._tail_of(period, EXACT)
+        if count is not None and not self._words(period):
+            count = self._tail_of(period, WORDLESS)
         if count is None:
             return False
         numbers = self._numbers[-count:]
         return numbers[:-period] == numbers[period:]
 
-    def _counts(self, period: int, count: int) -> bool:
-        """Whether each number goes on by the same step from turn to turn."""
+    def _counting(self, period: int, count: int) -> int | None:
+        """How many numbers of a turn go up from turn to turn; None: not each by the same step."""
         numbers = self._numbers[-count:]
+        counting = 0
         for place in range(period):
             if numbers[place] is not None:
                 values = [int(number) for number in numbers[place::period]]
-                if len({b - a for a, b in zip(values, values[1:], strict=False)}) > 1:
-                    return False
-        return True
+                steps = {b - a for a, b in zip(values, values[1:], strict=False)}
+                if len(steps) > 1:
+                    return None
+                counting += steps != {0}
+        return counting
 
     def _before_copy(self) -> int | None:
         """Tokens before the end that copies something said before; None: it does not."""
@@ -174,6 +184,8 @@ class RepetitionWatch:
         while start >= COPIED and (at := data.rfind(tail, 0, at)) >= 0:
             first, odd = divmod(at, _BYTES)
             if not odd and numbers[first : first + COPIED] == numbers[start:]:
+                if not self._words(COPIED):  # zeros of a matrix
+                    return None
                 ids = array("i", bytes(data))
                 while (
                     first > 0
