@@ -104,9 +104,10 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
         if unsound:
             context.progress.warn(
                 either(
-                    f"{unsound} 题不进验证集和校准集：它们的答案有毛病，只在训练前重答",
-                    f"{unsound} pairs are not held out: their answers have faults and are written "
-                    "anew for training alone",
+                    f"{unsound} 题所在的小节留作验证或校准，而它们的答案有毛病（只能重答后训练）："
+                    "两边都不用",
+                    f"{unsound} pairs are left out: their sections are held out, and their answers have "
+                    "faults (good only for training, written anew)",
                 )
             )
         in_use = {id(pair) for rows in splits.values() for pair in rows}

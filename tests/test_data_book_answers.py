@@ -13,10 +13,11 @@ from data.sources.book_answers import (
     book_replies,
     calls_for,
     keeps_terms,
+    questions_in,
     unused_in,
 )
 from data.sources.prompts import ModelSettings, Style, load_prompts
-from data.sources.spans import answer_spans
+from data.sources.spans import Span, answer_spans
 from data.sources.vllm_source import VllmSettings
 
 BOOK = """# CUDA 入门
@@ -101,6 +102,20 @@ def test_the_answer_is_the_books_text(chunks):
 )
 def test_replies_that_ask_nothing_give_no_pair(chunks, question):
     assert replies(chunks, Answers.book, question) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("线程束是什么，有什么作用。", "线程束是什么，有什么作用？"),
+        ("问题：一个线程束有多少", "一个线程束有多少？"),
+        ("如何启动核函数？写出核心代码，并说明参数的含义。", None),
+        ("线程束是调度的单位，它说明什么是并行。", ""),
+    ],
+)
+def test_a_small_models_question_may_end_like_a_statement(said, asked):
+    found = questions_in([said], Span("一个线程束有 32 个线程。", 0, 12, "other"))
+    assert found == ((said if asked is None else asked),) * (asked != "")
 
 
 def test_what_comes_to_no_pair_is_counted(chunks):

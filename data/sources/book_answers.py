@@ -23,14 +23,21 @@ from data.sources.sentence import points_elsewhere
 from data.sources.spans import Span, answer_spans
 from data.text import ascii_terms, normalise
 
-VERSION = 3  # of what is taken from a book and from replies; cached pairs were made by one
+VERSION = 4  # of what is taken from a book and from replies; cached pairs were made by one
 NO_QUESTION = either("没有问出题", "no question to it")
 QUESTION_TOKENS = 96
 WORDINGS_TEMPERATURE = 0.6
 ALIKE = 0.3  # of the character pairs of two wordings: below, one of them asks something else
 KEPT_TERMS = 0.85  # of the book's terms, and of the answer's: a retold answer may change no more
 QUESTION_CHARS = (6, 100)
-_ASKS = re.compile(r"[？?]$|^(?:请|写出|给出|说明|解释|比较|列出|简述|实现)|代码[。.]?$")
+_ASKS = re.compile(
+    r"[？?]$|^(?:请|写出|给出|说明|解释|比较|列出|简述|实现)|代码[。.]?$"
+    r"|[？?]\s*请?(?:写出|给出|列出|说明|解释)[^？?]*$"
+)
+# A small model ends its question like a statement; "它是什么" within one is none.
+_UNMARKED = re.compile(
+    r"((?:是|起|有)什么(?:作用|用)?|怎样(?:使)?用|如何使用|为什么|多少|哪些)[。.]?$"
+)
 _POINTS = re.compile(
     r"^(?:它|这|那|该|此|其)|答案|教材|位置[：:]|(?:该|这个|这段|此|上述|给定的?)"
     r"(?:代码|函数|方法|内核|程序|示例|例子|算法|过程)|代码中|图中"
@@ -163,7 +170,8 @@ def _alike(first: str, second: str) -> bool:
 
 def _tidied(reply: str) -> str:
     line = next((line.strip() for line in reply.strip().split("\n") if line.strip()), "")
-    return re.sub(r"^(?:问题|问|Q)\s*[：:]\s*", "", line).strip('"“”')
+    question = re.sub(r"^(?:问题|问|Q)\s*[：:]\s*", "", line).strip('"“”')
+    return _UNMARKED.sub(r"\1？", question)
 
 
 def _is_question(question: str, span: Span) -> bool:
