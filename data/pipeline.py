@@ -106,8 +106,8 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
                 either(
                     f"{unsound} 题所在的小节留作验证或校准，而它们的答案有毛病（只能重答后训练）："
                     "两边都不用",
-                    f"{unsound} pairs are left out: their sections are held out, and their answers have "
-                    "faults (good only for training, written anew)",
+                    f"{unsound} pairs are left out: their sections are held out, and their answers "
+                    "have faults (good only for training, written anew)",
                 )
             )
         in_use = {id(pair) for rows in splits.values() for pair in rows}
