@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-from common.json_reply import ReplyError
+from common.json_reply import ReplyError, with_escapes
 from common.language import either
 
 FORMATS = ("json_schema", "json_object", "none")
@@ -21,8 +21,12 @@ _ABOUT_CONTENT = re.compile(
     re.I,
 )
 # An account without money is told so with 402, or among the reasons to ask more slowly (429).
-_ABOUT_MONEY = re.compile(
-    r"insufficient.?(?:quota|balance|funds)|current.?quota|arrear|billing|余额|欠费|充值", re.I
+_ABOUT_MONEY = re.compile(r"insufficient.?(?:balance|funds)|arrear|余额|欠费|充值", re.I)
+# OpenAI says so of an empty account, Alibaba and Gemini of a minute's limit too.
+_MAYBE_MONEY = re.compile(r"insufficient.?quota|current.?quota|billing", re.I)
+_ABOUT_RATE = re.compile(
+    r"(?:retry|try again) (?:in|after)\b|rate.?limit|token.?limit|per.?minute|\b[tr]pm\b|限流|频率",
+    re.I,
 )
 
 
@@ -79,6 +83,7 @@ class ChatClient:
         self._temperature = temperature
         self._noted = noted
         self._format = 0  # number in FORMATS; calls at once may step it on together
+        self._told_of_thoughts = False
         self._lock = Lock()
         self._client = OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=retries)
 
@@ -107,6 +112,8 @@ class ChatClient:
                 if not hasattr(reply, "choices"):  # a page, a stream, a bare value
                     raise ReplyError(f"not a completion (begins {str(reply)[:60]!r})")
                 self.served = True
+                if _in_thoughts(reply):
+                    self._note_thoughts()
                 return reply
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 said = str(error)
@@ -134,13 +141,20 @@ class ChatClient:
                 # The body of a 200 is no JSON at all.
                 raise ReplyError(f"broken JSON ({error})") from error
             except openai.APIStatusError as error:
-                if error.status_code == 402 or _ABOUT_MONEY.search(str(error)):
+                if self._unpaid(error.status_code, str(error)):
                     raise EndpointRefusesError(
                         either(f"接口要付费：{error}", f"the endpoint wants to be paid: {error}")
                     ) from error
                 raise EndpointError(f"{type(error).__name__}: {error}") from error
             except openai.APIError as error:  # time-out or lost connection after retries
                 raise EndpointError(f"{type(error).__name__}: {error}") from error
+
+    def _unpaid(self, status: int, said: str) -> bool:
+        """Does this mean an empty account? In doubt only where nothing was ever served, even after
+        the client's retries: whoever was served has met a limit."""
+        if status != 429 or _ABOUT_RATE.search(said):
+            return status == 402
+        return bool(_ABOUT_MONEY.search(said) or (not self.served and _MAYBE_MONEY.search(said)))
 
     def _arguments(self, number: int, name: str, schema: dict[str, Any]) -> dict[str, Any]:
         kind = FORMATS[number]
@@ -164,6 +178,18 @@ class ChatClient:
         told = f"the endpoint refuses {FORMATS[number]} ({said[:80]}); asked with "
         self._noted(f"{told}{FORMATS[number + 1]} from here on")
 
+    def _note_thoughts(self) -> None:
+        with self._lock:
+            if self._told_of_thoughts:
+                return
+            self._told_of_thoughts = True
+        self._noted(
+            either(
+                "有的回复 content 是空的，完整的 JSON 在 reasoning_content 里：用了它",
+                "replies had an empty content and whole JSON in reasoning_content, which was taken",
+            )
+        )
+
 
 def reply_text(reply: Any) -> str:
     """The text of a completion. Raises ReplyError, RefusedError for a refusal or a filter."""
@@ -179,14 +205,27 @@ def reply_text(reply: Any) -> str:
         raise RefusedError(f"refused ({choice.message.refusal[:80]})")
     if choice.finish_reason == "content_filter":
         raise RefusedError("refused by the endpoint's content filter")
-    content = choice.message.content
-    if not content and choice.finish_reason == "stop":
-        # vLLM with a reasoning parser puts all of a reply without thoughts here.
-        content = getattr(choice.message, "reasoning_content", None)
+    content = choice.message.content or _in_thoughts(reply)
     if isinstance(content, list):  # parts of several kinds
         parts = [part.get("text", "") for part in content if isinstance(part, dict)]
         return "".join(part for part in parts if isinstance(part, str))
     return json.dumps(content, ensure_ascii=False) if isinstance(content, dict) else content or ""
+
+
+def _in_thoughts(reply: Any) -> str:
+    """A whole reply in JSON where thoughts are to stand, and nothing is said beside them: vLLM with
+    a reasoning parser puts all of a reply without thoughts there. Else ""."""
+    choice = reply.choices[0] if reply.choices else None
+    if not choice or not choice.message or choice.message.content or choice.finish_reason != "stop":
+        return ""
+    text = getattr(choice.message, "reasoning_content", None)
+    if not isinstance(text, str):
+        return ""
+    try:
+        value = json.loads(with_escapes(text), strict=False)
+    except json.JSONDecodeError:
+        return ""
+    return text if isinstance(value, dict | list) else ""
 
 
 def _count(usage: Any, name: str) -> int:

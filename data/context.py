@@ -58,6 +58,7 @@ class BuildContext:
     progress: Progress = field(default_factory=NoProgress)
     funnel: Funnel = field(default_factory=Funnel)
     reviewer: Reviewer | None = None
+    to_compose: bool = False  # answers are stand-ins until `data compose` writes others
     filters: Filters = field(init=False)
     count_tokens: Callable[[Sequence[str]], list[int]] | None = field(init=False)
 

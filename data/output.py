@@ -205,6 +205,8 @@ def make_manifest(
     chosen["source"] = context.source.fingerprint
     chosen["like"] = inputs.like.name if inputs.like else None
     chosen["excluded"] = {path.name: file_record(path).sha256 for path in inputs.excluded}
+    if context.to_compose:
+        chosen["to_compose"] = True  # until `data compose` adds "composed", `train` warns
     if inputs.with_passages is None:
         del chosen["passages"]
     files = [path for path in [*inputs.books, *inputs.merge] if path.is_file()]

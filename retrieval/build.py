@@ -25,7 +25,7 @@ from common.simplified import character_table
 from data.books import EmptyBookError, read_book
 from data.cache import Cache
 from data.chunks import cut_chunks
-from data.figures import is_caption
+from data.figures import Figure, is_caption
 from data.records import PARAGRAPH, Block
 from data.sections import Section, read_sections
 from retrieval.dense import INDEX_NAME as DENSE_NAME
@@ -64,17 +64,27 @@ def book_passages(path: Path, cache: Cache | None, settings: IndexSettings) -> l
 def _with_captions(sections: list[Section]) -> list[Section]:
     """The sections with what stands under their pictures, where the text does not say it itself.
 
-    What a program wrote for a picture, and what many pictures are called, is no caption.
+    What a program wrote for a picture, and what many pictures are called, is no caption; a caption
+    with its number ("图 3 …") that stands twice is kept once, where it first stands.
     """
     named = Counter(figure.caption for section in sections for figure in section.figures)
+    kept: set[str] = set()
+
+    def stands(figure: Figure) -> bool:
+        caption = figure.caption
+        if named[caption] == 1:
+            return is_caption(caption) or bool(_DESCRIBES.search(caption))
+        first = caption not in kept
+        kept.add(caption)
+        return first and is_caption(caption)
+
     for section in sections:
         said = {block.text for block in section.blocks}
         section.blocks += [
             Block(PARAGRAPH, figure.caption, figure.path, figure.start, figure.start)
             for figure in section.figures
-            if named[figure.caption] == 1
+            if stands(figure)
             and not any(figure.caption in text for text in said)
-            and (is_caption(figure.caption) or _DESCRIBES.search(figure.caption))
             and not _BY_PROGRAM.search(figure.caption)
         ]
         section.blocks.sort(key=lambda block: block.start)

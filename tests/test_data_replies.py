@@ -80,14 +80,37 @@ def test_an_endpoint_that_refuses_everything_stops_the_source(tmp_path, chunks):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ("You exceeded your current quota. Please retry in 17.2s.", True),
+        ("You exceeded your current quota, please check your plan and billing details", False),
+    ],
+)
+def test_a_rate_limit_is_no_empty_account(tmp_path, chunks, said, first):
+    """Gemini and Alibaba speak of quota and billing where a minute's tokens are used up."""
+    limited = 0 if first else 1
+    with TeacherServer(lambda n, b: (429, said) if n == limited else good_reply(b)) as server:
+        teacher = source(server.url, concurrency=1, retries=0)
+        made = ask(teacher, chunks, Cache(tmp_path))
+    assert len(made) == len(chunks) - 1
+    assert "current quota" in teacher.notes[0]
+
+
 def test_a_reply_among_the_thoughts_of_one_that_has_none_is_read(tmp_path, chunks):
     """vLLM with a reasoning parser and thinking off: content is null."""
     whole = completion("x")
     message = whole["choices"][0]["message"]
     message |= {"content": None, "reasoning_content": BOTH}
     with TeacherServer(lambda n, body: Raw(whole)) as server:
-        made = ask(source(server.url, concurrency=1), chunks[:1], Cache(tmp_path))
+        teacher = source(server.url, concurrency=1)
+        made = ask(teacher, chunks[:1], Cache(tmp_path))
     assert [len(pairs) for pairs in made.values()] == [2]
+    assert "reasoning_content" in teacher.notes[0]
+    message["reasoning_content"] = f"先出两题：{BOTH}，再改一改"  # thoughts, with a draft
+    with TeacherServer(lambda n, body: Raw(whole)) as server:
+        assert not ask(source(server.url, concurrency=1), chunks[1:2], Cache(tmp_path))
+    message["reasoning_content"] = BOTH
     whole["choices"][0]["finish_reason"] = "length"  # thoughts that were cut off, with a draft
     with TeacherServer(lambda n, body: Raw(whole)) as server:
         assert not ask(source(server.url, concurrency=1), chunks[1:2], Cache(tmp_path))

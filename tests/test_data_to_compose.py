@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from common.manifest import read_manifest
 from data.cache import Cache
 from data.chunks import cut_chunks
 from data.filters import Filters
@@ -18,7 +19,9 @@ from data.sources.prompts import ModelSettings
 from data.sources.replies import read_reply
 from data.sources.stretches import LONGEST, stretches
 from data.sources.to_compose import TOO_SHORT, open_calls, open_replies
+from data.sources.vllm_source import Asker
 from data.split import soundly_held_out
+from tests.data_commands import run
 
 LONG = "\n\n".join(
     f"void step{n}(int *a) {{\n    a[{n}] = {n};\n    call_{n}(a);\n}}" for n in range(30)
@@ -185,3 +188,23 @@ def test_pairs_for_training_alone_are_so_from_the_cache_too_and_are_not_held_out
     sound, left_out = soundly_held_out(splits)
     assert [len(sound[name]) for name in ("train", "dev", "calibration")] == [len(made), 0, 1]
     assert left_out == len(made)
+
+
+def test_what_comes_next_is_data_compose_and_the_manifest_says_so(tmp_path, monkeypatch):
+    def without_engine(self, settings):
+        self._settings = settings
+
+    def ask(self, *given):
+        return asker(WARP)(*given)
+
+    monkeypatch.setattr(Asker, "__init__", without_engine)
+    monkeypatch.setattr(Asker, "ask", ask)
+    book, model, out = tmp_path / "book.md", tmp_path / "model", tmp_path / "out"
+    book.write_text(BOOK, encoding="utf-8")
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    told = ["--source", "vllm", "--model", model, "--cache", tmp_path / "cache"]
+    said = run("build", book, "--out", out, *told, "--to-compose").stdout
+    assert f"data compose {out} --out {out}-composed --model {model} --index index" in said
+    assert "train run train/recipes" not in said
+    assert read_manifest(out).settings["to_compose"] is True

@@ -152,12 +152,14 @@ def test_what_stands_under_a_picture_is_found_and_what_a_program_wrote_is_not(
         "![在这里插入图片描述](b.png)",
         "![白鹭桥的正面照片](c.png)\n\n图 2-2 白鹭桥的正面照片",
         *["![桥的一张照片](d.png)"] * 2,
+        *["![图 2-3 灯塔的开关](e.png)"] * 2,
     )
     (tmp_path / "b.md").write_text(BOOK + "\n\n" + "\n\n".join(pictures), encoding="utf-8")
     build_index([tmp_path / "b.md"], tmp_path / "index", IndexSettings(20, 200))
     found = Retriever.load(tmp_path / "index")
     text = "\n".join(passage.text for passage in found.passages)
     assert text.count("渡船的航线") == text.count("白鹭桥的正面照片") == 1
+    assert text.count("灯塔的开关") == 1, "a numbered caption that stands twice is kept once"
     assert "插入图片" not in text and "一张照片" not in text
     ((hit, *_),) = found.search(["渡船的航线是怎样的？"], 1)
     assert hit.passage.heading.endswith("北港")

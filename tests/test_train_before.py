@@ -90,6 +90,19 @@ def test_bases_that_are_none_ask_no_hub(tmp_path, name, files, told):
         base_directory(given(tmp_path, name))
 
 
+def test_rows_that_wait_for_data_compose_are_told(tmp_path):
+    for name in ("train", "dev", "calibration"):
+        row = {"instruction": f"什么是{name}？", "output": "是一个名称。"}
+        written(tmp_path / f"{name}.jsonl", json.dumps(row))
+
+    def notes(**settings) -> str:
+        write_manifest(tmp_path, Manifest(stage="data", name="b", settings=settings))
+        return " ".join(load_rows(given(tmp_path, "a/b")).notes)
+
+    assert "run bash run.sh data compose first" in notes(to_compose=True)
+    assert "compose" not in notes(to_compose=True, composed={}) + notes()
+
+
 def test_a_hub_id_is_one():
     need_hub_id("Qwen/Qwen3-4B")
 

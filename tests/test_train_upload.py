@@ -174,6 +174,7 @@ def test_what_was_uploaded_comes_back_byte_for_byte(hub, model, name, tmp_path):
 @pytest.mark.parametrize("name", ["modelscope", "hf"])
 def test_who_cannot_be_built_by_the_judge_is_told_so(hub, model, name):
     said = upload(model, "me/book", name)
+    assert f"ARG MODEL_HUB={name}" in said, "the Dockerfile's default is the other hub, for one"
     assert "me/book" in hub.private
     assert "PRIVATE" in said and "no access token" in said and "--public" in said
     again = upload(model, "me/book", name, public=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.language import either
+from common.manifest import read_manifest
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
 from common.read_pairs import read_pairs
@@ -43,6 +44,7 @@ class Rows:
 def load_rows(recipe: Recipe) -> Rows:
     """Train, dev and calibration rows of a recipe. Raises PairsError or DataError."""
     notes: list[str] = []
+    notes += _not_composed(recipe.dataset_dir)
     examples = worked_examples(recipe)
     files = [recipe.train_file, recipe.dev_file, recipe.calibration_file]
     given = [recipe.dataset_dir / name for name in files if name]
@@ -119,6 +121,23 @@ def load_rows(recipe: Recipe) -> Rows:
     return Rows(
         shuffled, dev, calibration or shuffled, [recipe.dataset_dir / f for f in files if f], notes
     )
+
+
+def _not_composed(folder: Path) -> list[str]:
+    """A warning where the answers of `data build --to-compose` were never written anew."""
+    manifest = read_manifest(folder)
+    settings = manifest.settings if manifest else {}
+    if not settings.get("to_compose") or "composed" in settings:
+        return []
+    return [
+        either(
+            f"注意：{folder} 是 data build --to-compose 做的，答案还没有重答"
+            "（只是占位，有的有毛病）：先 bash run.sh data compose，用它写出的目录训练",
+            f"ATTENTION: {folder} was made by data build --to-compose, and its answers were not "
+            "written anew (they are stand-ins, some with faults): run bash run.sh data compose "
+            "first, and train on the folder that it writes",
+        )
+    ]
 
 
 def _shown(pairs: Sequence[Pair], turns: tuple[tuple[str, str], ...]) -> list[Pair]:

@@ -102,24 +102,26 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool, tag: st
             )
         ) from error
     head = either(f"魔搭上的 {repo} 已有 {directory}", f"{repo} on ModelScope holds {directory}")
-    told = _next(repo, tag)
+    told = _next("modelscope", repo, tag)
     try:
         if tag not in {each.get("Revision") for each in api.list_repo_revisions(repo, "model")}:
             api.create_repo_tag(repo, "model", tag)
     except Exception as error:  # noqa: BLE001  the model has arrived; only its tag has not
         why = str(error).replace(token, "***")
-        told = _next(repo, "master") + either(
+        told = _next("modelscope", repo, "master") + either(
             f"\n注意：没能加上标签 {tag}（{why}），master 会随下一次上传变",
             f"\nATTENTION: no tag {tag} could be made ({why}); master moves with the next upload",
         )
     return head + told + _visibility(existed, public)
 
 
-def _next(repo: str, revision: str) -> str:
+def _next(hub: str, repo: str, revision: str) -> str:
+    lines = f"ARG MODEL_HUB={hub}", f"ARG MODEL_ID={repo}", f"ARG MODEL_REVISION={revision}"
+    first, second, third = lines
     return either(
-        f"。接下来：把 MODEL_ID={repo} 和 MODEL_REVISION={revision} 写进 Dockerfile 并提交，"
+        f"。接下来：把 Dockerfile 里的三行写成 {first}、{second}、{third} 并提交，"
         "再运行 bash run.sh preflight",
-        f". Next: write MODEL_ID={repo} and MODEL_REVISION={revision} into the Dockerfile, commit, "
+        f". Next: make the Dockerfile's three lines {first}, {second} and {third}, commit, "
         "and run bash run.sh preflight",
     )
 
@@ -149,7 +151,7 @@ def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> st
     head = either(
         f"Hugging Face 上的 {repo} 已有 {directory}", f"{repo} on Hugging Face holds {directory}"
     )
-    return head + _next(repo, sent.oid) + _visibility(existed, public)
+    return head + _next("hf", repo, sent.oid) + _visibility(existed, public)
 
 
 def _visibility(existed: bool, public: bool) -> str:

@@ -80,6 +80,9 @@ def build(
             told = told.model_copy(update={"style": _style_of(inputs.like)})
         with ProgressBars() as bars:
             work = BuildContext(entry.make(told), settings, Cache(cache), bars)
+            work.to_compose = "to_compose" not in told.unused() and getattr(
+                told, "to_compose", False
+            )
             work.funnel.losses.update(unread_files(books))
             if settings.review:
                 work.reviewer = make_reviewer(settings.review, options)
@@ -89,6 +92,7 @@ def build(
         console.print(table)
     if result:
         _print_result(result)
+        _print_next(result, _composing(told, inputs) if work.to_compose else "")
 
 
 def _style_of(testset: Path) -> Style:
@@ -192,8 +196,26 @@ def _print_result(result: Any) -> None:
     if not result.changed:
         _say(either("与上次相比没有变化", "nothing changed since the last build"))
     _say(f"{either('报告：', 'report: ')}{result.out / 'report.html'}")
-    if not result.splits["train"] or not result.splits["dev"]:
+
+
+def _composing(told: Any, inputs: BuildInputs) -> str:
+    return f"--model {told.model} --index {inputs.with_passages or 'index'}"
+
+
+def _print_next(result: Any, composing: str) -> None:
+    """composing: what `data compose` is told, where the answers are to be written anew."""
+    whole = result.splits["train"] and result.splits["dev"]
+    if not whole:
         _say(_before_training(result.splits, more_pairs(result.report["source"])))
+    if composing and result.splits["train"]:
+        command = f"bash run.sh data compose {result.out} --out {result.out}-composed {composing}"
+        told = either(
+            "接下来，重答（现在的答案只是占位，有的有毛病，不要拿来训练）：",
+            "next, answer anew (the answers are stand-ins, some with faults: do not train on "
+            "them): ",
+        )
+        _say(f"{told}{command}")
+    if composing or not whole:
         return
     recipe = either("配方.yaml", "RECIPE.yaml")
     command = f"bash run.sh train run train/recipes/{recipe} dataset_dir={result.out}"
