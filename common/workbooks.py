@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.archives import OLD_OFFICE, check_archive
+from common.archives import DAMAGE, OLD_OFFICE, check_archive
 from common.headed_rows import HEADER_ROWS, column_names_of, headed_rows
 from common.language import either
 from common.row_talks import RowError
 
 SUFFIXES = (".xlsx", ".xlsm")
-# What openpyxl raises at a damaged or hostile file, besides BadZipFile.
-_DAMAGE = (KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError)
 
 
 def sheet_rows(path: Path) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]]:
@@ -75,7 +73,7 @@ def _open(path: Path, values: bool) -> Any:
         raise ValueError(
             either("文件损坏，或不是 .xlsx 文件", "it is broken, or not an .xlsx file")
         ) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ValueError(either(f"文件坏了：{error!r}", f"it is broken: {str(error)!r}")) from error
 
 
