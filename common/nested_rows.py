@@ -9,7 +9,9 @@ learned (the reader says so), the title its section.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from common.column_names import column_roles
 from common.language import either
+from common.row_formats import LAYOUTS
 from common.row_talks import RowError
 
 _INSIDE = ("data", "paragraphs", "qas")  # from the outermost list to the innermost
@@ -32,7 +34,13 @@ def flat_rows(spot: str, row: Any) -> Iterator[tuple[str, Any]]:
 
 
 def is_nested(row: Mapping[str, Any]) -> bool:
-    """Whether articles, paragraphs or questions are listed in it; rows under `data` are others'."""
+    """Whether articles, paragraphs or questions are listed in it; rows under `data` are others'.
+
+    Never where it has a question and an answer itself: the list beside them is its evidence.
+    """
+    roles = column_roles(row)
+    if (roles.questions and roles.answers) or any(each.answer_of(row) for each in LAYOUTS):
+        return False
     if isinstance(row.get("data"), list):
         articles = [each for each in row["data"] if isinstance(each, Mapping)]
         return bool(articles) and all(is_nested(each) for each in articles)
@@ -41,8 +49,11 @@ def is_nested(row: Mapping[str, Any]) -> bool:
 
 def _inside(spot: str, row: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[Any]:
     above = {**above, **{_ABOVE[name]: row[name] for name in _ABOVE if row.get(name)}}
-    for name in _INSIDE:
-        for number, each in enumerate(row[name] if isinstance(row.get(name), list) else [], 1):
+    listed = [name for name in _INSIDE if isinstance(row.get(name), list)]
+    if not any(row[name] for name in listed) and "qas" not in listed:
+        yield spot, RowError(either("里面没有 qas 列表", "no list called qas is in it"))
+    for name in listed:
+        for number, each in enumerate(row[name], 1):
             place = f"{spot}, {name} {number}"
             if not isinstance(each, Mapping):
                 kind = type(each).__name__
@@ -63,9 +74,11 @@ def _with_answer(row: Mapping[str, Any]) -> Mapping[str, Any]:
         return row
     given = row["answers"]
     given = given.get("text") if isinstance(given, Mapping) else given
-    given = [given] if isinstance(given, str) else given or []
+    given = [] if given is None else [given] if isinstance(given, str) else given
+    if not isinstance(given, list):
+        return row
     texts = [each.get("text") if isinstance(each, Mapping) else each for each in given]
-    if not isinstance(given, list) or not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) for text in texts):
         return row
     # A question that its text does not answer has none: an empty answer is left out, and said.
     others = list(dict.fromkeys(texts))[1:]

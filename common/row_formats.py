@@ -12,6 +12,8 @@ from common.column_names import column_roles
 from common.language import either
 from common.pairs import Pair, Place
 from common.row_talks import (
+    MASKS,
+    WEIGHTS,
     RowError,
     Talk,
     learned,
@@ -300,6 +302,11 @@ LAYOUTS = (
     Layout("instruction", ("output",), _read_flat),
     Layout("prompt", ("completion", "response"), _read_flat),
     Layout("问题", ("参考答案", "标准答案", "答案", "回答"), _read_flat),
+)
+# Fields that change what a row asks or teaches, in one layout or in all.
+USED_FIELDS = frozenset(
+    (*_COMMON, *_SECTIONS, *_BAD_ANSWER, *WEIGHTS, *MASKS)
+    + tuple(name for each in LAYOUTS for name in (each.key, *each.answers))
 )
 KNOWN = (
     "messages, conversations, question/answer, query/response, instruction/output, "

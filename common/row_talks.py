@@ -43,10 +43,10 @@ _ROLES = {
 # An empty think block is how templates with thinking switched off begin an answer.
 _EMPTY_THINK = re.compile(r"\A<think>(\s*)</think>\s*")
 # How trainers mark one message as not to be learned: OpenAI, ms-swift, axolotl.
-_WEIGHTS = ("weight", "loss", "loss_scale", "train_on_turn")
-_MESSAGE_WEIGHTS = (*_WEIGHTS, "train", "training")
+WEIGHTS = ("weight", "loss", "loss_scale", "train_on_turn")
+_MESSAGE_WEIGHTS = (*WEIGHTS, "train", "training")
 # Which parts are learned, marked in a way that is not read: learning all would be something else.
-_MASKS = ("loss_mask", "loss_masks", "train_mask", "train_detail", "training_detail")
+MASKS = ("loss_mask", "loss_masks", "train_mask", "train_detail", "training_detail")
 INVISIBLE = (
     # At a text's ends, where nobody sees them.
     "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -202,10 +202,10 @@ def turn_of(user: str, assistant: str, learn: bool = True) -> Turn:
     return Turn(user, assistant, learn)
 
 
-def learned(row: Mapping[str, Any], names: Sequence[str] = _WEIGHTS) -> bool:
+def learned(row: Mapping[str, Any], names: Sequence[str] = WEIGHTS) -> bool:
     """False where a weight is 0 or `loss` is false. Raises RowError for a weight between, and for
     a mask of parts."""
-    if masked := next((name for name in _MASKS if row.get(name)), None):
+    if masked := next((name for name in MASKS if row.get(name)), None):
         raise RowError(
             either(
                 f"{masked}：这种标记不读；请给不学的那条 assistant 写 weight: 0",

@@ -1,18 +1,29 @@
 """Rows of .xlsx workbooks, sheet by sheet, by the names of their columns as CSV has them."""
 
 import datetime
+import decimal
+import itertools
+import operator
+import re
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from common.archives import DAMAGE, OLD_OFFICE, check_archive
 from common.headed_rows import HEADER_ROWS, column_names_of, headed_rows
 from common.language import either
+from common.row_formats import USED_FIELDS
 from common.row_talks import RowError
 
 SUFFIXES = (".xlsx", ".xlsm")
+# Of a number format: colours, quoted and escaped characters, room left and filled.
+_LITERALS = re.compile(r"""\[[^]]*]|"[^"]*"|[\\_*].""")
+_PERCENT = re.compile(r"[#0?,]*(?:\.([#0?]{0,30}))?\s*%")
+_PADDED = re.compile(r"0{2,30}")
+
+_Line = tuple[str, list[str], dict[int, str]]  # its place, its cells, what is wrong by column
 
 
 def sheet_rows(path: Path) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]]:
@@ -21,7 +32,7 @@ def sheet_rows(path: Path) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]
     Raises ValueError where the file is no workbook, or openpyxl is not installed.
     """
     formulas = _open(path, False)
-    cells = (cell for sheet in formulas.worksheets for row in sheet.iter_rows() for cell in row)
+    cells = (cell for sheet in formulas.worksheets for cell in sheet._cells.values())
     computed = any(cell.data_type == "f" for cell in cells)
     values = _open(path, True) if computed else formulas
     rows: list[tuple[str, Any]] = []
@@ -34,13 +45,13 @@ def sheet_rows(path: Path) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]
         if pictures := len(sheet._images) + len(sheet._charts):
             note = either(f"{pictures} 幅图没有读", f"{pictures} pictures not read")
             said.append((sheet.title, note))
-        lines = list(_lines(sheet, formulas[sheet.title]))
-        filled = [cells for _, cells in lines if isinstance(cells, RowError) or any(cells)]
-        if not filled:
-            continue
-        heads = (cells for cells in filled[:HEADER_ROWS] if not isinstance(cells, RowError))
-        into = rows if any(map(column_names_of, heads)) else unnamed
-        into += headed_rows(iter(lines))
+        lines = _lines(sheet, formulas[sheet.title])
+        heads = list(itertools.islice(lines, HEADER_ROWS))
+        for _, cells, _ in heads:  # a column may have cells and no name
+            cells += [""] * (sheet.max_column - len(cells))
+        named = any(column_names_of(cells) for _, cells, _ in heads)
+        into = rows if named else unnamed
+        into += headed_rows(_usable(itertools.chain(heads, lines), named))
     if rows:
         said += [(spot, str(error)) for spot, error in unnamed]
     return rows or unnamed, said
@@ -77,42 +88,84 @@ def _open(path: Path, values: bool) -> Any:
         raise ValueError(either(f"文件坏了：{error!r}", f"it is broken: {str(error)!r}")) from error
 
 
-def _lines(sheet: Any, formulas: Any) -> Iterator[tuple[str, list[str] | RowError]]:
-    """The rows of a sheet as text; a cell merged downwards stands in each of its rows."""
-    merged = {
-        (row, area.min_col): (area.min_row, area.min_col)
-        for area in sheet.merged_cells.ranges
-        if area.min_col == area.max_col
-        for row in range(area.min_row + 1, area.max_row + 1)
-    }
-    for number, row in enumerate(sheet.iter_rows(), 1):
-        cells: list[str] = []
-        error = ""
-        for column, cell in enumerate(row, 1):
-            if (number, column) in merged:
-                cell = sheet.cell(*merged[number, column])
-            if cell.data_type == "e":
-                error = error or either(
-                    f"{cell.coordinate} 是 {cell.value}", f"{cell.coordinate} holds {cell.value}"
-                )
-            elif cell.value is None and formulas[cell.coordinate].data_type == "f":
-                error = error or either(
-                    f"{cell.coordinate} 的公式还没有算：用 Excel 或 WPS 打开、保存一次",
-                    f"the formula of {cell.coordinate} has no value yet: open the file in a "
-                    "spreadsheet and save it",
-                )
-            cells.append(_text(cell.value))
-        spot = f"{sheet.title}, row {number}"
-        yield spot, RowError(error) if error else cells
+def _usable(lines: Iterable[_Line], named: bool) -> Iterator[tuple[str, list[str] | RowError]]:
+    """The lines; a RowError for a fault under a column that is used, or where none has a name."""
+    names: list[str] = []
+    for spot, cells, faults in lines:
+        used = (
+            fault
+            for column, fault in faults.items()
+            if not named or (column < len(names) and names[column] in USED_FIELDS)
+        )
+        fault = next(used, "")
+        yield spot, RowError(fault) if fault else cells
+        names = names or column_names_of(cells)
 
 
-def _text(value: Any) -> str:
+def _lines(sheet: Any, formulas: Any) -> Iterator[_Line]:
+    """The filled rows of a sheet; a cell merged downwards stands in each of its rows.
+
+    They are taken from `_cells`: iter_rows() makes a cell for every empty one, which is a billion
+    where something stands in the last row and column.
+    """
+    merged: dict[int, dict[int, tuple[int, int]]] = {}
+    for area in sheet.merged_cells.ranges:
+        if area.min_col == area.max_col:
+            for number in range(area.min_row + 1, area.max_row + 1):
+                merged.setdefault(number, {})[area.min_col] = (area.min_row, area.min_col)
+    filled = sorted(place for place, cell in formulas._cells.items() if cell.value is not None)
+    for number, places in itertools.groupby(filled, operator.itemgetter(0)):
+        origins = {column: (number, column) for _, column in places} | merged.get(number, {})
+        cells = [""] * max(origins)
+        faults: dict[int, str] = {}
+        for column, origin in sorted(origins.items()):
+            cell = sheet._cells[origin]
+            if fault := _fault(cell, formulas._cells[origin]):
+                faults[column - 1] = fault
+            else:
+                cells[column - 1] = _text(cell)
+        if faults or any(cell.strip() for cell in cells):
+            yield f"{sheet.title}, row {number}", cells, faults
+
+
+def _fault(cell: Any, formula: Any) -> str:
+    if cell.data_type == "e":
+        return either(f"{cell.coordinate} 是 {cell.value}", f"{cell.coordinate} holds {cell.value}")
+    if cell.value is None and formula.data_type == "f":
+        return either(
+            f"{cell.coordinate} 的公式还没有算：用 Excel 或 WPS 打开、保存一次",
+            f"the formula of {cell.coordinate} has no value yet: open the file in a "
+            "spreadsheet and save it",
+        )
+    return ""
+
+
+def _text(cell: Any) -> str:
+    """What the cell shows, as far as percents, leading zeros, whole numbers and dates go."""
+    value = cell.value
     if value is None:
         return ""
     if isinstance(value, bool):
-        return str(value).upper()  # as it is shown
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        return str(value).upper()
+    if isinstance(value, int | float) and abs(value) < 1e300:
+        return _number(value, cell.number_format)
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         return value.date().isoformat()
     return str(value)
+
+
+def _number(value: float, shown: str) -> str:
+    shown = _LITERALS.sub("", shown.split(";")[0]).strip()
+    if percent := _PERCENT.fullmatch(shown):
+        wide = decimal.Context(prec=400, rounding=decimal.ROUND_HALF_UP)
+        hundredths = wide.multiply(decimal.Decimal(str(value)), decimal.Decimal(100))
+        places = percent[1] or ""
+        step = decimal.Decimal(1).scaleb(-len(places))
+        text = f"{wide.quantize(hundredths, step):f}"
+        for _ in range(places.count("#")):
+            text = text.removesuffix("0")
+        return f"{text.removesuffix('.')}%"
+    whole = int(value) if float(value).is_integer() else value
+    if isinstance(whole, int) and _PADDED.fullmatch(shown):
+        return f"{whole:0{len(shown) + (whole < 0)}d}"
+    return str(whole)

@@ -154,7 +154,7 @@ def test_gates(service, testset, tmp_path):
     ("arguments", "complaint"),
     [
         (["missing.docx"], "no such file"),
-        (["notes.txt"], "expected a .docx or .jsonl"),
+        (["notes.txt"], "expected a .docx, .xlsx or .jsonl"),
         (["good.jsonl", "./good.jsonl"], "given twice"),
         (["empty.jsonl"], "no question with an answer"),
         ([], "Missing argument"),

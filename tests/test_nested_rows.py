@@ -72,3 +72,28 @@ def test_a_fault_inside_is_named_by_its_place(tmp_path: Path) -> None:
     place = "line 1, data 1, paragraphs 1, qas"
     assert f"{place} 2: reference or answer: missing beside question" in str(error.value)
     assert f"{place} 3: expected an object, got str" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["paragraphs", "qas"])
+def test_a_question_beside_its_evidence_is_one_row(tmp_path: Path, name: str) -> None:
+    rows = [{"question": "甲？", "answer": "乙", name: [{"text": PASSAGE}]}]
+    rows += [{"question": "丙？", "answers": ["丁"], name: [PASSAGE]}]
+    found = read_pairs(written(tmp_path / "a.json", rows))
+    assert [(pair.question, pair.answer) for pair in found.pairs] == [
+        ("甲？", "乙"),
+        ("丙？", "丁"),
+    ]
+    assert name in "\n".join(found.warnings)
+
+
+def test_paragraphs_without_questions_are_an_error(tmp_path: Path) -> None:
+    rows = [{"paragraphs": [{"context": PASSAGE, "questions": [qa("甲？", "乙")]}]}]
+    with pytest.raises(PairsError, match="paragraphs 1: no list called qas"):
+        read_pairs(written(tmp_path / "a.json", [*rows, {"question": "丙？", "answer": "丁"}]))
+
+
+@pytest.mark.parametrize("answers", [5, 0, {"text": 5}, [5]])
+def test_answers_that_are_no_texts_are_an_error(tmp_path: Path, answers: Any) -> None:
+    row = {"question": "甲？", "answers": answers}
+    with pytest.raises(PairsError, match="missing beside question"):
+        read_pairs(written(tmp_path / "a.json", [row]))

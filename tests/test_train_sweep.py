@@ -206,3 +206,4 @@ def test_a_smaller_model_answers_more_questions_at_once():
     assert batch_tokens(large) == BATCH_TOKENS
     assert 4 * BATCH_TOKENS < batch_tokens(small) < 6 * BATCH_TOKENS
     assert batch_tokens(object()) == BATCH_TOKENS, "a shape that is not known"
+    assert batch_tokens(small, free=4 << 30, width=4) < BATCH_TOKENS, "a small card, float32"

@@ -1,7 +1,9 @@
 """Question-answer rows in .xlsx workbooks, as Excel, WPS and pandas save them."""
 
 import builtins
+import datetime
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,58 @@ def test_cells_merged_downwards_and_hidden_sheets(tmp_path: Path) -> None:
         ("丙？", "第一章"),
     ]
     assert found.warnings == ["二: a hidden sheet, not read"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown_as", "text"),
+    [
+        (0.5, "0%", "50%"),
+        (0.125, "0%", "13%"),
+        (0.07, "0.00%", "7.00%"),
+        (0.5, "0.0#%;[Red]-0.0#%", "50.0%"),
+        (-0.005, "[Red]0.0 %", "-0.5%"),
+        (0.5, '0.0"%"', "0.5"),
+        (7, "000", "007"),
+        (-7.0, "000", "-007"),
+        (1234, "000", "1234"),
+        (7.5, "000", "7.5"),
+        (3.25, "General", "3.25"),
+        (datetime.date(2024, 3, 1), "yyyy-mm-dd", "2024-03-01"),
+    ],
+)
+def test_numbers_read_as_they_are_shown(
+    tmp_path: Path, value: Any, shown_as: str, text: str
+) -> None:
+    path = workbook(tmp_path / "a.xlsx", S=[["问题", "答案"], ["甲？", value]])
+    book = openpyxl.load_workbook(path)
+    book["S"]["B2"].number_format = shown_as
+    book.save(path)
+    assert [pair.answer for pair in read_pairs(path).pairs] == [text]
+
+
+def test_faults_in_columns_that_nobody_uses(tmp_path: Path) -> None:
+    lines = [["=1+1"], ["问题", "答案", "字数", None], ["甲？", "乙。", "=LEN(B3)", "#N/A"]]
+    (pair,) = read_pairs(workbook(tmp_path / "a.xlsx", S=lines)).pairs
+    assert (pair.question, pair.answer) == ("甲？", "乙。")
+    with pytest.raises(PairsError, match="the formula of C2 has no value yet"):
+        read_pairs(
+            workbook(tmp_path / "a.xlsx", S=[["问题", "答案", "weight"], ["甲", "乙", "=1"]])
+        )
+
+
+def test_a_stray_cell_at_the_end_builds_no_empty_ones(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", S=[["问题", "答案", "注"], ["甲？", "乙。", "=1"]])
+    book = openpyxl.load_workbook(path)
+    book["S"]["XFD1048576"] = " "
+    book["S"]["C1048576"] = "完"
+    book.save(path)
+    tracemalloc.start()
+    found = read_pairs(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [pair.answer for pair in found.pairs] == ["乙。"]
+    assert found.warnings[-1].startswith("S, row 1048576: the question is empty")
+    assert peak < 50 << 20
 
 
 @pytest.mark.parametrize(

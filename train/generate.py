@@ -7,8 +7,10 @@ from common.pairs import Pair
 from train.dataset import prompt_ids
 
 # Of one batch's prompts and answers: so many tokens of a 4B, each with 147 kB of keys and values
-# and 58 kB in the widest layer, are 13.5 GB; a smaller model's batch has more.
+# and 58 kB in the widest layer, are 13.5 GB; a smaller model's batch has more, and fewer where less
+# memory is free.
 BATCH_TOKENS, BATCH_BYTES = 65_536, 65_536 * 205_824
+FREE_SHARE = 0.7
 
 
 def greedy_answers(
@@ -29,15 +31,31 @@ def greedy_answers(
     )
 
 
-def batch_tokens(config: Any) -> int:
-    """Tokens of prompts and answers that one batch may have: BATCH_BYTES of bfloat16."""
+def batch_tokens(config: Any, free: int | None = None, width: int = 2) -> int:
+    """Tokens of prompts and answers that one batch may have.
+
+    free: bytes of memory that are; width: bytes of an element of the model.
+    """
     names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
     layers, hidden, heads, inner = (getattr(config, name, None) or 0 for name in names)
     if not (layers and hidden and heads and inner):
         return BATCH_TOKENS
     head = getattr(config, "head_dim", None) or hidden // heads
     shared = getattr(config, "num_key_value_heads", None) or heads
-    return BATCH_BYTES // (2 * (2 * layers * shared * head + 3 * inner))
+    most = BATCH_BYTES if free is None else min(BATCH_BYTES, int(FREE_SHARE * free))
+    return most // (width * (2 * layers * shared * head + 3 * inner))
+
+
+def _free_bytes(model: Any) -> int:
+    """Of the model's device; what torch keeps for itself there is free, too."""
+    import torch
+
+    if model.device.type == "cuda":
+        kept = torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+        return int(torch.cuda.mem_get_info(model.device)[0] + kept)
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def sampled_answers(
@@ -68,7 +86,7 @@ def sampled_answers(
         "top_p": None,
         "top_k": 0 if temperature else None,
     }
-    start, most = 0, batch_tokens(model.config)
+    start, most = 0, batch_tokens(model.config, _free_bytes(model), model.dtype.itemsize)
     while start < len(order):
         chosen = order[start : start + batch_size]
         # Prompts grow along `order`: the last is the widest.
