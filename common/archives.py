@@ -7,6 +7,7 @@ and memory. The limits are far above any real book.
 import re
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from common.language import either
@@ -18,6 +19,11 @@ MAX_BYTES = 1 << 30
 MAX_RATIO = 200  # unpacked to packed; XML that a word processor wrote stays below 50
 RATIO_FROM_BYTES = 8 << 20  # small parts may be as repetitive as they like
 
+# A damaged file shows itself anywhere between the zip directory and the last XML node.
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, RecursionError, NotImplementedError),
+    *(KeyError, IndexError, ValueError, AttributeError, TypeError, SyntaxError),
+)
 OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1")  # begins an old .doc, or an encrypted .docx
 
 _TEXT_SUFFIXES = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx")
@@ -31,7 +37,7 @@ def check_archive(path: Path) -> None:
 
     Refused: bombs, parts beyond the limits, names that leave the archive, symbolic links, XML
     entity declarations, encrypted parts. Raises zipfile.BadZipFile or OSError when it is no
-    archive at all.
+    archive at all or a part cannot be unpacked.
     """
     total = 0
     with zipfile.ZipFile(path) as archive:
@@ -55,8 +61,7 @@ def check_archive(path: Path) -> None:
                 )
         for part in parts:
             if part.filename.lower().endswith(_TEXT_SUFFIXES):
-                with archive.open(part) as stream:
-                    head = stream.read(_LOOK_BYTES)
+                head = _head(archive, part)
                 # Every second byte of UTF-16 is zero where the text is ASCII.
                 if _ENTITY.search(head) or _ENTITY.search(head.replace(b"\0", b"")):
                     raise ValueError(
@@ -65,6 +70,17 @@ def check_archive(path: Path) -> None:
                             f"{part.filename!r} declares XML entities",
                         )
                     )
+
+
+def _head(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
+    try:
+        with archive.open(part) as stream:
+            return stream.read(_LOOK_BYTES)
+    except (zlib.error, EOFError, NotImplementedError) as error:
+        name = part.filename
+        raise zipfile.BadZipFile(
+            either(f"文件坏了：{name!r}：{error}", f"it is broken: {name!r}: {error}")
+        ) from error
 
 
 def _check_part(part: zipfile.ZipInfo) -> None:

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common.archives import OLD_OFFICE, check_archive
+from common.archives import DAMAGE, OLD_OFFICE, check_archive
 from common.headed_rows import HEADER_ROWS, column_names_of, headed_rows
 from common.language import either
 from common.row_formats import USED_FIELDS
 from common.row_talks import RowError
 
 SUFFIXES = (".xlsx", ".xlsm")
-# What openpyxl raises at a damaged or hostile file, besides BadZipFile.
-_DAMAGE = (KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError)
 # Of a number format: colours, quoted and escaped characters, room left and filled.
 _LITERALS = re.compile(r"""\[[^]]*]|"[^"]*"|[\\_*].""")
 _PERCENT = re.compile(r"[#0?,]*(?:\.([#0?]{0,30}))?\s*%")
@@ -86,7 +84,7 @@ def _open(path: Path, values: bool) -> Any:
         raise ValueError(
             either("文件损坏，或不是 .xlsx 文件", "it is broken, or not an .xlsx file")
         ) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ValueError(either(f"文件坏了：{error!r}", f"it is broken: {str(error)!r}")) from error
 
 

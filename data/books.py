@@ -25,14 +25,14 @@ from data.dialects import included, plain_markdown
 from data.includes import with_includes
 from data.kinds import MARKDOWN, MARKUP, PAGES, SLIDES, SUFFIXES, WORD, advice, in_folder
 from data.limited import Told, run_limited
-from data.losses import FORMULA, TEXT, Loss, Reading, reading_from
+from data.losses import FORMULA, TEXT, Loss, Reading, reading_from, spoken
 from data.markup.parts import books_among
 from data.needs import missing_package
 from data.notebook import notebook_text
 from data.page_parts import with_tabs
 from data.text import join_lines, tidy, without_long_gaps
 
-READER_VERSION = "14"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "15"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -43,6 +43,7 @@ _NUMBERED = re.compile(
 )
 
 
+_PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
 _BOLD_TITLE = re.compile(r"^(\d{1,2}[.、]\s*)?\*\*([^*\n]*\w[^*\n]*)\*\*$")
 
 
@@ -167,9 +168,10 @@ def read_book(
         ) from error
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
-    if not re.search(r"\w{2}", reading.text):
+    if not re.search(r"\w{2}", _PICTURE.sub("", reading.text)):
         kind = EmptyBookError if suffix in (".ipynb", ".pdf", *SLIDES, *MARKUP) else BookError
-        raise kind(either(f"{path}：里面没有文字", f"{path}: no text in it"))
+        said = f"; {spoken(reading.losses)}" if reading.losses else ""
+        raise kind(either(f"{path}：里面没有文字{said}", f"{path}: no text in it{said}"))
     # Pages that a missing package left unread are read once it is there.
     if kept and not any("requirements" in loss.why for loss in reading.losses):
         kept.put(key, reading.to_dict())

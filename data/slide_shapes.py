@@ -1,7 +1,9 @@
 """What one slide shows: text boxes, tables, diagrams, pictures, and the notes below it."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from common.language import either
@@ -26,22 +28,21 @@ _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}oMath"
 _Boxed = tuple[Any, tuple[int, int, int, int]]  # a shape, its left, top, right and bottom
 
 
-def title_of(slide: Any, size: tuple[int, int]) -> tuple[str, Any]:
-    """(title, its shape) of a slide: the title's placeholder, or else a short line on top."""
+def title_of(slide: Any, size: tuple[int, int]) -> Any:
+    """The shape of a slide's title: the title's placeholder, else a short line on top, or None."""
     _open_alternatives(slide.element)
     shape = slide.shapes.title
-    if shape is not None and (text := _one_line(shape)):
-        return text, shape
-    boxes = [each for each in slide.shapes if each.has_text_frame and _one_line(each)]
+    if shape is not None and _said(shape):
+        return shape
+    boxes = [each for each in slide.shapes if each.has_text_frame and _said(each)]
     boxes = [each for each in boxes if _kind(each) not in _FURNITURE]
     top = min(boxes, key=lambda each: each.top if each.top is not None else size[1], default=None)
     if top is None or len(boxes) < 2 or top.top is None or top.top > size[1] * 0.2:
-        return "", None
-    text = _one_line(top)
-    alone = len([p for p in top.text_frame.paragraphs if p.text.strip()]) == 1
-    if not alone or len(text) > _SHORT_TITLE or re.search(r"[。；，;,：:]$", text):
-        return "", None
-    return text, top
+        return None
+    text, *more = _said(top)
+    if more or len(text) > _SHORT_TITLE or re.search(r"[。；，;,：:]$", text):
+        return None
+    return top
 
 
 def _open_alternatives(element: Any) -> None:
@@ -65,18 +66,18 @@ class SlideText:
     """The blocks of a slide as Markdown in reading order, and what they lack."""
 
     def __init__(self, slide: Any, number: int, title: Any) -> None:
-        """title: the shape whose text is the heading."""
+        """title: the shape whose text is the heading, or None."""
         self.slide, self.number = slide, number
         self.place = place_of(number)
         self.losses: list[Loss] = []
         self.blocks: list[str] = []
+        frames = [title.text_frame] if title is not None else []
+        lines = [self._paragraph(p._p) for frame in frames for p in frame.paragraphs]
+        self.title = tidy(re.sub(r"\s+", " ", " ".join(lines)))
         skipped = title.shape_id if title is not None else None
         shapes = [each for each in slide.shapes if each.shape_id != skipped]
         for shape in in_reading_order(shapes):
             self.blocks += self._shape(shape)
-        if title is not None:
-            for line in _lines(title.text_frame)[1:]:
-                self.blocks.insert(0, _escaped(line))
         self.blocks += self._notes()
 
     def _shape(self, shape: Any) -> Iterator[str]:
@@ -123,34 +124,19 @@ class SlideText:
         if code and "$" not in plain:
             yield f"```\n{plain.rstrip()}\n```"
             return
-        items = [f"{bullet}{_escaped(text)}" for bullet, text in lines if bullet]
-        if len(lines) > 1 and len(items) == len(lines):
-            yield "\n".join(items)
-        else:
-            for bullet, text in lines:
-                yield (
-                    (bullet if bullet.startswith(" ") else "") + _escaped(text)
-                    if bullet.startswith("  ")
-                    else _escaped(text)
-                )
+        if len(lines) == 1:  # no list
+            lines = [("", lines[0][1])]
+        for in_list, rows in groupby(lines, lambda row: bool(row[0])):
+            items = [f"{bullet}{_escaped(text)}" for bullet, text in rows]
+            if in_list:  # deeper than three blanks a list would begin as code
+                yield textwrap.dedent("\n".join(items)).lstrip()
+            else:
+                yield from items
 
     def _paragraph(self, element: Any) -> str:
-        """Runs, line breaks, fields and formulas in their order."""
-        from data.omml import to_latex
-
-        text = ""
-        for child in element.iter(f"{_DRAWING}t", f"{_DRAWING}br", _MATH):
-            if any(above.tag == _MATH for above in child.iterancestors()):
-                continue
-            if child.tag == _MATH:
-                latex, whole = to_latex(child)
-                text += f"${latex}$" if whole else latex
-                if not whole:
-                    self._lost(FORMULA, either("留下了普通文字", "its plain text stays"))
-            elif child.tag.endswith("}br"):
-                text += "\v"
-            else:
-                text += _raised(child, text)
+        text, broken = _runs(element)
+        for _ in range(broken):
+            self._lost(FORMULA, either("留下了普通文字", "its plain text stays"))
         return text
 
     def _table(self, table: Any) -> Iterator[str]:
@@ -202,7 +188,7 @@ class SlideText:
             yield f"$${mathtype_latex(self.slide.part.related_part(link).blob)}$$"
         except (KeyError, ValueError):
             self._lost(FORMULA, program)
-            yield either("[公式]", "[公式]")
+            yield "[公式]"
 
     def _diagram(self, shape: Any) -> Iterator[str]:
         """SmartArt: its texts as a list, by the connections of its model."""
@@ -315,6 +301,26 @@ def _raised(element: Any, before: str) -> str:
     return f"{sign}{inner}" if len(inner) == 1 else f"{sign}{{{inner}}}"
 
 
+def _runs(element: Any) -> tuple[str, int]:
+    """A paragraph's runs, line breaks, fields and formulas in their order, and of how many formulas
+    only the plain text stays."""
+    from data.omml import to_latex
+
+    text, broken = "", 0
+    for child in element.iter(f"{_DRAWING}t", f"{_DRAWING}br", _MATH):
+        if any(above.tag == _MATH for above in child.iterancestors()):
+            continue
+        if child.tag == _MATH:
+            latex, whole = to_latex(child)
+            text += f"${latex}$" if whole else latex
+            broken += not whole
+        elif child.tag.endswith("}br"):
+            text += "\v"
+        else:
+            text += _raised(child, text)
+    return text, broken
+
+
 def _is_monospaced(paragraph: Any) -> bool:
     faces = [
         face.get("typeface", "")
@@ -332,8 +338,10 @@ def _lines(frame: Any) -> list[str]:
     return [line for line in map(tidy, found) if line]
 
 
-def _one_line(shape: Any) -> str:
-    return tidy(re.sub(r"\s+", " ", shape.text_frame.text))
+def _said(shape: Any) -> list[str]:
+    """The paragraphs of a shape that say something, each as one line."""
+    found = (_runs(p._p)[0].replace("\v", " ") for p in shape.text_frame.paragraphs)
+    return [line for line in map(tidy, found) if line]
 
 
 def _escaped(text: str) -> str:

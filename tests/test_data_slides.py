@@ -18,7 +18,7 @@ from pptx.oxml import parse_xml
 from pptx.util import Inches
 
 from common.archives import OLD_OFFICE
-from data.books import BookError, read_book
+from data.books import BookError, EmptyBookError, read_book
 from data.kinds import advice
 from data.sections import read_sections
 from tests.data_commands import run
@@ -201,9 +201,115 @@ def test_a_line_on_most_slides_is_the_course_not_the_text(tmp_path: Path) -> Non
     deck = Deck()
     for number in range(6):
         slide = deck.slide(f"第{number}节", f"正文{number}")
+        box(slide, "int main() {\n    run();\n}", 1, 5)
         box(slide, "计算机学院 操作系统", 6, 7)
+    book = deck.read(tmp_path)
+    assert "计算机学院" not in book.text and all(
+        f"正文{number}" in book.text for number in range(6)
+    )
+    (loss,) = book.losses
+    assert loss.place == "6 slides" and '"计算机学院 操作系统"' in loss.why
+    assert book.text.count("int main") == 6, "code may be said again"
+
+
+@pytest.mark.parametrize(
+    "title", ["极限与连续", "注册手续", "可持续", "后续", "时间复杂度 O(1)", "fork(2)", "比 1/2 大"]
+)
+def test_a_title_keeps_what_is_its_own(tmp_path: Path, title: str) -> None:
+    deck = Deck()
+    deck.slide("封面", layout=COVER)
+    deck.slide(title, "第一点")
+    deck.slide(title, "第二点")
+    assert f"## {title}\n" in deck.read(tmp_path).text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ("进程调度(1)", "进程调度(2)", "进程调度"),
+        ("页表（二）", "别的", "页表"),
+        ("Scheduling (1)", "Scheduling (2)", "Scheduling"),
+        ("Paging", "Paging (2)", "Paging"),
+        ("极限与连续", "极限与连续 续", "极限与连续"),
+        ("导数", "导数——续2", "导数"),
+        ("fork(2)", "fork(2)（续）", "fork(2)"),
+        ("积分", "积分（续2）", "积分"),
+    ],
+)
+def test_a_title_that_goes_on_loses_its_sign(
+    tmp_path: Path, first: str, second: str, name: str
+) -> None:
+    deck = Deck()
+    deck.slide("封面", layout=COVER)
+    deck.slide(first, "第一点")
+    deck.slide(second, "第二点")
+    titles = [line for line in deck.read(tmp_path).text.split("\n") if line.startswith("## ")]
+    assert titles == ([f"## {name}"] if second != "别的" else [f"## {name}", "## 别的"])
+
+
+def test_a_title_of_several_lines_is_said_once_with_its_formula(tmp_path: Path) -> None:
+    deck = Deck()
+    deck.slide("封面", layout=COVER)
+    frame = deck.slide("第一行\n第二行\v第三行", "正文").shapes.title.text_frame
+    frame.paragraphs[1]._p.append(
+        parse_xml(
+            f'<a14:m xmlns:a14="{A14}"><m:oMath xmlns:m="{M}"><m:sSub><m:e><m:r><m:t>C</m:t></m:r>'
+            "</m:e><m:sub><m:r><m:t>k</m:t></m:r></m:sub></m:sSub></m:oMath></a14:m>"
+        )
+    )
     text = deck.read(tmp_path).text
-    assert "计算机学院" not in text and all(f"正文{number}" in text for number in range(6))
+    assert "## 第一行 第二行 第三行$C_{k}$\n\n正文\n" in text
+    assert text.count("第二行") == text.count("第三行") == 1
+
+
+def test_lists_among_paragraphs_keep_their_bullets(tmp_path: Path) -> None:
+    deck = Deck()
+    slide = deck.slide("列表", "引言是一句话。", "第一点", "它的细节", "第二点", "结论是一句话。")
+    paragraphs = slide.placeholders[1].text_frame.paragraphs
+    for number in (0, 4):
+        etree.SubElement(paragraphs[number]._p.get_or_add_pPr(), f"{{{A}}}buNone")
+    paragraphs[2].level = 1
+    text = deck.read(tmp_path).text
+    assert "引言是一句话。\n\n- 第一点\n   - 它的细节\n- 第二点\n\n结论是一句话。" in text
+
+
+def test_slides_of_only_a_picture_are_named_and_decks_of_them_are_empty(tmp_path: Path) -> None:
+    deck = Deck()
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    for _ in range(2):
+        deck.slide(layout=EMPTY).shapes.add_picture(picture, Inches(1), Inches(1))
+    with pytest.raises(EmptyBookError, match="no text in it; .*slide 1, slide 2; .*OCR"):
+        deck.read(tmp_path)
+    deck.slide("甲", "正文是一句话。").shapes.add_picture(picture, Inches(1), Inches(5))
+    losses = deck.read(tmp_path).losses
+    assert [(loss.kind, loss.place) for loss in losses] == [
+        ("text", "slide 1"),
+        ("text", "slide 2"),
+    ]
+
+
+@pytest.mark.parametrize("damage", ["bytes", "method"])
+@pytest.mark.parametrize("part", ["ppt/slides/slide1.xml", "ppt/media/image1.png"])
+def test_a_damaged_part_is_one_line(tmp_path: Path, part: str, damage: str) -> None:
+    deck = Deck()
+    picture = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(picture, "PNG")
+    deck.slide("甲", "正文是一句话。").shapes.add_picture(picture, Inches(1), Inches(5))
+    path = tmp_path / "deck.pptx"
+    deck.file.save(path)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo(part).header_offset
+    if damage == "bytes":
+        data = start + 30 + len(part)
+        content[data : data + 20] = b"\xff" * 20
+    else:  # a way of packing that no program knows
+        entry = content.rindex(part.encode()) - 46
+        content[entry + 10 : entry + 12] = content[start + 8 : start + 10] = b"\x63\0"
+    path.write_bytes(content)
+    with pytest.raises(BookError, match="deck.pptx: .*broken"):
+        read_book(path)
 
 
 def test_shows_templates_and_broken_files(tmp_path: Path) -> None:

@@ -170,3 +170,14 @@ def test_without_openpyxl_one_line_says_the_command(
         read_pairs(path)
     assert "\n" not in str(error.value)
     assert f"`{sys.executable} -m pip install openpyxl" in str(error.value)
+
+
+def test_a_damaged_workbook_is_one_line(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "题库.xlsx", 题=[["question", "answer"], ["甲？", "乙。"]])
+    content = bytearray(path.read_bytes())
+    part = b"xl/worksheets/sheet1.xml"
+    start = content.index(part) + len(part)
+    content[start : start + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(PairsError, match="it is broken"):
+        read_pairs(path)

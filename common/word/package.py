@@ -10,14 +10,13 @@ import io
 import posixpath
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lxml import etree
 
-from common.archives import OLD_OFFICE, check_archive
+from common.archives import DAMAGE, OLD_OFFICE, check_archive
 from common.language import either
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
@@ -41,11 +40,7 @@ _OTHER_TYPES = re.compile(
 )
 COUNT = "\ue015{}\ue016"  # around the number that Word draws before a list paragraph
 _EQUATION = re.compile(r"equation|mathtype|axmath|kformula", re.IGNORECASE)
-# A damaged file shows itself anywhere between the zip directory and the last XML node.
-_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, etree.LxmlError, OSError, EOFError, RecursionError),
-    *(KeyError, IndexError, ValueError, AttributeError, TypeError, NotImplementedError),
-)
+_DAMAGE = (*DAMAGE, etree.LxmlError)
 
 
 class DocxError(ValueError):
