@@ -121,7 +121,9 @@ class ChatClient:
                     self._temperature = None  # models that reason take none but their own
                     continue
                 about_content = _ABOUT_CONTENT.search(said) and not _ABOUT_FORMAT.search(said)
-                unknown = self.served and not _ABOUT_FORMAT.search(said)
+                # Where another call has stepped on since, what it was served by is tried first.
+                latest = number == self._format
+                unknown = self.served and latest and not _ABOUT_FORMAT.search(said)
                 if number + 1 == len(FORMATS) or about_content or unknown:
                     raise RefusedError(f"refused by the endpoint ({said[:120]})") from error
                 self._step_down(number, said)

@@ -55,6 +55,18 @@ def test_an_endpoint_that_takes_no_format_at_all_is_asked_without(tmp_path, chun
         assert len(ask(source(server.url), chunks, Cache(tmp_path))) == len(chunks)
 
 
+def test_a_call_under_way_while_another_finds_the_format_is_made_again(tmp_path, chunks):
+    def plain(n, body):
+        if n == 0:  # as another thread leaves it, once it is served
+            client._format, client.served = 2, True
+        return (400, "Unrecognized request argument") if n == 0 else good_reply(body)
+
+    with TeacherServer(plain) as server:
+        teacher = source(server.url, concurrency=1)
+        client = teacher._connected()
+        assert len(ask(teacher, chunks[:1], Cache(tmp_path))) == 1
+
+
 @pytest.mark.parametrize("answer", [(400, "Content Exists Risk"), FILTERED])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_content_filter_costs_one_chunk_and_one_call(tmp_path, chunks, answer, first):
