@@ -43,7 +43,7 @@ _NUMBERED = re.compile(
 )
 
 
-_PICTURE = re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)")
+_PICTURE = re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)")
 _BOLD_TITLE = re.compile(r"^(\d{1,2}[.、]\s*)?\*\*([^*\n]*\w[^*\n]*)\*\*$")
 
 
@@ -168,7 +168,7 @@ def read_book(
         ) from error
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
-    if not re.search(r"\w{2}", _PICTURE.sub("", reading.text)):
+    if not re.search(r"\w{2}", _PICTURE.sub(r" \1 ", reading.text)):
         kind = EmptyBookError if suffix in (".ipynb", ".pdf", *SLIDES, *MARKUP) else BookError
         said = f"; {spoken(reading.losses)}" if reading.losses else ""
         raise kind(either(f"{path}：里面没有文字{said}", f"{path}: no text in it{said}"))

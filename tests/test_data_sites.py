@@ -64,7 +64,7 @@ def test_a_title_above_the_article_stays_its_title(tmp_path):
     ("body", "shown"),
     [
         ("<pre><pre class='playground'><code>fn main() {}</code></pre></pre>", "```\nfn main() {}"),
-        ("<img src='l.gif' data-lazy-src='a.png' alt='图 1'>", "![图 1](a.png)"),
+        ("<img src='l.gif' data-lazy-src='a.png' alt='图 1 缓存'>", "![图 1 缓存](a.png)"),
         ("<dl><dt>fork()<a href='#f'>¶</a></dt><dd><p>创建。</p><p>返回。</p></dd></dl>",
          "**fork()**\n\n创建。\n\n返回。"),
         ("<p>解得：</p><div class='math'><span class='eqno'>(1)</span>\\[a = b\\]</div>",
