@@ -32,6 +32,18 @@ _ENTITY = re.compile(rb"<!ENTITY", re.IGNORECASE)
 _LOOK_BYTES = 1 << 16
 
 
+def refuse_old_office(path: Path, old: str, new: str) -> None:
+    """Raises ValueError for a file of Office before 2007, or one with a password."""
+    with path.open("rb") as stream:
+        if stream.read(len(OLD_OFFICE)) == OLD_OFFICE:
+            raise ValueError(
+                either(
+                    f"文件加了密，或是旧的 {old}：请另存为不带密码的 {new}",
+                    f"it is encrypted or an old {old}: save it as {new} without a password",
+                )
+            )
+
+
 def check_archive(path: Path) -> None:
     """Raises ValueError, saying what is wrong, for an archive that no book or test set is.
 

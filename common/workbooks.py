@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common.archives import DAMAGE, OLD_OFFICE, check_archive
+from common.archives import DAMAGE, check_archive, refuse_old_office
 from common.headed_rows import HEADER_ROWS, column_names_of, headed_rows
 from common.language import either
 from common.row_formats import USED_FIELDS
@@ -59,14 +59,7 @@ def sheet_rows(path: Path) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]
 
 def _open(path: Path, values: bool) -> Any:
     """The workbook with the values that its formulas had when it was saved, or the formulas."""
-    with path.open("rb") as stream:
-        if stream.read(8) == OLD_OFFICE:
-            raise ValueError(
-                either(
-                    "文件加了密，或是旧的 .xls：另存为不带密码的 .xlsx",
-                    "it is encrypted or an old .xls: save it as .xlsx without a password",
-                )
-            )
+    refuse_old_office(path, ".xls", ".xlsx")
     try:
         import openpyxl
     except ModuleNotFoundError as error:

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from common.archives import DAMAGE, OLD_OFFICE, check_archive
+from common.archives import DAMAGE, check_archive, refuse_old_office
 from common.language import either
 from data.losses import TEXT, Loss, Reading
 from data.slide_shapes import SlideText, place_of, title_of
@@ -40,14 +40,7 @@ _RUNNING_FROM = 5  # slides; what stands on more than half of so many is a runni
 
 def read_slides(path: Path) -> Reading:
     """The text of a presentation, and what of it is not in it. Raises ValueError."""
-    with path.open("rb") as stream:
-        if stream.read(8) == OLD_OFFICE:
-            raise ValueError(
-                either(
-                    "文件加了密，或是旧的 .ppt：另存为不带密码的 .pptx",
-                    "it is encrypted or an old .ppt: save it as .pptx without a password",
-                )
-            )
+    refuse_old_office(path, ".ppt", ".pptx")
     if not zipfile.is_zipfile(path):
         raise ValueError(either("文件损坏，或不是 .pptx 文件", "it is broken, or not a .pptx file"))
     check_archive(path)

@@ -16,7 +16,7 @@ from typing import Any
 
 from lxml import etree
 
-from common.archives import DAMAGE, OLD_OFFICE, check_archive
+from common.archives import DAMAGE, check_archive, refuse_old_office
 from common.language import either
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
@@ -68,14 +68,10 @@ def plain_docx(
 
 def _guarded(path: Path, work: Any) -> Any:
     try:
-        with path.open("rb") as stream:
-            if stream.read(8) == OLD_OFFICE:
-                raise DocxError(
-                    either(
-                        "加了密，或是旧的 .doc：请另存为不带密码的 .docx",
-                        "it is encrypted or an old .doc: save it as .docx without password",
-                    )
-                )
+        try:
+            refuse_old_office(path, ".doc", ".docx")
+        except ValueError as error:
+            raise DocxError(str(error)) from error
         check_archive(path)
         with zipfile.ZipFile(path) as archive:
             return work(_Parts(archive))
