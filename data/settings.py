@@ -80,8 +80,8 @@ class BuildSettings(BaseModel):
     max_chars: int = option(MAX_CHARS, "一块文字的字符数", "of a chunk", ge=100)
     filters_off: list[str] = option(
         [],
-        "要关掉的清洗规则；可重复（--to-compose 出题时仍用全部规则）",
-        "cleaning rule to switch off; repeatable (--to-compose still asks by all of them)",
+        "要关掉的清洗规则；可重复",
+        "cleaning rule to switch off; repeatable",
         name="skip-rule",
     )
     ocr: Ocr = option(

@@ -11,6 +11,7 @@ from data.cache import Cache
 from data.chunks import cut_chunks
 from data.filters import Filters
 from data.making import make_pairs
+from data.options import settings_from
 from data.records import Pair
 from data.report import coverage
 from data.sections import read_sections
@@ -19,7 +20,7 @@ from data.sources.prompts import ModelSettings
 from data.sources.replies import read_reply
 from data.sources.stretches import LONGEST, stretches
 from data.sources.to_compose import TOO_SHORT, open_calls, open_replies
-from data.sources.vllm_source import Asker
+from data.sources.vllm_source import Asker, VllmSettings
 from data.split import soundly_held_out
 from tests.data_commands import run
 
@@ -148,6 +149,18 @@ def test_a_question_is_asked_once_a_chunk_and_what_came_to_nothing_is_counted(ch
 def test_bad_questions_are_bad_here_too(chunks, question):
     assert pairs_of(chunks[-1:], question) == []
     assert pairs_of(chunks[-1:], WARP)
+
+
+def test_a_rule_that_is_switched_off_counts_for_questions_too(chunks, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    given = {"model": str(tmp_path), "wordings": 1, "to_compose": True}
+    names = set()
+    for off, count in ([], 0), (["grounded_terms"], 1):
+        settings = settings_from(VllmSettings, {**given, "filters_off": off})
+        (told,) = open_replies(chunks[-1:], settings, asker("为什么 GPU 里线程束是调度的单位？"))
+        assert len(json.loads(told)["pairs"]) == count
+        names.add(settings.fingerprint)
+    assert len(names) == 2, "what was asked by other rules is not taken from the cache"
 
 
 def test_another_wording_leads_where_the_first_has_a_fault(chunks):

@@ -94,6 +94,7 @@ class ModelSettings(SourceSettings):
         "question kinds, by comma; also choice, true_false, talk",
     )
     style: Style = Style()
+    filters_off: list[str] = []  # --skip-rule, of which a source with checks of its own hears too
     longest: tuple[int, int] | None = None
     reply_tokens: int = 0
 

@@ -65,6 +65,7 @@ def plans_of(chunks: Sequence[Chunk], settings: ModelSettings) -> tuple[list[Pla
 
 def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> list[str]:
     """The reply of each chunk as `read_reply` reads it, with `unused` as of `book_replies`."""
+    filters = Filters(frozenset(settings.filters_off))
     plans, short = plans_of(chunks, settings)
     chats = [_chat(chunks[plan.chunk], plan, settings) for plan in plans]
     first = ask(chats, QUESTION_TOKENS, 1, 0.0)
@@ -76,7 +77,7 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
     found: list[tuple[Plan, list[str]]] = []
     for plan, one, others in zip(plans, first, more, strict=True):
         chunk = chunks[plan.chunk]
-        questions, why = _sound(questions_in([*one, *others], plan.span), chunk, plan.span)
+        questions, why = _sound(questions_in([*one, *others], plan.span), chunk, plan.span, filters)
         if questions and known[plan.chunk].near(questions[0]):
             questions, why = [], ASKED_BEFORE
         if not questions:
@@ -95,7 +96,7 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
         if not answer.strip():
             unused[plan.chunk][NO_ANSWER] += 1
             continue
-        rows[plan.chunk].append(_row(chunks[plan.chunk], plan, questions, answer.strip()))
+        rows[plan.chunk].append(_row(chunks[plan.chunk], plan, questions, answer.strip(), filters))
     return [
         json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
         for pairs, counts in zip(rows, unused, strict=True)
@@ -128,7 +129,9 @@ def _number(chunk: Chunk, span: Span) -> int:
     return next(n for n, block in enumerate(chunk.blocks) if block.start == span.start)
 
 
-def _sound(questions: Sequence[str], chunk: Chunk, span: Span) -> tuple[list[str], str]:
+def _sound(
+    questions: Sequence[str], chunk: Chunk, span: Span, filters: Filters
+) -> tuple[list[str], str]:
     """The questions without a fault, or why there is none."""
     sound, why = [], NO_QUESTION
     path = _block(chunk, span).path
@@ -136,7 +139,7 @@ def _sound(questions: Sequence[str], chunk: Chunk, span: Span) -> tuple[list[str
         fault = fault_of(Told(question, "", chunk.text, span.text, path), OF_QUESTIONS)
         pair = pair_at(chunk, question, "", "other", "")
         pair.train_only = True  # there is no answer yet
-        rule = Filters().dropped_by(pair, chunk.grounds)
+        rule = filters.dropped_by(pair, chunk.grounds)
         if fault or rule:
             why = reason(fault) if fault else label(rule)
         else:
@@ -144,12 +147,14 @@ def _sound(questions: Sequence[str], chunk: Chunk, span: Span) -> tuple[list[str
     return sound, why
 
 
-def _row(chunk: Chunk, plan: Plan, questions: Sequence[str], answer: str) -> dict[str, object]:
+def _row(
+    chunk: Chunk, plan: Plan, questions: Sequence[str], answer: str, filters: Filters
+) -> dict[str, object]:
     question, *others = questions
     number = _number(chunk, plan.span)
     pair = pair_at(chunk, question, answer, plan.span.kind, "", chunk.blocks[number])
     told = Told(question, answer, chunk.text, plan.span.text, pair.path)
-    bad = fault_of(told) or Filters().dropped_by(pair, chunk.grounds)
+    bad = fault_of(told) or filters.dropped_by(pair, chunk.grounds)
     row = {
         "kind": plan.span.kind,
         "question": question,

@@ -102,9 +102,9 @@ class VllmSettings(ModelSettings):
     @property
     def fingerprint(self) -> str:
         """What of the settings and the model changes the pairs."""
-        chosen = self.model_dump(
-            include={"longest", "reply_tokens", "engine", "to_compose"}, exclude_defaults=True
-        )
+        fields = {"longest", "reply_tokens", "engine", "to_compose"}
+        fields |= {"filters_off"} if self.to_compose else set()
+        chosen = self.model_dump(include=fields, exclude_defaults=True)
         shown = digest(repr(sorted(chosen.items())))[:6] if chosen else "default"
         model, version = model_digest(Path(self.model)), prompt_version(self)
         if self.answers is not Answers.model:
