@@ -3,7 +3,7 @@
 #
 #   bash test.sh                  everything that runs in minutes
 #   bash test.sh -m slow          the slow ones
-#   bash test.sh tests/test_app.py -k batch
+#   bash test.sh tests/test_service.py -k batch
 #
 # Tests of fine-tuning need TRL, which lives in .venv-train beside vLLM's .venv: they run there, in
 # a second pytest, when no test is named or one of theirs is. TRAIN=no leaves both out.
