@@ -90,6 +90,7 @@ def ask_all(
         "characters": characters,
         "characters_a_second": round(characters / statistics.median(seconds[1:]), 1),
         "score": round(statistics.fmean(scores), 4),
+        "question_scores": [round(score, 4) for score in scores],
         "ended": ended,
         "loops_at_the_end": sum(map(ends_in_a_loop, answers[0])),
         "start_seconds": round(service.ready_seconds, 1),

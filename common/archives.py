@@ -6,11 +6,17 @@ and memory. The limits are far above any real book.
 
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from common.language import either
+
+try:
+    from lzma import LZMAError
+except ModuleNotFoundError:  # a Python that was built without it; zipfile says so by RuntimeError
+    LZMAError = zlib.error
 
 MAX_PARTS = 20_000
 MAX_PART_BYTES = 128 << 20
@@ -19,11 +25,14 @@ MAX_BYTES = 1 << 30
 MAX_RATIO = 200  # unpacked to packed; XML that a word processor wrote stays below 50
 RATIO_FROM_BYTES = 8 << 20  # small parts may be as repetitive as they like
 
-# A damaged file shows itself anywhere between the zip directory and the last XML node.
-DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, OSError, EOFError, RecursionError, NotImplementedError),
-    *(KeyError, IndexError, ValueError, AttributeError, TypeError, SyntaxError),
+# What zipfile raises for a damaged part; for a way of packing that it does not know, RuntimeError
+# and NotImplementedError, which is one. bz2 says OSError.
+UNPACKING = (
+    *(zipfile.BadZipFile, zlib.error, LZMAError, struct.error),
+    *(OSError, EOFError, RuntimeError),
 )
+# A damaged file shows itself anywhere between the zip directory and the last XML node.
+DAMAGE = (*(*UNPACKING, KeyError, IndexError, ValueError, AttributeError, TypeError, SyntaxError),)
 OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1")  # begins an old .doc, or an encrypted .docx
 
 _TEXT_SUFFIXES = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx")
@@ -48,11 +57,11 @@ def check_archive(path: Path) -> None:
     """Raises ValueError, saying what is wrong, for an archive that no book or test set is.
 
     Refused: bombs, parts beyond the limits, names that leave the archive, symbolic links, XML
-    entity declarations, encrypted parts. Raises zipfile.BadZipFile or OSError when it is no
-    archive at all or a part cannot be unpacked.
+    entity declarations, encrypted parts. Raises zipfile.BadZipFile when it is no archive at all
+    or a part cannot be unpacked.
     """
     total = 0
-    with zipfile.ZipFile(path) as archive:
+    with _opened(path) as archive:
         parts = archive.infolist()
         if len(parts) > MAX_PARTS:
             raise ValueError(
@@ -73,7 +82,7 @@ def check_archive(path: Path) -> None:
                 )
         for part in parts:
             if part.filename.lower().endswith(_TEXT_SUFFIXES):
-                head = _head(archive, part)
+                head = read_part(archive, part, _LOOK_BYTES)
                 # Every second byte of UTF-16 is zero where the text is ASCII.
                 if _ENTITY.search(head) or _ENTITY.search(head.replace(b"\0", b"")):
                     raise ValueError(
@@ -84,11 +93,19 @@ def check_archive(path: Path) -> None:
                     )
 
 
-def _head(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, struct.error, NotImplementedError) as error:
+        raise zipfile.BadZipFile(either(f"文件坏了：{error}", f"it is broken: {error}")) from error
+
+
+def read_part(archive: zipfile.ZipFile, part: zipfile.ZipInfo, size: int = -1) -> bytes:
+    """The first `size` bytes of a part, or all. Raises zipfile.BadZipFile naming a damaged one."""
     try:
         with archive.open(part) as stream:
-            return stream.read(_LOOK_BYTES)
-    except (zlib.error, EOFError, NotImplementedError) as error:
+            return stream.read(size)
+    except UNPACKING as error:
         name = part.filename
         raise zipfile.BadZipFile(
             either(f"文件坏了：{name!r}：{error}", f"it is broken: {name!r}: {error}")

@@ -65,6 +65,11 @@ def column_names_of(cells: Sequence[str]) -> list[str]:
     return names
 
 
+def _nameless(number: int) -> str:
+    """A field for a column without a name, so that its text is told of like any that is unread."""
+    return either(f"没有名字的第 {number} 列", f"column {number}, which has no name")
+
+
 def _row(names: list[str], cells: list[str]) -> dict[str, Any] | RowError:
     if any(cell.strip() for cell in cells[len(names) :]):
         return RowError(
@@ -74,7 +79,11 @@ def _row(names: list[str], cells: list[str]) -> dict[str, Any] | RowError:
             )
         )
     cells = cells + [""] * (len(names) - len(cells))
-    row: dict[str, Any] = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+    row: dict[str, Any] = {
+        name or _nameless(number): cell
+        for number, (name, cell) in enumerate(zip(names, cells, strict=False), 1)
+        if name or cell.strip()
+    }
     for name in _JSON_COLUMNS:
         cell = row.pop(name, "")
         if cell.strip():

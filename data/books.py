@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.archives import OLD_OFFICE, check_archive
+from common.archives import OLD_OFFICE, check_archive, read_part
 from common.language import either
 from common.text_encodings import decode
 from common.word.package import plain_docx
@@ -249,7 +249,8 @@ def _epub(path: Path, content: bytes) -> tuple[str, list[Loss]]:
 
     with zipfile.ZipFile(path) as archive:
         encrypted = "META-INF/encryption.xml"
-        if encrypted in archive.namelist() and b"xhtml" in archive.read(encrypted):
+        drm = encrypted in archive.namelist()
+        if drm and b"xhtml" in read_part(archive, archive.getinfo(encrypted)):
             raise ValueError(
                 either(
                     "文件受版权保护（DRM），读不出文字",

@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 from urllib.parse import unquote_plus
 
+from common.archives import read_part
 from common.language import either
 from common.word.package import COUNT
 from data.losses import FORMULA, TEXT, Loss
@@ -86,7 +87,7 @@ def prepared_epub(content: bytes) -> tuple[bytes, list[Loss]]:
     ):
         # Of two parts of one name the last is the book's, as for every reader of zip files.
         for part in {part.filename: part for part in source.infolist()}.values():
-            data = source.read(part)
+            data = read_part(source, part)
             if part.filename.lower().endswith((".xhtml", ".html", ".htm")):
                 text, found = prepared(data.decode("utf-8", errors="replace"))
                 losses += found

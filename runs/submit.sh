@@ -198,6 +198,8 @@ step pairs \
   "模型只会答训练里有的事实：把书变成问答对；测试集的近似题一律剔除，否则分数是假的。" \
   "A model answers what it was taught: the book becomes question-answer pairs; whatever is close to a test question is left out, or the score would lie."
 [ ${#testsets[@]} -gt 0 ] || testsets=("$data/testset.docx")
+# A short book has none to calibrate on: exports are calibrated on its train rows.
+[ ! -f "$data/calibration.jsonl" ] || [ -s "$data/calibration.jsonl" ] || recipe+=(calibration_file=null)
 step tuned \
   "用 LoRA 学会这些问答；在留出的问题上与基座逐题比较（带着书），有提升才用微调后的模型，否则用基座：微调可能有害。" \
   "LoRA learns the pairs; on held-out questions, with the book, it is compared with its base one by one, and only a gain makes it the model: tuning can harm."

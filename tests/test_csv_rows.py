@@ -57,3 +57,11 @@ def test_a_chapter_column_is_the_section(tmp_path: Path, header: str) -> None:
     path.write_text(f"{header}\n甲？,乙。,第一章\n", "utf-8")
     (pair,) = read_pairs(path).pairs
     assert (pair.answer, pair.section) == ("乙。", "第一章")
+
+
+def test_text_under_a_column_without_a_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(",问题,答案\n0,甲？,乙。\n1,丙？,丁。\n", "utf-8")
+    found = read_pairs(path)
+    assert [pair.answer for pair in found.pairs] == ["乙。", "丁。"]
+    assert found.warnings == ["line 2, 3: neither asked nor learned: column 1, which has no name"]

@@ -208,3 +208,6 @@ def test_what_comes_next_is_data_compose_and_the_manifest_says_so(tmp_path, monk
     assert f"data compose {out} --out {out}-composed --model {model} --index index" in said
     assert "train run train/recipes" not in said
     assert read_manifest(out).settings["to_compose"] is True
+    assert read_manifest(out).settings["wordings"] == 0, "each would be answered 24 times"
+    run("build", book, "--out", out, *told, "--to-compose", "--wordings", "1")
+    assert read_manifest(out).settings["wordings"] == 1

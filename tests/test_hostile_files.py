@@ -3,6 +3,7 @@
 Each is refused with a message that names the file and the reason, in bounded time and memory.
 """
 
+import random
 import stat
 import time
 import tracemalloc
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import docx
+import openpyxl
+import pptx
 import pytest
 
 from common import archives
@@ -118,6 +121,67 @@ def test_many_parts_and_a_large_sum_are_refused(
     monkeypatch.setattr(archives, "MAX_BYTES", 1 << 10)
     with pytest.raises(ValueError, match="unpacked it is over"):
         archives.check_archive(path)
+
+
+TEXT_PART = {
+    ".docx": "word/document.xml",
+    ".xlsx": "xl/worksheets/sheet1.xml",
+    ".pptx": "ppt/slides/slide1.xml",
+    ".epub": "text/ch.xhtml",
+    ".odt": "content.xml",
+}
+FAULTS = ("deflate", "lzma", "bz2", "checksum", "method")
+
+
+def damaged(path: Path, fault: str, room: int) -> Path:
+    """A file whose text is packed in this way, and spoilt at its head or, with room, far behind."""
+    suffix = path.suffix
+    method = {"deflate": 8, "lzma": 14, "bz2": 12}.get(fault, 0)
+    text = b"<p>" + random.Random(1).randbytes(room).hex().encode() + b"</p>"
+    good = path.with_name(f"good{suffix}")
+    if suffix == ".docx":
+        good_docx(good)
+    elif suffix == ".xlsx":
+        openpyxl.Workbook().save(good)
+    elif suffix == ".pptx":
+        slides = pptx.Presentation()
+        slides.slides.add_slide(slides.slide_layouts[0])
+        slides.save(good)
+    with zipfile.ZipFile(path, "w") as target:
+        if good.exists():
+            with zipfile.ZipFile(good) as source:
+                for name in source.namelist():
+                    if name != TEXT_PART[suffix]:
+                        target.writestr(name, source.read(name))
+        target.writestr(TEXT_PART[suffix], text, method)
+    with zipfile.ZipFile(path) as archive:
+        part = archive.getinfo(TEXT_PART[suffix])
+    content = bytearray(path.read_bytes())
+    if fault == "method":
+        for offset in (part.header_offset + 8, content.rindex(part.filename.encode()) - 36):
+            content[offset : offset + 2] = (99).to_bytes(2, "little")
+    else:
+        start = part.header_offset + 30 + len(part.filename) + int(part.compress_size * 0.8)
+        start = start if room else start - int(part.compress_size * 0.8)
+        content[start : start + 9] = b"\xff" * 9
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("suffix", TEXT_PART)
+def test_a_damaged_part_is_one_line_that_names_the_file(
+    tmp_path: Path, suffix: str, fault: str, room: int
+) -> None:
+    path = damaged(tmp_path / f"书{suffix}", fault, room)
+    for reader in (read_book,) * (suffix != ".xlsx") + (read_pairs,) * (
+        suffix in (".docx", ".xlsx")
+    ):
+        with pytest.raises((BookError, PairsError)) as caught:
+            reader(path)
+        assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+        assert "broken" in str(caught.value)
 
 
 def pdf_file(path: Path, content: bytes, kids: bytes = b"3 0 R") -> Path:

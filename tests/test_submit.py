@@ -57,9 +57,21 @@ def test_a_model_answers_the_train_questions_anew(room):
         "--index out/submit/index"
     )
     assert asked[1].endswith("--source vllm --model teacher --to-compose")
-    assert "dataset_dir=out/submit/data" in asked[3]
+    assert "dataset_dir=out/submit/data" in asked[3] and "calibration_file" not in asked[3]
     code, said, asked = submit(room, **named, INDEX="no")
     assert code == 2 and "INDEX=yes" in said and not asked
+
+
+def test_where_a_book_leaves_no_calibration_rows_train_rows_serve(room):
+    data, done = room / "out/submit/data", room / "out/submit/done"
+    data.mkdir(parents=True), done.mkdir()
+    (data / "calibration.jsonl").write_text("")
+    named = {"MODEL_DIR": "/models/mine", "BOOK": "data/sample", "TESTSET": SAMPLE_SETS.split()[0]}
+    asked = submit(room, **named)[2]
+    trained = [command for command in asked if "|train" in command]
+    assert len(trained) == 4 and all("calibration_file=null" in command for command in trained)
+    done_before = submit(room, **named)
+    assert "输入变了" not in done_before[1]
 
 
 def test_on_a_gpu_the_base_asks_and_answers_before_it_is_trained(room):

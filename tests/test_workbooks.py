@@ -103,6 +103,13 @@ def test_faults_in_columns_that_nobody_uses(tmp_path: Path) -> None:
         )
 
 
+def test_text_under_a_column_without_a_name_is_told(tmp_path: Path) -> None:
+    lines = [["问题", None, "答案", " ", None], ["甲？", " ", "乙。", "丙"], ["丁？", None, "戊。"]]
+    found = read_pairs(workbook(tmp_path / "a.xlsx", S=lines))
+    assert [pair.answer for pair in found.pairs] == ["乙。", "戊。"]
+    assert found.warnings == ["S, row 2: neither asked nor learned: column 4, which has no name"]
+
+
 def test_a_stray_cell_at_the_end_builds_no_empty_ones(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", S=[["问题", "答案", "注"], ["甲？", "乙。", "=1"]])
     book = openpyxl.load_workbook(path)

@@ -74,15 +74,17 @@ def build(
         for message in unused_options(_given(context), source.value, told):
             if not options["review"]:  # the reviewer takes options of the other sources
                 warn(message)
+        to_compose = "to_compose" not in told.unused() and getattr(told, "to_compose", False)
+        if to_compose and "wordings" not in _given(context):
+            # Each wording would be answered 24 times; three answers a question are rows enough.
+            options["wordings"] = 0
         settings = settings_from(BuildSettings, options)
         inputs = settings_from(BuildInputs, {**options, "books": find_books(books)})
         if inputs.like and isinstance(told, ModelSettings):
             told = told.model_copy(update={"style": _style_of(inputs.like)})
         with ProgressBars() as bars:
             work = BuildContext(entry.make(told), settings, Cache(cache), bars)
-            work.to_compose = "to_compose" not in told.unused() and getattr(
-                told, "to_compose", False
-            )
+            work.to_compose = to_compose
             work.funnel.losses.update(unread_files(books))
             if settings.review:
                 work.reviewer = make_reviewer(settings.review, options)

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
+from common.archives import check_archive, read_part
 from common.language import either
 from common.text_encodings import decode
 from data.cache import Cache
@@ -43,6 +45,8 @@ def read_markup(path: Path, cache: Cache | None = None, version: str = "") -> Re
 
             material, losses = adoc.prepared(path)
         elif suffix in _BINARY:
+            if suffix == ".odt":
+                _refuse_damaged(path)
             material = path.read_bytes().hex()
         else:
             material = decode(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
@@ -59,6 +63,15 @@ def read_markup(path: Path, cache: Cache | None = None, version: str = "") -> Re
         if cache:
             cache.put(key, reading.to_dict())
     return Reading(reading.text, [*losses, *reading.losses])
+
+
+def _refuse_damaged(path: Path) -> None:
+    """pandoc reads the text of an .odt without a look at its checksum."""
+    check_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        for part in archive.infolist():
+            if part.filename == "content.xml":
+                read_part(archive, part)
 
 
 def _read_text(material: str, suffix: str, titles: dict[str, str]) -> Reading:

@@ -25,7 +25,8 @@ def without_running(lines: Sequence[Line], pages: int) -> list[Line]:
         rows = _edge_rows(lines, gone)
         found = _running(lines, rows, pages, large) | _of_first_page(lines, rows["top"], large)
         if row >= 3:
-            found = {index for index in found if _small(lines[index], large)}
+            found = {i for i in found if _small(lines[i], large)}
+            found -= {i for i in found if _NUMBER_ONLY.fullmatch(lines[i].text.strip())}
         if not found:
             break
         gone |= found

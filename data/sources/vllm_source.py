@@ -59,9 +59,9 @@ class VllmSettings(ModelSettings):
     )
     to_compose: bool = option(
         False,
-        "vllm：接着要 data compose：整本书都问，不因答案的毛病去掉题",
+        "vllm：接着要 data compose：整本书都问，不因答案的毛病去掉题；--wordings 默认 0",
         "vllm: data compose follows: the whole book is asked about, and no question is dropped for "
-        "its answer's faults",
+        "its answer's faults; --wordings is 0 by default",
     )
     engine: str = option("{}", "vllm：引擎参数，JSON", "vllm: engine arguments as JSON")
 
