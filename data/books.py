@@ -32,7 +32,7 @@ from data.notebook import notebook_text
 from data.page_parts import with_tabs
 from data.text import join_lines, tidy, without_long_gaps
 
-READER_VERSION = "15"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "16"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -52,8 +52,8 @@ class BookError(ValueError):
 
 
 class EmptyBookError(BookError):
-    """A notebook or source file without text, a PDF or slides that are pictures: one that an author
-    began and left, or that another file puts in, so no reason to stop among other books."""
+    """A book without text: one that an author began and left, that is all pictures, or that another
+    file puts in, so no reason to stop among other books."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def read_book(
             )
         )
     if not content.strip():
-        raise BookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
+        raise EmptyBookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
     how = f"{suffix}-{ocr}" if suffix == ".pdf" else suffix
     key = f"book/{READER_VERSION}/{how}/{sha256}"
     # Files that a page includes may have changed: it is read anew, which takes no time, and
@@ -169,9 +169,8 @@ def read_book(
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", _PICTURE.sub(r" \1 ", reading.text)):
-        kind = EmptyBookError if suffix in (".ipynb", ".pdf", *SLIDES, *MARKUP) else BookError
         said = f"; {spoken(reading.losses)}" if reading.losses else ""
-        raise kind(either(f"{path}：里面没有文字{said}", f"{path}: no text in it{said}"))
+        raise EmptyBookError(either(f"{path}：里面没有文字{said}", f"{path}: no text in it{said}"))
     # Pages that a missing package left unread are read once it is there.
     if kept and not any("requirements" in loss.why for loss in reading.losses):
         kept.put(key, reading.to_dict())

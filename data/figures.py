@@ -4,6 +4,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common.language import either
+
 _NUMBER = re.compile(r"^\s*(?:图|圖|插图|Figure|Fig\.?)\s*([A-Z]?\d+(?:[.\-–]\d+)*[a-z]?)", re.I)
 _CAPTION = re.compile(rf"{_NUMBER.pattern}[\s:：.、]*\S", re.I)
 
@@ -30,7 +32,8 @@ class Figure:
     @property
     def place(self) -> str:
         """A short name for messages."""
-        return (self.caption or self.image.rsplit("/", 1)[-1])[:40]
+        file = "" if self.image == "data:" else self.image.rsplit("/", 1)[-1]
+        return (self.caption or file or " › ".join(self.path) or either("图", "picture"))[:40]
 
     def to_dict(self, book: str) -> dict[str, Any]:
         """JSON form, as figures.jsonl has it."""

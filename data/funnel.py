@@ -23,6 +23,7 @@ class Funnel:
 
     books: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    skipped_why: list[str] = field(default_factory=list)
     sections: dict[tuple[str, ...], int] = field(default_factory=dict)
     parts: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     apparatus: int = 0
@@ -42,6 +43,11 @@ class Funnel:
     reviewed: Dropped = field(default_factory=Dropped)
     unrated: int = 0
     leaks: Dropped = field(default_factory=Dropped)
+
+    def skip(self, book: str, why: str) -> None:
+        """Counts a book that is left out; `why` names it with its folder."""
+        self.skipped.append(book)
+        self.skipped_why.append(why)
 
     def add_chunks(self, book: str, chunks: list[Chunk]) -> None:
         """Counts a book's chunks and the sections that they hold."""

@@ -72,13 +72,22 @@ def spoken(losses: Iterable[Loss], examples: int = 3) -> str:
             named = ranges(places)
         else:
             named = ", ".join(places[:examples]) + (" …" if len(places) > examples else "")
-        whys = list(dict.fromkeys(row.why for row in rows if row.why))
+        whys = _summed(row.why for row in rows if row.why)
         reason = f"; {'; '.join(whys[:2])}" if whys else ""
         zh, en = _NAMES[kind]
         parts.append(
             either(f"{len(rows)} {zh}（{named}{reason}）", f"{len(rows)} {en} ({named}{reason})")
         )
     return "; ".join(parts)
+
+
+def _summed(whys: Iterable[str]) -> list[str]:
+    """Reasons, each once; of those that only count differently, one with their sum."""
+    sums: dict[str, list[int]] = {}
+    for why in whys:
+        count, rest = re.fullmatch(r"(\d*)(.*)", why, re.S).groups()
+        sums.setdefault(rest, []).append(int(count or 0))
+    return [f"{sum(counts) or ''}{rest}" for rest, counts in sums.items()]
 
 
 def lines_of(losses: Mapping[str, list[Loss]], books: int) -> list[str]:

@@ -127,10 +127,7 @@ def make_report(
         "samples": reports.samples(pairs),
         "reading": funnel.reading(),
         "warnings": [
-            *(
-                either(f"{name}：读不出来，跳过了", f"{name}: skipped, it could not be read")
-                for name in funnel.skipped
-            ),
+            *funnel.skipped_why,
             *funnel.reading_warnings(),
             *gaps,
         ],

@@ -54,11 +54,21 @@ def _ocr_progress(path: Path, progress: Progress) -> Told:
     return told
 
 
+def keep_going_hint(books: Sequence[Path]) -> str:
+    """What a message of a book that stops the others has to add."""
+    if len(books) < 2:
+        return ""
+    return either(
+        f"；其余 {len(books) - 1} 个照读：加 --keep-going",
+        f"; to go on with the other {len(books) - 1}: --keep-going",
+    )
+
+
 def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list[Chunk]]:
     """Chunks book by book, or all at once for a source that wants one batch.
 
     With `keep_going` a book that cannot be read is skipped with a warning, and so is always a
-    file without text among other books (a notebook, a picture); otherwise raises BookError.
+    file without text among other books; otherwise raises BookError.
     """
     everything: list[Chunk] = []
     topics = Topics(books)
@@ -69,9 +79,10 @@ def chunk_batches(books: Sequence[Path], context: BuildContext) -> Iterator[list
         except BookError as error:
             empty = isinstance(error, EmptyBookError) and len(books) > 1
             if not empty and not context.settings.keep_going:
-                raise
-            context.progress.warn(either(f"跳过：{error}", f"skipped: {error}"))
-            context.funnel.skipped.append(path.name)
+                raise type(error)(f"{error}{keep_going_hint(books)}") from error
+            said = either(f"跳过：{error}", f"skipped: {error}")
+            context.progress.warn(said)
+            context.funnel.skip(path.name, said)
             continue
         if context.source.one_batch:
             everything += chunks

@@ -85,7 +85,8 @@ def prepared_epub(content: bytes) -> tuple[bytes, list[Loss]]:
         zipfile.ZipFile(io.BytesIO(content)) as source,
         zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target,
     ):
-        for part in source.infolist():
+        # Of two parts of one name the last is the book's, as for every reader of zip files.
+        for part in {part.filename: part for part in source.infolist()}.values():
             data = read_part(source, part)
             if part.filename.lower().endswith((".xhtml", ".html", ".htm")):
                 text, found = prepared(data.decode("utf-8", errors="replace"))

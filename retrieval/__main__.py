@@ -83,30 +83,54 @@ def build(
     max_chars: Annotated[
         int | None, typer.Option(min=50, help=either("一个片段的", "of a passage"))
     ] = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help=either("读不了的书报出名字，跳过", "name and skip books that fail"),
+        ),
+    ] = False,
     cache: CacheFolder = Path(".cache/data"),
 ) -> None:
     """Make the index that RETRIEVAL_DIR names."""
-    from data.books import EmptyBookError, find_books, read_book, unread_files
+    from data.books import BookError, EmptyBookError, find_books, read_book, unread_files
     from data.cache import Cache
     from data.losses import TEXT, Loss, lines_of
+    from data.reading import keep_going_hint
     from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
 
     with _told():
         settings = IndexSettings(min_chars or MIN_CHARS, max_chars or MAX_CHARS)
         if settings.min_chars > settings.max_chars:
-            raise ValueError(f"--min-chars {settings.min_chars} is above --max-chars")
+            low, high = settings.min_chars, settings.max_chars
+            raise ValueError(
+                either(
+                    f"--min-chars {low} 比 --max-chars {high} 大：改小它",
+                    f"--min-chars {low} is above --max-chars {high}: lower it",
+                )
+            )
         with errors.status(either("索引", "index")) as status:
             found, losses = find_books(books), unread_files(books)
-            manifest, changed = build_index(
-                found, out, settings, Cache(cache), _model(encoder), status.update
-            )
-            # What was read a moment ago comes from the cache.
+            readable = []
             for path in found:
+                status.update(either(f"读 {path.name}", f"reading {path.name}"))
                 try:
                     lost = list(read_book(path, Cache(cache)).losses)
-                except EmptyBookError:
-                    lost = [Loss(TEXT, either("里面没有文字", "no text in it"))]
-                losses |= {path.name: lost} if lost else {}
+                    readable.append(path)
+                except BookError as error:
+                    empty = isinstance(error, EmptyBookError) and len(found) > 1
+                    if not empty and not keep_going:
+                        raise BookError(f"{error}{keep_going_hint(found)}") from error
+                    lost = [Loss(TEXT, str(error).removeprefix(str(path)).lstrip("：: "))]
+                if lost:
+                    losses.setdefault(path.name, []).extend(lost)
+            if not readable:
+                raise ValueError(
+                    either("没有一本书读得出文字", "none of the books has text that can be read")
+                )
+            manifest, changed = build_index(  # what was read a moment ago comes from the cache
+                readable, out, settings, Cache(cache), _model(encoder), status.update
+            )
     for line in lines_of(losses, len(found)):
         errors.print(line, style="yellow", highlight=False, soft_wrap=True)
     counts = manifest.counts

@@ -115,7 +115,12 @@ def build_index(
             if len(books) == 1:
                 raise
     if not passages:
-        raise ValueError("no passage in these books: there is nothing to search")
+        raise ValueError(
+            either(
+                "这些书里没有一个片段：没有东西可查；看看书里有没有正文",
+                "no passage in these books: nothing to search; do they have text?",
+            )
+        )
     texts = [passage.indexed_text for passage in passages]
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

@@ -35,12 +35,26 @@ def test_an_empty_notebook_in_a_folder_is_skipped_and_listed(tmp_path):
     assert report["skipped"] == ["a.ipynb"] and report["books"] == ["book.md"]
 
 
+@pytest.mark.parametrize("content", ["", "![](a.png)\n"])
+def test_an_empty_page_in_a_folder_is_named_with_its_folder(tmp_path, content):
+    folder = tmp_path / "books" / "part"
+    folder.mkdir(parents=True)
+    shutil.copy(SAMPLE, folder)
+    (folder / "later.md").write_text(content, "utf-8")
+    done = run("build", folder.parent, "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["skipped"] == ["later.md"]
+    assert any(f"{folder / 'later.md'}: " in told for told in report["warnings"])
+    assert "later.md" in done.stderr
+
+
 def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
     bad = tmp_path / "bad.pdf"
     bad.write_bytes(b"%PDF-1.4 broken")
     arguments = ("build", bad, SAMPLE, "--out", tmp_path / "out", "--cache", tmp_path / "cache")
     done = run(*arguments, ok=False)
     assert "bad.pdf" in done.stderr and not (tmp_path / "out").exists()
+    assert "other 1: --keep-going" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     done = run(*arguments, "--keep-going")
     assert "skipped" in done.stderr and "bad.pdf" in done.stderr

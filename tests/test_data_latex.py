@@ -64,6 +64,12 @@ def test_tables_and_figures_of_a_latex_book_keep_captions_and_rows(latex):
         r"\begin{NiceTabular}{cc} 甲 & 乙 \\ 丙 & 丁 \end{NiceTabular}",
         r"\begin{longtable}{ll}\caption{题}\\ 甲 & 乙 \\ 丙 & 丁 \end{longtable}",
         r"\begin{table*}\small\begin{tabular*}{9cm}{ll}甲 & 乙\\丙 & 丁\end{tabular*}\end{table*}",
+        r"\begin{tabular}{c>{\raggedright\arraybackslash}p{3cm}} 甲 & 乙 \\ 丙 & 丁 \end{tabular}",
+        r"\begin{tabular}{@{}S[table-format=1.2]L{2cm}@{}} 甲 & 乙 \\ 丙 & 丁 \end{tabular}",
+        r"\begin{tabularx}{9cm}{|*{2}{Y|}} 甲 & 乙 \\ \cmidrule(lr){1-2} 丙 & 丁 \end{tabularx}",
+        r"\begin{tabular}{ll} \multirow{1}*{甲} & 乙 \\ 丙 & 丁 \end{tabular}",
+        r"\begin{longtable}{lY} 甲 & 乙 \\ \endfirsthead 续表 & \\ 甲 & 乙 \\ \endhead 转下页 & \\"
+        r"\endfoot \endlastfoot 丙 & 丁 \end{longtable}",
         r"\begin{tblr}{colspec={lX}, hlines} 甲 & 乙 \\ 丙 & 丁 \end{tblr}",
     ],
 )
@@ -98,6 +104,44 @@ def test_constructs_of_books_keep_their_words(tmp_path, source, shown):
     book = read_book(tmp_path / "a.tex")
     assert shown in book.text and "后面的一段话。" in book.text
     assert not [loss for loss in book.losses if loss.kind == "text"]
+
+
+@pytest.mark.parametrize("given", ["", "[zh]", "{}"])
+def test_an_abstract_is_a_section_of_the_book(tmp_path, given):
+    source = f"""\\documentclass{{ctexart}}\\begin{{document}}
+\\begin{{abstract}}{given}
+线程块怎样编号，本文说明。
+\\end{{abstract}}
+\\begin{{abstract}}[en]
+How blocks are numbered.
+\\end{{abstract}}
+\\section{{线程块}}
+线程块是一组线程。
+\\end{{document}}"""
+    write(tmp_path, a_dot_tex=source)
+    book = read_book(tmp_path / "a.tex")
+    said = {s.path: s.blocks[0].text for s in read_sections(book.text)}
+    assert said == {
+        ("摘要",): "线程块怎样编号，本文说明。",
+        ("Abstract",): "How blocks are numbered.",
+        ("线程块",): "线程块是一组线程。",
+    }
+    assert not book.losses
+
+
+def test_each_picture_beside_another_keeps_its_caption(tmp_path):
+    half = r"\begin{minipage}[t]{0.5\textwidth}\includegraphics{%s.png}\caption{%s}\end{minipage}%%"
+    two = half % ("a", "第一幅图") + "\n" + half % ("b", "第二幅图")
+    both = r"\begin{figure}\includegraphics{c.png}\bicaption{内热源}{Heat source}\end{figure}"
+    pictures = f"\\begin{{figure}}{two}\n\\end{{figure}}\n{both}"
+    source = f"\\section{{章}}\n前面的话。\n{pictures}\n后面的话。\n"
+    write(tmp_path, a_dot_tex=source)
+    found = read_sections(read_book(tmp_path / "a.tex").text)
+    assert [(f.image, f.caption) for section in found for f in section.figures] == [
+        ("a.png", "第一幅图"),
+        ("b.png", "第二幅图"),
+        ("c.png", "内热源 Heat source"),
+    ]
 
 
 def test_a_part_that_is_not_there_is_named(latex):

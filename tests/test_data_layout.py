@@ -45,6 +45,49 @@ def test_titles_at_the_same_height_of_each_page_stay(tmp_path):
     assert "讲义" not in found
 
 
+def test_a_notice_of_five_lines_below_each_page_goes(tmp_path):
+    notice = (
+        "草稿仅供移动端阅读",
+        "版权归出版社所有",
+        "代码在网上可以下载",
+        "微课视频",
+        "欢迎指正",
+    )
+    pages = []
+    for number in range(5):
+        page = column(f"第{'一二三四五'[number]}页的内容各不一样", 60, 72, 5 + number, 10)
+        page += [text(line, 60, 700 + 10 * n, 7, SONG) for n, line in enumerate(notice)]
+        pages.append([*page, text(f"{number + 3}", 300, 760, 7)])
+    found = read(tmp_path, pages)
+    assert found.count("内容各不一样") == 5 + 6 + 7 + 8 + 9
+    assert not [line for line in notice if line in found]
+
+
+def test_heads_that_only_begin_alike_go_with_their_short_chapters(tmp_path):
+    chapters = ("中文摘要", "目次与说明", "绪论", "绪论", "绪论", "绪论", "方法", "方法", "方法")
+    pages = []
+    for number, chapter in enumerate(chapters):
+        page = [text(f"某某大学硕士学位论文 {chapter}", 60, 40, 8, SONG)]
+        words = f"{'一二三四五六七八九'[number]}说的内容各不一样"
+        pages.append(page + column(words, 60, 72, 5 + number, 10))
+    found = read(tmp_path, pages)
+    assert "学位论文" not in found and found.count("内容各不一样") == sum(range(5, 14))
+
+
+def test_small_heads_of_an_article_that_say_its_title_or_journal_go(tmp_path):
+    first = [
+        text("某某大学学报 第 5 卷", 60, 40, 10, SONG),
+        text("喷嘴的试验研究", 60, 80, 18, SONG),
+    ]
+    pages = [first + column("正文的话各不一样", 60, 120, 6, 10)]
+    for head in ("某某大学学报", "喷嘴的试验研究", "各页都有的小字"):
+        page = [text(head, 260, 40, 7, SONG)]
+        pages.append(page + column(f"{head[:2]}之后的内容", 60, 72, 7, 10))
+    found = read(tmp_path, pages)
+    assert found.count("某某大学学报") == 1 and found.count("喷嘴的试验研究") == 1
+    assert "各页都有的小字" in found
+
+
 def test_scripts_of_browsers_stay_at_their_letters(tmp_path):
     # <sub> is 83 % of the size there, and most readers call it a line of its own.
     page = [text("h", 60, 100, 12), text("0", 67, 102.5, 10), text("(x) = x", 73, 100, 12)]

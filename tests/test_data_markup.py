@@ -156,9 +156,18 @@ RST = """.. _intro:
 
    启动核函数。
 
+.. meta::
+   :description: 搜索引擎看的一句话
+
 .. mermaid::
 
    graph TD
+
+.. ditaa::
+
+   +-----+ 一级
+   | L1  |---->|
+   +-----+ 二级
 
 .. toctree::
 
@@ -187,8 +196,32 @@ def test_a_page_of_sphinx_is_read_as_its_reader_sees_it(tmp_path):
     code = [b.text for b in blocks(book) if b.kind == CODE]
     assert code == ["int x; // **不动**", "two = 2\nthree = 3", ">>> 1 + 1\n2"]
     assert "launch(n)" in book.text and "| 一级 | 小" in book.text and "核函数" in book.text
-    assert "next" not in book.text and "注释" not in book.text
-    assert [loss.kind for loss in book.losses] == ["figure"]
+    assert "next" not in book.text and "注释" not in book.text and "|---->" not in book.text
+    assert [(loss.kind, loss.place) for loss in book.losses] == [
+        ("figure", "graph TD"),
+        ("figure", "一级 L1 二级"),
+    ]
+
+
+def test_a_title_longer_than_the_line_below_it_is_a_title(tmp_path):
+    write(
+        tmp_path,
+        a_dot_rst="""章
+==
+
+读-复制-更新（Read Copy Update，RCU）
+================
+
+一段话，后面是转换线。
+
+----
+
+又一段话。
+""",
+    )
+    book = read_book(tmp_path / "a.rst")
+    found = [(s.path[-1], len(s.blocks)) for s in read_sections(book.text) if s.blocks]
+    assert found == [("读-复制-更新（Read Copy Update，RCU）", 2)]
 
 
 def test_an_asciidoc_book_is_read_with_its_parts(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.losses import FIGURE, FORMULA, PAGE, Loss, spoken
+from data.losses import FIGURE, FORMULA, PAGE, TEXT, Loss, spoken
 from data.pdf import read_pdf
 from data.pdf.blocks import to_markdown
 from data.pdf.chars import Char
@@ -242,6 +242,11 @@ def test_losses_are_counted_and_named_in_one_line():
     losses += [Loss(FIGURE, name) for name in ("甲", "乙", "丙", "丁")]
     said = "4 pages not read (p. 3–5, 9); 4 figures kept as records only (甲, 乙, 丙 …)"
     assert spoken(losses) == said
+
+
+def test_reasons_that_count_are_summed():
+    losses = [Loss(TEXT, f"p. {page}", f"{page} single characters") for page in (2, 3)]
+    assert spoken(losses) == "2 pieces of text not read (p. 2, p. 3; 5 single characters)"
 
 
 @pytest.mark.parametrize("upside_down", [False, True])

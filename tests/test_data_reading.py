@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -284,3 +286,25 @@ for section in read_sections(read_book(Path({str(book)!r})).text):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=6, check=True
     )
     assert "水位由闸门控制。" in told.stdout
+
+
+def test_an_epub_with_a_part_twice_is_read_without_a_warning(tmp_path):
+    root = '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    root += '<rootfile full-path="a.opf"/></rootfiles></container>'
+    opf = '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="a" href="a.html"/>'
+    opf += '</manifest><spine><itemref idref="a"/></spine></package>'
+    book = tmp_path / "a.epub"
+    with zipfile.ZipFile(book, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("META-INF/container.xml", root)
+        archive.writestr("a.opf", opf)
+        archive.writestr("a.html", "<html><body><p>从前的一稿。</p></body></html>")
+        archive.writestr("a.html", "<html><body><p>现在的一稿。</p></body></html>")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_book(book).text.strip() == "现在的一稿。"
+
+
+def test_a_picture_within_the_page_is_named_by_its_section():
+    page = "# 传感器\n\n## 读数\n\n一段话。\n\n![](data:image/png;base64,AAAA)\n"
+    figures = [figure for section in read_sections(page) for figure in section.figures]
+    assert [figure.place for figure in figures] == ["传感器 › 读数"]

@@ -14,10 +14,12 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 pytest.importorskip("numpy")
 
 from data.cache import Cache  # noqa: E402
+from retrieval.__main__ import app  # noqa: E402
 from retrieval.build import IndexSettings, book_passages, build_index  # noqa: E402
 from retrieval.evaluate import (  # noqa: E402
     by_evidence,
@@ -190,6 +192,23 @@ def test_a_failed_build_leaves_the_old_index(index: Path, tmp_path: Path) -> Non
         build_index([empty], index, IndexSettings())
     assert (index / "passages.jsonl").read_bytes() == before
     assert not list(tmp_path.glob(".index.*"))
+
+
+def test_a_bad_book_stops_the_index_unless_told_otherwise(tmp_path: Path) -> None:
+    books = tmp_path / "books"
+    books.mkdir()
+    (books / "good.md").write_text("# 线程\n\n线程块是一组线程，最多 1024 个。\n", "utf-8")
+    (books / "bad.pdf").write_bytes(b"%PDF-1.4 broken")
+    (books / "later.md").write_bytes(b"")
+    asked = ["build", str(books), "--out", str(tmp_path / "index"), "--cache", str(tmp_path / "c")]
+    done = CliRunner().invoke(app, asked)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.exit_code == 1 and "bad.pdf" in said and "--keep-going" in said
+    done = CliRunner().invoke(app, [*asked, "--keep-going"])
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.exit_code == 0, said
+    assert "bad.pdf" in said and "later.md" in said and "the file is empty" in said
+    assert [p.book for p in Retriever.load(tmp_path / "index").passages] == ["good.md"]
 
 
 @given(st.text())

@@ -3,6 +3,7 @@ r"""What LaTeX's packages define and pandoc does not know, in words that it know
 import re
 
 from data.markup.latex_macros import arguments
+from data.text import CJK
 
 # pandoc drops commands that it does not know, and with them the names of these programs.
 _LOGOS = {"LaTeXe": "LaTeX2e", "XeTeX": "XeTeX", "XeLaTeX": "XeLaTeX", "LuaTeX": "LuaTeX",
@@ -46,6 +47,20 @@ _CAPTIONED = re.compile(
     r"\\end\{(?:figure|table|longtable|longtblr)\})",
     re.S,
 )
+# pandoc keeps an abstract apart from the text. As sections: what the print has above it.
+_ABSTRACT = re.compile(
+    r"\\begin\{(?P<name>[a-zA-Z]*abstract)(?P<star>\*?)\}[ \t]*(?:\[[^\]]*\])?(?P<body>.*?)"
+    r"\\end\{(?P=name)(?P=star)\}",
+    re.S,
+)
+_LONG = re.compile(r"(?<=\\begin\{longtable\}).*?(?=\\end\{longtable\})", re.S)
+_COLUMNS = re.compile(r"\\begin\{(?:tabular\*?|tabularx|longtable)\}")
+_REPEATED = re.compile(r"\*\s*\{\s*(\d{1,2})\s*\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_DRESS = re.compile(r"[@!<>]\s*\{(?:[^{}]|\{[^{}]*\})*\}|[|\s]")
+_COLUMN = re.compile(r"([A-Za-z])(?:\s*\[[^\]]*\])?((?:\s*\{[^{}]*\})*)")
+_SIDE_BY_SIDE = re.compile(
+    r"\\begin\{minipage\}(?:\[[^\]]*\])*\{[^{}]*\}(?P<body>.*?)\\end\{minipage\}%?", re.S
+)
 _CAPTION = re.compile(r"\\caption\*?\s*(?:\[[^\]]*\])?\s*(?=\{)")
 # Tables of packages that pandoc does not know, by those that it does and are written alike.
 _TABULARS = {"tabu": "tabular", "longtabu": "longtable", "NiceTabular": "tabular",
@@ -67,7 +82,6 @@ def of_packages(body: str, own: set[str]) -> list[str]:
     made += [
         r"\newcommand{\captionof}[2]{\par #2\par}",
         r"\newcommand{\subfloat}[2][]{#2 #1}",
-        r"\newcommand{\bicaption}[2]{\caption{#1}}",
         r"\newcommand{\hologo}[1]{#1}",
     ]
     if r"\begin{algorithmic}" in body:
@@ -83,20 +97,78 @@ def cleaned(body: str) -> str:
     """Labels with options, floats that pandoc knows by another name, captions without a table."""
     body = re.sub(r"\\label\s*\[[^\]]*\]", r"\\label", body)
     body = re.sub(r"\\(?:noindent|indent)(?![A-Za-z])\s*", "", body)
+    body = _ABSTRACT.sub(_abstract, body)
     body = re.sub(r"\\char`\\\\|\\char92 ?", r"\\textbackslash ", body)
     body = re.sub(
         r"(\\begin\{tabulary\}\{[^{}]*\}\{)([^{}]*)",
         lambda m: m[1] + m[2].lower().replace("j", "l"),
         body,
     )
+    body = _two_captions(body)
     body = _TBLR.sub(_tblr, body)
     body = _TABULAR.sub(lambda m: f"\\{m[1]}{{{_TABULARS[m[2]]}}}", body)
+    body = re.sub(r"\\cmidrule\s*(?:\[[^\]]*\]|\([^)]*\))*\s*\{[^{}]*\}", "", body)
+    body = re.sub(
+        r"(\\multirow(?:\[[^\]]*\])?\{[^{}]*\}(?:\[[^\]]*\])?)\*(?=\s*\{)", r"\1{*}", body
+    )
+    body = _known_columns(_LONG.sub(_one_head, body))
     body = _FLOAT.sub(_float, body)
     parts = _CAPTIONED.split(body)  # odd ones are floats, which take their caption with them
     return "".join(
         part if number % 2 else _CAPTION.sub(lambda m: r"\captionof{x}", part)
         for number, part in enumerate(parts)
     )
+
+
+def _abstract(found: re.Match[str]) -> str:
+    title = "摘要" if re.search(f"[{CJK}]{{4}}", found["body"]) else "Abstract"
+    return f"\n\n\\section*{{{title}}}\n\n{found['body'].strip()}\n\n"
+
+
+def _two_captions(body: str) -> str:
+    r"""\bicaption{中文}{English} as one caption with both."""
+    out, place = [], 0
+    for found in re.finditer(r"\\bicaption\*?(?=\s*[\[{])", body):
+        given, end = arguments(body, found.end())
+        titles = [content.strip() for sign, content in given if sign == "{"]
+        if found.start() < place or len(titles) < 2:
+            continue
+        out += [body[place : found.start()], f"\\caption{{{' '.join(titles)}}}"]
+        place = end
+    return "".join([*out, body[place:]])
+
+
+def _one_head(found: re.Match[str]) -> str:
+    """A long table without the head and foot of the pages that it goes on to."""
+    *parts, rows = re.split(r"\\end(firsthead|head|foot|lastfoot)(?![a-z])", found[0])
+    named = dict(zip(parts[1::2], parts[::2], strict=True))
+    if "firsthead" in named:
+        named.pop("head", None)
+    named.pop("foot", None)
+    return "".join([*named.values(), rows])
+
+
+def _known_columns(body: str) -> str:
+    """Columns of packages and the book's own (S, Y, L{2cm}) as l: one of them costs the table.
+
+    >{…} goes: pandoc sets it before each cell, and its last command takes the cell's first word.
+    """
+    out, place = [], 0
+    for found in _COLUMNS.finditer(body):
+        given, end = arguments(body, found.end())
+        if not given or found.start() < place:
+            continue
+        spec = given[-1][1]
+        plain = _DRESS.sub("", _REPEATED.sub(lambda m: m[2] * int(m[1]), spec))
+        columns = _COLUMN.findall(plain)
+        ours = any(sign in spec for sign in "<>") or any(n not in "lcrpmbX" for n, _ in columns)
+        if not ours or _COLUMN.sub("", plain):  # something else stands there: not ours to guess
+            continue
+        known = "".join(n + width if n in "lcrpmbX" else "l" for n, width in columns)
+        start = body.rindex(spec, found.end(), end)
+        out += [body[place:start], known]
+        place = start + len(spec)
+    return "".join([*out, body[place:]])
 
 
 def _tblr(found: re.Match[str]) -> str:
@@ -113,6 +185,10 @@ def _tblr(found: re.Match[str]) -> str:
 def _float(found: re.Match[str]) -> str:
     name, body = found["name"], found["body"]
     table = "table" in name.lower()
+    if not table and len(_CAPTION.findall(body)) > 1:  # pandoc keeps one caption of a figure
+        body = _SIDE_BY_SIDE.sub(_own_figure, body)
+        if "\\begin{figure}" in body:
+            return f"\n\n{body}\n\n"
     if not table and "\\includegraphics" in body and not _TABLE.search(body):
         return f"\\begin{{figure}}{body}\\end{{figure}}"
     if table and _TABLE.search(body):
@@ -125,6 +201,11 @@ def _float(found: re.Match[str]) -> str:
         return f"\\begin{{figure}}{body}\\end{{figure}}"
     # pandoc hangs a caption on a table or picture, and loses it where it finds none.
     return "\n\n" + _CAPTION.sub(lambda m: "\\par\\captionof{x}", body) + "\n\n"
+
+
+def _own_figure(found: re.Match[str]) -> str:
+    body = found["body"]
+    return f"\n\n\\begin{{figure}}{body}\\end{{figure}}\n\n" if _CAPTION.search(body) else found[0]
 
 
 def without_drawings(text: str) -> str:

@@ -15,7 +15,7 @@ from data.kinds import ASCIIDOC, LATEX, MARKUP, REST
 from data.losses import TEXT, Loss, Reading, reading_from
 from data.markup.missing import missing
 from data.markup.pandoc import PandocError, read_tree
-from data.markup.tree import Plain, markdown_of
+from data.markup.tree import HIDDEN, Plain, markdown_of
 
 _BINARY = (".odt", ".rtf", ".fb2", ".dbk", ".docbook")
 
@@ -117,8 +117,9 @@ def _read(source: str, form: str) -> tuple[dict[str, Any], list[Loss]]:
 
 _COMMENTS = {
     "rst": re.compile(
-        r"(?m)^([ \t]*)\.\.(?: (?!\S+::|\[|\||_)[^\n]*|[ \t]*)"
-        r"(?:\n(?:\1[ \t]+[^\n]*|[ \t]*(?=\n)))*"
+        r"(?m)^([ \t]*)\.\.(?: (?:"
+        rf"(?:{'|'.join(sorted(HIDDEN))})::|(?!\S+::|\[|\||_))[^\n]*|[ \t]*)"
+        r"(?:\n(?:\1[ \t]+[^\n]*|[ \t]*(?=\n)))*|<https?:[^>\n]*>"
     ),
     "asciidoc": re.compile(
         r"(?ms)^//(?!/)[^\n]*|^////+\n.*?^////+$|^:[\w-]+:[^\n]*|^indexterm[^\n]*"

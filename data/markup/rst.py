@@ -12,6 +12,7 @@ from data.includes import marked_root
 from data.kinds import REST, in_folder
 from data.losses import TEXT, Loss
 from data.markup.parts import found_file
+from data.markup.tree import DRAWN, DRAWN_CODE
 
 _DEPTH = 5
 _INCLUDE = re.compile(
@@ -32,6 +33,9 @@ _CODE = re.compile(
     r"^[ \t]*(?:\.\. (?:code|code-block|sourcecode|prompt|parsed-literal|literalinclude|highlight"
     r"|math|raw|ipython|jupyter-execute|tabularcolumns)\b.*|.*::[ \t]*)$"
 )
+# What draws is no text: pandoc, which does not know it, would read the strokes as paragraphs.
+_DRAWING = re.compile(rf"^([ \t]*)\.\. ({'|'.join(sorted(DRAWN))})::[ \t]*$")
+_UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{3,}[ \t]*")
 _CJK = "\u3400-\u9fff\uff00-\uffef\u3000-\u303f\u2018-\u201d"
 # Chinese has no room around marks; docutils wants some, Sphinx in Chinese is told not to.
 _INLINE = re.compile(
@@ -49,7 +53,7 @@ def prepared(path: Path) -> tuple[str, list[Loss]]:
     """
     losses: list[Loss] = []
     text = _included(path, path, losses, 0)
-    lines = _directives(text.split("\n"))
+    lines = _directives(_underlined(text.split("\n")))
     return "\n".join(_spaced(lines)), losses
 
 
@@ -117,6 +121,25 @@ def _indented(text: str, indent: str) -> list[str]:
     return [indent + line if line.strip() else "" for line in text.split("\n")]
 
 
+def _underlined(lines: list[str]) -> list[str]:
+    """Lines below (and above) titles as long as the title: docutils takes four signs for one."""
+    out = list(lines)
+    for place in range(1, len(out)):
+        title, before = out[place - 1].rstrip(), out[place - 2].rstrip() if place > 1 else ""
+        over = bool(_UNDERLINE.fullmatch(before)) and before[0] == out[place][:1]
+        if (
+            _UNDERLINE.fullmatch(out[place])
+            and (not before or over)
+            and title[:1].strip()
+            and not title.startswith((".. ", "|", "+"))
+            and len(out[place].rstrip()) < len(title)
+            and not _UNDERLINE.fullmatch(title)
+        ):
+            for line in (place, place - 2) if over else (place,):
+                out[line] = out[line][0] * len(title)
+    return out
+
+
 def _directives(lines: list[str]) -> list[str]:
     """Titles of directives that pandoc drops in lines of their own; doctests as code."""
     out: list[str] = []
@@ -137,6 +160,9 @@ def _directives(lines: list[str]) -> list[str]:
             out += ["", f"{doctest}.. code-block:: python", ""]
         if doctest is not None:
             out.append(f"   {line}")
+            continue
+        if drawing := _DRAWING.match(line):
+            out.append(f"{drawing[1]}.. code-block:: {DRAWN_CODE}{drawing[2]}")
             continue
         if only := re.match(r"^([ \t]*)\.\. (?:only|ifconfig)::", line):
             out.append(f"{only.group(1)}.. container:: kit")

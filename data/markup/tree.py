@@ -37,8 +37,10 @@ _BOXES = {
     "proposition": "命题", "proof": "证明", "example": "例", "exercise": "练习", "remark": "注",
     "solution": "解", "problem": "问题", "property": "性质", "note": "注", "conclusion": "结论",
 }  # fmt: skip
-_HIDDEN = {"toctree", "index", "todolist", "meta", "highlight", "comment", "contents", "sectnum"}
-_DRAWN = {"mermaid", "graphviz", "digraph", "graph", "plot", "plantuml", "uml", "blockdiag"}
+HIDDEN = {"toctree", "index", "todolist", "meta", "highlight", "comment", "contents", "sectnum"}
+DRAWN = {"mermaid", "graphviz", "digraph", "graph", "plot", "plantuml", "uml", "blockdiag",
+         "seqdiag", "actdiag", "nwdiag", "ditaa", "aafig", "tikz", "wavedrom"}  # fmt: skip
+DRAWN_CODE = "drawn-"  # class of a code block that a directive draws
 _CHANGES = {"versionadded": "新增于", "versionchanged": "修改于", "deprecated": "不再推荐，自"}
 _TABS = {"tab", "group-tab", "code-tab", "tab-item"}
 _TAB, _TAB_END = "<!-- tab: {} -->", "<!-- /tab -->"
@@ -94,7 +96,14 @@ class Plain:
             joined = [each for line in lines for each in [*line, node("LineBreak")]]
             yield node("Para", joined[:-1])
         elif kind == "CodeBlock":
-            if held[1].strip():
+            name = next(iter(held[0][1]), "")
+            if name.startswith(DRAWN_CODE):
+                words = " ".join(re.findall(r"\w(?:[\w ]*\w)?", held[1]))
+                place = dict(held[0][2]).get("caption") or words or name
+                self.losses.append(
+                    Loss(FIGURE, place[:30].strip(), either("用代码画的图", "drawn by code"))
+                )
+            elif held[1].strip():
                 language = next(iter(_language(held[0][1])), None)
                 if caption := dict(held[0][2]).get("caption"):
                     yield para(caption)
@@ -154,9 +163,9 @@ class Plain:
     def _div(self, held: Any) -> Iterator[Node]:
         (_, classes, pairs), blocks = held
         name = next(iter(classes), "")
-        if name in _HIDDEN or name == "citations":
+        if name in HIDDEN or name == "citations":
             return
-        if name in _DRAWN:
+        if name in DRAWN:
             words = words_of(blocks)
             self.losses.append(
                 Loss(FIGURE, words[:30] or name, either("用代码画的图", "drawn by code"))

@@ -11,17 +11,22 @@ _NUMBER_ONLY = re.compile(r"[-–—\s·.第]*\d{1,4}[-–—\s·.页]*|[ivxlcIV
 _NUMBER = re.compile(r"(?<![\d.])\d{1,4}(?![\d.])")  # not the "2" of a section's 1.2
 _LONGEST = 90  # characters of a running head
 _LARGE = 1.15  # of the usual size: a row set so is a title that happens to begin each page
+_BEGIN = 6  # characters that heads of one book have in common
 Row = list[int]  # indexes of the lines of one baseline
 
 
 def without_running(lines: Sequence[Line], pages: int) -> list[Line]:
-    """The lines without heads, feet and page numbers; up to three of them at either end."""
+    """The lines without heads, feet and page numbers; up to three of them at either end, or
+    six in small print (a notice below each page)."""
     gone: set[int] = set()
     sizes = Counter(line.size for line in lines)
     large = max(sizes, key=sizes.__getitem__, default=0.0) * _LARGE
-    for _ in range(3):
+    for row in range(6):
         rows = _edge_rows(lines, gone)
-        found = _running(lines, rows, pages, large)
+        found = _running(lines, rows, pages, large) | _of_first_page(lines, rows["top"], large)
+        if row >= 3:
+            found = {i for i in found if _small(lines[i], large)}
+            found -= {i for i in found if _NUMBER_ONLY.fullmatch(lines[i].text.strip())}
         if not found:
             break
         gone |= found
@@ -75,6 +80,23 @@ def _running(
     return found
 
 
+def _small(line: Line, large: float) -> bool:
+    return line.size < large / _LARGE * 0.9
+
+
+def _of_first_page(lines: Sequence[Line], tops: dict[int, Row], large: float) -> set[int]:
+    """Small heads that say the title or journal of the first page: an article has few pages."""
+    first = min(tops, default=0)
+    said = [_words(line.text) for line in lines if line.page == first and not line.block]
+    found: set[int] = set()
+    for page, row in tops.items():
+        words = _words(" ".join(lines[i].text for i in row))
+        small = all(_small(lines[i], large) for i in row)
+        if page != first and small and len(words) >= 4 and any(words in line for line in said):
+            found.update(row)
+    return found
+
+
 def _repeated(texts: dict[int, str], titles: set[int]) -> set[int]:
     """The pages whose row is a running one: it says what others say, or counts the pages.
 
@@ -99,7 +121,14 @@ def _repeated(texts: dict[int, str], titles: set[int]) -> set[int]:
         return set()
     # The rest of such a row is one as well: a title that stands on two pages only.
     rest = {p for p, text in texts.items() if len(text) <= _LONGEST * 0.5 and counting}
-    return running | rest - titles
+    # So is what begins as they do: the book's title before that of a short chapter.
+    begins = {_words(texts[page])[:_BEGIN] for page in running}
+    alike = {
+        p
+        for p, text in texts.items()
+        if len(text) <= _LONGEST and len(_words(text)) > _BEGIN and _words(text)[:_BEGIN] in begins
+    }
+    return running | (rest | alike) - titles
 
 
 def _words(text: str) -> str:
