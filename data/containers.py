@@ -48,8 +48,8 @@ _LINK_ATTRIBUTES = re.compile(
 _CODE_ATTRIBUTES = re.compile(r"^\{\.[A-Za-z][^{}\n]*\}")
 # Where an id is given: {#fig-a}, "#| label: fig-a" and {r fig-a} of a cell, id="fig-a", (sec-a)=.
 _ID = re.compile(
-    r"""\{[^{}\n]*#([\w:.-]+)|^\s*#\|\s*label:\s*["']?([\w:.-]+)|^\s*`{3,}\{r[ ,]+([\w:.-]+)"""
-    r"""|\bid=["']([\w:.-]+)["']|^\(([\w:.-]+)\)=""",
+    r"""\{[^{}\n]*#([\w:.-]+)|^[ \t]*#\|\s*label:\s*["']?([\w:.-]+)"""
+    r"""|^[ \t]*`{3,}\{r[ ,]+([\w:.-]+)|\bid=["']([\w:.-]+)["']|^\(([\w:.-]+)\)=""",
     re.M,
 )
 _AT_TAB = re.compile(r"^\s*@tab(?::active)?\s+(\S.*?)\s*$")

@@ -13,7 +13,7 @@ from data.inline_html import without_html
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
 _DIRECTIVE = re.compile(r"^\{([\w:.-]+)\}\s*(.*)$")
 _OPTION = re.compile(r"^:[\w-]+:.*$")
-_ROLE = re.compile(r"(?::|\{)([A-Za-z][\w:.+-]*?)(?::|\})`([^`\n]+)`")
+_ROLE = re.compile(r"(?::|\{)([A-Za-z][\w:.+-]{0,60}?)(?::|\})`([^`\n]+)`")
 _LABEL = re.compile(r"^\s*:(label|width|height|eqlabel|alias|numref)?:`[^`\n]*`\s*$")
 _LABELLED = re.compile(
     r"(?m)^(#{1,6} .*\S|!\[[^\]]*\]\([^)\n]*\))[^\S\n]*\n(?:[^\S\n]*\n)?:label:`([^`\n]+)`"
@@ -27,12 +27,19 @@ _LIST_TABLE = re.compile(
 _FIGURE = re.compile(
     r"^[ ]{0,3}(`{3,}|:{3,})\{figure\}[ ]*(\S+)[ ]*\n(.*?)^[ ]{0,3}\1[ ]*$", re.M | re.S
 )
+# These end where the same opens anew: else each of many openings would look for an end through
+# the whole text. "\\[2pt]" within a formula opens none.
+_INLINE = re.compile(r"\\\(((?:(?!(?<!\\)\\\().)+?)\\\)")
+_DISPLAY = re.compile(r"\\\[((?:(?!(?<!\\)\\\[).)+?)\\\]", re.S)
 _ENVIRONMENT = re.compile(
-    r"^[ ]*(\\begin\{(equation|align|gather|multline|eqnarray)(\*?)\}.*?\\end\{\2\3\})[ ]*$",
+    r"^[ ]*(\\begin\{(equation|align|gather|multline|eqnarray)(\*?)\}"
+    r"(?:(?!\\begin\{\2\3\}).)*?\\end\{\2\3\})[ ]*$",
     re.M | re.S,
 )
 _CODE_TAB = re.compile(r"^\s*#@(tab|save|hide)\s*(.*)$")
-_HIGHLIGHT = re.compile(r"\[\s*(\*\*|~~)(.+?)\1\s*\]|\(\s*(\*\*|~~)(.+?)\3\s*\)", re.S)
+_HIGHLIGHT = re.compile(
+    r"\[\s*(\*\*|~~)((?:(?!\[\s*\1).)+?)\1\s*\]|\(\s*(\*\*|~~)((?:(?!\(\s*\3).)+?)\3\s*\)", re.S
+)
 _NAMES = {
     "mxnet": "MXNet", "pytorch": "PyTorch", "tensorflow": "TensorFlow", "paddle": "Paddle",
     "jax": "JAX", "numpy": "NumPy", "keras": "Keras",
@@ -78,7 +85,7 @@ def plain_markdown(text: str) -> str:
     text = listings(_titled(text))
     if "(data:" in text:  # pictures within the page: megabytes that are no words
         text = re.sub(r"(!\[[^\]\n]*\]\(<?data:image/)[^)\n]*\)", r"\1png;base64,)", text)
-    if re.search(r"(?m)^\s*(`{3,}|:{3,})\{|\}`", text):  # MyST
+    if re.search(r"(?m)^[ \t]*(`{3,}|:{3,})\{|\}`", text):  # MyST
         text = _LIST_TABLE.sub(_pipe_table, text)
         text = _FIGURE.sub(_image, text)
         text = re.sub(r"(?m)^%(?: .*)?$", "", text)
@@ -242,21 +249,27 @@ def _prose(text: str, titles: dict[str, str]) -> str:
     text = "\n".join(lines)
     text = _HIGHLIGHT.sub(lambda m: m.group(2) or m.group(4), text)
     # "如 :numref:`fig`中": the blank before a role belongs to the role.
-    text = re.sub(r"(?<=[\u3400-\u9fff，。（]) (?=(?::|\{)[A-Za-z][\w:.+-]*?(?::|\})`)", "", text)
+    text = re.sub(
+        r"(?<=[\u3400-\u9fff，。（]) (?=(?::|\{)[A-Za-z][\w:.+-]{0,60}?(?::|\})`)", "", text
+    )
     text = _ROLE.sub(lambda m: shown_role(m.group(1), m.group(2), titles), text)
     if "\\begin{" in text:
         text = _displayed(text)
-    text = re.sub(r"\\\((.+?)\\\)", r"$\1$", text)
-    text = re.sub(r"\\\[(.+?)\\\]", r"$$\1$$", text, flags=re.S)
+    text = _INLINE.sub(r"$\1$", text)
+    text = _DISPLAY.sub(r"$$\1$$", text)
     return re.sub(r"(?<![ \t])[ \t]+([，。；：、！？])", r"\1", text)
 
 
 def _displayed(text: str) -> str:
     """Equations of LaTeX that stand without dollar signs get them."""
 
+    counted = marks = 0
+
     def put(found: re.Match[str]) -> str:
-        inside = text[: found.start()].count("$$") % 2
-        return found.group() if inside else f"\n$$\n{found.group(1)}\n$$\n"
+        nonlocal counted, marks
+        marks += text[counted : found.start()].count("$$")
+        counted = found.start()
+        return found.group() if marks % 2 else f"\n$$\n{found.group(1)}\n$$\n"
 
     return _ENVIRONMENT.sub(put, text)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 CODE_SPAN = re.compile(r"((?<!`)`+[^`\n]+`+)")
 _BLOCK = re.compile(r"<(table|pre)\b", re.I)
+_BLOCK_END = re.compile(r"</(table|pre)>", re.I)
 _LONGEST = 1000  # lines of one table or listing; more means that its end is missing
 _LAYOUT = "div|center|p|span|font|figure|figcaption|section|article|big|small|u|mark|picture"
 _TAG = re.compile(rf"</?(?:{_LAYOUT}|details|summary)\b[^<>]*>", re.I)
@@ -35,6 +36,7 @@ def without_html(text: str) -> str:
 
 def _lines(lines: list[str]) -> Iterator[str]:
     fence, raw, indent, position = "", False, "", 0
+    last = _last_ends(lines)
     while position < len(lines):
         line = lines[position]
         position += 1
@@ -50,7 +52,7 @@ def _lines(lines: list[str]) -> Iterator[str]:
             yield indent + line.lstrip() if raw else line
             continue
         block = _BLOCK.search(CODE_SPAN.sub(lambda m: " " * len(m.group()), line))
-        if block:
+        if block and position - 1 <= last[block.group(1).lower()]:
             end = _end(lines, position - 1, block.group(1))
             if end:
                 whole = "\n".join(lines[position - 1 : end])
@@ -90,6 +92,15 @@ def _end(lines: list[str], start: int, tag: str) -> int:
         if depth <= 0:
             return number + 1
     return 0
+
+
+def _last_ends(lines: list[str]) -> dict[str, int]:
+    """The last line that closes a table or listing, by its tag: nothing opened below it ends."""
+    found = {"table": -1, "pre": -1}
+    for number, line in enumerate(lines):
+        for end in _BLOCK_END.finditer(line):
+            found[end.group(1).lower()] = number
+    return found
 
 
 def _cut(whole: str, start: int, tag: str) -> tuple[str, str, str]:

@@ -33,6 +33,7 @@ _TABS = (
     (".vp-code-group, .tabbed-set", "label", ".blocks > div, .tabbed-block"),
     (".sd-tab-set", ".sd-tab-label", ".sd-tab-content"),
 )
+_NO_SENTENCES = {"a", "title", "head"}
 _TAB, _TAB_END = "\ue013{}\ue014", "\ue013/\ue014"
 _TAB_MARK = re.compile("[ \t]*\ue013(.*?)\ue014[ \t]*")
 
@@ -88,14 +89,23 @@ def _said(tag: Any) -> int:
 
 
 def _sentences(tag: Any) -> list[Any]:
-    """Pieces of text that are sentences or code, none of links."""
-    return [
-        piece
-        for piece in tag.find_all(string=True)
-        if type(piece).__name__ == "NavigableString"
-        and (_SENTENCE.search(piece) or piece.find_parent("pre") is not None)
-        and piece.find_parent(["a", "title", "head"]) is None
-    ]
+    """Pieces of text that are sentences or code, none of links.
+
+    Tags that are never closed nest thousands deep: one way down, none up from each piece.
+    """
+    found = []
+    above = {each.name for each in tag.parents}
+    inside = [(tag, "pre" in above, bool(above & _NO_SENTENCES))]
+    while inside:
+        node, code, link = inside.pop()
+        if not hasattr(node, "contents"):
+            plain = type(node).__name__ == "NavigableString" and not link
+            if plain and (code or _SENTENCE.search(node)):
+                found.append(node)
+            continue
+        code, link = code or node.name == "pre", link or node.name in _NO_SENTENCES
+        inside += [(child, code, link) for child in reversed(node.contents)]
+    return found
 
 
 def _definitions(soup: Any) -> None:

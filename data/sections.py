@@ -18,13 +18,16 @@ _REFERENCE_TITLE = re.compile(
     r"^[\dA-Z.、\s]*附?\s*(参考(资料|文献|文档|链接)?|references?|bibliography|延伸阅读|致谢|索引|index)\s*[:：]?$",
     re.I,
 )
-_TOC_LINE = re.compile(r"(?<!\.)(?<!\.\s)(\.\s?){4,}\s*\d+\s*$|…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$")
+_TOC_LINE = re.compile(
+    r"(?<!\.)(?<!\.\s)(\.\s?){4,}\s*\d+\s*$|(?<!…)…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$"
+)
 _TAG = re.compile(
     r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
     r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"
-    r"|section|article|kbd|small|big|iframe|video|source)\b[^>]*>|<!--.*?-->",
-    re.I | re.S,
+    r"|section|article|kbd|small|big|iframe|video|source)\b[^>]*>",
+    re.I,
 )
+_COMMENT = re.compile(r"<!--.*?-->", re.S)
 # Underscores are part of names (`__global__`) far more often than emphasis in technical books.
 _UNDERSCORE = "\ue000"
 # "<" that is no tag: "\\<" in the text, as long as it was, and "<" and "*" of words in a code face.
@@ -85,7 +88,7 @@ def _line_offsets(text: str) -> list[int]:
 
 
 # "线程块[12]": the number of a footnote; "a[12]" is code.
-_NOTE = re.compile(r"(?<![A-Za-z0-9_)\]])\s*\\?\[\d{1,3}\\?\](?!\()")
+_NOTE = re.compile(r"(?:(?<![A-Za-z0-9_)\]\s])\s+|(?<![A-Za-z0-9_)\]]))\\?\[\d{1,3}\\?\](?!\()")
 _EMPHASIS = re.compile(
     rf"(?<![A-Za-z0-9_*/)\]])\*(?![\s*])([^*\n]{{1,60}}?)(?<![\s*])(?:\*(?![A-Za-z0-9_*(])|(?<=[{CJK}）])\*)"
 )
@@ -109,7 +112,7 @@ def plain(inline: Token) -> str:
             text += _raw(child.content).replace("<", _LESS).replace("*", _STAR)
         elif child.type != "image":
             text += child.content
-    text = _TAG.sub("", text.replace(f"\\{_UNDERSCORE}", "_").replace(_UNDERSCORE, "_"))
+    text = _untagged(text.replace(f"\\{_UNDERSCORE}", "_").replace(_UNDERSCORE, "_"), "")
     text = text.replace(_ESCAPED, "<").replace(_LESS, "<")
     text = re.sub(r"\*{2,3}(?!\s)(.+?)(?<!\s)\*{2,3}", r"\1", text)
     text = re.sub(rf"(?<=[{CJK}（「，。])\*([^*\n]+)\*(?=[{CJK}）」，。])", r"\1", text)
@@ -124,6 +127,12 @@ def plain(inline: Token) -> str:
     for formula in formulas:
         joined = joined.replace(_MATH, formula, 1)
     return joined.replace(_STAR, "*")
+
+
+def _untagged(text: str, room: str) -> str:
+    """The text without tags and comments; behind the last end of a comment none is looked for."""
+    end = text.rfind("-->") + 3 if "-->" in text else 0
+    return _TAG.sub(room, _COMMENT.sub(room, text[:end]) + text[end:])
 
 
 def _images(inline: Token) -> Iterator[tuple[str, str]]:
@@ -226,7 +235,7 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
             inside = (tab.group(1),) if tab.group(1) else ()
             section = Section((*titles, *inside), span(token)[0])
         elif token.type == "html_block":
-            body = tidy(re.sub(r"\s+", " ", _TAG.sub(" ", _raw(token.content))))
+            body = tidy(re.sub(r"\s+", " ", _untagged(_raw(token.content), " ")))
             if body:
                 section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
         elif token.type == "inline":

@@ -36,8 +36,8 @@ def join_lines(first: str, second: str) -> str:
     first, second = first.rstrip(), second.lstrip()
     if not first or not second:
         return first + second
-    if re.search(r"[A-Za-z]-$", first) and second[0].islower():
-        word = re.search(r"[\w-]+-$", first)
+    if re.search(r"[A-Za-z]-$", first[-2:]) and second[0].islower():
+        word = re.search(r"[\w-]+-$", first[-100:])  # of a long paragraph its end alone
         # "just-in-" + "time" keeps its hyphen, "paral-" + "lel" loses it.
         keep = word is not None and "-" in word.group()[:-1]
         return first + second if keep else first[:-1] + second

@@ -22,7 +22,10 @@ _TEX_IMAGES = re.compile(r"tex|math|formula|equation|eeimg", re.I)
 _TEX_SOURCE = re.compile(
     r"(?:zhihu\.com/equation\?tex=|latex\.codecogs\.com/\w+(?:\.latex)?\?)(.+)$"
 )
-_TEX_BRACKETS = re.compile(r"\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+# What opens again before it ends is none: see dialects.py.
+_TEX_BRACKETS = re.compile(
+    r"\\\(((?:(?!(?<!\\)\\\().)+?)\\\)|\\\[((?:(?!(?<!\\)\\\[).)+?)\\\]", re.S
+)
 _COUNT = re.compile(COUNT.format(r"(\d+)"))
 _TEX = re.compile(r"[\\^_{}=]|^[A-Za-z]$")
 

@@ -156,3 +156,10 @@ def test_files_that_a_page_includes_are_named_as_lost(tmp_path):
     )
     found = [(loss.kind, loss.place) for loss in read_book(tmp_path / "b.md").losses]
     assert found == [("text", "docs/other.md"), ("text", "../code/a.rs:2"), ("text", "b.py")]
+
+
+def test_escaped_brackets_of_a_call_are_no_formula():
+    text = r"用main\(\)启动，\(x_1\)也是。main\(\)返回。" + "\n\n" + r"\[ a \\[2pt] b \]"
+    assert plain_markdown(text) == (
+        r"用main\(\)启动，$x_1$也是。main\(\)返回。" + "\n\n" + r"$$ a \\[2pt] b $$"
+    )

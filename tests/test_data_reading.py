@@ -267,11 +267,23 @@ def test_every_command_says_in_one_line_which_package_is_missing(tmp_path, packa
         "闸门\n" + "\n" * 40_000,
         "闸门" + "." * 40_000,
         "<p>" + "`" * 40_000,
+        "闸门" + "` " * 60_000,
+        "闸门" + "…" * 40_000,
+        "闸门" + "![" * 25_000,
+        "闸门" + "(**" * 30_000,
+        "闸门" + r"\(" * 40_000,
+        r"\[ " * 40_000,
+        "闸门" + ":a" * 40_000,
+        " \n" * 30_000,
+        "http://\n" * 20_000,
+        "闸门" + "<!--" * 40_000,
+        "<pre>\n" * 15_000,
+        "\\begin{equation}\n" * 15_000,
+        "<html>" + "<div>字" * 8_000,
     ],
-    ids=["blanks", "blanks and a mark", "empty lines", "dots", "backticks"],
 )
-def test_a_long_run_of_one_character_does_not_stop_the_reading(tmp_path, page: str):
-    book = tmp_path / "b.md"
+def test_a_long_run_of_one_sign_does_not_stop_the_reading(tmp_path, page: str):
+    book = tmp_path / ("b.html" if page.startswith("<html>") else "b.md")
     book.write_text(f"{page}\n\n水位由闸门控制。\n", encoding="utf-8")
     # In a process of its own, which can be ended.
     code = f"""
