@@ -58,6 +58,11 @@ choose_model() {
   fi
   [ -f "$MODEL_DIR/config.json" ] || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有 config.json：不是模型目录。" \
     "MODEL_DIR=$MODEL_DIR has no config.json: not a model directory.")"
+  # What a half-copied model lacks; all else the service tells when it starts.
+  compgen -G "$MODEL_DIR/*.safetensors" >/dev/null || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有权重（*.safetensors）：拷全模型，或换一个 safetensors 格式的。" \
+    "MODEL_DIR=$MODEL_DIR has no weights (*.safetensors): copy the whole model, or take one in safetensors.")"
+  { compgen -G "$MODEL_DIR/tokenizer.*" || compgen -G "$MODEL_DIR/vocab.*"; } >/dev/null || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有分词器（tokenizer.json）：从基座模型拷来它的 tokenizer* 文件。" \
+    "MODEL_DIR=$MODEL_DIR has no tokenizer (tokenizer.json): copy the tokenizer* files of its base model.")"
   export MODEL_DIR
 }
 
@@ -101,8 +106,9 @@ case ${1:-} in
     sed -n "$(either 20,35 2,18)s/^# \\{0,1\\}//p" "$0" ;;
   serve)
     ! asks_for_help "$@" || exec bash "$0" --help
-    prepare_environment; choose_model
-    .venv/bin/python -m common.service_command check-port "$PORT"
+    prepare_environment
+    .venv/bin/python -m common.service_command check-port "$PORT"  # before minutes of making a model
+    choose_model
     say "服务：端口 $PORT，按 Ctrl-C 停止" "service: port $PORT, Ctrl-C stops it"
     exec "${serve_command[@]}" ;;
   judge)
@@ -149,7 +155,9 @@ case ${1:-} in
         "No such test set (and no such command): $testset. See bash run.sh --help")" 2
     done
     [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
-    prepare_environment; choose_model
+    prepare_environment
+    .venv/bin/python -m common.service_command check-port "$PORT"
+    choose_model
     [ -z "${all_samples:-}" ] || open_sample_book
     after=
     if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then after="bash run.sh compare-demo"; fi

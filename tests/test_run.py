@@ -106,14 +106,29 @@ def test_errors_are_one_clear_line() -> None:
         assert not line.endswith("2") and "bash run.sh" in line
 
 
+@pytest.mark.parametrize(
+    ("lacks", "said"), [("*.safetensors", "no weights"), ("tokenizer*", "no tokenizer")]
+)
+def test_half_a_model_is_told_before_anything_starts(
+    tiny_model: Path, tmp_path: Path, lacks: str, said: str
+) -> None:
+    for file in tiny_model.iterdir():
+        if not file.match(lacks):
+            (tmp_path / file.name).symlink_to(file)
+    done = run_sh(PORT=str(free_port()), MODEL_DIR=str(tmp_path))
+    assert done.returncode == 1 and f"MODEL_DIR={tmp_path} has {said}" in done.stderr
+
+
 def test_a_port_in_use_is_named_and_not_moved(tiny_model: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("0.0.0.0", 0))
         holder.listen()
         port = str(holder.getsockname()[1])
         done = run_sh(PORT=port, MODEL_DIR=str(tiny_model))
+        before = run_sh("serve", PORT=port, MODEL_DIR="nowhere")
     assert done.returncode == 1
     assert f"Port {port} cannot be used" in done.stderr
+    assert f"Port {port} cannot be used" in before.stderr, "before a model is made or fetched"
     assert f"pid {os.getpid()}" in done.stderr
 
 
