@@ -271,9 +271,11 @@ def smallest_cap(points: Sequence[Point]) -> Point:
 
 
 def best_cap(points: Sequence[Point]) -> Point:
-    """The smallest cap of the highest score: above the other one where answers ramble."""
-    highest = max(point.score for point in points)
-    return next(point for point in points if point.score >= highest - ROUNDING)
+    """The smallest cap of the highest score among those whose gain over the uncapped score is no
+    accident (its 95 % interval is above 0); where there is none, the uncapped point."""
+    gained = [point for point in points if point.change - 1.96 * point.stderr > 0]
+    highest = max((point.score for point in gained), default=0.0)
+    return next((point for point in gained if point.score >= highest - ROUNDING), points[-1])
 
 
 def _scores(references: Sequence[str], answers: Sequence[str]) -> list[float]:
@@ -310,7 +312,7 @@ def _told(
         "is_dev": not why,
         "why_not": why,
         "cap": smallest.cap if not why else None,
-        "best_score_cap": best.cap if not why else None,
+        "best_score_cap": best.cap if not why and best is not points[-1] else None,
         "uncapped": {"score": points[-1].score, "speed": points[-1].by_steps},
         "points": [asdict(point) for point in points],
     }
@@ -348,8 +350,10 @@ def _show(told: dict[str, Any], unit: str) -> None:
     if told["is_dev"]:
         for zh, en, key in (
             ("不丢分的", "that costs no score", "cap"),
-            ("得分最好的", "of the best score", "best_score_cap"),
+            ("得分确实更高的", "that certainly scores higher", "best_score_cap"),
         ):
+            if told[key] is None:
+                continue
             cap = f"{told[key]} {words}"
             cap += f" (MAX_TOKENS={told[key]})" if unit == "tokens" else ""
             text = either(f"{name} 上{zh}最小上限：{cap}", f"smallest cap {en} on {name}: {cap}")

@@ -21,7 +21,7 @@
 # OUT       全部产物放在哪里 · where everything goes (out/submit)
 # FORMAT    提交哪种导出 · the export to submit (awq-gemm, what the judge's vLLM reads)
 # INDEX     yes：训练和服务都翻书；玩具读不懂，用 no · yes: the book at hand, in training and service (yes; the toy: no)
-# TUNED     auto：微调后比基座好才用它；always：总用它 · auto: the tuned model only where it beats its base; always: in any case
+# TUNED     auto：留出题上的估计高于基座才用微调后的；always：总用它 · auto: the tuned model where its estimate on held-out questions is above its base's; always: in any case
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -212,11 +212,11 @@ step pairs \
 # A short book has none to calibrate on: exports are calibrated on its train rows.
 [ ! -f "$data/calibration.jsonl" ] || [ -s "$data/calibration.jsonl" ] || recipe+=(calibration_file=null)
 step tuned \
-  "用 LoRA 学会这些问答；在留出的问题上与基座逐题比较（带着书），有提升才用微调后的模型，否则用基座：微调可能有害。" \
-  "LoRA learns the pairs; on held-out questions, with the book, it is compared with its base one by one, and only a gain makes it the model: tuning can harm."
+  "用 LoRA 学会这些问答；在留出的问题上与基座逐题比较（带着书），估计更高才用微调后的模型，否则用基座：微调可能有害。" \
+  "LoRA learns the pairs; on held-out questions, with the book, it is compared with its base one by one, and taken where its estimate is higher: tuning can harm."
 step capped \
-  "太长的回答既慢又扣分：用 dev 集的回答选 MAX_TOKENS，写入 serve.env（随代码提交）。" \
-  "Answers that ramble are slow and cost score: the dev split's answers choose MAX_TOKENS, which goes to serve.env (commit it)."
+  "太长的回答既慢又扣分：dev 集的回答截短后得分确实更高，才把 MAX_TOKENS 写入 serve.env（随代码提交）。" \
+  "Answers that ramble are slow and cost score: where the dev split's score higher for certain when cut, MAX_TOKENS goes to serve.env (commit it)."
 step judged \
   "先评未量化的：与评测机相同的协议、时限和公式；看上限和复述问题的基线，分数才有意义。" \
   "First judged unquantized, by the judge's protocol, limits and formula; the ceiling and the echo of the question give the score its meaning."

@@ -44,6 +44,9 @@ RAMBLING = [
     ("甲？", "use CUDA now", "use CUDA now" + " and more words" * 20),  # the end costs precision
     ("乙？", "use ROCm", "use ROCm"),
 ]
+ALL_RAMBLE = [
+    (f"{n}？", "use CUDA now", "use CUDA now" + " and more words" * n) for n in range(15, 25)
+]
 
 
 def test_a_rambling_answer_scores_higher_cut() -> None:
@@ -54,7 +57,9 @@ def test_a_rambling_answer_scores_higher_cut() -> None:
     assert points[2].score == 1.0 and points[2].cut == 1 and points[2].characters == 20
     # "use" alone beats the rambling already; the whole answer beats both.
     assert smallest_cap(points).cap == 4 and points[0].score > points[-1].score
-    assert best_cap(points).cap == 12
+    assert best_cap(points) is points[-1], "one question of two may be chance"
+    answered = Answers("dev", *[list(c) for c in zip(*ALL_RAMBLE, strict=True)], seconds=10.0)
+    assert best_cap(curve(answered, by_characters(), step=4)).cap == 12
 
 
 def test_a_cap_that_costs_score_is_not_named() -> None:
@@ -62,6 +67,12 @@ def test_a_cap_that_costs_score_is_not_named() -> None:
     points = curve(answered, by_characters(), step=2)
     assert [p.score < 1 for p in points] == [True, True, True, False]
     assert smallest_cap(points).cap == best_cap(points).cap == 7
+    # Seen: +0.011 ± 0.034 on 41 questions, taken for a gain, cost a test set 0.22.
+    shorter = [("a b c", "a b c d e"), ("a b", "a b c"), ("a b c d", "a b c d")] * 2
+    references, answers = map(list, zip(*shorter, strict=True))
+    noise = Answers("dev", list("甲乙丙丁戊己"), references, answers, seconds=10.0)
+    points = curve(noise, by_characters(), step=2)
+    assert max(point.change for point in points) > 0 and best_cap(points) is points[-1]
 
 
 def test_speeds_are_bounds() -> None:

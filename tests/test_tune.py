@@ -18,7 +18,7 @@ from serving.settings import SettingsError, load_settings
 from tests.conftest import ROOT, TINY_PAIRS
 from tune import settings_file
 from tune.__main__ import main
-from tune.dev import DevError, default_dev, read_dev
+from tune.dev import DevError, default_dev, read_dev, too_short
 from tune.length import Cap
 from tune.pareto import select
 from tune.search import Search
@@ -180,6 +180,34 @@ def test_only_the_length_is_chosen_and_the_rest_of_the_file_stays(
         assert done.exit_code == 0, done.output
         kept = {"RETRIEVAL_EXAMPLES": "auto", "MAX_NUM_SEQS": "64"}  # untold it would mean none
         assert settings_file.read(written) == kept | cap
+
+
+def test_no_length_is_chosen_by_dev_answers_that_are_much_shorter_than_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, answer: str) -> Path:
+        path.write_text(json.dumps({"question": "甲？", "answer": answer}) + "\n", "utf-8")
+        return path
+
+    dev = read_dev(write(tmp_path / "dev.jsonl", "乙" * 60))
+    assert too_short(dev) == "" == too_short(dev, [write(tmp_path / "alike.jsonl", "乙" * 80)])
+    mine = write(tmp_path / "mine.jsonl", "乙" * 235)
+    assert "mine.jsonl" in too_short(dev, [mine]) and "235" in too_short(dev, [mine])
+    write(tmp_path / "train.jsonl", "乙" * 140)
+    assert too_short(dev) == "", "not known to be of the same data"
+    write_manifest(tmp_path, Manifest(stage="data", name="m"))
+    assert "train.jsonl" in too_short(dev)
+
+    (tmp_path / "config.json").write_text("{}")
+    written = tmp_path / "serve.env"
+    settings_file.write(written, {"MAX_NUM_SEQS": "64", "MAX_TOKENS": "32"}, ["before"])
+    monkeypatch.setattr("tune.__main__.stop_on_signals", lambda: None)
+    told = typer.Typer()
+    told.command()(main)
+    options = ["--dev", str(dev.path), "--model", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(told, [*options, "--only-length", "--write", str(written)])
+    assert done.exit_code == 0 and "MAX_TOKENS stays" in done.output, done.output
+    assert settings_file.read(written) == {"RETRIEVAL_EXAMPLES": "auto", "MAX_NUM_SEQS": "64"}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,15 @@ from common.service_process import SignalReceived, stop_on_signals
 from retrieval.examples_auto import as_settings
 from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
-from tune.dev import DevError, PairsError, default_dev, is_demo, read_dev, token_counts
+from tune.dev import (
+    DevError,
+    PairsError,
+    default_dev,
+    is_demo,
+    read_dev,
+    token_counts,
+    too_short,
+)
 from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.trial import Measure, Outcome, TrialFailedError, is_quantized, measure_with
 
@@ -118,6 +126,7 @@ def main(
         questions = read_dev(dev or default_dev(model), testset or [])
         quantized = is_quantized(model)
         tokens = token_counts(questions, model)
+        unlike = too_short(questions, testset or [])
         out.mkdir(parents=True, exist_ok=True)
         asked = questions.pairs[:limit]
         asked_with = as_settings(read_manifest(model))
@@ -125,19 +134,30 @@ def main(
         name = f"{model.name}-{_fingerprint(model, asked, asked_with)}"
     except (DevError, PairsError, OSError, ValueError) as error:
         stop(str(error), 2)
-    from tune.search import Search  # loads Optuna
-
     fixed = {n: os.environ[n] for n in (*space.NAMES, *space.ROOM) if n in os.environ}
+    if unlike:
+        stays = either(f"MAX_TOKENS 不变：{unlike}", f"MAX_TOKENS stays as it is: {unlike}")
+        console.print(stays, highlight=False, soft_wrap=True, markup=False)
     shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     if only_length:
         kept = settings_file.read(shipped) if shipped else {}
         # The file may be of an older model, whose examples are not this one's. Passages that it
         # names are kept, so the trial has them, too: what was measured is what is written.
         asked_with = {n: kept[n] for n in ASKED_WITH if n in kept} | asked_with
+        if unlike:
+            # How questions are asked is this model's, and is written all the same.
+            kept.pop("MAX_TOKENS", None)
+            notes = [
+                f"no MAX_TOKENS: the answers of {questions.path.name} are too short to choose by"
+            ]
+            _write(kept | asked_with, notes, out / "serve.env", shipped)
+            return
         measure = measure_with(model, questions, limit, out, asked_with)
         paths = out / "serve.env", shipped
         _only_length(measure, len(asked), questions.path, kept | asked_with, *paths)
         return
+    from tune.search import Search  # loads Optuna
+
     measure = measure_with(model, questions, limit, out, asked_with)
     search = Search(out.resolve() / "study.db", name, measure, may_lose, at_least)
 
@@ -152,7 +172,7 @@ def main(
                 outcome.examples,
                 outcome.cap and outcome.cap.tokens,
             ),
-            list(fixed),
+            [*fixed, *(["MAX_TOKENS"] if unlike else [])],
         )
 
     ended, confirmed, exit_code = "", False, 0
@@ -258,12 +278,12 @@ def _only_length(
     if outcome.cap is None:
         console.print(
             either(
-                "没有哪个上限比不设更高：MAX_TOKENS 不变",
-                "no cap scores higher than none: MAX_TOKENS stays as it is",
+                "没有哪个上限确实比不设更高（95 % 区间）：MAX_TOKENS 不变",
+                "no cap certainly scores higher than none (95 %): MAX_TOKENS stays as it is",
             )
         )
         kept.pop("MAX_TOKENS", None)
-        told = f"no MAX_TOKENS: no cap scored higher on {dev.name}"
+        told = f"no MAX_TOKENS: no cap was shown to score higher on {dev.name}"
     else:
         console.print(outcome.cap.told(), highlight=False)
         kept["MAX_TOKENS"] = str(outcome.cap.tokens)

@@ -29,8 +29,8 @@ class Cap:
 
 
 def best_length(result: Result, model: Path) -> Cap | None:
-    """The smallest cap of the best score; None: no cap is better than none, or there is no
-    tokenizer.json to count with, or no answer."""
+    """The smallest cap of the best score; None: none was shown to be better than no cap, or there
+    is no tokenizer.json to count with, or no answer."""
     if not (model / "tokenizer.json").is_file() or not any(result.replies.answers):
         return None
     answered = Answers(
