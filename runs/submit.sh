@@ -61,8 +61,19 @@ fetched=model/${model_id//\//--}  # where the model of MODEL_ID goes: it answers
 if [ -n "$COMPOSE" ] && [ "$COMPOSE" = "$model_id" ]; then COMPOSE=$fetched base=$fetched; else fetched=; fi
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
+# Words of a command as a shell takes them back: what has blanks or signs of its own stands in quotes.
+shown() {
+  local word out=
+  for word in "$@"; do
+    case $word in
+      *[[:space:]\'\"\$\&\;\|\<\>\(\)\*\?]*) word="'${word//\'/\'\\\'\'}'" ;;
+    esac
+    out+="${out:+ }$word"
+  done
+  printf '%s' "$out"
+}
 do_it() {
-  printf '\033[2m$ %s\033[0m\n' "$*"
+  printf '\033[2m$ %s\033[0m\n' "$(shown "$@")"
   [ -n "$dry_run" ] || "$@"
 }
 sources=("$BOOK")
@@ -93,7 +104,7 @@ pairs() {
   [ -z "$base" ] || options+=(--dev 0.2)
   for testset in "${testsets[@]}"; do
     # The sample's test sets ask what its pairs ask, in other words: without those nothing is left.
-    [[ $testset = data/sample/* ]] || options+=(--exclude "$testset")
+    [[ $BOOK = "$SAMPLE" && $testset = data/sample/* ]] || options+=(--exclude "$testset")
   done
   # Strict rules leave too few pairs to train on or to judge by; the verdict stops what they spoil.
   if [ -n "$COMPOSE" ]; then
@@ -234,7 +245,7 @@ NEXT
 [ ! -f serve.env ] || echo "git add serve.env"
 cat <<NEXT
 git commit -am "Model"
-bash run.sh preflight --model-dir $tuned/$FORMAT ${testsets[*]}      # 再查一次：只看已提交的 / again: it reads what is committed
+$(shown bash run.sh preflight --model-dir "$tuned/$FORMAT" "${testsets[@]}")      # 再查一次：只看已提交的 / again: it reads what is committed
 bash run.sh submissions add --report report/TIME      # 最近一次评测的报告 / the last judgement
 git push
 NEXT
