@@ -38,6 +38,8 @@ cd "$(dirname "$0")"
 source requirements/install.sh
 
 PORT=${PORT:-8000}
+[[ $PORT =~ ^[0-9]{1,5}$ ]] && [ "$PORT" -ge 1 ] && [ "$PORT" -le 65535 ] ||
+  fail "$(either "PORT=$PORT：要写 1 到 65535 的整数" "PORT=$PORT: a whole number from 1 to 65535 is wanted")" 2
 SAMPLES=(data/sample/testset_basic.docx data/sample/testset_bonus.docx)
 
 choose_model() {
@@ -58,14 +60,21 @@ choose_model() {
   fi
   [ -f "$MODEL_DIR/config.json" ] || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有 config.json：不是模型目录。" \
     "MODEL_DIR=$MODEL_DIR has no config.json: not a model directory.")"
+  # What a half-copied model lacks; all else the service tells when it starts.
+  compgen -G "$MODEL_DIR/*.safetensors" >/dev/null || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有权重（*.safetensors）：拷全模型，或换一个 safetensors 格式的。" \
+    "MODEL_DIR=$MODEL_DIR has no weights (*.safetensors): copy the whole model, or take one in safetensors.")"
+  { compgen -G "$MODEL_DIR/tokenizer.*" || compgen -G "$MODEL_DIR/vocab.*"; } >/dev/null || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有分词器（tokenizer.json）：从基座模型拷来它的 tokenizer* 文件。" \
+    "MODEL_DIR=$MODEL_DIR has no tokenizer (tokenizer.json): copy the tokenizer* files of its base model.")"
+  # Without the book, whatever lies in index/: it was trained so, and passages confuse it.
+  if [ "$MODEL_DIR" = model/demo ] && [ -z "${RETRIEVAL_DIR+set}${RETRIEVAL_PASSAGES+set}" ]; then
+    export RETRIEVAL_PASSAGES=0
+  fi
   export MODEL_DIR
 }
 
-# A real model answers the samples with their book at hand, unless you set the book or none; the demo
-# model without, whatever lies in index/: it was trained so, and passages confuse it.
+# A real model answers the samples with their book at hand, unless you set the book or none.
 open_sample_book() {
   [ -z "${RETRIEVAL_DIR+set}${RETRIEVAL_PASSAGES+set}" ] || return 0
-  if [ "$MODEL_DIR" = model/demo ]; then export RETRIEVAL_PASSAGES=0; return; fi
   prepare_environment data
   say "翻书：给示例教材建索引（RETRIEVAL_PASSAGES=0 不翻书）" \
     "the book at hand: the sample book's index (RETRIEVAL_PASSAGES=0 asks without it)"
@@ -101,8 +110,9 @@ case ${1:-} in
     sed -n "$(either 20,35 2,18)s/^# \\{0,1\\}//p" "$0" ;;
   serve)
     ! asks_for_help "$@" || exec bash "$0" --help
-    prepare_environment; choose_model
-    .venv/bin/python -m common.service_command check-port "$PORT"
+    prepare_environment
+    .venv/bin/python -m common.service_command check-port "$PORT"  # before minutes of making a model
+    choose_model
     say "服务：端口 $PORT，按 Ctrl-C 停止" "service: port $PORT, Ctrl-C stops it"
     exec "${serve_command[@]}" ;;
   judge)
@@ -149,7 +159,9 @@ case ${1:-} in
         "No such test set (and no such command): $testset. See bash run.sh --help")" 2
     done
     [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
-    prepare_environment; choose_model
+    prepare_environment
+    .venv/bin/python -m common.service_command check-port "$PORT"
+    choose_model
     [ -z "${all_samples:-}" ] || open_sample_book
     after=
     if [ -n "${all_samples:-}" ] && [ "$MODEL_DIR" = model/demo ]; then after="bash run.sh compare-demo"; fi

@@ -106,6 +106,10 @@ class ModelScope:
                 False,
                 f"{where}what the hub sends is not what it lists ({_line(cause)}); upload it again",
             )
+        if isinstance(cause, errors.RequestTimeoutError):
+            # One that the SDK gives up for good after 15 s of a network that is away: its list of
+            # files may still come in the time that we have.
+            return True, f"{where or self.name + ': '}no answer in time; is the network there?"
         return _retryable(cause), f"{where}{_line(cause)}"
 
 

@@ -297,6 +297,8 @@ def _docx_html(content: bytes) -> str:
 
 def _convert(content: bytes | str, suffix: str) -> str:
     """markitdown on bytes in memory, without its escapes: names keep their underscores."""
+    if not content.strip():
+        return ""  # of which the parser below warns
     import logging
 
     from markitdown import MarkItDown, MarkItDownException, StreamInfo

@@ -66,6 +66,10 @@ def build(inputs: BuildInputs, out: Path, context: BuildContext) -> BuildResult:
     """
     started = time.monotonic()
     # What can be wrong with the inputs must show before the work.
+    if out.exists() and not out.is_dir():
+        raise ValueError(
+            either(f"--out {out}：是一个文件；给一个目录", f"--out {out}: a file; give a folder")
+        )
     tests = [(path, _texts(path)) for path in inputs.excluded]
     merges = [merged_pairs(path) for path in inputs.merge]
     shown = [inputs.compare] if inputs.compare else []

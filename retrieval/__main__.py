@@ -51,6 +51,21 @@ FirstOption = Annotated[
 ]
 
 
+def _need_index(directory: Path) -> None:
+    """Raise ValueError for a folder without an index (the image's own message is English)."""
+    from retrieval.passages import PASSAGES_NAME
+
+    if not (directory / PASSAGES_NAME).is_file():
+        raise ValueError(
+            either(
+                f"{directory}：没有 {PASSAGES_NAME}，不是索引：先 bash run.sh retrieval build 教材 "
+                f"--out {directory}",
+                f"{directory}: no {PASSAGES_NAME}, so no index: first bash run.sh retrieval build "
+                f"BOOK --out {directory}",
+            )
+        )
+
+
 def _model(named: Path | None) -> Path | None:
     from retrieval.model_directory import model_directory
 
@@ -163,6 +178,7 @@ def search(
 
     with _told():
         first = rerank_first or FIRST
+        _need_index(directory)
         retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         (hits,) = retriever.search([question], count)
     if not hits:
@@ -205,6 +221,7 @@ def evaluate(
 
     with _told(), errors.status(either("检索", "searching")):
         first = rerank_first or FIRST
+        _need_index(directory)
         retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         asked = read_evaluation_set(testset, retriever.passages)
         outcomes = evaluate_methods(retriever, asked)

@@ -106,6 +106,10 @@ def build_index(
     Raises BookError, ValueError, OSError.
     """
     started = time.monotonic()
+    if out.exists() and not out.is_dir():
+        raise ValueError(
+            either(f"--out {out}：是一个文件；给一个目录", f"--out {out}: a file; give a folder")
+        )
     passages: list[Passage] = []
     for path in books:
         on_step(either(f"读 {path.name}", f"reading {path.name}"))

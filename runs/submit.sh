@@ -21,7 +21,7 @@
 # OUT       全部产物放在哪里 · where everything goes (out/submit)
 # FORMAT    提交哪种导出 · the export to submit (awq-gemm, what the judge's vLLM reads)
 # INDEX     yes：训练和服务都翻书；玩具读不懂，用 no · yes: the book at hand, in training and service (yes; the toy: no)
-# TUNED     auto：微调后比基座好才用它；always：总用它 · auto: the tuned model only where it beats its base; always: in any case
+# TUNED     auto：留出题上的估计高于基座才用微调后的；always：总用它 · auto: the tuned model where its estimate on held-out questions is above its base's; always: in any case
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,7 +45,7 @@ dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
 [ $# -eq 0 ] || { sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 2; }
 
-# On real weights, the book at hand: the 0.5B 0.41 -> 0.47 by a 1.5B's answers; the 1.5B 0.49 -> 0.54 by its own,
+# On real weights, the book at hand: the 0.5B 0.40 -> 0.47 by a 1.5B's answers; the 1.5B 0.49 -> 0.54 by its own,
 # which is no more than it has untuned with two worked examples (docs/training.md): the verdict compares with that.
 # Slow on a CPU: there only by a model that COMPOSE names.
 gpu() { nvidia-smi -L 2>/dev/null | grep -q GPU || command -v mx-smi >/dev/null; }
@@ -61,8 +61,19 @@ fetched=model/${model_id//\//--}  # where the model of MODEL_ID goes: it answers
 if [ -n "$COMPOSE" ] && [ "$COMPOSE" = "$model_id" ]; then COMPOSE=$fetched base=$fetched; else fetched=; fi
 
 tell() { printf '\033[1m%s\033[0m\n' "$*"; }
+# Words of a command as a shell takes them back: what has blanks or signs of its own stands in quotes.
+shown() {
+  local word out=
+  for word in "$@"; do
+    case $word in
+      *[[:space:]\'\"\$\&\;\|\<\>\(\)\*\?]*) word="'${word//\'/\'\\\'\'}'" ;;
+    esac
+    out+="${out:+ }$word"
+  done
+  printf '%s' "$out"
+}
 do_it() {
-  printf '\033[2m$ %s\033[0m\n' "$*"
+  printf '\033[2m$ %s\033[0m\n' "$(shown "$@")"
   [ -n "$dry_run" ] || "$@"
 }
 sources=("$BOOK")
@@ -93,7 +104,7 @@ pairs() {
   [ -z "$base" ] || options+=(--dev 0.2)
   for testset in "${testsets[@]}"; do
     # The sample's test sets ask what its pairs ask, in other words: without those nothing is left.
-    [[ $testset = data/sample/* ]] || options+=(--exclude "$testset")
+    [[ $BOOK = "$SAMPLE" && $testset = data/sample/* ]] || options+=(--exclude "$testset")
   done
   # Strict rules leave too few pairs to train on or to judge by; the verdict stops what they spoil.
   if [ -n "$COMPOSE" ]; then
@@ -201,11 +212,11 @@ step pairs \
 # A short book has none to calibrate on: exports are calibrated on its train rows.
 [ ! -f "$data/calibration.jsonl" ] || [ -s "$data/calibration.jsonl" ] || recipe+=(calibration_file=null)
 step tuned \
-  "用 LoRA 学会这些问答；在留出的问题上与基座逐题比较（带着书），有提升才用微调后的模型，否则用基座：微调可能有害。" \
-  "LoRA learns the pairs; on held-out questions, with the book, it is compared with its base one by one, and only a gain makes it the model: tuning can harm."
+  "用 LoRA 学会这些问答；在留出的问题上与基座逐题比较（带着书），估计更高才用微调后的模型，否则用基座：微调可能有害。" \
+  "LoRA learns the pairs; on held-out questions, with the book, it is compared with its base one by one, and taken where its estimate is higher: tuning can harm."
 step capped \
-  "太长的回答既慢又扣分：用 dev 集的回答选 MAX_TOKENS，写入 serve.env（随代码提交）。" \
-  "Answers that ramble are slow and cost score: the dev split's answers choose MAX_TOKENS, which goes to serve.env (commit it)."
+  "太长的回答既慢又扣分：dev 集的回答截短后得分确实更高，才把 MAX_TOKENS 写入 serve.env（随代码提交）。" \
+  "Answers that ramble are slow and cost score: where the dev split's score higher for certain when cut, MAX_TOKENS goes to serve.env (commit it)."
 step judged \
   "先评未量化的：与评测机相同的协议、时限和公式；看上限和复述问题的基线，分数才有意义。" \
   "First judged unquantized, by the judge's protocol, limits and formula; the ceiling and the echo of the question give the score its meaning."
@@ -234,7 +245,7 @@ NEXT
 [ ! -f serve.env ] || echo "git add serve.env"
 cat <<NEXT
 git commit -am "Model"
-bash run.sh preflight --model-dir $tuned/$FORMAT ${testsets[*]}      # 再查一次：只看已提交的 / again: it reads what is committed
+$(shown bash run.sh preflight --model-dir "$tuned/$FORMAT" "${testsets[@]}")      # 再查一次：只看已提交的 / again: it reads what is committed
 bash run.sh submissions add --report report/TIME      # 最近一次评测的报告 / the last judgement
 git push
 NEXT

@@ -35,6 +35,13 @@ def test_an_empty_notebook_in_a_folder_is_skipped_and_listed(tmp_path):
     assert report["skipped"] == ["a.ipynb"] and report["books"] == ["book.md"]
 
 
+def test_a_file_where_the_folder_should_be_is_named(tmp_path):
+    (tmp_path / "mine.docx").write_text("kept")
+    out = tmp_path / "mine.docx"
+    done = run("build", SAMPLE, "--out", out, "--cache", tmp_path / "cache", ok=False)
+    assert "a file; give a folder" in " ".join(done.stderr.split()) and out.read_text() == "kept"
+
+
 @pytest.mark.parametrize("content", ["", "![](a.png)\n"])
 def test_an_empty_page_in_a_folder_is_named_with_its_folder(tmp_path, content):
     folder = tmp_path / "books" / "part"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from common.hubs import ModelScope
 from common.manifest import Manifest, directory_records, write_manifest
 from tests.hub_standin import HubStandin
 from tests.model_dirs import lfs_pointer, write_model, write_safetensors
@@ -156,6 +157,13 @@ def test_a_hub_that_is_away_fails_in_the_budget(download):
     )
     assert "FAILED" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_network_that_is_away_for_a_while_is_waited_for():
+    control = pytest.importorskip("modelscope_hub._download_control")
+    hub = ModelScope("owner/model", None, None, 1)
+    again, meaning = hub.explain(control._DownloadDeadlineError("the SDK's own limit"))
+    assert again and meaning == f"{hub.name}: no answer in time; is the network there?"
 
 
 def test_private_repository_without_and_with_a_wrong_token(download, hub):

@@ -104,6 +104,46 @@ def test_errors_are_one_clear_line() -> None:
         assert done.returncode == 2
         (line,) = done.stderr.replace("\x1b[31m", "").replace("\x1b[0m", "").splitlines()
         assert not line.endswith("2") and "bash run.sh" in line
+    for port in ("http", "0", "70000"):
+        done = run_sh("serve", PORT=port)
+        assert done.returncode == 2 and f"PORT={port}: a whole number" in done.stderr
+
+
+def test_the_demo_model_is_served_without_whatever_lies_in_index(tmp_path: Path) -> None:
+    """Passages confuse it; what one sets oneself stays."""
+    script = (ROOT / "run.sh").read_text(encoding="utf-8")
+    choose = script[script.index("choose_model() {") :].split("\n}\n")[0] + "\n}\n"
+    demo = tmp_path / "model" / "demo"
+    demo.mkdir(parents=True)
+    for name in ("manifest.json", "config.json", "model.safetensors", "tokenizer.json"):
+        (demo / name).write_text("{}")
+    asked = f"source {ROOT}/requirements/install.sh; {choose} choose_model >/dev/null; "
+    asked += 'echo "${RETRIEVAL_PASSAGES-unset}"'
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RETRIEVAL_", "MODEL_"))}
+
+    def said(**variables: str) -> str:
+        command = ["bash", "-euo", "pipefail", "-c", asked]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**kept, **variables}, capture_output=True, text=True
+        )
+        return done.stdout.strip() or done.stderr
+
+    assert said() == "0" and said(MODEL_DIR="model/demo") == "0"
+    assert said(RETRIEVAL_PASSAGES="3") == "3" and said(RETRIEVAL_DIR="mine") == "unset"
+    assert said(MODEL_DIR=str(demo)) == "unset"  # any other directory is a model of one's own
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"), [("*.safetensors", "no weights"), ("tokenizer*", "no tokenizer")]
+)
+def test_half_a_model_is_told_before_anything_starts(
+    tiny_model: Path, tmp_path: Path, lacks: str, said: str
+) -> None:
+    for file in tiny_model.iterdir():
+        if not file.match(lacks):
+            (tmp_path / file.name).symlink_to(file)
+    done = run_sh(PORT=str(free_port()), MODEL_DIR=str(tmp_path))
+    assert done.returncode == 1 and f"MODEL_DIR={tmp_path} has {said}" in done.stderr
 
 
 def test_a_port_in_use_is_named_and_not_moved(tiny_model: Path) -> None:
@@ -112,8 +152,10 @@ def test_a_port_in_use_is_named_and_not_moved(tiny_model: Path) -> None:
         holder.listen()
         port = str(holder.getsockname()[1])
         done = run_sh(PORT=port, MODEL_DIR=str(tiny_model))
+        before = run_sh("serve", PORT=port, MODEL_DIR="nowhere")
     assert done.returncode == 1
     assert f"Port {port} cannot be used" in done.stderr
+    assert f"Port {port} cannot be used" in before.stderr, "before a model is made or fetched"
     assert f"pid {os.getpid()}" in done.stderr
 
 

@@ -205,6 +205,12 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert asked[5] == "out/mine/model/merged|题 一.docx 题二.docx"
     assert "cp -r out/mine/index/. index/" in said
     assert "不要提交" not in said
+    fresh = {**variables, "OUT": "out/fresh", "MODEL_ID": "Qwen/Qwen3-4B"}
+    shown = submit(room, "--dry-run", **fresh)[1]
+    assert shown.count("--exclude '题 一.docx' --exclude 题二.docx") == 1, "to be pasted"
+    assert shown.count("awq-gemm '题 一.docx' 题二.docx") == 2
+    sample = submit(room, **{**variables, "TESTSET": "data/sample/testset_basic.docx"})[2]
+    assert "--exclude data/sample/testset_basic.docx" in " ".join(sample)
     asked = submit(room, BOOK="我的 书.docx", OUT="out/toy", SOURCE="--source vllm --model m")[2]
     assert asked[0].endswith("--source vllm --model m")
     assert "train_file=train.jsonl" in asked[1] and "dev_file=null" in asked[1]

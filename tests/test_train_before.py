@@ -8,7 +8,7 @@ import yaml
 
 from common.manifest import Manifest, file_record, write_manifest
 from tests.model_dirs import write_model
-from train.base import ModelError, base_directory, need_hub_id
+from train.base import ModelError, base_directory, from_hub, need_hub_id
 from train.before import check_recipe
 from train.dataset import DataError, load_rows
 from train.excluded import ExcludedError
@@ -189,3 +189,15 @@ def test_resolved_recipes_are_read_again(tmp_path):
     """finetune writes one for its other processes, with every field."""
     whole = yaml.safe_dump(given(tmp_path, "a/b").model_dump(mode="json"))
     assert load_recipe(written(tmp_path / "r.yaml", whole)) == given(tmp_path, "a/b")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_message(monkeypatch):
+    errors = pytest.importorskip("modelscope_hub.errors")
+    modelscope = pytest.importorskip("modelscope")
+
+    def fails(name: str) -> str:
+        raise errors.NetworkError("Connection failed: no route")
+
+    monkeypatch.setattr(modelscope, "snapshot_download", fails)
+    with pytest.raises(ModelError, match="cannot be fetched from modelscope .*no route.*hub=hf"):
+        from_hub("Qwen/Qwen3-4B", "modelscope")

@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from common.model_shape import shape_of
+from common.model_shape import ShapeError, shape_of
 from tests.shapes import QWEN3_4B, SMALL
 from train.estimate import (
     activation_bytes,
     largest_batch,
     lora_parameters,
+    print_plan,
     training_bytes,
     training_flop,
 )
@@ -55,3 +57,16 @@ def test_estimates_are_within_a_tenth_of_the_measured_peaks():
             assert parts["total"] == pytest.approx(row["peak_bytes"], rel=0.1), row["name"]
             checked += 1
     assert checked >= 8
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("train/recipes/demo.yaml", "a recipe, no model.*--dry-run"),
+        ("nowhere", "no such directory"),
+        ("out/a/config.json", "no such directory"),
+    ],
+)
+def test_what_is_no_model_is_told_before_anything_is_fetched(model, said):
+    with pytest.raises(ShapeError, match=said):
+        print_plan(model, 64, 4096, 32, Console())

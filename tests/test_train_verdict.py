@@ -230,3 +230,25 @@ def test_by_verdict_the_base_itself_is_taken_where_nothing_was_gained(tmp_path, 
     assert not model_files_problems(merged) and read_manifest(merged).stage == "base"
     (weights,) = merged.glob("*.safetensors")
     assert weights.read_bytes() == (untrained_model / weights.name).read_bytes()
+
+
+def test_by_verdict_a_better_estimate_is_enough_of_ten_questions_and_more(tmp_path, monkeypatch):
+    from train import steps
+
+    said = []
+    monkeypatch.setattr(steps, "say", lambda text, **_: said.append(text))
+    answers = ["warp0 has 32 threads", *(f"warp{i} has many" for i in range(1, 20))]
+    for few, taken in ((20, False), (9, True)):
+        made = recipe(tmp_path / str(few))
+        rows = [Pair(f"q{i}?", f"warp{i} has 32 threads") for i in range(few)]
+        write_sample(made.output_dir, 0, rows, [f"warp{i} has many" for i in range(few)])
+        write_sample(made.output_dir, 5, rows, answers[:few])
+        found = reach_verdict(made, {5: 1.0})
+        assert found.verdict == "same" and found.difference > 0 >= found.low
+        monkeypatch.setattr(steps, "fetch_base", lambda _: (_ for _ in ()).throw(LookupError))
+        if taken:
+            with pytest.raises(LookupError):  # goes for the base
+                steps.take_base_unless_gained(made)
+        else:
+            assert not steps.take_base_unless_gained(made)
+    assert len(said) == 1 and "+0.0" in said[0]

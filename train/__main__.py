@@ -139,7 +139,8 @@ def merge(
         bool,
         typer.Option(
             help=either(
-                "结论不是“更好”就直接用基座", "take the base itself unless the verdict is better"
+                "留出题上的估计不高于基座，就直接用基座",
+                "take the base itself unless the tuned model's estimate is above it",
             )
         ),
     ] = False,
@@ -147,7 +148,7 @@ def merge(
     """Add adapters to the base's weights."""
     with told_errors():
         settings = load_recipe(recipe, overrides or [])
-        if not (by_verdict and steps.take_base_unless_better(settings)):
+        if not (by_verdict and steps.take_base_unless_gained(settings)):
             steps.merge(settings, adapter)
         steps.show_score(settings)
 

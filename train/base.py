@@ -106,13 +106,31 @@ def need_hub_id(name: str) -> None:
 
 
 def from_hub(name: str, hub: str) -> Path:
-    """The directory of a model fetched from "modelscope" or "hf". Raises ModelError: no hub id."""
+    """The directory of a model fetched from "modelscope" or "hf".
+
+    Raises ModelError for what is no hub id, and where the hub gives no such model.
+    """
     need_hub_id(name)
     if hub == "hf":
         from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError as HubError
     else:
         from modelscope import snapshot_download
-    return Path(snapshot_download(name))
+        from modelscope_hub.errors import HubError
+    try:
+        return Path(snapshot_download(name))
+    except (HubError, OSError) as error:  # OSError: no network, a full disk
+        why = (str(error) or repr(error)).splitlines()[0][:120]
+        other = "modelscope" if hub == "hf" else "hf"
+        raise ModelError(
+            either(
+                f"model_name_or_path={name}：从 {hub} 取不下来（{why}）。查名字和网络；"
+                f"模型在另一处就加 hub={other}；已经在本机就给目录：model_name_or_path=模型目录",
+                f"model_name_or_path={name}: cannot be fetched from {hub} ({why}). Look at the "
+                f"name and the network; if the model is elsewhere add hub={other}; if it is on "
+                "this machine give its directory: model_name_or_path=DIR",
+            )
+        ) from error
 
 
 def check_base(base: Path) -> Path:

@@ -136,6 +136,22 @@ def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "C
     """
     from rich.table import Table
 
+    path = Path(model)
+    if path.suffix in (".yaml", ".yml"):
+        raise ShapeError(
+            either(
+                f"{model}：是配方，不是模型：给模型目录或模型名；看配方：train run 配方 --dry-run",
+                f"{model}: a recipe, no model: give a model directory or hub id (a recipe's plan: "
+                "train run RECIPE --dry-run)",
+            )
+        )
+    if not path.exists() and (model.count("/") != 1 or path.suffix == ".json"):
+        raise ShapeError(
+            either(
+                f"{model}：没有这个目录或文件，也不是模型名（用户名/模型名）",
+                f"{model}: no such directory or file, and no hub id (owner/name)",
+            )
+        )
     shape = read_shape(model)
     device_bytes = device_gb * 1e9
     size, cache = shape.parameters / 1e9, shape.kv_bytes / 1e3

@@ -13,7 +13,7 @@ from train.book import service_settings, usual_settings
 from train.dataset import DataError, load_rows
 from train.recipe import Recipe
 from train.run_report import NAME as RUN_REPORT
-from train.verdict import Verdict, read_verdict, sentences
+from train.verdict import FEWEST, Verdict, read_verdict, sentences
 
 console = Console()
 
@@ -56,13 +56,26 @@ def merge(recipe: Recipe, adapters: list[Path] | None = None) -> None:
     say(f"{either('合并完成：', 'merged: ')}{merged}")
 
 
-def take_base_unless_better(recipe: Recipe) -> bool:
-    """Put the base in the merged model's place, where the verdict is not better."""
+def take_base_unless_gained(recipe: Recipe) -> bool:
+    """Put the base in the merged model's place, unless the tuned one has the better estimate.
+
+    By the estimate, whether or not its interval holds 0: one of the two has to be submitted, and of
+    41 questions no interval is narrow enough for the gain that rows of `data compose` brought.
+    """
     from common.manifest import Manifest, directory_records, write_manifest
     from train.base import take_base, weight_bytes
 
     found, merged = read_verdict(recipe.output_dir), recipe.output_dir / "merged"
-    if found is None or found.verdict == "better" or recipe.finetuning_type == "full":
+    if found is None or recipe.finetuning_type == "full":
+        return False
+    if found.difference > 0 and found.questions >= FEWEST:
+        if found.verdict == "same":
+            say(
+                either(
+                    f"{found.word}，估计是 {found.difference:+.3f}：用微调后的",
+                    f"{found.word}, by estimate {found.difference:+.3f}: the tuned model is taken",
+                )
+            )
         return False
     base = fetch_base(recipe)
     take_base(base, merged, recipe.system_prompt(base))
