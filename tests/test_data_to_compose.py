@@ -126,6 +126,27 @@ def test_each_pair_knows_its_section_and_all_sections_are_covered(chunks):
     assert told["pairs_per_1000_characters"] == round(1000 * len(pairs) / 400, 2)
 
 
+def test_a_chunk_that_came_to_no_question_is_asked_once_more_by_draws(chunks):
+    asked = []
+
+    def ask(chats, tokens, count, temperature):
+        texts = [chat[-1]["content"] for chat in chats]
+        if any("教材片段" in text for text in texts):
+            return [["线程束（warp）包含 32 个线程。"] for _ in texts]
+        asked.append((len(texts), count, temperature))
+        # Greedy, only what the last chunk holds is asked about.
+        drawn = ["没有可问的", SHARED, WARP, "没有"] if count > 1 else [WARP]
+        return [drawn for _ in texts]
+
+    told = open_replies(chunks, SETTINGS, ask)
+    pairs = [read_reply(text, one, "vllm", 9) for one, text in zip(chunks, told, strict=True)]
+    (silent,) = (n for n, one in enumerate(chunks) if "20 个周期" in one.text)
+    assert [pair.question for pair in pairs[silent]] == [SHARED]
+    (count, draws, temperature) = asked[-1]
+    assert draws > 1 and temperature > 0 and 0 < count < asked[0][0] and len(asked) == 3
+    assert pairs[silent][0].wordings == (), "a draw may ask something else"
+
+
 def test_a_question_is_asked_once_a_chunk_and_what_came_to_nothing_is_counted(chunks):
     told = open_replies(chunks, SETTINGS, asker(WARP))
     assert [len(json.loads(text)["pairs"]) for text in told if "pairs" in text]

@@ -23,7 +23,7 @@ from data.sources.sentence import points_elsewhere
 from data.sources.spans import Span, answer_spans
 from data.text import ascii_terms, normalise
 
-VERSION = 4  # of what is taken from a book and from replies; cached pairs were made by one
+VERSION = 5  # of what is taken from a book and from replies; cached pairs were made by one
 NO_QUESTION = either("没有问出题", "no question to it")
 QUESTION_TOKENS = 96
 WORDINGS_TEMPERATURE = 0.6

@@ -8,7 +8,7 @@ with a fault makes a pair for training alone.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from common.language import either
@@ -34,6 +34,8 @@ from retrieval.passages import Passage
 ASKED_MORE = (
     2.5  # times what is wanted: 12 asked came to 5.4 pairs, 18 to 6.7 (results/tuning_h100.json)
 )
+# A chunk that came to no question is asked once more, by so many draws for its first plans.
+AGAIN_PLANS, AGAIN_DRAWS = 3, 4
 SAME = 0.85  # likeness from which two questions to one chunk are one
 TOO_SHORT = either("太短，或只有图和链接", "too short, or only pictures and links")
 ASKED_BEFORE = either("已经问过", "asked before")
@@ -74,19 +76,34 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
     more: list[list[str]] = [[] for _ in chats]
     if settings.wordings:
         more = ask(chats, QUESTION_TOKENS, settings.wordings, WORDINGS_TEMPERATURE)
-    unused = [Counter({TOO_SHORT: left}) for left in short]
     known = [NearIndex(SAME) for _ in chunks]
     found: list[tuple[Plan, list[str]]] = []
-    for plan, one, others in zip(plans, first, more, strict=True):
+    without: dict[int, str] = {}  # a plan's number: why there is no question
+
+    def take(number: int, texts: Sequence[str]) -> None:
+        plan = plans[number]
         chunk = chunks[plan.chunk]
-        questions, why = _sound(questions_in([*one, *others], plan.span), chunk, plan.span, filters)
+        questions, why = _sound(questions_in(texts, plan.span), chunk, plan.span, filters)
         if questions and known[plan.chunk].near(questions[0]):
             questions, why = [], ASKED_BEFORE
         if not questions:
-            unused[plan.chunk][why] += 1
-            continue
+            without[number] = why
+            return
+        without.pop(number, None)
         known[plan.chunk].add(len(found), questions[0])
-        found.append((plan, questions))
+        # Draws of the same plan need not ask the same.
+        found.append((plan, questions[: 1 + settings.wordings]))
+
+    for number, (one, others) in enumerate(zip(first, more, strict=True)):
+        take(number, [*one, *others])
+    again = _silent(plans, {plan.chunk for plan, _ in found})
+    if again:
+        texts = ask([chats[n] for n in again], QUESTION_TOKENS, AGAIN_DRAWS, WORDINGS_TEMPERATURE)
+        for number, drawn in zip(again, texts, strict=True):
+            take(number, drawn)
+    unused = [Counter({TOO_SHORT: left}) for left in short]
+    for number, why in without.items():
+        unused[plans[number].chunk][why] += 1
     answers = ask(
         [_answer_chat(chunks[plan.chunk], plan.span, asked[0]) for plan, asked in found],
         ANSWER_TOKENS,
@@ -103,6 +120,15 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
         json.dumps({"pairs": pairs, "unused": +counts}, ensure_ascii=False)
         for pairs, counts in zip(rows, unused, strict=True)
     ]
+
+
+def _silent(plans: Sequence[Plan], heard: Collection[int]) -> list[int]:
+    """Numbers of the first plans of each chunk that is not among the `heard`."""
+    numbers: dict[int, list[int]] = {}
+    for number, plan in enumerate(plans):
+        if plan.chunk not in heard:
+            numbers.setdefault(plan.chunk, []).append(number)
+    return [number for each in numbers.values() for number in each[:AGAIN_PLANS]]
 
 
 def open_calls(chunks: Sequence[Chunk], settings: ModelSettings) -> int:
