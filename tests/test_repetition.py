@@ -15,6 +15,8 @@ from serving.engine.repetition import (
     STALE,
     STALE_NEW,
     STALE_WORDS,
+    VARIED,
+    VARIED_FROM,
     WORDLESS,
     RepetitionWatch,
     TokenKinds,
@@ -75,9 +77,27 @@ def in_a_loop(tokens: list[int]) -> bool:
         fits = count <= len(shape) and all(shape[i] == shape[i - period] for i in end)
         return count if fits else 0
 
+    def varied(period):
+        both = list(zip(shape, numbers, strict=True))
+        turn = [both[at - 6 : at] for at in range(len(both) - period, len(both))]
+        if period < VARIED_FROM or sum(run not in turn[:n] for n, run in enumerate(turn)) * 2 <= (
+            period
+        ):
+            return False
+        values = [int(number) for number in numbers[-period:] if number]
+        for part in (values, values[::2], values[1::2]):
+            rises = sum(part[n - 1] < part[n] for n in range(len(part)))
+            falls = sum(part[n - 1] > part[n] for n in range(len(part)))
+            if (rises or falls) and (rises <= 1 or falls <= 1):
+                return False
+        return True
+
+    def exact(period):
+        return EXACT if words(period) else VARIED if varied(period) else WORDLESS
+
     countable = True
     for period in range(1, len(shape) // EXACT.turns + 1):
-        if count := tail(EXACT if words(period) else WORDLESS, period):
+        if count := tail(exact(period), period):
             end = range(len(shape) - count + period, len(shape))
             if all(numbers[i] == numbers[i - period] for i in end):
                 return True
@@ -172,6 +192,14 @@ def test_items_that_only_count_are_a_loop_and_the_first_one_stays() -> None:
         ("0,Ġ" * 16 + "|") * 16,
         "".join("".join(f"{i}Ġx{j}Ġby{i * j}," for j in range(1, 10)) + "|" for i in range(1, 10)),
         "".join(f"movĠa,b|{4 * n},movĠc,d|{4 * n + 64}," for n in range(20)),
+        # Rows that are all the same: zeros and ones; 32 lanes, whole, in tenths, downwards; numbers
+        # beside their squares. A row of measured numbers that comes five times.
+        ("0,Ġ" * 16 + "1,Ġ" * 16 + "|") * 9,
+        ("".join(f"{n},Ġ" for n in range(32)) + "|") * 9,
+        ("".join(f"{n / 10:.1f},Ġ" for n in range(32)) + "|") * 9,
+        ("".join(f"{n},Ġ" for n in range(31, -1, -1)) + "|") * 9,
+        ("".join(f"{n},{n * n % 23}Ġ" for n in range(16)) + "|") * 9,
+        ("".join(f"{n * n % 97},Ġ" for n in range(20)) + "|") * 5,
         # The same line twice, and eight unrolled ones.
         "thisisasentenceofacertainlengththatissaidtwice," * 2,
         "".join(f"x.{n},.Ġa.{n},.Ġb.{n}|" for n in range(24)),
@@ -179,6 +207,17 @@ def test_items_that_only_count_are_a_loop_and_the_first_one_stays() -> None:
 )
 def test_honest_repetition_is_left_alone(honest: str) -> None:
     assert read(ids(honest), 1) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_long_turn_without_a_word_that_is_no_row_of_a_table_is_a_loop(seed: int) -> None:
+    random = Random(seed)
+    signs = [f"{random.randrange(100)}{random.choice(',.Ġ|')}" for _ in range(25 + 5 * seed)]
+    before, turn = ids("thefirst,"), ids("".join(signs))
+    length, kept = read(before + turn * 10, LOOK_EVERY)
+    assert length <= len(before) + VARIED.turns * len(turn) + LOOK_EVERY + 4
+    assert kept <= len(before) + len(turn) + 4
+    assert read(before + turn * (VARIED.turns - 1)) is None
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -29,6 +29,9 @@ class Rule:
 EXACT = Rule(turns=3, tokens=96, words=0)
 # Without a word: a matrix of zeros has 16 rows.
 WORDLESS = Rule(turns=17, tokens=96, words=0)
+# Nor is a long turn a loop so soon that is the row of a table: a cell again and again, or numbers
+# in order. In 15 million tokens of documents no other long turn came three times.
+VARIED, VARIED_FROM = Rule(turns=6, tokens=96, words=0), 41
 # Unrolled code and tables count, too: their lines are few, or have few words for each number.
 COUNTED = Rule(turns=4, tokens=160, words=8)
 # Tokens, a number as one, that stood in the answer before: the longest such copy in honest text was
@@ -67,6 +70,13 @@ def token_kinds(tokenizer: Any) -> TokenKinds:
     return TokenKinds(
         numbers, frozenset(i for i, token in bare.items() if _MARKS.issuperset(token))
     )
+
+
+def _in_order(values: Sequence[int]) -> bool:
+    """Whether numbers that come round again only rise, or only fall, but for one place."""
+    steps = [b - a for a, b in zip(values, [*values[1:], *values[:1]], strict=True)]
+    rises, falls = sum(step > 0 for step in steps), sum(step < 0 for step in steps)
+    return rises + falls > 0 and min(rises, falls) <= 1
 
 
 class RepetitionWatch:
@@ -157,11 +167,24 @@ class RepetitionWatch:
     def _is_exact(self, period: int) -> bool:
         count = self._tail_of(period, EXACT)
         if count is not None and not self._words(period):
-            count = self._tail_of(period, WORDLESS)
+            count = self._tail_of(period, VARIED if self._is_varied(period) else WORDLESS)
         if count is None:
             return False
         numbers = self._numbers[-count:]
         return numbers[:-period] == numbers[period:]
+
+    def _is_varied(self, period: int) -> bool:
+        """Whether most runs of a turn differ, and its numbers are not in order, as in a row."""
+        if period < VARIED_FROM:
+            return False
+        ids, numbers = array("i", bytes(self._bytes)), self._numbers
+        end = len(numbers)
+        runs = {(*ids[at - _RUN : at], *numbers[at - _RUN : at]) for at in range(end - period, end)}
+        if 2 * len(runs) <= period:
+            return False
+        values = [int(number) for number in numbers[-period:] if number is not None]
+        # Decimals are two numbers each, of which one may be in order.
+        return not any(_in_order(part) for part in (values, values[::2], values[1::2]))
 
     def _counting(self, period: int, count: int) -> int | None:
         """How many numbers of a turn go up from turn to turn; None: not each by the same step."""
