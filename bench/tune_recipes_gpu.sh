@@ -5,27 +5,25 @@
 #
 # 1. index, questions about the book (TESTSET stays excluded), their answers composed with the book at
 #    hand: rows with passages, as runs/submit.sh makes them
-# 2. train/sweeps/composed.yaml on them; 3. beside it `train prefer` on the recipe's own adapter
+# 2. train/sweeps/composed.yaml on them
 #
 # Every dev question is asked with the book at hand. OUT/sweep/sweep.json has every run and its score of
-# each question, OUT/sweep/recipe/prefer/verdict.json what preferences add, OUT/*.log what was said.
+# each question, OUT/sweep.log what was said.
 #
 # What lies in OUT/index, OUT/asked and OUT/composed already is not made again (made elsewhere, say).
 # TEACHER=MODEL_DIR asks and answers (BASE); vLLM has to be in DATA_PY's environment.
 # DEV=questions.jsonl judges every run on these instead of the pairs' own dev split: then they choose
 # the recipe, and no score on them is one of unseen questions.
 # MIX=general.jsonl adds runs with 20 % general rows against forgetting.
-# PREFER="--questions 200 --draws 6" are prefer's options; PREFER=no leaves it out.
 # PY and DATA_PY are the pythons of training and of the rest; EXTRA holds more key=value for all runs,
-# AT_ONCE how many are side by side, SWEEP another sweep's file; SWEEP_LIMIT and PREFER_LIMIT are their
-# longest times in seconds. A step that fails does not stop the next one; the exit code tells, and the
-# same command goes on. On one H100: bench/results/sweep_h100.json; tests/test_train_sweep.py rehearses it.
+# AT_ONCE how many are side by side, SWEEP another sweep's file, SWEEP_LIMIT the longest time in seconds.
+# The same command goes on where it stopped. On one H100: bench/results/tuning_h100.json;
+# tests/test_train_sweep.py rehearses it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,25s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] && [ -n "${BASE:-}" ] && [ -n "${BOOK:-}" ] && [ -n "${TESTSET:-}" ] || { sed -n '2,23s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1 PY=${PY:-.venv-train/bin/python} DATA_PY=${DATA_PY:-.venv/bin/python} TEACHER=${TEACHER:-$BASE}
 read -ra extra <<<"${EXTRA:-}"
-read -ra prefer <<<"${PREFER:---questions 200 --draws 6}"
 mkdir -p "$out"
 
 made() { [ -f "$out/$1/manifest.json" ]; }
@@ -40,17 +38,5 @@ if [ -n "${MIX:-}" ]; then  # `runs` is the file's last list
 fi
 given=("model_name_or_path=$BASE" "retrieval_dir=$out/index" "dataset_dir=$out/composed" "output_dir=$out/sweep")
 [ -z "${DEV:-}" ] || given+=("dev_file=$(realpath "$DEV")")
-failed=0
-timeout "${SWEEP_LIMIT:-0}" $PY -m train sweep "$out/sweep.yaml" "${given[@]}" "${extra[@]}" ${AT_ONCE:+--at-once "$AT_ONCE"} >"$out/sweep.log" 2>&1 &
-sweep=$!
-if [ "${prefer[0]}" != no ] && ! made sweep/recipe/prefer/adapter; then
-  until [ -f "$out/sweep/recipe/adapter/manifest.json" ] || ! kill -0 $sweep 2>/dev/null; do sleep 1; done
-  # The recipe as it was run: it names rows, base, index and how dev questions are asked.
-  ! made sweep/recipe/adapter ||
-    timeout "${PREFER_LIMIT:-0}" $PY -m train prefer "$out/sweep/recipe/recipe.yaml" "${prefer[@]}" >"$out/prefer.log" 2>&1 || true
-  made sweep/recipe/prefer/adapter || failed=1
-fi
-wait $sweep || failed=1
-cat "$out/sweep.log"
-[ ! -f "$out/prefer.log" ] || cat "$out/prefer.log"
-exit $failed
+timeout "${SWEEP_LIMIT:-0}" $PY -m train sweep "$out/sweep.yaml" "${given[@]}" "${extra[@]}" ${AT_ONCE:+--at-once "$AT_ONCE"} 2>&1 |
+  tee "$out/sweep.log"

@@ -16,7 +16,7 @@ AUTO_SETTINGS = {"retrieval_passages": 3, "retrieval_tokens": 2000, "max_model_l
 USUAL_TOKENS, USUAL_CONTEXT = 1200, 2048
 COUNTED = ("retrieval_passages", "retrieval_tokens")
 AUTO_CONTEXT = AUTO_SETTINGS["max_model_len"] + 512  # with the kit's own two examples
-TRAINING = ("lora", "full", "prefer", "demo")  # stages of a manifest that change how to ask
+TRAINING = ("lora", "full", "demo")  # stages of a manifest that change how to ask
 
 
 @dataclass(frozen=True)

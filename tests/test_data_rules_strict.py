@@ -63,6 +63,19 @@ def test_what_a_thing_is_is_asked_where_its_heading_names_it(text: str, question
             "什么是管理闸门？",
             "管理闸门（管理员 GA）是一种用于读写水位的系统。",
         ),
+        # Others have one, too; two letters are many things.
+        (
+            "the name carries itself",
+            "闸门池",
+            "什么是闸门池？",
+            "闸门池（Gate Pool）是openGate提供的一种调度机制，用于把闸门分给渠道。",
+        ),
+        (
+            "the name carries itself",
+            "GQ",
+            "什么是 GQ？",
+            "GQ（Gate Query）是一种用于读写水闸状态的查询语言。",
+        ),
         ("says what sort of thing it is", "GateQL", "什么是 GateQL？", "GateQL 是一种通信协议。"),
         ("says what sort of thing it is", "GateQL", "什么是 GateQL？", "GateQL 返回水位的数值。"),
         ("says enough", "GateQL", "什么是 GateQL？", "GateQL 是一种查水位的语言。"),
@@ -81,7 +94,16 @@ def test_what_a_thing_is_is_asked_where_its_heading_names_it(text: str, question
                 "GateQL 是一种用于读写状态的查询语言，它是 GateOS 是默认的语言。",
                 "GateQL 是一种水利公司公司推出的、用于读写状态的查询语言。",
                 "GateQL 是一种用于读写水闸 状态的查询语言。",
+                "GateQL 是一种用于读写水闸状态的“超市”式的查询语言。",
+                "GateQL 是一种用于读写水闸和控制它们的查询语言。",
+                "GateQL 是一种用于读写水闸状态的查询语言，开箱即用。",
             )
+        ),
+        (
+            "no praise, aside, date or leftover",
+            "GateLine 调度模型",
+            "什么是 GateLine 调度模型？",
+            "GateLine 调度模型是一种以水位为目标的、用于开合闸门的调度模型。",
         ),
     ],
 )

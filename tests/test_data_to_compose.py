@@ -126,7 +126,7 @@ def test_each_pair_knows_its_section_and_all_sections_are_covered(chunks):
     assert told["pairs_per_1000_characters"] == round(1000 * len(pairs) / 400, 2)
 
 
-def test_a_chunk_that_came_to_no_question_is_asked_once_more_by_draws(chunks):
+def test_a_section_that_came_to_no_question_is_asked_once_more_by_draws(chunks):
     asked = []
 
     def ask(chats, tokens, count, temperature):

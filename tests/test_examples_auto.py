@@ -71,15 +71,6 @@ def test_by_size_context_and_training(
     assert on or not chosen.settings, "without examples all is as it was"
 
 
-def test_preferences_learned_on_top_are_asked_as_the_training_before() -> None:
-    below = Manifest(
-        stage="lora", name="a", settings={"retrieval_examples": True, "retrieval_passages": 4}
-    )
-    on_top = Manifest(stage="prefer", name="p", settings={"pairs": 3}, parents=[below])
-    chosen = automatic(shape_of(SMALL, "c"), None, on_top)
-    assert chosen.examples and chosen.settings == {"retrieval_passages": 4}
-
-
 @pytest.mark.parametrize("examples", [True, False, "mine.jsonl"])
 def test_what_was_trained_with_a_book_gets_as_many_passages_and_room_for_them(
     index: Path, tmp_path: Path, examples: bool | str

@@ -8,7 +8,7 @@ import yaml
 
 from common.pairs import Pair
 from data.answer_profile import gap
-from train.advise import advise, loops, tell
+from train.advise import advise, tell
 from train.base import ModelError
 from train.recipe import Recipe
 from train.samples import write_sample
@@ -47,12 +47,9 @@ def test_what_is_worse_than_its_base_is_trained_more_gently(tmp_path):
     assert any("output_dir=" in each and "-gentle" in each for each in commands(out))
 
 
-def test_loops_and_over_long_answers_are_seen(tmp_path):
+def test_over_long_answers_are_seen(tmp_path):
     turning = LONG + " and then it waits for the next one" * 30
-    assert loops(turning) and not loops(LONG) and not loops("啊" * 3)
-    found = commands(run(tmp_path, turning))
-    assert any("train prefer" in each for each in found)
-    assert any("MAX_TOKENS" in each for each in found)
+    assert any("MAX_TOKENS" in each for each in commands(run(tmp_path, turning)))
 
 
 def test_dev_far_above_the_test_set_is_a_leak_or_another_style(tmp_path):

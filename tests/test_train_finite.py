@@ -12,11 +12,9 @@ import torch  # noqa: E402
 from transformers import Trainer  # noqa: E402
 
 from tests.finetuning import recipe  # noqa: E402
-from train import prefer as prefer_module  # noqa: E402
 from train.base import ModelError, load_model  # noqa: E402
 from train.finetune import finetune  # noqa: E402
 from train.finite import need_finite  # noqa: E402
-from train.prefer import PreferenceSettings, prefer  # noqa: E402
 
 
 def spoil(monkeypatch, at_step: int) -> None:
@@ -55,21 +53,6 @@ def test_weights_spoilt_by_the_last_step_are_not_written(base, data, tmp_path, m
     with pytest.raises(ModelError, match="the trained weight .*lora_.* is nan"):
         finetune(recipe(base, data, tmp_path, **fields))
     assert not (tmp_path / "adapter").exists()
-
-
-@pytest.mark.parametrize("watched", [True, False])
-def test_preferences_that_break_write_no_adapter(base, data, tmp_path, monkeypatch, watched):
-    def drawn(model, tokenizer, questions, *rest):
-        return [each.answer if n % 2 else "XX0" for n, each in enumerate(questions)]
-
-    monkeypatch.setattr(prefer_module, "sampled_answers", drawn)
-    spoil(monkeypatch, 2)
-    if not watched:
-        monkeypatch.setattr(prefer_module, "stop_at_nan", lambda trainer: None)
-    told = "(loss|grad_norm|rewards/margins) at step" if watched else "the trained weight"
-    with pytest.raises(ModelError, match=f"{told} .*is nan"):
-        prefer(recipe(base, data, tmp_path), PreferenceSettings(questions=12, draws=2))
-    assert not (tmp_path / "prefer" / "adapter").exists()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -175,7 +175,6 @@ def test_the_gpu_sessions_script_goes_through_on_a_tiny_model(tmp_path):
             "PY": sys.executable,
             "SWEEP": str(sweep),
             "MIX": str(general),
-            "PREFER": "--questions 4 --draws 2 --gap 0",
             "EXTRA": short,
         },
         capture_output=True,
@@ -186,10 +185,7 @@ def test_the_gpu_sessions_script_goes_through_on_a_tiny_model(tmp_path):
     assert len(rows) == 9 and not any(row["failed"] for row in rows), rows
     assert all(row["verdict"]["book"] and len(row["tuned"]) == 4 for row in rows)
     assert "by seed" in done.stdout, told
-    # Random weights say nothing that one answer would be the better of: then it has to say so.
-    drawn = (out / "prefer.log").read_text("utf-8")
-    assert "drawing 2 answers to each of 4" in drawn, drawn
-    assert done.returncode == int("only 0 of" in drawn), told
+    assert done.returncode == 0, told
 
 
 def test_a_smaller_model_answers_more_questions_at_once():

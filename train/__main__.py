@@ -10,7 +10,6 @@ python -m train retriever RECIPE.yaml, train reranker …  the models that find 
 
 import logging
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +23,7 @@ from train import after, steps
 from train.recipe_file import load_recipe
 from train.retriever.command import Overrides, RecipePath, Sweep, Testset, train_finder
 from train.told import resume_hint, told_errors
-from train.verdict import EXIT_WORSE, sentences
+from train.verdict import EXIT_WORSE
 
 app = make_app(
     no_args_is_help=True,
@@ -175,49 +174,6 @@ def check(recipe: RecipePath, overrides: Overrides = None) -> None:
             either("接下来，提交前检查：", "next, before the push: ")
             + f"bash run.sh preflight --model-dir {directory} {testset}"
         )
-
-
-@app.command()
-@in_chinese("在 `lora` 之后：从模型自己的回答里偏好更好的（DPO）；得到第二个适配器。")
-def prefer(
-    recipe: RecipePath,
-    overrides: Overrides = None,
-    questions: Annotated[
-        int, typer.Option(min=1, help=either("问多少道训练题", "train questions to ask"))
-    ] = 200,
-    draws: Annotated[
-        int, typer.Option(min=2, help=either("每题抽几个回答", "answers drawn for each"))
-    ] = 6,
-    gap: Annotated[
-        float,
-        typer.Option(
-            min=0, help=either("最好与最差至少差多少分", "least score between best and worst")
-        ),
-    ] = 0.1,
-    beta: Annotated[
-        float, typer.Option(help=either("越大越贴近原模型", "larger stays closer to the model"))
-    ] = 0.1,
-    learning_rate: Annotated[float, typer.Option()] = 5e-6,
-    epochs: Annotated[float, typer.Option()] = 1,
-) -> None:
-    """After `lora`: prefer the better of the model's own answers (DPO); a second adapter."""
-    from train.prefer import PreferenceSettings
-    from train.prefer import prefer as train_preferences
-
-    with told_errors():
-        settings = load_recipe(recipe, overrides or [])
-        asked = PreferenceSettings(
-            questions, draws, gap=gap, beta=beta, learning_rate=learning_rate, epochs=epochs
-        )
-        adapter, found = train_preferences(settings, asked, steps.say)
-        told, _ = sentences(found, adapter.parent)
-        steps.say(told)
-        first = settings.output_dir / "adapter"
-        command = ["bash", "run.sh", "train", "merge", str(recipe)]
-        for each in (first, adapter):
-            command += ["--adapter", str(each)] if each.is_dir() else []
-        told = either("有提升才合并：", "merge it only where it helped: ")
-        steps.say(told + shlex.join(command))
 
 
 @app.command()

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import yaml
@@ -25,7 +24,6 @@ from train.verdict import Verdict, read_verdict
 
 SHORT = 0.7  # answers below this share of the references' length or words are short
 LEAK_GAP = 0.15  # dev this far above a test set of the same book
-LOOP_RUN, LOOP_TIMES = 12, 4  # characters that stand so often in an answer: it turns in circles
 
 
 @dataclass(frozen=True)
@@ -73,19 +71,12 @@ def advise(out: Path, report: Path | None = None) -> list[Advice]:
     found: list[Advice | None] = [
         _worse(verdict, out),
         _style(shown, scores, recipe),
-        _loops(shown, scores, recipe),
         _rambling(shown, scores, report),
         _retrieval(dev, shown, recipe),
         _leak(dev, shown, recipe) if report else None,
         _by_heart(out, recipe),
     ]
     return sorted((each for each in found if each), key=lambda each: -each.cost)[:3]
-
-
-def loops(answer: str) -> bool:
-    """Whether an answer turns in circles: it ends in a stretch that it has said several times."""
-    tail = answer[-LOOP_RUN:]
-    return len(answer) > LOOP_RUN * LOOP_TIMES and answer.count(tail) >= LOOP_TIMES
 
 
 def _worse(verdict: Verdict, out: Path) -> Advice | None:
@@ -122,22 +113,6 @@ def _style(shown: Judged, scores: Scores, recipe: Recipe) -> Advice | None:
 def _short(own: AnswerProfile, wanted: AnswerProfile) -> bool:
     return own.chars_mean < SHORT * wanted.chars_mean or (
         own.latin_words_mean < SHORT * wanted.latin_words_mean
-    )
-
-
-def _loops(shown: Judged, scores: Scores, recipe: Recipe) -> Advice | None:
-    turning = [i for i, answer in enumerate(shown.answers) if loops(answer)]
-    if len(turning) < max(2, 0.02 * len(shown.answers)):
-        return None
-    share = len(turning) / len(shown.answers)
-    return Advice(
-        either(
-            f"{len(shown.answers)} 个回答里有 {len(turning)} 个在重复同一段：费时间，也丢精确率",
-            f"{len(turning)} of {len(shown.answers)} answers repeat one stretch: it costs time, "
-            "and precision",
-        ),
-        f"bash run.sh train prefer {recipe.output_dir}/recipe.yaml",
-        share * (1 - fmean(scores.items[i].precision for i in turning)),
     )
 
 

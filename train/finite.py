@@ -11,8 +11,8 @@ from typing import Any
 from common.language import either
 from train.base import ModelError
 
-# What a training logs that must be a number; `rewards/margins` is DPO's.
-WATCHED = ("loss", "grad_norm", "rewards/margins", "eval_loss")
+# What a training logs that must be a number.
+WATCHED = ("loss", "grad_norm", "eval_loss")
 
 
 def stop_at_nan(trainer: Any) -> None:

@@ -26,9 +26,46 @@ def greedy_answers(
     A question is a text, or a pair, whose earlier turns and system message are then asked, too.
     batch_size: questions at once, fewer where they are long (batch_tokens).
     """
-    return sampled_answers(
-        model, tokenizer, questions, system_prompt, max_new_tokens, batch_size=batch_size
-    )
+    import torch
+
+    if not questions:
+        return []
+    rows = [Pair(each, "") if isinstance(each, str) else each for each in questions]
+    prompts = prompt_ids(tokenizer, rows, system_prompt)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    answers = [""] * len(prompts)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    was_training = model.training
+    model.eval()
+    # The service sets no penalty, whatever the model's generation_config.json says.
+    drawing: dict[str, Any] = {"repetition_penalty": 1.0, "do_sample": False}
+    drawing |= dict.fromkeys(("temperature", "top_p", "top_k"))
+    start, most = 0, batch_tokens(model.config, _free_bytes(model), model.dtype.itemsize)
+    while start < len(order):
+        chosen = order[start : start + batch_size]
+        # Prompts grow along `order`: the last is the widest.
+        while len(chosen) > 1 and len(chosen) * (len(prompts[chosen[-1]]) + max_new_tokens) > most:
+            chosen.pop()
+        start += len(chosen)
+        width = max(len(prompts[i]) for i in chosen)
+        ids = torch.full((len(chosen), width), pad)
+        mask = torch.zeros((len(chosen), width), dtype=torch.long)
+        for row, i in enumerate(chosen):
+            ids[row, width - len(prompts[i]) :] = torch.tensor(prompts[i])
+            mask[row, width - len(prompts[i]) :] = 1
+        with torch.inference_mode():
+            out = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=max_new_tokens,
+                pad_token_id=pad,
+                **drawing,
+            )
+        texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+        for i, text in zip(chosen, texts, strict=True):
+            answers[i] = text.strip()
+    model.train(was_training)
+    return answers
 
 
 def batch_tokens(config: Any, free: int | None = None, width: int = 2) -> int:
@@ -56,59 +93,3 @@ def _free_bytes(model: Any) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
-
-
-def sampled_answers(
-    model: Any,
-    tokenizer: Any,
-    questions: Sequence[str | Pair],
-    system_prompt: str,
-    max_new_tokens: int,
-    temperature: float = 0.0,
-    batch_size: int = 64,
-) -> list[str]:
-    """One answer per question, drawn at `temperature` from torch's own random state; 0: greedy."""
-    import torch
-
-    if not questions:
-        return []
-    rows = [Pair(each, "") if isinstance(each, str) else each for each in questions]
-    prompts = prompt_ids(tokenizer, rows, system_prompt)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    answers = [""] * len(prompts)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    was_training = model.training
-    model.eval()
-    # The service sets no penalty, whatever the model's generation_config.json says.
-    drawing: dict[str, Any] = {"repetition_penalty": 1.0, "do_sample": temperature > 0}
-    drawing |= {
-        "temperature": temperature or None,
-        "top_p": None,
-        "top_k": 0 if temperature else None,
-    }
-    start, most = 0, batch_tokens(model.config, _free_bytes(model), model.dtype.itemsize)
-    while start < len(order):
-        chosen = order[start : start + batch_size]
-        # Prompts grow along `order`: the last is the widest.
-        while len(chosen) > 1 and len(chosen) * (len(prompts[chosen[-1]]) + max_new_tokens) > most:
-            chosen.pop()
-        start += len(chosen)
-        width = max(len(prompts[i]) for i in chosen)
-        ids = torch.full((len(chosen), width), pad)
-        mask = torch.zeros((len(chosen), width), dtype=torch.long)
-        for row, i in enumerate(chosen):
-            ids[row, width - len(prompts[i]) :] = torch.tensor(prompts[i])
-            mask[row, width - len(prompts[i]) :] = 1
-        with torch.inference_mode():
-            out = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                max_new_tokens=max_new_tokens,
-                pad_token_id=pad,
-                **drawing,
-            )
-        texts = tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
-        for i, text in zip(chosen, texts, strict=True):
-            answers[i] = text.strip()
-    model.train(was_training)
-    return answers

@@ -34,12 +34,15 @@ from retrieval.passages import Passage
 ASKED_MORE = (
     2.5  # times what is wanted: 12 asked came to 5.4 pairs, 18 to 6.7 (results/tuning_h100.json)
 )
-# A chunk that came to no question is asked once more, by so many draws for its first plans.
+# A section that came to no question is asked once more, by so many draws for its first plans.
 AGAIN_PLANS, AGAIN_DRAWS = 3, 4
 SAME = 0.85  # likeness from which two questions to one chunk are one
 TOO_SHORT = either("太短，或只有图和链接", "too short, or only pictures and links")
 ASKED_BEFORE = either("已经问过", "asked before")
 NO_ANSWER = either("没有答出来", "no answer to it")
+
+
+Section = tuple[str, ...]  # a book and the headings of one of its sections
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
 
     for number, (one, others) in enumerate(zip(first, more, strict=True)):
         take(number, [*one, *others])
-    again = _silent(plans, {plan.chunk for plan, _ in found})
+    again = _silent(plans, chunks, {_section(chunks, plan) for plan, _ in found})
     if again:
         texts = ask([chats[n] for n in again], QUESTION_TOKENS, AGAIN_DRAWS, WORDINGS_TEMPERATURE)
         for number, drawn in zip(again, texts, strict=True):
@@ -122,13 +125,21 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
     ]
 
 
-def _silent(plans: Sequence[Plan], heard: Collection[int]) -> list[int]:
-    """Numbers of the first plans of each chunk that is not among the `heard`."""
-    numbers: dict[int, list[int]] = {}
+def _silent(
+    plans: Sequence[Plan], chunks: Sequence[Chunk], heard: Collection[Section]
+) -> list[int]:
+    """Numbers of the first plans of each section that is not among the `heard`."""
+    numbers: dict[Section, list[int]] = {}
     for number, plan in enumerate(plans):
-        if plan.chunk not in heard:
-            numbers.setdefault(plan.chunk, []).append(number)
+        section = _section(chunks, plan)
+        if section not in heard:
+            numbers.setdefault(section, []).append(number)
     return [number for each in numbers.values() for number in each[:AGAIN_PLANS]]
+
+
+def _section(chunks: Sequence[Chunk], plan: Plan) -> Section:
+    chunk = chunks[plan.chunk]
+    return chunk.book, *_block(chunk, plan.span).path
 
 
 def open_calls(chunks: Sequence[Chunk], settings: ModelSettings) -> int:

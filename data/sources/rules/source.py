@@ -19,7 +19,7 @@ from data.sources.rules.silence import OF_SEVERAL, why_silent
 from data.sources.rules.strict import ASKED, cut_short, needs_no_field, why_not_strict
 from data.sources.sentence import clean_sentences, is_standalone, polish, without_gaps
 
-VERSION = "25"
+VERSION = "26"
 SECONDS_PER_CHUNK = 0.013  # on one small CPU core; only for the estimate
 
 

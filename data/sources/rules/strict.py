@@ -36,16 +36,18 @@ _ABBREVIATION = re.compile("[A-Z0-9]{2,5}")
 _ASIDE = re.compile(
     r"我|你|您|咱|大家|读者|其实|当然|总之|此时|这时|例如|比如|首先|然后|的时候|建议|推荐|教程"
     r"|非常|十分|特别|极其|流行|著名|知名|强大|优秀|先进|完美|成熟|有趣|精良|神器|而生|举足轻重|无处不在|领先|活跃|众多"
-    r"|随着|广泛应用|受欢迎|事实上|事实标准|最(?![大小短长近后终低高新佳优早多少初])"
+    r"|常用|功能完善|安装简单|生产级|开箱即用|巧妙|[“”]"
+    r"|随着|广泛[应使]用|受欢迎|事实上|事实标准|最(?![大小短长近后终低高新佳优早多少初])"
     r"|\d{4} ?年|版本|目前|现在|如今|现为|已经|公司|旗下|属于|子项目|推出|v?\d+\.\d+",
     re.I,
 )
-# Leftovers of a page, single letters of a derivation, and what is no sentence: too long without a
-# mark, a phrase twice, or two verbs (它是 X 是).
+# Leftovers of a page, single letters of a derivation, what is no sentence (too long without a mark,
+# a phrase twice, two verbs: 它是 X 是), what points elsewhere, and word-for-word translation.
 _MARKS = re.compile(
     "[\u4e00-\u9fff] +[\u4e00-\u9fff]|[。，]{2}|[\u2e80-\u2fdf\u3000]"
     "|[\u4e00-\u9fff][A-Z](?![A-Za-z+#-])|[\u4e00-\u9fff]{48}|([\u4e00-\u9fff]{2,4})\\1|，(?:它?(?:包含|需要)|同样)"
     "|(?<![但而])是[^，。一]{1,8}是(?!否)|的，|的而(?!且)"
+    "|它们|位于[^，。]*目录|即将到来|被[^，。]{1,6}得"
 )
 _VAGUE = re.compile(
     r"(?:是|指)[^，。]{0,10}(?:项目|概念|产物|术语|东西|产品|思想|话题|名词|标准|事实|选择|组织|例子|实例"
@@ -137,22 +139,24 @@ def carries_itself(question: str, answer: str, block: Block) -> bool:
     """
     name = core(_subject(question))
     first = _unbracketed(_sentences(answer)[0])
-    if _PART.search(name) or name in ANYBODYS | OF_SEVERAL_THINGS:
+    if _PART.search(name) or name in ANYBODYS | OF_SEVERAL_THINGS or len(name) < 3:
         return False
     if _OF_SOMETHING.search(first) and not _OWNED.search(first):
         return False
     if re.search("[\u4e00-\u9fff]", name):
+        if re.search(r"是\s*[A-Za-z][\w ]*(?:提供|内置|自带)", first):
+            return False  # 资源池是 openGauss 提供的…: others have one, too
         foreign = re.match(r"[^，。是]{1,30}[（(](?:[英简缩][^A-Za-z）)]*)?[A-Za-z]{2}", answer)
         if re.search("[A-Za-z]", name):
             return bool(_SORT.search(name))  # ICMP 协议; of a Proto 过滤器 nobody knows whose it is
-        return len(name) > 2 and bool(foreign or re.search("[A-Za-z]", "".join(block.path[-1:])))
+        return bool(foreign or re.search("[A-Za-z]", "".join(block.path[-1:])))
     if re.match(rf"{re.escape(name)}\s*[（(](?:{_SPELT_OUT})", answer):
         return True  # GKD（Generalized Knowledge Distillation）
     if _ABBREVIATION.fullmatch(name):
         return False
     others = re.findall("[A-Za-z]{2,}", first.lower().replace(name.lower(), ""))
     sign = _OWN.fullmatch(name) or _PRODUCT.search(first)
-    return len(name) > 2 and bool(sign or (others and not re.fullmatch("[A-Z]?[a-z]+", name)))
+    return bool(sign or (others and not re.fullmatch("[A-Z]?[a-z]+", name)))
 
 
 def needs_no_field(question: str, answer: str) -> bool:
@@ -205,8 +209,9 @@ def _says_enough(question: str, answer: str, block: Block) -> bool:
 def _is_plain(question: str, answer: str, block: Block) -> bool:
     name = _subject(question)
     said = re.match(rf"{re.escape(name)}[^，。]*?是([^，。]*)", _unbracketed(answer), re.I)
-    if said and re.search("[\u4e00-\u9fff]{2}", name) and name in said[1]:
-        return False  # 结构体是…的结构体类型
+    sort = re.search("[\u4e00-\u9fff]{2,}$", name)
+    if said and sort and (name in said[1] or (len(sort[0]) > 2 and sort[0] in said[1])):
+        return False  # 结构体是…的结构体类型, Roofline 性能模型是…的性能模型
     return not (_ASIDE.search(answer) or _MARKS.search(answer) or _VAGUE.search(answer))
 
 
