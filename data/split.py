@@ -32,14 +32,22 @@ class SplitSettings(BaseModel):
 def split_pairs(pairs: Sequence[Pair], settings: SplitSettings) -> dict[str, list[Pair]]:
     """Pairs by split, in their order. The same pairs and seed give the same split.
 
-    Sections that hold near-duplicates of each other's questions or answers go together.
+    Sections that hold near-duplicates of each other's questions or answers go together. Held out
+    are first those of which at least half can be (not `train_only`): what cannot is lost there.
     Raises SplitLeakError if a near-duplicate is still in two splits.
     """
     clusters = _clusters(pairs)
     sizes: dict[str, int] = defaultdict(int)
+    unsound: dict[str, int] = defaultdict(int)
     for pair in pairs:
         sizes[clusters[pair.section]] += 1
-    order = sorted(sizes, key=lambda c: hashlib.sha256(f"{settings.seed}\0{c}".encode()).digest())
+        unsound[clusters[pair.section]] += pair.train_only
+
+    def place(cluster: str) -> tuple[bool, bytes]:
+        chance = hashlib.sha256(f"{settings.seed}\0{cluster}".encode()).digest()
+        return 2 * unsound[cluster] > sizes[cluster], chance
+
+    order = sorted(sizes, key=place)
     wanted = {
         "dev": round(settings.dev * len(pairs)),
         "calibration": round(settings.calibration * len(pairs)),

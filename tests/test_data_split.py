@@ -41,6 +41,17 @@ def test_splits_follow_sections_and_seed():
     assert sum(map(len, first.values())) == len(pairs)
 
 
+def test_sections_whose_pairs_can_be_judged_by_are_held_out_first():
+    pairs = book_pairs(40)
+    for number, pair in enumerate(pairs):
+        pair.train_only = int(pair.path[0][1:]) >= 20 or number % 5 == 0
+    splits = split_pairs(pairs, SplitSettings(dev=0.2, calibration=0.1))
+    held = [pair for name in ("dev", "calibration") for pair in splits[name]]
+    assert len(held) >= 0.25 * len(pairs) and {int(pair.path[0][1:]) < 20 for pair in held} == {
+        True
+    }
+
+
 def test_sections_that_tell_the_same_fact_stay_together():
     pairs = book_pairs(12)
     fact = "共享内存位于芯片上，由同一线程块的线程共用，访问延迟很低，大小有限。"
