@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from data.containers import ids_of, listings, opened
+from data.front_matter import titled
 from data.inline_html import without_html
 
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
@@ -69,9 +70,13 @@ _CODE_DIRECTIVES = {
     "code-cell",
     "sourcecode",
     "literalinclude",
-    "python",
-    "ipython",
 }
+# Languages of code cells of Quarto and R Markdown: ```{r}.
+_ENGINES = {"r", "julia", "python", "python3", "ipython", "ipython3", "bash", "sh", "zsh", "shell",
+            "sql", "stan", "rcpp", "ojs", "js", "javascript", "node", "css", "html", "c", "cpp",
+            "fortran", "go", "perl", "ruby", "octave", "matlab", "sas", "awk", "sed", "cat", "text",
+            "verbatim", "haskell", "scala", "rust", "java", "powershell", "cmd", "tikz", "dot",
+            "mermaid", "graphviz", "latex", "yaml", "json", "toml"}  # fmt: skip
 _UNSHOWN = {"index", "toctree", "tableofcontents", "bibliography", "contents", "raw", "eval-rst"}
 _ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "attention", "danger",
                 "error", "admonition", "seealso", "prf:theorem", "prf:definition", "prf:lemma",
@@ -82,7 +87,7 @@ _ADMONITIONS = {"note", "tip", "warning", "important", "hint", "caution", "atten
 def plain_markdown(text: str) -> str:
     """The text without the extensions; the same text where it has none."""
     ids = ids_of(text)
-    text = listings(_titled(text))
+    text = listings(titled(text))
     if "(data:" in text:  # pictures within the page: megabytes that are no words
         text = re.sub(r"(!\[[^\]\n]*\]\(<?data:image/)[^)\n]*\)", r"\1png;base64,)", text)
     if re.search(r"(?m)^[ \t]*(`{3,}|:{3,})\{|\}`", text):  # MyST
@@ -104,19 +109,6 @@ def plain_markdown(text: str) -> str:
     if prose:
         out.append(_prose("\n".join(prose), titles))
     return without_html(opened("\n".join(out), ids))
-
-
-def _titled(text: str) -> str:
-    """The text without its front matter, whose title is the page's where the text has none."""
-    matter = re.match(r"(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*\n", text, re.S)
-    if not matter:
-        return text
-    text = text[matter.end() :]
-    title = re.search(r"""(?m)^title\s*[:=]\s*["']?(.+?)["']?\s*$""", matter.group(2))
-    prose = re.sub(r"(?ms)^(`{3,}|~{3,}).*?^\1", "", text)
-    if title is None or re.search(r"(?m)^# |^=+$|<h1\b", prose):
-        return text
-    return f"# {title.group(1)}\n\n{text}"
 
 
 def included(text: str) -> list[str]:
@@ -156,20 +148,24 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
     """Each line and whether it is code; directives are opened on the way."""
     stack: list[tuple[str, str]] = []  # (closing mark, what its end becomes)
     fence, head = "", False
+    options: list[str] = []
     for line in text.split("\n"):
         found = _FENCE.match(line)
         if fence:
             if found and found.group(2).startswith(fence) and not found.group(3):
                 fence = ""
                 yield line, True
+                for shown in _captions(options):
+                    yield shown, False
+                options = []
             elif head and _OPTION.match(line.strip()):
                 continue
             elif (tab := _CODE_TAB.match(line)) is not None:
                 if tab.group(1) == "tab":
                     names = (_framework(n) for n in re.split(r"[,\s]+", tab.group(2)) if n)
                     yield f"# {', '.join(names)}", True
-            elif re.match(r"\s*#\|\s+[\w-]+:", line):  # options of a cell of Quarto
-                continue
+            elif re.match(r"\s*(?:#|//|--)\|\s+(?:[\w.-]+:|- )", line):  # options of a Quarto cell
+                options.append(line)
             else:
                 head = False
                 yield line, True
@@ -197,9 +193,10 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
             continue
         name, rest = directive.group(1).lower(), directive.group(2).strip()
         head = True
-        if name in _CODE_DIRECTIVES:
-            fence = mark if mark[0] != ":" else mark
-            yield f"{found.group(1)}{mark if mark[0] != ':' else '```'}{_language(rest)}", True
+        if name in _CODE_DIRECTIVES | _ENGINES:
+            fence = mark
+            language = name if name in _ENGINES else _language(rest)
+            yield f"{found.group(1)}{mark if mark[0] != ':' else '```'}{language}", True
         elif name in ("math",):
             stack.append((mark, "$$"))
             yield "$$" + (f"\n{rest}" if rest else ""), False
@@ -218,6 +215,21 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
             stack.append((mark, ""))
             if rest:
                 yield rest, False
+
+
+def _captions(options: list[str]) -> Iterator[str]:
+    """What the options of a Quarto cell have printed below its figures and tables."""
+    name, label = "", ""
+    for line in options:
+        _, key, said = re.split(r"\|\s+(?:([\w.-]+):|-)\s*", line, maxsplit=1)
+        name = key or name
+        said = said.strip().strip("\"'").strip()
+        if name == "label":
+            label = said
+        elif said and name in ("fig-cap", "fig-subcap", "fig.cap") and said not in "|>|->-":
+            yield f"\n![{said}]({label})\n"
+        elif said and name in ("tbl-cap", "lst-cap", "tab.cap") and said not in "|>|->-":
+            yield f"\n{said}\n"
 
 
 def _language(info: str) -> str:

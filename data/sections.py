@@ -35,6 +35,7 @@ _ESCAPED, _LESS, _STAR = "\ue002\ue003", "\ue002", "\ue004"
 _MATH = "\ue001"  # keeps the place of a formula while emphasis and tags go
 _TABLE_IMAGE = re.compile(r"!\[([^\]\n]*)\]\(<?([^)\n>]*)>?\)")
 _TABLE_LINK = re.compile(r"(?<![!\\`\w])\[([^\[\]\n]*)\]\((?!\s)[^)\s]*\)")
+_SAYING = re.compile(rf"[，。；：]|[:;,](?= |[{CJK}])")
 _TAB = re.compile(r"^<!-- (?:tab: (.+)|(/tab)) -->\s*$")
 
 
@@ -164,8 +165,26 @@ def terms(inline: Token) -> tuple[str, ...]:
 def read_sections(text: str) -> Iterator[Section]:
     """Sections of a Markdown text in order, each with its blocks (possibly none)."""
     stack: list[tuple[int, str]] = []
+    held: Section | None = None
     for offset, piece in segments(text):
-        yield from _segment_sections(piece, offset, stack)
+        for section in _segment_sections(piece, offset, stack):
+            if held is not None:
+                yield _outlined(held, section, text)
+            held = section
+    if held is not None:
+        yield _outlined(held, None, text)
+
+
+def _outlined(section: Section, following: Section | None, text: str) -> Section:
+    """A sentence set as a heading over nothing, as outlines have them, is text of what is above."""
+    *above, title = section.path or ("",)
+    empty = not (section.blocks or section.figures)
+    parted = following is not None and following.path[: len(section.path)] == section.path
+    if not empty or parted or len(title) < 10 or not _SAYING.search(title):
+        return section
+    end = text.find("\n", section.start)
+    path, end = tuple(above), len(text) if end < 0 else end
+    return Section(path, section.start, [Block(PARAGRAPH, title, path, section.start, end)])
 
 
 def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> Iterator[Section]:

@@ -11,7 +11,7 @@ from docx import Document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.books import BookError, find_books, read_book
+from data.books import BookError, find_books, read_book, unread_files
 from data.cache import Cache
 from data.chunks import MAX_CHARS, MIN_CHARS, cut_chunks
 from data.records import CODE, TABLE, chunk_from_dict
@@ -222,6 +222,29 @@ def test_folders_stand_for_the_books_in_them(tmp_path):
     with pytest.raises(BookError, match="no book"):
         (tmp_path / "none").mkdir()
         find_books([tmp_path / "none"])
+
+
+def test_data_beside_the_pages_of_a_folder_is_named_not_read(tmp_path):
+    prose = "进程是程序的一次执行，\n它有自己的地址空间。\n\n" * 4
+    numbers = "\n".join(f"{n}\t{n * 7}\t0.5" for n in range(40))
+    files = {
+        "book.md": "# 章\n\n一段话。\n".encode(),
+        "lyrics.txt": ("天青色等烟雨 而我在等你\n" * 9).encode(),
+        "numbers.txt": numbers.encode(),
+        "odd.txt": b"caf\xe9 \xff\xfe\x81",
+        "prose.txt": prose.encode(),
+        "words.txt": "\n".join(["的", "进程", "线程", "内存", "磁盘", "调度"]).encode(),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert [path.name for path in find_books([tmp_path])] == ["book.md", "prose.txt"]
+    (losses,) = unread_files([tmp_path]).values()
+    why = {loss.place: loss.why for loss in losses}
+    assert [*why] == ["lyrics.txt", "numbers.txt", "odd.txt", "words.txt"]
+    assert "0 % letters" in why["numbers.txt"] and "UTF-8" in why["odd.txt"]
+    assert "0 of 6 lines are sentences" in why["words.txt"]
+    assert all("name the file itself" in each for each in why.values())
+    assert "线程" in read_book(tmp_path / "words.txt").text
 
 
 def test_a_text_read_before_comes_from_the_cache(tmp_path, monkeypatch):

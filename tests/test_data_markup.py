@@ -8,6 +8,7 @@ import pytest
 from data.books import BookError, find_books, read_book, unread_files
 from data.cache import Cache
 from data.context import BuildContext
+from data.markup.adoc import whole_blocks
 from data.markup.missing import missing
 from data.reading import chunk_batches
 from data.records import CODE
@@ -241,6 +242,37 @@ def test_an_asciidoc_book_is_read_with_its_parts(tmp_path):
     assert [f.caption for f in sections[0].figures] == ["流程的图"]
     assert [b.text for b in blocks(book) if b.kind == CODE] == ["int x;"]
     assert [loss.place for loss in book.losses] == ["no.adoc"]
+
+
+def test_a_listing_of_asciidoc_without_an_end_or_with_an_odd_one_is_read(tmp_path):
+    # pandoc takes all memory for a listing without an end, and gives up a comment at the end.
+    whole = "= 书\n\n== 章\n\n话。\n\n[[here]]\n== 节\n\n----\nint x;\n\nint y;\n"
+    write(tmp_path, a_dot_adoc=whole, b_dot_adoc=f"{whole}----\n// 注")
+    for name in ("a.adoc", "b.adoc"):
+        book = read_book(tmp_path / name)
+        assert [b.text for b in blocks(book)] == ["话。", "int x;\n\nint y;"]
+        assert not book.losses
+    assert whole_blocks(["----\na", "b\n----", "c"], "\n\n") == ["----\na\n\nb\n----", "c"]
+
+
+@pytest.mark.parametrize(
+    ("block", "drawn"),
+    [
+        ("+---+    +---+\n| A |--->| B |\n+---+    +---+", True),
+        ("+------+\n| 栈   |\n+------+\n| 堆   |\n+------+\n| 代码 |\n+------+", True),
+        ("┌───┐\n│ A │\n└─┬─┘\n  │\n  ▼\n┌───┐\n│ B │\n└───┘", True),
+        ("mysql> select 1;\n+----+---+\n| id | n |\n+----+---+\n|  1 | 2 |\n+----+---+", False),
+        ("+------+\n| name |\n+------+\n| a -> b |\n| c    |\n+------+", False),
+        ("a\n├── b\n│   └── c\n└── d", False),
+        ("x = a + b\ny -> z | w", False),
+    ],
+)
+def test_a_drawing_of_characters_is_a_figure_and_a_printed_table_is_text(tmp_path, block, drawn):
+    inside = "\n".join(f"    {line}" for line in block.split("\n"))
+    write(tmp_path, a_dot_rst=f"章\n==\n\n见下图::\n\n{inside}\n\n话。\n")
+    book = read_book(tmp_path / "a.rst")
+    assert [loss.kind for loss in book.losses] == ["figure"] * drawn
+    assert [b.text for b in blocks(book) if b.kind == CODE] == ([] if drawn else [block])
 
 
 def test_an_org_file_keeps_title_code_and_formula(tmp_path):

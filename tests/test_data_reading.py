@@ -189,7 +189,10 @@ def test_the_report_names_what_is_not_in_the_text(tmp_path):
             "[甲](a_(b).html){.x} 和 `b`{.python} 与 [乙][c]{: .y}。",
             "[甲](a_(b).html) 和 `b` 与 [乙][c]。",
         ),
-        ("```{python}\n#| echo: false\nx = 1  #| 不是选项\n```", "```\nx = 1  #| 不是选项\n```"),
+        (
+            "```{python}\n#| echo: false\nx = 1  #| 不是选项\n```",
+            "```python\nx = 1  #| 不是选项\n```",
+        ),
         ("---\ntitle: 书\n...\n\n话。", "# 书\n\n\n话。"),
     ],
 )

@@ -1,8 +1,9 @@
-"""Pages as site builders write them: the article without its site, tabs apart by name."""
+"""Pages as site builders write and show them: the article without its site, home pages, cells."""
 
 import pytest
 
 from data.books import read_book
+from data.dialects import plain_markdown
 from data.sections import read_sections
 
 PROSE = "<p>先准备好编译环境，再运行下面的命令，安装需要几分钟。</p>"
@@ -76,3 +77,57 @@ def test_a_title_above_the_article_stays_its_title(tmp_path):
 )  # fmt: skip
 def test_what_builders_write_beside_the_words_is_no_word(tmp_path, body, shown):
     assert shown in read(tmp_path, f"<h1>章</h1>{body}").text
+
+
+VITEPRESS = """---
+layout: home
+hero:
+  name: 引擎
+  tagline: 快而省内存
+  actions:
+    - theme: brand
+      text: 开始
+features:
+  - title: 预加载
+    details: 启动时就把权重读进显存
+---
+"""
+VUEPRESS = "---\nhome: true\nheroText: 引擎\nfeatures:\n- title: 预加载\n  details: 读进显存\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (VITEPRESS, "# 引擎\n\n快而省内存\n\n## 预加载\n\n启动时就把权重读进显存"),
+        (VUEPRESS, "# 引擎\n\n## 预加载\n\n读进显存"),
+        ("---\nhome: true\nhero: [\n---\n\n话。", "```yaml\nhome: true\nhero: [\n```\n\n\n话。"),
+        (
+            "---\ndescription: >-\n  一句\n  说明\n---\n\n# 题\n\n话。",
+            "# 题\n\n一句 说明\n\n\n话。",
+        ),
+        ("---\ntitle: 题\ndescription: 给搜索引擎的话\n---\n\n话。", "# 题\n\n\n话。"),
+    ],
+)
+def test_what_a_page_shows_of_its_front_matter_is_read(written, shown):
+    assert plain_markdown(written).strip() == shown
+
+
+def test_cells_of_quarto_are_code_and_keep_the_captions_of_what_they_draw(tmp_path):
+    cell = '```{r}\n#| label: fig-a\n#| fig-cap: "两组的箱线图"\n# 画图\nplot(x)\n```\n'
+    (tmp_path / "b.qmd").write_text(f"# 章\n\n{cell}\n话。\n", "utf-8")
+    (section,) = read_sections(read_book(tmp_path / "b.qmd").text)
+    assert [(b.kind, b.text, b.language) for b in section.blocks] == [
+        ("code", "# 画图\nplot(x)", "r"),
+        ("paragraph", "话。", ""),
+    ]
+    assert [(f.caption, f.image) for f in section.figures] == [("两组的箱线图", "fig-a")]
+
+
+def test_a_sentence_set_as_a_heading_over_nothing_is_text():
+    text = "# 大纲\n\n## 学习 ssh，免去每次输入密码。\n\n## 一个很长很长很长的标题\n\n"
+    text += "## 要点：看这里\n\n话。\n"
+    found = [(s.path, [b.text for b in s.blocks]) for s in read_sections(text) if s.blocks]
+    assert found == [
+        (("大纲",), ["学习 ssh，免去每次输入密码。"]),
+        (("大纲", "要点：看这里"), ["话。"]),
+    ]

@@ -1,6 +1,7 @@
 """AsciiDoc prepared for pandoc: parts put in, attributes filled, captions where it reads them."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from common.language import either
@@ -9,6 +10,7 @@ from data.losses import TEXT, Loss
 from data.markup.parts import found_file
 
 _DEPTH = 6
+_VERBATIM = re.compile(r"(?m)^(?:-{4,}|\.{4,}|\+{4,}|/{4,}|```\w*)[ \t]*$")
 _INCLUDE = re.compile(r"(?m)^include::([^\[\n]+)\[([^\]\n]*)\][ \t]*$")
 _ATTRIBUTE = re.compile(r"(?m)^:([\w-]+):[ \t]*(.*)$")
 _CONDITION = re.compile(r"^(ifdef|ifndef|ifeval|endif)::([^\[]*)\[(.*)\][ \t]*$")
@@ -29,7 +31,43 @@ def prepared(path: Path) -> tuple[str, list[Loss]]:
         r"\2image::\3[\1]",
         text,
     )
-    return text, losses
+    return closed(_without_comments(text)), losses
+
+
+def whole_blocks(parts: Iterable[str], room: str) -> list[str]:
+    """Parts of a text, those joined again that a listing goes through."""
+    whole: list[str] = []
+    for part in parts:
+        if whole and _open(whole[-1]):
+            whole[-1] += room + part
+        else:
+            whole.append(part)
+    return whole
+
+
+def closed(text: str) -> str:
+    """The text with an end to its last listing, without which pandoc runs out of memory."""
+    return f"{text}\n{_open(text)}\n"
+
+
+def _without_comments(text: str) -> str:
+    """Lines of comment go, at whose end pandoc gives up; in listings they are code."""
+    mark, kept = "", []
+    for line in text.split("\n"):
+        if _VERBATIM.fullmatch(line):
+            mark = "" if line.rstrip() == mark else mark or line.rstrip()
+        if mark or not re.match("//(?!/)", line):
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _open(text: str) -> str:
+    """The mark of the listing that has no end; "" for none."""
+    mark = ""
+    for found in _VERBATIM.finditer(text):
+        line = found[0].rstrip()
+        mark = "" if line == mark else mark or line
+    return mark
 
 
 def _included(

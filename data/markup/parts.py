@@ -9,6 +9,7 @@ from common.language import either
 from common.text_encodings import decode
 from data.includes import root_of
 from data.kinds import ASCIIDOC, LATEX, REST
+from data.prose import by_name, no_prose
 from data.text import CJK
 
 MAX_BYTES = 8 << 20
@@ -117,8 +118,10 @@ def _is_signature(path: Path) -> bool:
 
 
 def _no_book(path: Path) -> str:
-    """Why a LaTeX or Typst file is no book by itself; "" for one that may be, or another kind."""
+    """Why a LaTeX, Typst or text file is no book; "" for one that may be, or another kind."""
     suffix = path.suffix.lower()
+    if suffix == ".txt":
+        return no_prose(path)
     if suffix not in (*LATEX, ".typ"):
         return ""
     try:
@@ -127,7 +130,7 @@ def _no_book(path: Path) -> str:
         return ""  # reading says what is wrong
     if suffix == ".typ":
         bare = either("没有标题", "it has no heading")
-        return "" if re.search(r"(?m)^=+ \S", text) else f"{bare}{_by_name()}"
+        return "" if re.search(r"(?m)^=+ \S", text) else f"{bare}{by_name()}"
     text = _TEX_COMMENT.sub(r"\1", text)
     if re.search(r"\\documentclass\s*(?:\[[^\]]*\])?\s*\{standalone\}", text):
         return either("TeX 画的图（standalone）", "a drawing by TeX (standalone)")
@@ -135,11 +138,7 @@ def _no_book(path: Path) -> str:
     if headed or len(re.findall(f"[{CJK}]", text)) >= _PROSE:
         return ""
     few = either("没有标题，汉字也少", "it has no heading and few Chinese characters")
-    return f"{few}{_by_name()}"
-
-
-def _by_name() -> str:
-    return either("；要读就单独给出这个文件", "; to read it, name the file itself")
+    return f"{few}{by_name()}"
 
 
 def _included(path: Path) -> Iterator[Path]:

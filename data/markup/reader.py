@@ -13,6 +13,7 @@ from common.text_encodings import decode
 from data.cache import Cache
 from data.kinds import ASCIIDOC, LATEX, MARKUP, REST
 from data.losses import TEXT, Loss, Reading, reading_from
+from data.markup.adoc import whole_blocks
 from data.markup.missing import missing
 from data.markup.pandoc import PandocError, read_tree
 from data.markup.tree import HIDDEN, Plain, markdown_of
@@ -87,7 +88,7 @@ def _read_text(material: str, suffix: str, titles: dict[str, str]) -> Reading:
 
 _SECTION = {
     "org": r"(?m)^(?=\*+ )",
-    "asciidoc": r"(?m)^(?==+ )",
+    "asciidoc": r"(?m)(?<!\]\n)^(?=(?:\[[^\n]*\]\n)*=+ )",
     "textile": r"(?m)^(?=h\d\. )",
     "typst": r"(?m)^(?==+ )",
 }
@@ -101,6 +102,8 @@ def _read(source: str, form: str) -> tuple[dict[str, Any], list[Loss]]:
         parts = [part for part in re.split(_SECTION.get(form, r"(?!)"), source) if part.strip()]
         if len(parts) < 2:
             parts = [part for part in re.split(r"\n[ \t]*\n", source) if part.strip()]
+        if form == "asciidoc":
+            parts = whole_blocks(parts, "\n\n")
         if len(parts) > 1:
             middle = len(parts) // 2
             room = "\n\n"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.language import either
+from data.drawings import is_drawing
 from data.losses import FIGURE, TABLE, Loss
 from data.markup.nodes import (
     STAND_IN,
@@ -97,12 +98,13 @@ class Plain:
             yield node("Para", joined[:-1])
         elif kind == "CodeBlock":
             name = next(iter(held[0][1]), "")
-            if name.startswith(DRAWN_CODE):
+            typed = not name and is_drawing(held[1])
+            if name.startswith(DRAWN_CODE) or typed:
                 words = " ".join(re.findall(r"\w(?:[\w ]*\w)?", held[1]))
-                place = dict(held[0][2]).get("caption") or words or name
-                self.losses.append(
-                    Loss(FIGURE, place[:30].strip(), either("用代码画的图", "drawn by code"))
-                )
+                place = dict(held[0][2]).get("caption") or words or name or "+--+"
+                how = ("用字符画的图", "drawn in characters")
+                why = either(*how) if typed else either("用代码画的图", "drawn by code")
+                self.losses.append(Loss(FIGURE, place[:30].strip(), why))
             elif held[1].strip():
                 language = next(iter(_language(held[0][1])), None)
                 if caption := dict(held[0][2]).get("caption"):
