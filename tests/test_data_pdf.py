@@ -78,6 +78,17 @@ def test_formulas_stay_in_one_piece_or_leave_a_mark(tmp_path):
     assert found.losses == [Loss(FORMULA, "p. 1 (3.2)")]
 
 
+def test_rows_of_a_matrix_are_no_words_of_the_sentence_above(tmp_path):
+    page = [text("这个矩阵写作", 72, 100, font=SONG), text("a11 a12", 230, 120)]
+    page += [text("A =", 200, 132), text("a21 a22", 230, 144), text("(3.1)", 480, 132)]
+    page += prose("它的每一行都是一个样本", 3, 72, 180)
+    # The same rows without a formula beside them may be a table or a list.
+    page += [text("a11 a12", 230, 320), text("a21 a22", 230, 334)]
+    found = read(tmp_path, [page])
+    assert "这个矩阵写作 [公式 3.1]" in found.text and found.text.count("a21 a22") == 1
+    assert found.losses == [Loss(FORMULA, "p. 1 (3.1)")]
+
+
 def test_a_ruled_table_keeps_its_header(tmp_path):
     page = [rule(72, top, 400, top) for top in (100, 120, 140, 160)]
     page += [rule(left, 100, left, 160) for left in (72, 200, 400)]

@@ -20,6 +20,7 @@ _FUNCTIONS = re.compile(
     re.I,
 )
 _WORD = re.compile(r"[A-Za-z]{3,}")
+_ENTRIES = re.compile(rf"(?:[^\s{CJK}]{{1,6}}\s+)+[^\s{CJK}]{{1,6}}")
 _SENTENCE = re.compile("[。！？；]")
 
 
@@ -82,6 +83,9 @@ def _kind(line: Line, left: float) -> int:
         if re.match(r"[-–•◦▪*]\s", text):
             return 0
         return 2 if strong else 1
+    # A row of a matrix; as a table or the like it stays where no formula is beside it.
+    if centred and _ENTRIES.fullmatch(text) and not words:
+        return 1
     return 1 if len(text) <= 4 and centred and not re.match(r"[-–•◦▪*●○■]", text) else 0
 
 
