@@ -271,11 +271,11 @@ def _what_took_all(steps: list[dict[str, Any]], source: str) -> str:
     made = sum(one["count"] for one in steps if one["name"].startswith("pairs"))
     if not made:
         more = more_pairs(source)
-        zh = f"一个问答对也没有造出来：书里没有可问的句子，或者文本没有读出来；试试：{more}"
-        en = (
-            "no pair is left, none was made: no sentence to ask about, or the text was not read; "
-            f"try this: {more}"
-        )
+        read = sum(one["count"] for one in steps if one["name"] == "chunks")
+        zh = f"书读出来了（{read} 块，可以建检索的索引）" if read else "没有读出文本"
+        en = f"text was read ({read} chunks, enough for an index)" if read else "no text was read"
+        zh = f"一个问答对也没有造出来：{zh}，没有找到可问的句子；试试：{more}"
+        en = f"no pair is left, none was made: {en}, no sentence to ask about; try this: {more}"
     else:
         told = ", ".join(f"{count} {label(reason)}" for reason, count in step["lost"].items())
         zh = f"没有剩下问答对：在“{label(step['name'])}”这一步全部去掉了（{told}）"

@@ -89,6 +89,8 @@ def test_tables_of_many_packages_are_tables(tmp_path, table):
         (r"\begin{proof} 证明里的话。\end{proof}", "证明"),
         (r"\begin{algorithm}\caption{算法题}\begin{algorithmic}[1]\State 做第一步 \If{成立} "
          r"\State 做第二步 \EndIf\end{algorithmic}\end{algorithm}", "做第二步"),
+        (r"\begin{algorithm}\KwIn{输入的数}\While{条件还成立的时候}{\eIf{头一个条件成立}{做这一步\;}"
+         r"{做另外一步\;}}\end{algorithm}", "条件还成立的时候"),
         (r"\begin{figure}\begin{tikzpicture}\draw (0,0);\end{tikzpicture}\caption{画的题}"
          r"\end{figure}", "画的题"),
         (r"\SI{5}{\metre} 与 \ce{H2O} 与 \href{http://a.b}{链接字} 与 \enquote{引文}", "引文"),

@@ -284,6 +284,15 @@ def test_an_org_file_keeps_title_code_and_formula(tmp_path):
     assert [b.text for b in section.blocks] == ["公式 $a_b$ 与 code。", "int x;"]
 
 
+def test_an_org_file_of_comments_is_named(tmp_path):
+    code = "#+begin_src sh\n# 代码里的注释\n#+end_src\n"
+    write(tmp_path, a_dot_org=f"* 命令\n话。\n{code}" + "# lsmod 列出模块\n" * 6)
+    write(tmp_path, b_dot_org=f"* 命令\n话。\n{code}# lsmod 列出模块\n")
+    (loss,) = read_book(tmp_path / "a.org").losses
+    assert (loss.place, loss.why) == ("lsmod 列出模块", "6 lines with #, comments to org")
+    assert not read_book(tmp_path / "b.org").losses
+
+
 def test_an_odt_file_is_read(tmp_path):
     pytest.importorskip("pypandoc").convert_text(
         "# 章\n\n一段话。\n", "odt", "markdown", outputfile=str(tmp_path / "a.odt")

@@ -28,6 +28,25 @@ _PSEUDO = r"""
 \newcommand{\Comment}[1]{ // #1}\newcommand{\Loop}{\\ \textbf{loop}}
 \newcommand{\EndLoop}{\\ \textbf{end loop}}
 """
+# algorithm2e: what is done stands in braces behind its condition.
+_PSEUDO_2E = r"""
+\newcommand{\KwIn}[1]{\\ \textbf{输入：}#1}\newcommand{\KwData}[1]{\\ \textbf{输入：}#1}
+\newcommand{\KwOut}[1]{\\ \textbf{输出：}#1}\newcommand{\KwResult}[1]{\\ \textbf{输出：}#1}
+\newcommand{\KwRet}[1]{\textbf{return} #1}\newcommand{\Return}[1]{\textbf{return} #1}
+\newcommand{\While}[2]{\\ \textbf{while} #1 \textbf{do} \\ #2}
+\newcommand{\For}[2]{\\ \textbf{for} #1 \textbf{do} \\ #2}
+\newcommand{\ForEach}[2]{\\ \textbf{foreach} #1 \textbf{do} \\ #2}
+\newcommand{\ForAll}[2]{\\ \textbf{forall} #1 \textbf{do} \\ #2}
+\newcommand{\If}[2]{\\ \textbf{if} #1 \textbf{then} \\ #2}
+\newcommand{\uIf}[2]{\\ \textbf{if} #1 \textbf{then} \\ #2}
+\newcommand{\lIf}[2]{\\ \textbf{if} #1 \textbf{then} #2}
+\newcommand{\eIf}[3]{\\ \textbf{if} #1 \textbf{then} \\ #2 \\ \textbf{else} \\ #3}
+\newcommand{\ElseIf}[2]{\\ \textbf{else if} #1 \textbf{then} \\ #2}
+\newcommand{\uElseIf}[2]{\\ \textbf{else if} #1 \textbf{then} \\ #2}
+\newcommand{\Else}[1]{\\ \textbf{else} \\ #1}\newcommand{\lElse}[1]{\\ \textbf{else} #1}
+\newcommand{\Repeat}[2]{\\ \textbf{repeat} \\ #2 \\ \textbf{until} #1}
+\newcommand{\Begin}[1]{\\ #1}\newcommand{\tcp}[1]{ // #1}\newcommand{\tcc}[1]{ // #1}
+"""
 _DRAWN = re.compile(
     r"\\begin\{(tikzpicture|pgfpicture|pspicture|tikzcd|forest|picture|circuitikz|asy|axis|chemfig)\*?\}"
     r".*?\\end\{\1\*?\}",
@@ -85,12 +104,18 @@ def of_packages(body: str, own: set[str]) -> list[str]:
         r"\newcommand{\hologo}[1]{#1}",
     ]
     if r"\begin{algorithmic}" in body:
-        made += _PSEUDO.strip().split("\n")
+        made += _one_by_one(_PSEUDO)
+    elif re.search(r"\\begin\{algorithm\w*\*?\}", body):
+        made += _one_by_one(_PSEUDO_2E)
     return [
         each
         for each in made
         if (name := re.search(r"\\[A-Za-z]+\}", each)) and name.group()[:-1] not in own
     ]
+
+
+def _one_by_one(definitions: str) -> list[str]:
+    return re.split(r"\s*(?=\\newcommand)", definitions.strip())[1:]
 
 
 def cleaned(body: str) -> str:

@@ -83,7 +83,20 @@ def _read_text(material: str, suffix: str, titles: dict[str, str]) -> Reading:
         tree, unread = _read(material, form)
     plain = Plain(tree, titles)
     text = markdown_of(plain)
-    return Reading(text, [*unread, *plain.losses, *missing(_shown(material, suffix), text)])
+    unread += [*plain.losses, *missing(_shown(material, suffix), text)]
+    return Reading(text, unread + (_commented_out(material) if suffix == ".org" else []))
+
+
+def _commented_out(material: str) -> list[Loss]:
+    """Lines with # that are a good part of an org file: org shows none of them."""
+    outside = re.sub(r"(?mis)^[ \t]*#\+begin_(\w+).*?^[ \t]*#\+end_\1", "", material)
+    comments = re.findall(r"(?m)^#[ \t]+(\S.*)$", outside)
+    written = sum(bool(line.strip()) for line in outside.split("\n"))
+    if len(comments) < 5 or len(comments) < written * 0.2:
+        return []
+    count = len(comments)
+    why = either(f"{count} 行以 # 开头，是 org 的注释", f"{count} lines with #, comments to org")
+    return [Loss(TEXT, comments[0][:30], why)]
 
 
 _SECTION = {
