@@ -54,20 +54,26 @@ def _without_comments(text: str) -> str:
     """Lines of comment go, at whose end pandoc gives up; in listings they are code."""
     mark, kept = "", []
     for line in text.split("\n"):
-        if _VERBATIM.fullmatch(line):
-            mark = "" if line.rstrip() == mark else mark or line.rstrip()
+        mark = _after(mark, line)
         if mark or not re.match("//(?!/)", line):
             kept.append(line)
     return "\n".join(kept)
 
 
 def _open(text: str) -> str:
-    """The mark of the listing that has no end; "" for none."""
+    """What would end the listing that has no end; "" for none."""
     mark = ""
     for found in _VERBATIM.finditer(text):
-        line = found[0].rstrip()
-        mark = "" if line == mark else mark or line
+        mark = _after(mark, found[0])
     return mark
+
+
+def _after(mark: str, line: str) -> str:
+    """What ends the listing that is open behind a line; `mark`: before it."""
+    line = line.rstrip()
+    if mark or not _VERBATIM.fullmatch(line):
+        return "" if line == mark else mark
+    return line[:3] if line.startswith("```") else line  # ```java ends with ```
 
 
 def _included(
