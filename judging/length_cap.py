@@ -36,6 +36,7 @@ from judging.scoring import rouge_l, speed
 STEP = {"tokens": 16, "characters": 32}
 # A mean of the same scores in another order of summing differs by this much and less.
 ROUNDING = 1e-9
+FEWEST = 10  # questions; of fewer a gain is not told from chance, as in training's verdict
 app = make_app()
 console = Console(width=None if Console().is_terminal else 120)
 
@@ -270,10 +271,12 @@ def smallest_cap(points: Sequence[Point]) -> Point:
     return next(point for point in points if point.score >= points[-1].score - ROUNDING)
 
 
-def best_cap(points: Sequence[Point]) -> Point:
+def best_cap(points: Sequence[Point], questions: int) -> Point:
     """The smallest cap of the highest score among those whose gain over the uncapped score is no
-    accident (its 95 % interval is above 0); where there is none, the uncapped point."""
-    gained = [point for point in points if point.change - 1.96 * point.stderr > 0]
+    accident (its 95 % interval is above 0); where there is none, or of fewer than FEWEST
+    `questions`, the uncapped point."""
+    certain = [point for point in points if point.change - 1.96 * point.stderr > 0]
+    gained = certain if questions >= FEWEST else []
     highest = max((point.score for point in gained), default=0.0)
     return next((point for point in gained if point.score >= highest - ROUNDING), points[-1])
 
@@ -305,7 +308,7 @@ def _told(
     else:
         why = "" if named else "it is not called dev, and --dev does not name it"
     points = curve(answered, measure, step)
-    smallest, best = smallest_cap(points), best_cap(points)
+    smallest, best = smallest_cap(points), best_cap(points, len(answered.answers))
     return {
         "name": answered.name,
         "questions": len(answered.answers),

@@ -135,9 +135,9 @@ def judged(path: Path, answers: list[str], references: list[str]) -> Result:
 
 def test_the_cap_of_the_best_score_is_chosen_by_the_answers(untrained_model: Path) -> None:
     good = "use CUDA to launch a kernel of many threads in blocks and grids"
-    rambling = [good + " and then some more words about nothing" * n for n in range(28, 34)]
-    cap = best_length(judged(Path("dev.jsonl"), rambling, [good] * 6), untrained_model)
-    assert cap and cap.cut == 6 and cap.change > 0.1 and cap.kept < 0.5
+    rambling = [good + " and then some more words about nothing" * n for n in range(24, 36)]
+    cap = best_length(judged(Path("dev.jsonl"), rambling, [good] * 12), untrained_model)
+    assert cap and cap.cut == 12 and cap.change > 0.1 and cap.kept < 0.5
     assert f"MAX_TOKENS={cap.tokens}" in cap.told()
     for answers in ([good, good], ["", ""]):  # nothing to gain; nothing said
         assert best_length(judged(Path("dev.jsonl"), answers, [good] * 2), untrained_model) is None

@@ -41,7 +41,7 @@ def best_length(result: Result, model: Path) -> Cap | None:
         result.replies.total_seconds,
     )
     points = curve(answered, by_tokenizer(model))
-    best, whole = best_cap(points), points[-1]
+    best, whole = best_cap(points, len(result.questions)), points[-1]
     if best is whole:
         return None
     kept = best.characters / max(whole.characters, 1)
