@@ -247,7 +247,7 @@ def test_an_asciidoc_book_is_read_with_its_parts(tmp_path):
 def test_a_listing_of_asciidoc_without_an_end_or_with_an_odd_one_is_read(tmp_path):
     # pandoc takes all memory for a listing without an end, and gives up a comment at the end.
     whole = "= 书\n\n== 章\n\n话。\n\n[[here]]\n== 节\n\n----\nint x;\n\nint y;\n"
-    fenced = whole.replace("----", "```c") + "```\n\n"
+    fenced = whole.replace("----", "``` c") + "```\n\n"
     write(tmp_path, a_dot_adoc=whole, b_dot_adoc=f"{whole}----\n// 注", c_dot_adoc=fenced)
     for name in ("a.adoc", "b.adoc", "c.adoc"):
         book = read_book(tmp_path / name)

@@ -21,6 +21,7 @@ def prepared(path: Path) -> tuple[str, list[Loss]]:
     losses: list[Loss] = []
     attributes: dict[str, str] = {}
     text = _ATTRIBUTE.sub("", _included(path, path, attributes, losses, 0))
+    text = re.sub(r"(?m)^```[ \t]+(\w+)[ \t]*$", r"```\1", text)
     # pandoc takes a title of the first level at the beginning only, and none above a picture.
     text = _shifted(text, 1)
     text = re.sub(
