@@ -17,7 +17,7 @@
 # MIX=general.jsonl adds runs with 20 % general rows against forgetting.
 # PY and DATA_PY are the pythons of training and of the rest; EXTRA holds more key=value for all runs,
 # AT_ONCE how many are side by side, SWEEP another sweep's file, SWEEP_LIMIT the longest time in seconds.
-# The same command goes on where it stopped. On one H100: bench/results/tuning_h100.json;
+# The same command goes on where it stopped. On a card of a host of four H100: bench/results/tuning_h100.json;
 # tests/test_train_sweep.py rehearses it.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -4,7 +4,8 @@ import re
 
 _EDGE = re.compile(r"\+-{2,}[-+>]|[┌└├╭╰┏┗╔╚][─━═]+[┬┴]?[┐┘┤╮╯┓┛╗╝─━═]")
 _JOINED = re.compile(
-    r"[|+│┤┐┘]\s*[-─]+[>►▶→]|[<◄◀←][-─]+\s*[|+│├┌└]|[-─]+[>►▶→]\s*[|+│┌├└]"  # arrows at boxes
+    # arrows at boxes; one of a single dash stands in tables, too (EXPLAIN's "| -> Limit")
+    r"[|+│┤┐┘][ \t]*[-─]{2,}[>►▶→]|[<◄◀←][-─]{2,}[ \t]*[|+│├┌└]|[-─]{2,}[>►▶→][ \t]*[|+│┌├└]"
     r"|[+┐┘╮╯┓┛╗╝] {2,}[+┌└╭╰┏┗╔╚]"  # boxes side by side
     r"|(?m:^[\s|│]*[vV^▼▲↓↑][\s|│vV^▼▲↓↑]*$)"  # arrows between boxes
 )

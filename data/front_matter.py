@@ -42,7 +42,7 @@ def _home(matter: str) -> str:
     import yaml
 
     try:
-        page = yaml.safe_load(matter)
+        page = yaml.load(matter, yaml.BaseLoader)  # texts alone: no dates, which may be none
     except yaml.YAMLError:
         return f"```yaml\n{matter}\n```"
     return "\n\n".join(_shown(page)) if isinstance(page, dict) else ""

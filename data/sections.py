@@ -35,6 +35,9 @@ _ESCAPED, _LESS, _STAR = "\ue002\ue003", "\ue002", "\ue004"
 _MATH = "\ue001"  # keeps the place of a formula while emphasis and tags go
 _TABLE_IMAGE = re.compile(r"!\[([^\]\n]*)\]\(<?([^)\n>]*)>?\)")
 _TABLE_LINK = re.compile(r"(?<![!\\`\w])\[([^\[\]\n]*)\]\((?!\s)[^)\s]*\)")
+_NUMBERED = re.compile(
+    r"第?[\d一二三四五六七八九十百]+[章节篇讲课部、.．]|\d+\s|[^，。；]*：[^，。；]*$"
+)
 _SAYING = re.compile(rf"[，。；：]|[:;,](?= |[{CJK}])")
 _TAB = re.compile(r"^<!-- (?:tab: (.+)|(/tab)) -->\s*$")
 
@@ -182,6 +185,8 @@ def _outlined(section: Section, following: Section | None, text: str) -> Section
     parted = following is not None and following.path[: len(section.path)] == section.path
     if not empty or parted or len(title) < 10 or not _SAYING.search(title):
         return section
+    if _NUMBERED.match(title):
+        return section  # a chapter that is not written yet
     end = text.find("\n", section.start)
     path, end = tuple(above), len(text) if end < 0 else end
     return Section(path, section.start, [Block(PARAGRAPH, title, path, section.start, end)])

@@ -140,9 +140,8 @@ def build(
                 if lost:
                     losses.setdefault(path.name, []).extend(lost)
             if not readable:
-                raise ValueError(
-                    either("没有一本书读得出文字", "none of the books has text that can be read")
-                )
+                none = either("没有一本书读得出文字", "none of the books has text that can be read")
+                raise ValueError("\n".join([none, *lines_of(losses, len(found))]))
             manifest, changed = build_index(  # what was read a moment ago comes from the cache
                 readable, out, settings, Cache(cache), _model(encoder), status.update
             )

@@ -66,7 +66,7 @@ shown() {
   local word out=
   for word in "$@"; do
     case $word in
-      *[[:space:]\'\"\$\&\;\|\<\>\(\)\*\?]*) word="'${word//\'/\'\\\'\'}'" ;;
+      '' | \~* | \#* | *[[:space:]\'\"\$\&\;\|\<\>\(\)\*\?\[\]\`\\]*) word="'${word//\'/\'\\\'\'}'" ;;
     esac
     out+="${out:+ }$word"
   done

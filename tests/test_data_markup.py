@@ -264,6 +264,7 @@ def test_a_listing_of_asciidoc_without_an_end_or_with_an_odd_one_is_read(tmp_pat
         ("┌───┐\n│ A │\n└─┬─┘\n  │\n  ▼\n┌───┐\n│ B │\n└───┘", True),
         ("mysql> select 1;\n+----+---+\n| id | n |\n+----+---+\n|  1 | 2 |\n+----+---+", False),
         ("+------+\n| name |\n+------+\n| a -> b |\n| c    |\n+------+", False),
+        ("+-----+\n| EXPLAIN |\n+-----+\n| -> Limit: 5 |\n|   -> Scan |\n+-----+", False),
         ("a\n├── b\n│   └── c\n└── d", False),
         ("x = a + b\ny -> z | w", False),
     ],

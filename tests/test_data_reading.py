@@ -323,3 +323,12 @@ def test_a_picture_within_the_page_is_named_by_its_section():
     page = "# 传感器\n\n## 读数\n\n一段话。\n\n![](data:image/png;base64,AAAA)\n"
     figures = [figure for section in read_sections(page) for figure in section.figures]
     assert [figure.place for figure in figures] == ["传感器 › 读数"]
+
+
+def test_a_chapter_that_is_not_written_yet_stays_a_heading_and_a_sentence_does_not():
+    text = "# 书\n\n## 第3章：并行编程的基础知识\n\n## 结语：写在最后的几句话\n\n"
+    text += "## 共享内存位于片上，延迟低。\n\n## 下一章\n\n话。\n"
+    sections = list(read_sections(text))
+    said = [(section.path[-1], [block.text for block in section.blocks]) for section in sections]
+    assert ("第3章：并行编程的基础知识", []) in said and ("结语：写在最后的几句话", []) in said
+    assert ("书", ["共享内存位于片上，延迟低。"]) in said

@@ -100,6 +100,10 @@ VUEPRESS = "---\nhome: true\nheroText: 引擎\nfeatures:\n- title: 预加载\n  
     [
         (VITEPRESS, "# 引擎\n\n快而省内存\n\n## 预加载\n\n启动时就把权重读进显存"),
         (VUEPRESS, "# 引擎\n\n## 预加载\n\n读进显存"),
+        (  # no day of a calendar
+            "---\nhome: true\ndate: 2024-02-30\nheroText: 引擎\n---\n",
+            "# 引擎",
+        ),
         ("---\nhome: true\nhero: [\n---\n\n话。", "```yaml\nhome: true\nhero: [\n```\n\n\n话。"),
         (
             "---\ndescription: >-\n  一句\n  说明\n---\n\n# 题\n\n话。",

@@ -225,8 +225,11 @@ def test_pairs_for_training_alone_are_so_from_the_cache_too_and_are_not_held_out
 
 
 def test_what_comes_next_is_data_compose_and_the_manifest_says_so(tmp_path, monkeypatch):
+    kept = []
+
     def without_engine(self, settings):
         self._settings = settings
+        kept.append(settings.wordings)
 
     def ask(self, *given):
         return asker(WARP)(*given)
@@ -245,3 +248,4 @@ def test_what_comes_next_is_data_compose_and_the_manifest_says_so(tmp_path, monk
     assert read_manifest(out).settings["wordings"] == 0, "each would be answered 24 times"
     run("build", book, "--out", out, *told, "--to-compose", "--wordings", "1")
     assert read_manifest(out).settings["wordings"] == 1
+    assert kept == [0, 1], "the source's as well"

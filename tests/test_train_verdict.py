@@ -237,14 +237,15 @@ def test_by_verdict_a_better_estimate_is_enough_of_ten_questions_and_more(tmp_pa
 
     said = []
     monkeypatch.setattr(steps, "say", lambda text, **_: said.append(text))
-    answers = ["warp0 has 32 threads", *(f"warp{i} has many" for i in range(1, 20))]
-    for few, taken in ((20, False), (9, True)):
-        made = recipe(tmp_path / str(few))
+    gained = ["warp0 has 32 threads", *(f"warp{i} has many" for i in range(1, 20))]
+    equal = [f"warp{i} has many" for i in range(20)]
+    for few, answers, taken in ((20, gained, False), (9, gained, True), (20, equal, True)):
+        made = recipe(tmp_path / f"{few}-{taken}")
         rows = [Pair(f"q{i}?", f"warp{i} has 32 threads") for i in range(few)]
         write_sample(made.output_dir, 0, rows, [f"warp{i} has many" for i in range(few)])
         write_sample(made.output_dir, 5, rows, answers[:few])
         found = reach_verdict(made, {5: 1.0})
-        assert found.verdict == "same" and found.difference > 0 >= found.low
+        assert found.verdict == "same" and found.difference >= 0 >= found.low
         monkeypatch.setattr(steps, "fetch_base", lambda _: (_ for _ in ()).throw(LookupError))
         if taken:
             with pytest.raises(LookupError):  # goes for the base

@@ -71,8 +71,9 @@ def main(
         list[Path] | None,
         typer.Option(
             help=either(
-                "你的测试集：验证集里混有它们就拒绝",
-                "your test sets: a dev split that has one is refused",
+                "你的测试集：验证集里混有它们就拒绝；答案比它们短很多就不选长度",
+                "your test sets: a dev split that has one is refused; one whose answers are much "
+                "shorter chooses no length",
             )
         ),
     ] = None,
@@ -136,7 +137,10 @@ def main(
         stop(str(error), 2)
     fixed = {n: os.environ[n] for n in (*space.NAMES, *space.ROOM) if n in os.environ}
     if unlike:
-        stays = either(f"MAX_TOKENS 不变：{unlike}", f"MAX_TOKENS stays as it is: {unlike}")
+        stays = either(
+            f"不设 MAX_TOKENS（serve.env 里原有的去掉）：{unlike}",
+            f"MAX_TOKENS is not set, and one in serve.env is removed: {unlike}",
+        )
         console.print(stays, highlight=False, soft_wrap=True, markup=False)
     shipped = write or (None if is_demo(model) else Path(SETTINGS_FILE))
     if only_length:
@@ -278,8 +282,9 @@ def _only_length(
     if outcome.cap is None:
         console.print(
             either(
-                "没有哪个上限确实比不设更高（95 % 区间）：MAX_TOKENS 不变",
-                "no cap certainly scores higher than none (95 %): MAX_TOKENS stays as it is",
+                "没有哪个上限确实更高（95 % 区间）：不设 MAX_TOKENS（serve.env 里原有的去掉）",
+                "no cap certainly scores higher (95 %): MAX_TOKENS is not set, one in serve.env is "
+                "removed",
             )
         )
         kept.pop("MAX_TOKENS", None)

@@ -78,6 +78,7 @@ def build(
         if to_compose and "wordings" not in _given(context):
             # Each wording would be answered 24 times; three answers a question are rows enough.
             options["wordings"] = 0
+            told = settings_from(entry.settings, options)
         settings = settings_from(BuildSettings, options)
         inputs = settings_from(BuildInputs, {**options, "books": find_books(books)})
         if inputs.like and isinstance(told, ModelSettings):

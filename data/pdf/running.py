@@ -88,11 +88,14 @@ def _of_first_page(lines: Sequence[Line], tops: dict[int, Row], large: float) ->
     """Small heads that say the title or journal of the first page: an article has few pages."""
     first = min(tops, default=0)
     said = [_words(line.text) for line in lines if line.page == first and not line.block]
+    said = [words for words in said if words]
     found: set[int] = set()
     for page, row in tops.items():
         words = _words(" ".join(lines[i].text for i in row))
-        small = all(_small(lines[i], large) for i in row)
-        if page != first and small and len(words) >= 4 and any(words in line for line in said):
+        small = all(_small(lines[i], large) and not lines[i].mono for i in row)
+        # A word of a title is a word of the text as well: it has to be half of it.
+        told = any(words in line and 2 * len(words) >= len(line) for line in said)
+        if page != first and small and len(words) >= 4 and told:
             found.update(row)
     return found
 

@@ -36,6 +36,8 @@ from retrieval.passages import Passage
 ASKED_MORE = 2.0
 # A section that came to no question is asked once more, by so many draws for its first plans.
 AGAIN_PLANS, AGAIN_DRAWS = 3, 4
+# Further draws of each question, of which one stands in where the first has a fault; as measured.
+SPARE = 2
 SAME = 0.85  # likeness from which two questions to one chunk are one
 TOO_SHORT = either("太短，或只有图和链接", "too short, or only pictures and links")
 ASKED_BEFORE = either("已经问过", "asked before")
@@ -76,9 +78,7 @@ def open_replies(chunks: Sequence[Chunk], settings: ModelSettings, ask: Ask) -> 
     plans, short = plans_of(chunks, settings)
     chats = [_chat(chunks[plan.chunk], plan, settings) for plan in plans]
     first = ask(chats, QUESTION_TOKENS, 1, 0.0)
-    more: list[list[str]] = [[] for _ in chats]
-    if settings.wordings:
-        more = ask(chats, QUESTION_TOKENS, settings.wordings, WORDINGS_TEMPERATURE)
+    more = ask(chats, QUESTION_TOKENS, max(settings.wordings, SPARE), WORDINGS_TEMPERATURE)
     known = [NearIndex(SAME) for _ in chunks]
     found: list[tuple[Plan, list[str]]] = []
     without: dict[int, str] = {}  # a plan's number: why there is no question
@@ -144,7 +144,7 @@ def _section(chunks: Sequence[Chunk], plan: Plan) -> Section:
 
 def open_calls(chunks: Sequence[Chunk], settings: ModelSettings) -> int:
     """Prompts that `open_replies` sends, where each gets a question."""
-    return (2 + bool(settings.wordings)) * len(plans_of(chunks, settings)[0])
+    return 3 * len(plans_of(chunks, settings)[0])
 
 
 def _chat(chunk: Chunk, plan: Plan, settings: ModelSettings) -> Chat:
