@@ -109,6 +109,9 @@ class Answerer:
         what there is. Raises EngineError when the engine is dead and nothing was answered.
         """
         began = time.monotonic()
+        # Tokenizing or searching megabytes takes seconds: shorten them first, to well over what
+        # fits.
+        questions = [shorten_text(question, self._limit) for question in questions]
         asked = [index for index, question in enumerate(questions) if question.strip()]
         texts = [""] * len(questions)
         call = object()
@@ -281,8 +284,6 @@ class Answerer:
     def _prepare(self, questions: Sequence[str], deadline: float = float("inf")) -> list[list[int]]:
         tokenizer = self._tokenizer.result()
         context, limit, turns = self.engine.max_model_len, self._limit, self._turn_tokens
-        # Tokenizing megabytes takes seconds: shorten long texts before, to well over the limit.
-        questions = [shorten_text(question, limit) for question in questions]
         if self.book is not None:
             room = self._room(questions, limit)
             questions = self.book.prompts(questions, *room, deadline)
