@@ -70,9 +70,9 @@ def _guarded(path: Path, work: Any) -> Any:
     try:
         try:
             refuse_old_office(path, ".doc", ".docx")
-        except ValueError as error:
+            check_archive(path)
+        except (ValueError, zipfile.BadZipFile) as error:  # their words say it all
             raise DocxError(str(error)) from error
-        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             return work(_Parts(archive))
     except DocxError:
