@@ -290,6 +290,7 @@ def even_tables(soup: Any) -> None:
     for table in soup.find_all("table"):
         if table.find("table") or table.find("pre"):
             continue
+        _title_above(table)
         rows = table.find_all("tr")
         if len(rows) > 1 and not table.find("th"):
             for cell in rows[0].find_all("td"):
@@ -309,6 +310,22 @@ def even_tables(soup: Any) -> None:
             _fill(row, column, open_cells, None)
         for piece in table.find_all(string=re.compile(r"(?<!\\)\|")):
             piece.replace_with(re.sub(r"(?<!\\)\|", r"\|", str(piece)))
+
+
+def _title_above(table: Any) -> None:
+    """A first row of one cell across the table is its title: a header names each column."""
+    rows = table.find_all("tr")
+    if len(rows) < 3:
+        return
+    first, second = (row.find_all(["td", "th"]) for row in rows[:2])
+    across = len(first) == 1 and first[0].get("colspan", "1") != "1"
+    if across and len(second) > 1 and first[0].get_text(strip=True):
+        first[0].name = "div"
+        table.insert_before(first[0].extract())
+        head = rows[0].parent
+        rows[0].decompose()
+        if head.name == "thead" and not head.find("tr"):
+            head.decompose()
 
 
 def _fill(row: Any, column: int, open_cells: dict[int, tuple[int, Any]], before: Any) -> int:

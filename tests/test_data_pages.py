@@ -59,6 +59,16 @@ def test_cells_over_several_rows_and_columns_keep_the_others_in_place(tmp_path):
     assert table in page(tmp_path, body)
 
 
+@pytest.mark.parametrize("tag", ["td", "th"])
+def test_a_row_across_the_table_is_its_title_above_the_header(tmp_path, tag):
+    body = (
+        f"<table><thead><tr><{tag} colspan=2>表 1 延迟</{tag}></tr></thead><tr><td>存储</td>"
+        "<td>周期</td></tr><tr><td>L1</td><td>30</td></tr></table>"
+    )
+    shown = "表 1 延迟\n\n| 存储 | 周期 |\n| --- | --- |\n| L1 | 30 |"
+    assert shown in page(tmp_path, body)
+
+
 def test_word_tables_have_a_header_and_scripts_their_height(tmp_path):
     import docx
 

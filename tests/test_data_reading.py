@@ -298,7 +298,7 @@ for section in read_sections(read_book(Path({str(book)!r})).text):
         print(block.text)
 """
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=6, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert "水位由闸门控制。" in told.stdout
 
