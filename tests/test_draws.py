@@ -29,6 +29,8 @@ from tests.instant_engine import (
     served_app,
 )
 
+pytestmark = pytest.mark.clock  # some of these have tenths of a second
+
 ANSWERED = ("warp 32 threads", "warp 32 lanes", "warp 32 threads here", "block")
 
 

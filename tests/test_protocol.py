@@ -22,6 +22,8 @@ from judging.protocol import (
 )
 from tests.faulty_service import Service, dumped, replying, slowly
 
+pytestmark = pytest.mark.clock  # some of these have tenths of a second
+
 QUESTIONS = ["什么是warp？", "什么是线程块？", "什么是网格？"]
 
 

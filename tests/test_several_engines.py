@@ -21,6 +21,8 @@ from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
 from tests.instant_engine import in_seconds
 
+pytestmark = pytest.mark.clock  # some of these have tenths of a second
+
 SLOTS = 4
 
 
