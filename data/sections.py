@@ -21,6 +21,8 @@ _REFERENCE_TITLE = re.compile(
 _TOC_LINE = re.compile(
     r"(?<!\.)(?<!\.\s)(\.\s?){4,}\s*\d+\s*$|(?<!…)…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$"
 )
+_LISTS = re.compile(r"目\s*[录次]$|索引$|contents$|index$", re.I)  # of entries, not of sentences
+_PROSE = 30  # characters from which a sentence is no entry
 _TAG = re.compile(
     r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
     r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"
@@ -56,9 +58,15 @@ class Section:
 
     @property
     def is_apparatus(self) -> bool:
-        """Contents, references, index: nothing to ask about."""
+        """Contents, references, index: nothing to ask about; 索引 is a database's as well."""
         title = self.path[-1] if self.path else ""
+        if _LISTS.search(title) and any(map(_is_prose, self.blocks)):
+            return False
         return bool(_TOC_TITLE.match(title) or _REFERENCE_TITLE.match(title))
+
+
+def _is_prose(block: Block) -> bool:
+    return block.kind == PARAGRAPH and len(block.text) >= _PROSE and block.text[-1] in "。！？"
 
 
 def _parser() -> MarkdownIt:
