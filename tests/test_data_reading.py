@@ -332,3 +332,18 @@ def test_a_chapter_that_is_not_written_yet_stays_a_heading_and_a_sentence_does_n
     said = [(section.path[-1], [block.text for block in section.blocks]) for section in sections]
     assert ("第3章：并行编程的基础知识", []) in said and ("结语：写在最后的几句话", []) in said
     assert ("书", ["共享内存位于片上，延迟低。"]) in said
+
+
+def test_headings_over_nothing_are_counted_and_named(tmp_path):
+    from data.cache import Cache
+    from data.context import BuildContext
+    from data.reading import read_chunks
+    from data.settings import BuildSettings
+    from data.sources.rules import RulesSource
+
+    text = "# 书\n\n## 线程\n\n话。\n\n## 共享内存\n\n## 流\n\n### 事件\n\n## 图\n\n![](a.png)\n"
+    (tmp_path / "b.md").write_text(text, encoding="utf-8")
+    context = BuildContext(RulesSource(), BuildSettings(), Cache(tmp_path / "cache"))
+    read_chunks(tmp_path / "b.md", context)
+    (line,) = context.funnel.reading_warnings()
+    assert "2 headings with nothing under them" in line and "书 › 共享内存, 流 › 事件" in line
