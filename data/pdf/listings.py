@@ -54,7 +54,7 @@ def _bare(line: Line) -> str:
 
 
 def _possible(line: Line) -> bool:
-    if line.mono or line.block or line.note or line.math >= 0.2:
+    if line.mono or line.block or line.note or line.scripts or line.math >= 0.2:
         return False
     return not re.search(f"[{CJK}。，；：？！]", _bare(line))
 
