@@ -115,6 +115,38 @@ def test_code_keeps_its_indentation_and_code_words_in_prose_are_marked(tmp_path)
     assert "函数`atomicAdd`把两个数加在一起。" in found.replace(" ", "")
 
 
+CODE = ["if (i < n) { // 越界的不做", "c[i] = a[i] + b[i];", "}"]
+SQL = ["SELECT name, count(*)", "FROM student", "WHERE age > 18;"]
+
+
+@pytest.mark.parametrize("code", [CODE, SQL, ["def area(r):", "return 3.14 * r", "import math"]])
+def test_code_in_the_face_of_the_text_is_code(tmp_path, code):
+    page = prose("每个线程负责一个元素由它的全局索引决定", 3, 72, 60)
+    for n, words in enumerate(code):
+        latin, _, chinese = words.partition("越")
+        left = 72 + 15 * (n == 1)
+        page += [text(latin, left, 120 + 14 * n)]
+        page += [text("越" + chinese, left + 90, 120 + 14 * n, font=SONG)] if chinese else []
+    page += prose("这样每个线程只写一次不会互相覆盖", 3, 72, 180)
+    found = read(tmp_path, [page])
+    rows = [f"    {words}" if n == 1 else words for n, words in enumerate(code)]
+    assert "```\n" + "\n".join(rows) + "\n```" in found.text and not found.losses
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["A good reader skips;", "a better one reads;", "the best one reads twice;"],
+        ["[1] Smith, J. (2001), Optics;", "[2] Ng, A. (2008), Learning;", "[3] Li (2019), GPU."],
+        ["x = a + b;", "y = a - b;", "z = x + y."],
+    ],
+)
+def test_lines_that_end_in_semicolons_alone_are_no_code(tmp_path, words):
+    page = prose("每个线程负责一个元素由它的全局索引决定", 3, 72, 60)
+    page += [text(each, 72, 120 + 14 * n) for n, each in enumerate(words)]
+    assert "```" not in read(tmp_path, [page]).text
+
+
 def scan(words: str) -> tuple[int, int, bytes]:
     """A page as a scanner sees it."""
     from PIL import Image, ImageDraw, ImageFont

@@ -18,6 +18,7 @@ from data.pdf.formulas import formulas_apart
 from data.pdf.headings import find_headings, outline
 from data.pdf.layout import Margins, page_lines
 from data.pdf.lines import Line, mark_code_comments, segments, unmark_code_words
+from data.pdf.listings import mark_listings
 from data.pdf.quality import fault
 from data.pdf.running import without_running
 from data.pdf.tables import CAPTION as TABLE_CAPTION
@@ -78,6 +79,7 @@ def read_pdf(
     lines = without_running(found.lines, pages)
     lines = _without_contents(lines)
     mark_code_comments(lines)
+    mark_listings(lines)
     unmark_code_words(lines)
     lines, figures = figures_apart(lines, found.drawn, found.sizes)
     headings = find_headings(lines, marks)
