@@ -1,5 +1,7 @@
 """Reading PDFs: order, words, headings, formulas, tables, and what is not in the text."""
 
+import re
+
 import pytest
 
 from data.losses import FIGURE, FORMULA, PAGE, TEXT, Loss, spoken
@@ -87,6 +89,23 @@ def test_rows_of_a_matrix_are_no_words_of_the_sentence_above(tmp_path):
     found = read(tmp_path, [page])
     assert "这个矩阵写作 [公式 3.1]" in found.text and found.text.count("a21 a22") == 1
     assert found.losses == [Loss(FORMULA, "p. 1 (3.1)")]
+
+
+def test_rows_of_a_matrix_within_a_sentence_are_no_sentences_beside_it(tmp_path):
+    page = prose("这是正文里的一段话它有好几行", 3, 72, 60)
+    page += [text("设矩阵", 72, 124, font=SONG), text("A =", 110, 124)]
+    page += [text(a, left, top) for top in (110, 124, 138) for a, left in (("1", 140), ("0", 165))]
+    page += [text("，它的秩是二。", 190, 124, font=SONG)]
+    page += [text("又设", 72, 184, font=SONG), text("B =", 110, 184)]  # two rows: none on its line
+    page += [text(a, left, top) for top in (177, 191) for a, left in (("2", 140), ("3", 165))]
+    page += [text("，它的秩是一。", 190, 184, font=SONG)] + prose(
+        "下面还是正文里的一段话", 3, 72, 220
+    )
+    found = read(tmp_path, [page])
+    assert "设矩阵 A = \\[公式\\] ，它的秩是二。" in found.text
+    assert "又设 B = \\[公式\\] ，它的秩是一。" in found.text
+    assert not re.search("(?m)^[0-3] [0-3]$", found.text)
+    assert found.losses == [Loss(FORMULA, "p. 1"), Loss(FORMULA, "p. 1")]
 
 
 def test_a_ruled_table_keeps_its_header(tmp_path):
