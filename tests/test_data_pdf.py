@@ -245,6 +245,17 @@ def test_single_characters_of_a_font_that_is_nowhere_are_read_or_named(tmp_path)
 # --- the rules for a whole book, on lines
 
 
+def test_a_glyph_that_the_file_names_twice_is_one_character(tmp_path):
+    page = [text("高斯消元法从上往下消去每一个角上的数，一行一行地做。", 72, 80, font=SONG)]
+    names = b"1 beginbfrange<0000><FFFF><0000>endbfrange 3 beginbfchar"
+    names += b"<9AD8><2FBC9AD8><89D2><2EC689D2><884C><884C2F8F>endbfchar"
+    mapped = b"90 0 obj\n<</Length %d>>stream\n%s\nendstream\nendobj\nxref" % (len(names), names)
+    made = make_pdf([page]).replace(b"/UniGB-UCS2-H", b"/UniGB-UCS2-H/ToUnicode 90 0 R")
+    (tmp_path / "b.pdf").write_bytes(made.replace(b"xref", mapped, 1))
+    found = read_pdf(tmp_path / "b.pdf", ocr="never")
+    assert found.text.strip() == "高斯消元法从上往下消去每一个角上的数，一行一行地做。"
+
+
 def line(words: str, page: int, base: float, **changes) -> Line:
     width = changes.pop("width", 12.0 * len(words))
     left = changes.pop("left", 72.0)
