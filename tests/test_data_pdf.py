@@ -108,6 +108,26 @@ def test_rows_of_a_matrix_within_a_sentence_are_no_sentences_beside_it(tmp_path)
     assert found.losses == [Loss(FORMULA, "p. 1"), Loss(FORMULA, "p. 1")]
 
 
+def letter(left: float, top: float) -> str:
+    """A small shape, as the outline of a letter is."""
+    points = ((5, 0), (5, 3), (3, 3), (3, 7), (0, 7), (1, 2))
+    lines = " ".join(f"{left + x} {792 - top + y} l" for x, y in points)
+    return f"{left} {792 - top} m {lines} f"
+
+
+def test_formulas_drawn_as_outlines_are_counted(tmp_path):
+    page = [letter(74, top) for top in (75, 90, 105)]  # bullets
+    page += prose("页面里的一段话它有好几行字", 3, 84, 80)
+    page += [text("接着对", 72, 140, font=SONG), letter(104, 132)]
+    page += [text("进行消元处理使它变成单位矩阵。", 112, 140, font=SONG)]
+    page += [letter(left, 165) for left in (200, 208, 216, 224)]
+    page += [rule(200, 200, 320, 200), rule(200, 200, 300, 280)]  # a drawing with its letters
+    page += [letter(left, 230) for left in (210, 218, 226)]
+    page += prose("下面还是正文里的一段话", 3, 72, 320)
+    found = read(tmp_path, [page])
+    assert [(loss.kind, loss.place) for loss in found.losses] == [(FORMULA, "p. 1")] * 2
+
+
 def test_a_ruled_table_keeps_its_header(tmp_path):
     page = [rule(72, top, 400, top) for top in (100, 120, 140, 160)]
     page += [rule(left, 100, left, 160) for left in (72, 200, 400)]
