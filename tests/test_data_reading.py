@@ -12,7 +12,7 @@ import pytest
 
 from data import needs
 from data.books import BookError, read_book
-from data.dialects import plain_markdown
+from data.dialects import included, plain_markdown
 from data.losses import FORMULA
 from data.sections import read_sections
 from data.web import prepared
@@ -332,3 +332,27 @@ def test_a_chapter_that_is_not_written_yet_stays_a_heading_and_a_sentence_does_n
     said = [(section.path[-1], [block.text for block in section.blocks]) for section in sections]
     assert ("第3章：并行编程的基础知识", []) in said and ("结语：写在最后的几句话", []) in said
     assert ("书", ["共享内存位于片上，延迟低。"]) in said
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("看 [**编程面试**](https://a.b/c) 这本书。", "看 编程面试 这本书。"),
+        ("CUDA（(**Compute Unified**)）是平台。", "CUDA（(Compute Unified)）是平台。"),
+        ("图 ![](x.png){width=22% align=right} 在上面。", "图 在上面。"),
+        ('见 [手册](a.md){:target="_blank" .ext}，第三章。', "见 手册，第三章。"),
+        ("调用 `f`{.cpp} 之后 f(x){a=1} 才是集合。", "调用 f 之后 f(x){a=1} 才是集合。"),
+        (f"这里 *{'长' * 80}* 是斜体。", f"这里 {'长' * 80} 是斜体。"),
+        ("<nav>\n<a href='#a'>概述</a>&nbsp;&nbsp;简介\n</nav>", "概述 简介"),
+        ("<a id='n6'></a>[^](#m5) 惰性求值推迟计算。", "惰性求值推迟计算。"),
+        ("\\index{线程}线程是最小的单位。", "线程是最小的单位。"),
+    ],
+)
+def test_marks_of_site_builders_are_no_words(tmp_path, written, shown):
+    (tmp_path / "b.md").write_text(f"# 章\n\n{written}\n", encoding="utf-8")
+    (section,) = read_sections(read_book(tmp_path / "b.md").text)
+    assert [block.text for block in section.blocks] == [shown]
+
+
+def test_three_angles_before_words_name_no_file():
+    assert included("```text\n<<< who are you?\n```\n<<< @/code/a.ts\n") == ["@/code/a.ts"]
