@@ -32,6 +32,7 @@ from data.needs import missing_package
 from data.notebook import notebook_text
 from data.page_parts import with_tabs
 from data.text import join_lines, tidy, without_long_gaps
+from data.word_code import CodeStyle
 
 READER_VERSION = "26"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
@@ -290,7 +291,11 @@ def _docx_html(content: bytes) -> str:
     from data.web import prepared_word
 
     try:
-        html = mammoth.convert_to_html(io.BytesIO(content), style_map=_STYLE_MAP).value
+        html = mammoth.convert_to_html(
+            io.BytesIO(content),
+            style_map=_STYLE_MAP,
+            transform_document=CodeStyle(_CODE_STYLES[0]),
+        ).value
         return prepared_word(html)
     except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
         raise ValueError(

@@ -39,8 +39,16 @@ _ENVIRONMENT = re.compile(
 )
 _CODE_TAB = re.compile(r"^\s*#@(tab|save|hide)\s*(.*)$")
 _HIGHLIGHT = re.compile(
-    r"\[\s*(\*\*|~~)((?:(?!\[\s*\1).)+?)\1\s*\]|\(\s*(\*\*|~~)((?:(?!\(\s*\3).)+?)\3\s*\)", re.S
+    r"\[\s*(\*\*|~~)((?:(?!\[\s*\1).)+?)\1\s*\](?!\()"
+    r"|\(\s*(\*\*|~~)((?:(?!\(\s*\3).)+?)\3\s*\)",
+    re.S,
 )
+# Behind a picture, a link or code: {width=50%}, {.class #id}, {:target="_blank"}.
+_ATTRIBUTES = re.compile(
+    r"(\]\([^)\n]*\)|`)\{:?[ \t]*"
+    r"(?:(?:[.#][\w-]+|[\w-]+=(?:\"[^\"\n{}]*\"|'[^'\n{}]*'|[\w%./-]+))[ \t]*)+\}"
+)
+_UNSEEN = re.compile(r"\\index\{[^{}\n]*\}|<\?code-excerpt[^>\n]*\?>")
 _NAMES = {
     "mxnet": "MXNet", "pytorch": "PyTorch", "tensorflow": "TensorFlow", "paddle": "Paddle",
     "jax": "JAX", "numpy": "NumPy", "keras": "Keras",
@@ -60,7 +68,7 @@ _INCLUDE = re.compile(
     r"|^[ \t]*\{\*[ \t]*(\S+)[^}\n]*\*\}[ \t]*$"
     r"|^[ \t]*\{!>?[ \t]*(\S+?)[ \t]*!\}"
     r"|\{\{<[ \t]*include[ \t]+(\S+)[ \t]*>\}\}"
-    r"|^[ \t]*<<<[ \t]+(\S+)|^[ \t]*@\[code[^\]\n]*\]\(([^)\n]+)\)"
+    r"|^[ \t]*<<<[ \t]+(\S*[./]\S*)|^[ \t]*@\[code[^\]\n]*\]\(([^)\n]+)\)"
     r"|^[ \t]*<!--[ \t]*@include:[ \t]*(\S+)|^\{%[ \t]*include_code[ \t]+([^%\n]+?)[ \t]*%\}"
 )
 _CITATIONS = re.compile(r"cite([:_-]?\w+)?|citet|citep|footcite|footnote|bibliography|index")
@@ -244,8 +252,9 @@ def _framework(name: str) -> str:
 
 
 def _prose(text: str, titles: dict[str, str]) -> str:
-    if not re.search(r"[:{]\w|\[\*\*|\(\*\*|\[~~|\(~~|\\[(\[]|\\begin", text):
+    if not re.search(r"[:{][\w.# :]|<\?code|\[\*\*|\(\*\*|\[~~|\(~~|\\[(\[]|\\begin", text):
         return text
+    text = _UNSEEN.sub("", _ATTRIBUTES.sub(r"\1", text))
     lines = []
     for line in text.split("\n"):
         if _LABEL.match(line) or re.fullmatch(
@@ -259,7 +268,8 @@ def _prose(text: str, titles: dict[str, str]) -> str:
             line = "\n<!-- /tab -->\n"
         lines.append(line)
     text = "\n".join(lines)
-    text = _HIGHLIGHT.sub(lambda m: m.group(2) or m.group(4), text)
+    if ":label:" in text or ":numref:" in text or ":begin_tab:" in text:  # d2l-book's
+        text = _HIGHLIGHT.sub(lambda m: m.group(2) or m.group(4), text)
     # "如 :numref:`fig`中": the blank before a role belongs to the role.
     text = re.sub(
         r"(?<=[\u3400-\u9fff，。（]) (?=(?::|\{)[A-Za-z][\w:.+-]{0,60}?(?::|\})`)", "", text

@@ -1,5 +1,6 @@
 """Markdown text → sections with their blocks, each at its place in the text."""
 
+import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -32,10 +33,11 @@ _LINK = re.compile(r"(?:[-*+]|\d+[.)])?\s*\[[^\]]*\]\([^)]*\)\s*")
 _TAG = re.compile(
     r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
     r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"
-    r"|section|article|kbd|small|big|iframe|video|source)\b[^>]*>",
+    r"|section|article|nav|header|footer|main|aside|dl|dt|dd|s|del|ins|mark|q|abbr|kbd|small|big|iframe|video|source)\b[^>]*>",
     re.I,
 )
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
+_BACK = ("^", "↩", "↩︎", "↑", "⏎")  # links from a note to its place
 # Underscores are part of names (`__global__`) far more often than emphasis in technical books.
 _UNDERSCORE = "\ue000"
 # "<" that is no tag: "\\<" in the text, as long as it was, and "<" and "*" of words in a code face.
@@ -135,7 +137,7 @@ def _line_offsets(text: str) -> list[int]:
 # "线程块[12]": the number of a footnote; "a[12]" is code.
 _NOTE = re.compile(r"(?:(?<![A-Za-z0-9_)\]\s])\s+|(?<![A-Za-z0-9_)\]]))\\?\[\d{1,3}\\?\](?!\()")
 _EMPHASIS = re.compile(
-    rf"(?<![A-Za-z0-9_*/)\]])\*(?![\s*])([^*\n]{{1,60}}?)(?<![\s*])(?:\*(?![A-Za-z0-9_*(])|(?<=[{CJK}）])\*)"
+    rf"(?<![A-Za-z0-9_*/)\]])\*(?![\s*])([^*\n]{{1,120}}?)(?<![\s*])(?:\*(?![A-Za-z0-9_*(])|(?<=[{CJK}）])\*)"
 )
 
 
@@ -146,7 +148,12 @@ def plain(inline: Token) -> str:
     """
     text = ""
     formulas: list[str] = []
+    before = None
     for child in inline.children or []:
+        linked = before is not None and before.type == "link_open"
+        if linked and child.content in _BACK and str(before.attrs["href"]).startswith("#"):
+            continue
+        before = child
         if child.type == "softbreak" or child.type == "hardbreak":
             text += "\n"
         elif child.type.startswith("math_inline"):
@@ -301,7 +308,8 @@ def _segment_sections(piece: str, offset: int, stack: list[tuple[int, str]]) -> 
             inside = (tab.group(1),) if tab.group(1) else ()
             section = Section((*titles, *inside), span(token)[0])
         elif token.type == "html_block":
-            body = tidy(re.sub(r"\s+", " ", _untagged(_raw(token.content), " ")))
+            shown = html.unescape(_untagged(_raw(token.content), " "))
+            body = tidy(re.sub(r"\s+", " ", shown))
             if body:
                 section.blocks.append(Block(PARAGRAPH, body, section.path, *span(token)))
         elif token.type == "inline":

@@ -12,7 +12,7 @@ import pytest
 
 from data import needs
 from data.books import BookError, read_book
-from data.dialects import plain_markdown
+from data.dialects import included, plain_markdown
 from data.losses import FORMULA
 from data.sections import read_sections
 from data.web import prepared
@@ -347,3 +347,27 @@ def test_headings_over_nothing_are_counted_and_named(tmp_path):
     read_chunks(tmp_path / "b.md", context)
     (line,) = context.funnel.reading_warnings()
     assert "2 headings with nothing under them" in line and "书 › 共享内存, 流 › 事件" in line
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("看 [**编程面试**](https://a.b/c) 这本书。", "看 编程面试 这本书。"),
+        ("CUDA（(**Compute Unified**)）是平台。", "CUDA（(Compute Unified)）是平台。"),
+        ("图 ![](x.png){width=22% align=right} 在上面。", "图 在上面。"),
+        ('见 [手册](a.md){:target="_blank" .ext}，第三章。', "见 手册，第三章。"),
+        ("调用 `f`{.cpp} 之后 f(x){a=1} 才是集合。", "调用 f 之后 f(x){a=1} 才是集合。"),
+        (f"这里 *{'长' * 80}* 是斜体。", f"这里 {'长' * 80} 是斜体。"),
+        ("<nav>\n<a href='#a'>概述</a>&nbsp;&nbsp;简介\n</nav>", "概述 简介"),
+        ("<a id='n6'></a>[^](#m5) 惰性求值推迟计算。", "惰性求值推迟计算。"),
+        ("\\index{线程}线程是最小的单位。", "线程是最小的单位。"),
+    ],
+)
+def test_marks_of_site_builders_are_no_words(tmp_path, written, shown):
+    (tmp_path / "b.md").write_text(f"# 章\n\n{written}\n", encoding="utf-8")
+    (section,) = read_sections(read_book(tmp_path / "b.md").text)
+    assert [block.text for block in section.blocks] == [shown]
+
+
+def test_three_angles_before_words_name_no_file():
+    assert included("```text\n<<< who are you?\n```\n<<< @/code/a.ts\n") == ["@/code/a.ts"]

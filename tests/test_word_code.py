@@ -1,0 +1,111 @@
+"""Code in Word files that no style names is code; what only looks like it is not."""
+
+from pathlib import Path
+
+import docx
+import pytest
+from docx.shared import Pt
+
+from data.books import read_book
+
+CODE = """__global__ void add(const float *a, float *c, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+
+    if (i < n) { // 越界的不做
+        c[i] = a[i] * 2;
+    }
+}"""
+LEAD = "下面的程序把两个向量相加，每个线程负责一个元素。"
+NEXT = "这样每个线程只写一次，也不需要同步。"
+
+
+def text_of(path: Path, write) -> str:
+    document = docx.Document()
+    document.add_heading("第1章 核函数", 1)
+    document.add_paragraph(LEAD)
+    write(document)
+    document.add_paragraph(NEXT)
+    document.save(path / "书.docx")
+    return read_book(path / "书.docx").text
+
+
+def in_paragraphs(document) -> None:
+    for line in CODE.split("\n"):
+        document.add_paragraph(line)
+
+
+def in_one_paragraph(document) -> None:
+    document.add_paragraph(CODE)
+
+
+def in_a_box(document) -> None:
+    document.add_table(rows=1, cols=1).cell(0, 0).text = CODE
+
+
+def indented_by_format(document) -> None:
+    for line in CODE.split("\n"):
+        level = (len(line) - len(line.lstrip())) // 4
+        document.add_paragraph(line.strip()).paragraph_format.left_indent = Pt(24 * level)
+
+
+def by_tabs(document) -> None:
+    for line in CODE.split("\n"):
+        document.add_paragraph(line.replace("    ", "\t"))
+
+
+@pytest.mark.parametrize(
+    "write", [in_paragraphs, in_one_paragraph, in_a_box, indented_by_format, by_tabs]
+)
+def test_code_of_no_style_is_one_listing(tmp_path, write):
+    found = text_of(tmp_path, write)
+    assert f"{LEAD}\n\n```\n{CODE}\n```\n\n{NEXT}" in found
+
+
+def test_a_command_in_a_fixed_face_is_code(tmp_path):
+    def write(document):
+        document.add_paragraph().add_run("nvcc -O3 add.cu -o add").font.name = "Consolas"
+
+    assert "```\nnvcc -O3 add.cu -o add\n```" in text_of(tmp_path, write)
+
+
+def test_a_face_that_all_latin_words_have_tells_nothing(tmp_path):
+    def write(document):
+        for words in ("寄存器 eax 存放返回值。", "A. eax, 28", "Answer: 28", "用 gdb 看它。"):
+            document.add_paragraph().add_run(words).font.name = "Courier New"
+
+    assert "```" not in text_of(tmp_path, write)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["A good reader skips;", "a better one reads;", "the best one reads twice;"],
+        ["A. int, short", "B. int, long", "C. long, int;", "D. char;"],
+        ["[1] Smith, J. (2001), Optics;", "[2] Ng, A. (2008), Learning;", "[3] Li (2019), GPU."],
+        ["线程块由 (x, y, z) 定位；", "网格由 gridDim 给出；", "二者都是 dim3 类型；"],
+    ],
+)
+def test_text_stays_text(tmp_path, lines):
+    def write(document):
+        for line in lines:
+            document.add_paragraph(line)
+
+    found = text_of(tmp_path, write)
+    assert "```" not in found and all(line in found for line in lines)
+
+
+def test_a_picture_in_a_listing_stays(tmp_path):
+    def write(document):
+        in_paragraphs(document)
+        document.add_picture(png(tmp_path))
+        in_paragraphs(document)
+
+    found = text_of(tmp_path, write)
+    assert found.count(f"```\n{CODE}\n```") == 2 and "![" in found
+
+
+def png(folder: Path) -> str:
+    from PIL import Image
+
+    Image.new("RGB", (40, 20), "white").save(folder / "a.png")
+    return str(folder / "a.png")
