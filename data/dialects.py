@@ -14,7 +14,8 @@ from data.inline_html import without_html
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,}|:{3,})\s*(.*)$")
 _DIRECTIVE = re.compile(r"^\{([\w:.-]+)\}\s*(.*)$")
 _OPTION = re.compile(r"^:[\w-]+:.*$")
-_ROLE = re.compile(r"(?::|\{)([A-Za-z][\w:.+-]{0,60}?)(?::|\})`([^`\n]+)`")
+# "`{numref}` 角色，用 `x`" names a role: what is behind it is no text of one.
+_ROLE = re.compile(r"(?<!`)(?::|\{)([A-Za-z][\w:.+-]{0,60}?)(?::|\})`([^`\n]+)`")
 _LABEL = re.compile(r"^\s*:(label|width|height|eqlabel|alias|numref)?:`[^`\n]*`\s*$")
 _LABELLED = re.compile(
     r"(?m)^(#{1,6} .*\S|!\[[^\]]*\]\([^)\n]*\))[^\S\n]*\n(?:[^\S\n]*\n)?:label:`([^`\n]+)`"

@@ -369,5 +369,12 @@ def test_marks_of_site_builders_are_no_words(tmp_path, written, shown):
     assert [block.text for block in section.blocks] == [shown]
 
 
+def test_a_role_that_is_named_takes_no_words_with_it(tmp_path):
+    written = "用 `{numref}` 角色来引用带标签的图，写作 `fig`，用 `:doc:` 引用一页，见 `a`。"
+    (tmp_path / "b.md").write_text(f"# 章\n\n{written}\n", encoding="utf-8")
+    (section,) = read_sections(read_book(tmp_path / "b.md").text)
+    assert [block.text for block in section.blocks] == [written.replace("`", "")]
+
+
 def test_three_angles_before_words_name_no_file():
     assert included("```text\n<<< who are you?\n```\n<<< @/code/a.ts\n") == ["@/code/a.ts"]
