@@ -34,7 +34,7 @@ from data.page_parts import with_tabs
 from data.text import join_lines, tidy, without_long_gaps
 from data.word_code import CodeStyle
 
-READER_VERSION = "26"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "27"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)

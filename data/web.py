@@ -313,7 +313,11 @@ def even_tables(soup: Any) -> None:
 
 
 def _title_above(table: Any) -> None:
-    """A first row of one cell across the table is its title: a header names each column."""
+    """A first row of one cell across the table is its title: a header names each column. Like a
+    caption it goes above, or the converter takes neither row for a header."""
+    if (caption := table.find("caption")) is not None:
+        caption.name = "div"
+        table.insert_before(caption.extract())
     rows = table.find_all("tr")
     if len(rows) < 3:
         return

@@ -173,3 +173,11 @@ def test_escaped_brackets_of_a_call_are_no_formula():
     assert plain_markdown(text) == (
         r"用main\(\)启动，$x_1$也是。main\(\)返回。" + "\n\n" + r"$$ a \\[2pt] b $$"
     )
+
+
+def test_a_table_below_its_caption_stays_a_table(tmp_path):
+    rows = "<tr><th>甲</th><th>乙</th></tr><tr><td>1</td><td>2</td></tr>"
+    page = f"<h1>章</h1><p>一段话。</p><table><caption>表 1 大小</caption>{rows}</table>"
+    (tmp_path / "b.html").write_text(page, encoding="utf-8")
+    text = read_book(tmp_path / "b.html").text
+    assert "表 1 大小\n\n| 甲 | 乙 |\n| --- | --- |\n| 1 | 2 |" in text
