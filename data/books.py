@@ -22,6 +22,7 @@ from common.word.package import plain_docx
 from common.word.reader import unread_name
 from data.cache import Cache
 from data.dialects import included, plain_markdown
+from data.front_matter import described
 from data.includes import with_includes
 from data.kinds import MARKDOWN, MARKUP, PAGES, SLIDES, SUFFIXES, WORD, advice, in_folder
 from data.limited import Told, run_limited
@@ -33,7 +34,7 @@ from data.page_parts import with_tabs
 from data.text import join_lines, tidy, without_long_gaps
 from data.word_code import CodeStyle
 
-READER_VERSION = "24"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "26"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -216,6 +217,8 @@ def _to_markdown(
     text = with_includes(text, path)
     elsewhere = either("写在另一个文件里，没有读", "stands in another file, which was not read")
     losses += [Loss(TEXT, name, elsewhere) for name in included(text)]
+    text, unshown = described(text, path)
+    losses += unshown
     return Reading(plain_markdown(text), losses)
 
 

@@ -1,11 +1,16 @@
 """Front matter of Markdown pages: their title; of home pages, which stand in it, all that is shown.
 
-VitePress and VuePress write a home page as `hero:` and `features:`.
+VitePress and VuePress write a home page as `hero:` and `features:`. GitBook shows a page's
+`description:` below its title; to others it is for searchers.
 """
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from data.includes import root_of
+from data.losses import SUMMARY, Loss
 
 _MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _TITLE = re.compile(r"""(?m)^title\s*[:=]\s*["']?(.+?)["']?\s*$""")
@@ -14,7 +19,42 @@ _DESCRIPTION = re.compile(
     r"""(?:[>|]-?[ \t]*\n((?:[ \t]+\S.*(?:\n|\Z))+)|["']?(\S.*?)["']?[ \t]*$)"""
 )
 _FIRST_HEADING = re.compile(r"\A\s*# [^\n]+\n")
+_GITBOOK_BLOCK = re.compile(r"\{%\s*(?:hint|tabs|code|content-ref|embed)\b")
 _HOME = re.compile(r"(?m)^(?:hero|heroText|features)\s*:|^home\s*:\s*true|^layout\s*:\s*home")
+
+
+def described(text: str, page: Path) -> tuple[str, list[Loss]]:
+    """The text with its description below its title, if GitBook shows it there.
+
+    Of other sites it is counted where the text does not say it itself.
+    """
+    matter = _MATTER.match(text)
+    said = _DESCRIPTION.search(matter[2]) if matter and matter[1] == "---" else None
+    if not said or _HOME.search(matter[2]):
+        return text, []
+    shown = " ".join((said[1] or said[2]).split())
+    body = text[matter.end() :]
+    if not re.search(r"\w{2}", shown) or _bare(shown) in _bare(body):
+        return text, []
+    if _TITLE.search(matter[2]) or not _is_gitbook(body, page):
+        return text, [Loss(SUMMARY, shown[:40])]
+    heading = _FIRST_HEADING.match(body)
+    end = heading.end() if heading else 0
+    return f"{matter[0]}{body[:end]}\n{shown}\n\n{body[end:]}", []
+
+
+def _bare(text: str) -> str:
+    """The words of a text alone, for comparison."""
+    return re.sub(r"[\W_]+", "", text)
+
+
+def _is_gitbook(body: str, page: Path) -> bool:
+    if _GITBOOK_BLOCK.search(body):
+        return True
+    root = root_of(page)
+    folders = [each for each in page.resolve().parents if each == root or root in each.parents]
+    # mdBook, which has a SUMMARY.md as well, knows no front matter.
+    return any((f / name).is_file() for f in folders for name in (".gitbook.yaml", "SUMMARY.md"))
 
 
 def titled(text: str) -> str:
@@ -27,10 +67,6 @@ def titled(text: str) -> str:
     if home:
         return f"{home}\n\n{text}"
     title = _TITLE.search(matter[2])
-    # GitBook shows it below the title, which stands in the text; to others it is for searchers.
-    if title is None and (said := _DESCRIPTION.search(matter[2])):
-        shown = " ".join((said[1] or said[2]).split())
-        return _FIRST_HEADING.sub(lambda found: f"{found[0]}\n{shown}\n\n", text, count=1)
     prose = re.sub(r"(?ms)^(`{3,}|~{3,}).*?^\1", "", text)
     if title is None or re.search(r"(?m)^# |^=+$|<h1\b", prose):
         return text

@@ -28,6 +28,8 @@ CHINESE = {
     "figure": "图",
     "table": "表格",
     "text": "文字",
+    "heading": "下面没有文字的标题",
+    "summary": "页面简介",
     # what stands before the questions of --with-passages
     "the right passage": "正确的片段",
     "what was found, the right one not known": "找到的片段，不知哪个正确",

@@ -9,12 +9,15 @@ from typing import Any
 from common.language import either
 
 PAGE, FORMULA, FIGURE, TABLE, TEXT = "page", "formula", "figure", "table", "text"
+HEADING, SUMMARY = "heading", "summary"
 _NAMES = {
     PAGE: ("页没有读出", "pages not read"),
     FORMULA: ("个公式没有读出", "formulas not read"),
     FIGURE: ("幅图只留下记录", "figures kept as records only"),
     TABLE: ("个表格没有读成表格", "tables not read as tables"),
     TEXT: ("处文字没有读出", "pieces of text not read"),
+    HEADING: ("个标题下面没有文字，没有用", "headings with nothing under them, left out"),
+    SUMMARY: ("条页面简介没有读", "descriptions of pages not read"),
 }
 
 
@@ -22,8 +25,8 @@ _NAMES = {
 class Loss:
     """One thing that the text lacks.
 
-    `kind`: page, formula, figure, table or text. `place`: where a reader finds it ("p. 12",
-    "paragraph 40", a caption). `why`: in a few words.
+    `kind`: page, formula, figure, table, text, heading or summary. `place`: where a reader finds
+    it ("p. 12", "paragraph 40", a caption). `why`: in a few words.
     """
 
     kind: str

@@ -9,9 +9,9 @@ from data.books import BookError, EmptyBookError, read_book
 from data.chunks import cut_chunks
 from data.context import BuildContext, Progress
 from data.limited import Told
-from data.losses import FIGURE, Loss
+from data.losses import FIGURE, HEADING, Loss
 from data.records import Chunk
-from data.sections import read_sections
+from data.sections import empty_headings, read_sections
 from data.topics import Topics
 
 
@@ -32,6 +32,7 @@ def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None)
     funnel.apparatus += sum(section.is_apparatus for section in sections)
     figures = [figure for section in sections for figure in section.figures]
     losses = [*book.losses, *(Loss(FIGURE, figure.place) for figure in figures)]
+    losses += [Loss(HEADING, title) for title in empty_headings(sections)]
     funnel.add_reading(name, losses, figures, book.pages, book.ocr_pages)
     if not chunks:
         raise EmptyBookError(

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from markdown_it import MarkdownIt
@@ -23,7 +23,13 @@ _TOC_LINE = re.compile(
     r"(?<!\.)(?<!\.\s)(\.\s?){4,}\s*\d+\s*$|(?<!…)…+\s*\d+\s*$|^\[[^\]]+\]\(#[^)]*\)$"
 )
 _LISTS = re.compile(r"目\s*[录次]$|索引$|contents$|index$", re.I)  # of entries, not of sentences
-_PROSE = 30  # characters from which a sentence is no entry
+_PROSE = 30  # characters from which a question is no entry; few entries end like a sentence
+_STATED = 10
+# "第3章 线程", "1.2 线程束", "线程束 12", a link alone: a line of contents.
+_ENTRY = re.compile(
+    r"第?[\d一二三四五六七八九十百]+(?:[章节篇讲课部]|[.．]\d|[.．、]?\s)|\d+(?:\.\d+)+|.*\s\d{1,4}$"
+)
+_LINK = re.compile(r"(?:[-*+]|\d+[.)])?\s*\[[^\]]*\]\([^)]*\)\s*")
 _TAG = re.compile(
     r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
     r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"
@@ -68,7 +74,34 @@ class Section:
 
 
 def _is_prose(block: Block) -> bool:
-    return block.kind == PARAGRAPH and len(block.text) >= _PROSE and block.text[-1] in "。！？"
+    text = block.text
+    if block.kind != PARAGRAPH or not text:
+        return False
+    return text[-1] in "。！？" and len(text) >= (_STATED if text[-1] == "。" else _PROSE)
+
+
+def _without_entries(section: Section, text: str) -> Section:
+    """A contents section that holds prose without its entries; others as they are."""
+    if not section.path or not _TOC_TITLE.match(section.path[-1]) or section.is_apparatus:
+        return section
+    return replace(section, blocks=[b for b in section.blocks if not _is_entry(b, text)])
+
+
+def _is_entry(block: Block, text: str) -> bool:
+    if block.kind not in (PARAGRAPH, ITEM) or block.text[-1] in "。！？；：":
+        return False
+    lines = text[block.start : block.end].strip().split("\n")
+    linked = all(_LINK.fullmatch(line.strip()) for line in lines)
+    return linked or bool(_ENTRY.match(block.text))
+
+
+def empty_headings(sections: Iterable[Section]) -> list[str]:
+    """Headings over nothing, neither text nor pictures nor further headings, in order."""
+    sections = list(sections)
+    filled = {s.path for s in sections if s.blocks or s.figures}
+    above = {s.path[:length] for s in sections for length in range(1, len(s.path))}
+    empty = (s.path for s in sections if s.path and s.path not in filled | above)
+    return [" › ".join(path[-2:]) for path in dict.fromkeys(empty)]
 
 
 def _parser() -> MarkdownIt:
@@ -186,6 +219,7 @@ def read_sections(text: str) -> Iterator[Section]:
     held: Section | None = None
     for offset, piece in segments(text):
         for section in _segment_sections(piece, offset, stack):
+            section = _without_entries(section, text)
             if held is not None:
                 yield _outlined(held, section, text)
             held = section

@@ -106,6 +106,16 @@ def test_a_section_called_index_or_contents_is_one_only_without_prose(text, is_l
     assert [section.is_apparatus for section in read_sections(text)] == [is_list]
 
 
+def test_prose_among_the_entries_of_a_contents_section_stays():
+    text = (
+        "# 目录\n\n- [第一章 线程](#a)\n- [内存](#b)\n\n第二章 共享内存 12\n\n1.2 线程束\n\n"
+        "本书讲的是显卡编程。\n\n读者要会一点 C 语言：\n\n- 指针\n- [手册](https://a.cn)第 2 版\n"
+    )
+    (section,) = read_sections(text)
+    kept = ["本书讲的是显卡编程。", "读者要会一点 C 语言：", "指针", "手册第 2 版"]
+    assert [block.text for block in section.blocks] == kept
+
+
 def test_markdown_becomes_sections_with_whole_code(tmp_path):
     (tmp_path / "b.md").write_text(BOOK, encoding="utf-8")
     book = read_book(tmp_path / "b.md")

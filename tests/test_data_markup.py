@@ -331,3 +331,65 @@ def test_a_page_of_contents_alone_stops_no_build(tmp_path):
     (chunks,) = chunk_batches(find_books([tmp_path]), context)
     assert {chunk.book for chunk in chunks} == {"a.rst"}
     assert sorted(context.funnel.skipped) == ["empty.tex", "index.rst"]
+
+
+LONG_ADOC = """= 书
+:dev: 设备
+
+[[threads]]
+== 线程
+
+线程在{dev}上运行。
+
+[source,text]
+----
+== 不是标题
+----
+
+=== 线程束
+
+三十二个线程一起走，见<<memory>>。
+
+[[memory]]
+== 内存
+
+每块有自己的共享内存。
+
+== 流
+
+流里的操作按顺序执行。
+"""
+
+
+def test_a_long_adoc_book_read_in_pieces_reads_the_same(tmp_path, monkeypatch):
+    from data.markup import reader
+
+    (tmp_path / "b.adoc").write_text(LONG_ADOC, encoding="utf-8")
+    whole = read_book(tmp_path / "b.adoc")
+    calls = []
+    read_tree = reader.read_tree
+    monkeypatch.setattr(reader, "PIECE", 40)
+    monkeypatch.setattr(reader, "read_tree", lambda *a: calls.append(a) or read_tree(*a))
+    assert read_book(tmp_path / "b.adoc") == whole
+    assert len(calls) > 2 and not whole.losses
+
+
+def test_one_slow_section_of_a_long_adoc_book_costs_itself_and_is_named(tmp_path, monkeypatch):
+    from data.markup import reader
+    from data.markup.pandoc import SlowError
+
+    read_tree = reader.read_tree
+
+    def slow(source, *rest):
+        if "共享内存" in source.decode():
+            raise SlowError("too slow")
+        return read_tree(source, *rest)
+
+    (tmp_path / "b.adoc").write_text(LONG_ADOC, encoding="utf-8")
+    monkeypatch.setattr(reader, "PIECE", 40)
+    monkeypatch.setattr(reader, "read_tree", slow)
+    book = read_book(tmp_path / "b.adoc")
+    titles = [s.path[-1] for s in read_sections(book.text) if s.path]
+    assert {"线程", "线程束", "流"} <= set(titles) and "每块有自己的共享内存" in book.text
+    (loss,) = book.losses
+    assert "内存" in loss.place and "too slow" in loss.why

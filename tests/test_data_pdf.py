@@ -1,5 +1,7 @@
 """Reading PDFs: order, words, headings, formulas, tables, and what is not in the text."""
 
+import re
+
 import pytest
 
 from data.losses import FIGURE, FORMULA, PAGE, TEXT, Loss, spoken
@@ -87,6 +89,43 @@ def test_rows_of_a_matrix_are_no_words_of_the_sentence_above(tmp_path):
     found = read(tmp_path, [page])
     assert "这个矩阵写作 [公式 3.1]" in found.text and found.text.count("a21 a22") == 1
     assert found.losses == [Loss(FORMULA, "p. 1 (3.1)")]
+
+
+def test_rows_of_a_matrix_within_a_sentence_are_no_sentences_beside_it(tmp_path):
+    page = prose("这是正文里的一段话它有好几行", 3, 72, 60)
+    page += [text("设矩阵", 72, 124, font=SONG), text("A =", 110, 124)]
+    page += [text(a, left, top) for top in (110, 124, 138) for a, left in (("1", 140), ("0", 165))]
+    page += [text("，它的秩是二。", 190, 124, font=SONG)]
+    page += [text("又设", 72, 184, font=SONG), text("B =", 110, 184)]  # two rows: none on its line
+    page += [text(a, left, top) for top in (177, 191) for a, left in (("2", 140), ("3", 165))]
+    page += [text("，它的秩是一。", 190, 184, font=SONG)] + prose(
+        "下面还是正文里的一段话", 3, 72, 220
+    )
+    found = read(tmp_path, [page])
+    assert "设矩阵 A = \\[公式\\] ，它的秩是二。" in found.text
+    assert "又设 B = \\[公式\\] ，它的秩是一。" in found.text
+    assert not re.search("(?m)^[0-3] [0-3]$", found.text)
+    assert found.losses == [Loss(FORMULA, "p. 1"), Loss(FORMULA, "p. 1")]
+
+
+def letter(left: float, top: float) -> str:
+    """A small shape, as the outline of a letter is."""
+    points = ((5, 0), (5, 3), (3, 3), (3, 7), (0, 7), (1, 2))
+    lines = " ".join(f"{left + x} {792 - top + y} l" for x, y in points)
+    return f"{left} {792 - top} m {lines} f"
+
+
+def test_formulas_drawn_as_outlines_are_counted(tmp_path):
+    page = [letter(74, top) for top in (75, 90, 105)]  # bullets
+    page += prose("页面里的一段话它有好几行字", 3, 84, 80)
+    page += [text("接着对", 72, 140, font=SONG), letter(104, 132)]
+    page += [text("进行消元处理使它变成单位矩阵。", 112, 140, font=SONG)]
+    page += [letter(left, 165) for left in (200, 208, 216, 224)]
+    page += [rule(200, 200, 320, 200), rule(200, 200, 300, 280)]  # a drawing with its letters
+    page += [letter(left, 230) for left in (210, 218, 226)]
+    page += prose("下面还是正文里的一段话", 3, 72, 320)
+    found = read(tmp_path, [page])
+    assert [(loss.kind, loss.place) for loss in found.losses] == [(FORMULA, "p. 1")] * 2
 
 
 def test_a_ruled_table_keeps_its_header(tmp_path):
@@ -224,6 +263,17 @@ def test_single_characters_of_a_font_that_is_nowhere_are_read_or_named(tmp_path)
 
 
 # --- the rules for a whole book, on lines
+
+
+def test_a_glyph_that_the_file_names_twice_is_one_character(tmp_path):
+    page = [text("高斯消元法从上往下消去每一个角上的数，一行一行地做。", 72, 80, font=SONG)]
+    names = b"1 beginbfrange<0000><FFFF><0000>endbfrange 3 beginbfchar"
+    names += b"<9AD8><2FBC9AD8><89D2><2EC689D2><884C><884C2F8F>endbfchar"
+    mapped = b"90 0 obj\n<</Length %d>>stream\n%s\nendstream\nendobj\nxref" % (len(names), names)
+    made = make_pdf([page]).replace(b"/UniGB-UCS2-H", b"/UniGB-UCS2-H/ToUnicode 90 0 R")
+    (tmp_path / "b.pdf").write_bytes(made.replace(b"xref", mapped, 1))
+    found = read_pdf(tmp_path / "b.pdf", ocr="never")
+    assert found.text.strip() == "高斯消元法从上往下消去每一个角上的数，一行一行地做。"
 
 
 def line(words: str, page: int, base: float, **changes) -> Line:

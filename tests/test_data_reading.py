@@ -334,6 +334,21 @@ def test_a_chapter_that_is_not_written_yet_stays_a_heading_and_a_sentence_does_n
     assert ("书", ["共享内存位于片上，延迟低。"]) in said
 
 
+def test_headings_over_nothing_are_counted_and_named(tmp_path):
+    from data.cache import Cache
+    from data.context import BuildContext
+    from data.reading import read_chunks
+    from data.settings import BuildSettings
+    from data.sources.rules import RulesSource
+
+    text = "# 书\n\n## 线程\n\n话。\n\n## 共享内存\n\n## 流\n\n### 事件\n\n## 图\n\n![](a.png)\n"
+    (tmp_path / "b.md").write_text(text, encoding="utf-8")
+    context = BuildContext(RulesSource(), BuildSettings(), Cache(tmp_path / "cache"))
+    read_chunks(tmp_path / "b.md", context)
+    (line,) = context.funnel.reading_warnings()
+    assert "2 headings with nothing under them" in line and "书 › 共享内存, 流 › 事件" in line
+
+
 @pytest.mark.parametrize(
     ("written", "shown"),
     [

@@ -105,15 +105,34 @@ VUEPRESS = "---\nhome: true\nheroText: 引擎\nfeatures:\n- title: 预加载\n  
             "# 引擎",
         ),
         ("---\nhome: true\nhero: [\n---\n\n话。", "```yaml\nhome: true\nhero: [\n```\n\n\n话。"),
-        (
-            "---\ndescription: >-\n  一句\n  说明\n---\n\n# 题\n\n话。",
-            "# 题\n\n一句 说明\n\n\n话。",
-        ),
         ("---\ntitle: 题\ndescription: 给搜索引擎的话\n---\n\n话。", "# 题\n\n\n话。"),
     ],
 )
 def test_what_a_page_shows_of_its_front_matter_is_read(written, shown):
     assert plain_markdown(written).strip() == shown
+
+
+GITBOOK = "---\ndescription: >-\n  一句\n  说明\n---\n\n# 题\n\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("beside", "body", "read", "lost"),
+    [
+        ("SUMMARY.md", "一段话。", True, []),
+        ("docs.txt", '{% hint style="info" %}\n话。\n{% endhint %}', True, []),
+        ("mkdocs.yml", "一段话。", False, ["一句 说明"]),  # there it is for searchers
+        ("mkdocs.yml", "这里有一句说明。", False, []),
+    ],
+)
+def test_a_page_s_description_is_text_in_gitbook_and_counted_elsewhere(
+    tmp_path, beside, body, read, lost
+):
+    (tmp_path / beside).write_text("x\n", encoding="utf-8")
+    (tmp_path / "page.md").write_text(GITBOOK.format(body), encoding="utf-8")
+    book = read_book(tmp_path / "page.md")
+    (section,) = read_sections(book.text)
+    assert ("一句 说明" in [block.text for block in section.blocks]) == read
+    assert [loss.place for loss in book.losses] == lost
 
 
 def test_cells_of_quarto_are_code_and_keep_the_captions_of_what_they_draw(tmp_path):

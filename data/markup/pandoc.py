@@ -19,6 +19,10 @@ class PandocError(ValueError):
     """pandoc could not read a text; the message is its last line."""
 
 
+class SlowError(ValueError):
+    """pandoc took longer over a text than it was given."""
+
+
 @dataclass
 class Skipped:
     """A piece of source that pandoc left out, and its line."""
@@ -27,14 +31,16 @@ class Skipped:
     line: int = 0
 
 
-def read_tree(source: bytes, form: str) -> tuple[dict[str, Any], list[Skipped]]:
+def read_tree(
+    source: bytes, form: str, seconds: float = SECONDS
+) -> tuple[dict[str, Any], list[Skipped]]:
     """pandoc's document tree of a text or file, and what it left out.
 
     form: pandoc's name of the format, such as "latex+smart". Raises PandocError,
-    MissingPackageError without pandoc, and ValueError where a limit is exceeded.
+    MissingPackageError without pandoc, SlowError and ValueError where a limit is exceeded.
     """
     with tempfile.NamedTemporaryFile(suffix=".json") as log:
-        out = _run(source, "--from", form, "--to", "json", f"--log={log.name}")
+        out = _run(source, "--from", form, "--to", "json", f"--log={log.name}", seconds=seconds)
         told = json.loads(log.read() or b"[]")
     skipped = [
         Skipped(row["contents"], row.get("line", 0))
@@ -50,20 +56,20 @@ def write_markdown(tree: dict[str, Any]) -> str:
     return _run(source, "--from", "json", "--to", _MARKDOWN, "--wrap=preserve")
 
 
-def _run(source: bytes, *options: str) -> str:
+def _run(source: bytes, *options: str, seconds: float = SECONDS) -> str:
     import pypandoc
 
     limits = ("+RTS", f"-M{MEMORY_MB}m", "-RTS", "--sandbox")
     try:
         command = [pypandoc.get_pandoc_path(), *limits, *options]
-        done = subprocess.run(command, input=source, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(command, input=source, capture_output=True, timeout=seconds)
     except OSError as error:
         raise MissingPackageError(missing_pandoc()) from error
     except subprocess.TimeoutExpired as error:
-        raise ValueError(
+        raise SlowError(
             either(
-                f"pandoc 读它要超过 {SECONDS:.0f} 秒：放弃了",
-                f"pandoc takes over {SECONDS:.0f} s to read it: given up",
+                f"pandoc 读它要超过 {seconds:.0f} 秒：放弃了",
+                f"pandoc takes over {seconds:.0f} s to read it: given up",
             )
         ) from error
     told = done.stderr.decode("utf-8", errors="replace")

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+import time
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,13 @@ from data.kinds import ASCIIDOC, LATEX, MARKUP, REST
 from data.losses import TEXT, Loss, Reading, reading_from
 from data.markup.adoc import whole_blocks
 from data.markup.missing import missing
-from data.markup.pandoc import PandocError, read_tree
+from data.markup.pandoc import SECONDS, PandocError, SlowError, read_tree
 from data.markup.tree import HIDDEN, Plain, markdown_of
 
+# pandoc's time with AsciiDoc grows faster than the text: a long book is read in pieces.
+PIECE = 20_000
+PIECE_SECONDS, BOOK_SECONDS = 60.0, 1800.0
+_ROOM = "\n\n"
 _BINARY = (".odt", ".rtf", ".fb2", ".dbk", ".docbook")
 
 
@@ -107,28 +113,87 @@ _SECTION = {
 }
 
 
-def _read(source: str, form: str) -> tuple[dict[str, Any], list[Loss]]:
-    """The tree of a text; what pandoc cannot read of it costs its paragraph only."""
+def _read(source: str, form: str, until: float = 0.0) -> tuple[dict[str, Any], list[Loss]]:
+    """The tree of a text; what pandoc cannot read of it costs its paragraph only.
+
+    until: for a piece of a long book, by when the whole of it is to be read.
+    """
+    sections = _sections(source, form)
+    if form == "asciidoc" and len(source) > 2 * PIECE and len(sections) > 1:
+        until = until or time.monotonic() + BOOK_SECONDS
+        return _together(_read(piece, form, until) for piece in _joined(sections))
+    left = min(PIECE_SECONDS, max(until - time.monotonic(), 1.0)) if until else SECONDS
     try:
-        return read_tree(source.encode(), form)[0], []
+        return _tree(source, form, left), []
+    except SlowError as error:
+        if not until or time.monotonic() > until:
+            raise
+        return _halves(sections, form, until) if len(sections) > 1 else _words(source, error)
     except PandocError as error:
-        parts = [part for part in re.split(_SECTION.get(form, r"(?!)"), source) if part.strip()]
+        parts = sections
         if len(parts) < 2:
             parts = [part for part in re.split(r"\n[ \t]*\n", source) if part.strip()]
-        if form == "asciidoc":
-            parts = whole_blocks(parts, "\n\n")
-        if len(parts) > 1:
-            middle = len(parts) // 2
-            room = "\n\n"
-            trees = [_read(room.join(half), form) for half in (parts[:middle], parts[middle:])]
-            first = trees[0][0]
-            first["blocks"] += trees[1][0]["blocks"]
-            return first, trees[0][1] + trees[1][1]
-        words = " ".join(source.split())
-        why = either("留下了普通文字：", "its plain words stay: ") + str(error)[:80]
-        block = {"t": "Para", "c": [{"t": "Str", "c": words}]}
-        tree = {"pandoc-api-version": [1, 23], "meta": {}, "blocks": [block] if words else []}
-        return tree, [Loss(TEXT, words[:30], why)] if words else []
+            if form == "asciidoc":
+                parts = whole_blocks(parts, _ROOM)
+        return _halves(parts, form, until) if len(parts) > 1 else _words(source, error)
+
+
+def _tree(source: str, form: str, seconds: float) -> dict[str, Any]:
+    """pandoc's tree. It takes a first heading of AsciiDoc for the first level: those above it are
+    put in for it."""
+    first = re.match(r"\s*(?:\[[^\n]*\]\n)*(==+) ", source) if form == "asciidoc" else None
+    above = len(first[1]) - 2 if first else 0
+    chain = "".join(f"{'=' * level} x{_ROOM}" for level in range(2, above + 2))
+    tree = read_tree((chain + source).encode(), form, seconds)[0]
+    del tree["blocks"][:above]
+    return tree
+
+
+def _sections(source: str, form: str) -> list[str]:
+    """A text cut before its headings."""
+    parts = [part for part in re.split(_SECTION.get(form, r"(?!)"), source) if part.strip()]
+    return whole_blocks(parts, "") if form == "asciidoc" else parts
+
+
+def _joined(parts: list[str]) -> list[str]:
+    """Parts that are neighbours together, as far as they make a piece."""
+    pieces = parts[:1]
+    for part in parts[1:]:
+        if len(pieces[-1]) + len(part) < PIECE:
+            pieces[-1] += _ROOM + part
+        else:
+            pieces.append(part)
+    return pieces
+
+
+def _halves(parts: list[str], form: str, until: float) -> tuple[dict[str, Any], list[Loss]]:
+    middle = len(parts) // 2
+    halves = (parts[:middle], parts[middle:])
+    return _together(_read(_ROOM.join(half), form, until) for half in halves)
+
+
+def _together(
+    read: Iterable[tuple[dict[str, Any], list[Loss]]],
+) -> tuple[dict[str, Any], list[Loss]]:
+    """The trees of a text's parts as one."""
+    whole: dict[str, Any] = {}
+    losses: list[Loss] = []
+    for tree, lost in read:
+        losses += lost
+        if whole:
+            whole["blocks"] += tree["blocks"]
+        else:
+            whole = tree
+    return whole, losses
+
+
+def _words(source: str, error: ValueError) -> tuple[dict[str, Any], list[Loss]]:
+    """The plain words of what pandoc cannot read."""
+    words = " ".join(source.split())
+    why = either("留下了普通文字：", "its plain words stay: ") + str(error)[:80]
+    block = {"t": "Para", "c": [{"t": "Str", "c": words}]}
+    tree = {"pandoc-api-version": [1, 23], "meta": {}, "blocks": [block] if words else []}
+    return tree, [Loss(TEXT, words[:30], why)] if words else []
 
 
 _COMMENTS = {

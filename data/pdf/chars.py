@@ -22,6 +22,11 @@ _FORCE_BOLD = 1 << 18
 # Look-alikes that some producers write for the usual characters: ligatures, radicals,
 # compatibility ideographs, the italic and bold letters of formulas.
 _LOOKALIKE = re.compile("[\ufb00-\ufb06\u2e80-\u2fdf\uf900-\ufaff\U0001d400-\U0001d7ff]")
+# Radicals that have no normal form.
+_RADICALS = str.maketrans(
+    "⺠⻁⻄⻅⻆⻉⻋⻓⻔⻘⻙⻚⻛⻜⻝⻢⻣⻤⻥⻦⻧⻨⻩⻬⻮⻰⻳",
+    "民虎西见角贝车长门青韦页风飞食马骨鬼鱼鸟卤麦黄齐齿龙龟",
+)
 
 
 class Char(NamedTuple):
@@ -89,8 +94,24 @@ def page_chars(page: Any, textpage: Any) -> tuple[list[Char], int]:
             continue
         raw.FPDFText_GetCharOrigin(textpage, index, x, y)
         edges = (box.left, box.right, box.bottom, box.top)
+        if rows and _same_glyph(rows[-1], text, edges):
+            continue
         rows.append([text, *edges, y.value, x.value, font, broken, False])
     return _upright(page, rows)
+
+
+def _same_glyph(before: list[Any], text: str, edges: tuple[float, ...]) -> bool:
+    """macOS names one glyph by all its code points: the radical ⾼ and 高 are one 高."""
+    known = before[0]
+    if text == known or tuple(before[1:5]) != edges:
+        return False
+    return _usual(text) == _usual(known)
+
+
+def _usual(text: str) -> str:
+    """A character for its look-alike."""
+    text = unicodedata.normalize("NFKC", text) if _LOOKALIKE.match(text) else text
+    return text.translate(_RADICALS)
 
 
 def unread_objects(page: Any) -> int:
@@ -151,8 +172,7 @@ def _upright(page: Any, rows: list[Any]) -> tuple[list[Char], int]:
             place = (right - x1, right - x0, base_y - bottom)
         else:
             place = (top - y1, top - y0, right - base_x)
-        if _LOOKALIKE.match(text):
-            text = unicodedata.normalize("NFKC", text)
+        text = _usual(text)
         size = font.size or max(y1 - y0, 1.0)
         found.append(Char(text, *place, size, font.mono, font.bold, font.math, broken, spaced))
     return found, other

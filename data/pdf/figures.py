@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from data.losses import FIGURE, Loss
+from data.pdf.chars import Char
 from data.pdf.lines import Line
 from data.text import join_lines, tidy
 
@@ -17,13 +18,15 @@ LARGE = 0.04  # of the page: smaller pictures are ornaments and icons
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture or a group of drawn paths: edges in points, y downwards."""
+    """A picture or a drawn path: edges in points, y downwards. `curves`: of a shape that is filled
+    without an outline, as letters are, the number of its parts."""
 
     left: float
     top: float
     right: float
     bottom: float
     picture: bool
+    curves: int = 0
 
 
 def figures_apart(
@@ -67,6 +70,69 @@ def figures_apart(
         if large and page not in captioned:
             losses += [Loss(FIGURE, f"p. {page + 1}")] * len(large)
     return out, losses
+
+
+def outlined_formulas(drawn: Sequence[Drawn], chars: Sequence[Char]) -> int:
+    """How many formulas of a page are drawn as outlines of letters, as browsers and Typora do.
+
+    Small paths beside one another, no part of a larger drawing, with no text on them: several, or
+    some right behind a word.
+    """
+    small = [d for d in drawn if _is_letter(d)]
+    large = [d for d in drawn if not d.picture and not _is_letter(d) and d.bottom - d.top < 400]
+    found = 0
+    for box in _clusters(small):
+        amid = any(_touch(box, other, 3.0) for other in large)
+        written = any(box.left < (c.left + c.right) / 2 < box.right for c in _level(box, chars))
+        if amid or written or not box.curves:
+            continue
+        behind = any(0 <= box.left - c.right < c.size * 1.5 for c in _level(box, chars))
+        found += behind or box.parts > 2
+    return found
+
+
+@dataclass(frozen=True)
+class _Cluster(Drawn):
+    parts: int = 1
+
+
+def _is_letter(drawn: Drawn) -> bool:
+    high, wide = drawn.bottom - drawn.top, drawn.right - drawn.left
+    return drawn.curves > 0 and high < 40 and wide < 40
+
+
+def _level(box: Drawn, chars: Sequence[Char]) -> list[Char]:
+    """Characters whose line a box stands on."""
+    return [c for c in chars if box.top < c.base + c.size * 0.3 and c.base - c.size < box.bottom]
+
+
+def _touch(one: Drawn, other: Drawn, room: float) -> bool:
+    """Do boxes touch, with so much room between them, and a third of it from above to below?"""
+    across = one.left - room < other.right and other.left - room < one.right
+    return across and one.top - room / 3 < other.bottom and other.top - room / 3 < one.bottom
+
+
+def _clusters(parts: Sequence[Drawn]) -> list[_Cluster]:
+    """Boxes around the parts that stand beside one another."""
+    boxes: list[_Cluster] = []
+    for part in sorted(parts, key=lambda d: (d.left, d.top)):
+        # A dot or a bar is drawn with fewer.
+        curves = part.curves if part.curves > 5 and part.bottom - part.top > 4 else 0
+        box = _Cluster(part.left, part.top, part.right, part.bottom, False, curves)
+        near = [each for each in boxes if _touch(box, each, 12.0)]
+        for each in near:
+            boxes.remove(each)
+            box = _Cluster(
+                min(box.left, each.left),
+                min(box.top, each.top),
+                max(box.right, each.right),
+                max(box.bottom, each.bottom),
+                False,
+                box.curves + each.curves,
+                box.parts + each.parts,
+            )
+        boxes.append(box)
+    return boxes
 
 
 def _is_caption(lines: Sequence[Line], index: int) -> bool:

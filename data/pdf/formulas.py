@@ -36,8 +36,12 @@ def formulas_apart(lines: Sequence[Line], marked: set[int]) -> tuple[list[Line],
     ]
     out: list[Line] = []
     losses: list[Loss] = []
+    lines, gone = _inline_rows(lines, kinds, losses)
     index = 0
     while index < len(lines):
+        if index in gone:
+            index += 1
+            continue
         if not kinds[index]:
             out.append(lines[index])
             index += 1
@@ -51,6 +55,48 @@ def formulas_apart(lines: Sequence[Line], marked: set[int]) -> tuple[list[Line],
             _formula(lines[index:end], out, losses)
         index = end
     return out, losses
+
+
+def _inline_rows(
+    lines: Sequence[Line], kinds: Sequence[int], losses: list[Loss]
+) -> tuple[list[Line], set[int]]:
+    """Rows of a matrix within a sentence: lines of entries over and under a gap in its line.
+
+    The sentence gets a mark; also returned: the indexes of the rows.
+    """
+    out, gone = list(lines), set()
+    for index in range(1, len(lines) - 1):
+        line = lines[index]
+        if kinds[index] or line.block or line.mono or len(line.pieces) < 2:
+            continue
+        over = _rows_beside(lines, kinds, index, -1)
+        under = _rows_beside(lines, kinds, index, 1)
+        if not over or not under or gone.intersection(over):
+            continue
+        gone.update(over, under)
+        entries = rf"(?<=\s)(?:[^\s{CJK}，。；]{{1,6}}\s+)+[^\s{CJK}，。；]{{1,6}}(?=\s|[，。；、])"
+        at = re.search(rf"=\s*({entries})?", line.text) or re.search(entries, line.text)
+        at = at or re.search(r"\s", line.text) or re.search("$", line.text)
+        sign = "= " if at.group().startswith("=") else " "
+        text = f"{line.text[: at.start()]}{sign}[公式] {line.text[at.end() :].lstrip()}"
+        out[index] = replace(line, text=text.rstrip())
+        losses.append(Loss(FORMULA, f"p. {line.page + 1}"))
+    return out, gone
+
+
+def _rows_beside(lines: Sequence[Line], kinds: Sequence[int], index: int, step: int) -> list[int]:
+    """Indexes of the lines of entries next to a line, inside its edges and as near as rows are."""
+    home, found, place = lines[index], [], index + step
+    while 0 <= place < len(lines) and kinds[place] == 1:
+        row, near = lines[place], lines[place - step]
+        text = row.text.strip()
+        inside = home.left < row.left and row.right < home.right and row.page == home.page
+        close = abs(row.base - near.base) < home.size * 1.6 and row.column == home.column
+        if not (inside and close and (_ENTRIES.fullmatch(text) or len(text) <= 4)):
+            break
+        found.append(place)
+        place += step
+    return found
 
 
 def _left_edges(lines: Sequence[Line]) -> dict[tuple[int, int], float]:

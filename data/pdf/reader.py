@@ -1,5 +1,6 @@
 """One PDF from its file to its Markdown: pages one by one, then the rules for the whole book."""
 
+import ctypes
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from common.language import either
-from data.losses import PAGE, TABLE, TEXT, Loss, Reading
+from data.losses import FORMULA, PAGE, TABLE, TEXT, Loss, Reading
 from data.needs import missing_package
 from data.pdf.blocks import TOC_LEADER, plain, to_markdown
 from data.pdf.chars import page_chars, unread_objects
-from data.pdf.figures import Drawn, figures_apart
+from data.pdf.figures import Drawn, figures_apart, outlined_formulas
 from data.pdf.formulas import formulas_apart
 from data.pdf.headings import find_headings, outline
 from data.pdf.layout import Margins, page_lines
@@ -165,6 +166,10 @@ def _read_page(pdf: Any, number: int, found: _Pages, margins: Margins, forced: b
                 "their font; install a Chinese one (fonts-noto-cjk, say) and read again",
             )
             found.losses.append(Loss(TEXT, f"p. {number + 1}", said))
+        outlined = either("是画出来的（或是小图）", "drawn, not written (or a small drawing)")
+        found.losses += [Loss(FORMULA, f"p. {number + 1}", outlined)] * outlined_formulas(
+            drawn, chars
+        )
         parts = tables_apart(segments(chars), rules)
         found.lines += page_lines(parts, number, margins)
     page.close()
@@ -190,8 +195,19 @@ def _drawings(page: Any) -> tuple[list[Rule], list[Drawn]]:
             rules += _frame(rule)
         whole = (x1 - x0) * (y1 - y0) > (right - left) * (top - bottom) * 0.9
         if thing.type != raw.FPDF_PAGEOBJ_PATH or (not rule.across and not whole):
-            drawn.append(Drawn(*place, thing.type == raw.FPDF_PAGEOBJ_IMAGE))
+            drawn.append(Drawn(*place, thing.type == raw.FPDF_PAGEOBJ_IMAGE, _curves(thing)))
     return rules, drawn
+
+
+def _curves(thing: Any) -> int:
+    """Parts of a path that is filled and has no outline of its own; 0 for others."""
+    from pypdfium2 import raw
+
+    fill, stroke = ctypes.c_int(), ctypes.c_int()
+    if thing.type != raw.FPDF_PAGEOBJ_PATH:
+        return 0
+    raw.FPDFPath_GetDrawMode(thing, fill, stroke)
+    return raw.FPDFPath_CountSegments(thing) if fill.value and not stroke.value else 0
 
 
 def _frame(box: Rule) -> list[Rule]:
