@@ -21,10 +21,10 @@ def checked(name: str, score: float, drop: float) -> Checked:
     return Checked(name, score, 0.9, 0.5, 0, 8_000_000, 11.0, 2.5, drop, drop < 0.1)
 
 
-def shown(recipe: Recipe, *results: Checked) -> str:
+def shown(recipe: Recipe, *results: Checked, questions: int = 40) -> str:
     console = Console(width=80)  # a common terminal
     with console.capture() as capture:
-        console.print(stage_table(recipe, results, 40))
+        console.print(stage_table(recipe, results, questions))
     return capture.get()
 
 
@@ -52,6 +52,9 @@ def test_every_stage_has_its_score_and_seconds(tmp_path):
     assert [row[2] for row in cells] == ["-0.650", "", "", "-0.050"]
     assert [row[5] for row in cells] == ["120", "240", "3", "21"]
     assert cells[1][4] == "1.5" and "seen in training, 24 questions" in text
+    assert "…" not in text and "seen in training, 3 questions" in shown(
+        recipe, *results, questions=3
+    )
 
 
 def test_a_base_that_came_ready_and_full_training_leave_blanks(tmp_path):

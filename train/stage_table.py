@@ -42,10 +42,17 @@ def stage_table(recipe: Recipe, results: Sequence[Checked], questions: int) -> T
     )
     for zh, en in COLUMNS:
         left = en in ("stage", "")
-        table.add_column(either(zh, en), justify="left" if left else "right", no_wrap=en == "stage")
+        table.add_column(
+            either(zh, en),
+            justify="left" if left else "right",
+            no_wrap=en == "stage",
+            overflow="fold",  # a terminal of 80 columns shows the whole head
+        )
     for result in results:
         if result.name == "merged":
-            _adapter_row(table, recipe)
+            all_of_dev = questions < recipe.check_samples
+            asked = min(recipe.eval_samples, questions) if all_of_dev else recipe.eval_samples
+            _adapter_row(table, recipe, asked)
         own = result.name == "merged"
         table.add_row(
             either(STAGES.get(result.name, result.name), result.name),
@@ -61,7 +68,7 @@ def stage_table(recipe: Recipe, results: Sequence[Checked], questions: int) -> T
     return table
 
 
-def _adapter_row(table: Table, recipe: Recipe) -> None:
+def _adapter_row(table: Table, recipe: Recipe, asked: int) -> None:
     manifest = read_manifest(recipe.output_dir / "adapter")
     if manifest is None:  # full training has none
         return
@@ -70,8 +77,8 @@ def _adapter_row(table: Table, recipe: Recipe) -> None:
     weights = recipe.output_dir / "adapter" / "adapter_model.safetensors"
     size = f"{weights.stat().st_size / 1e6:,.1f}" if weights.is_file() else ""
     table.caption = either(
-        f"LoRA 的得分是训练中见过的最好一次，{recipe.eval_samples} 题",
-        f"LoRA's score is the best seen in training, {recipe.eval_samples} questions",
+        f"LoRA 的得分是训练中见过的最好一次，{asked} 题",
+        f"LoRA's score is the best seen in training, {asked} questions",
     )
     table.add_row("LoRA", score, "", "", size, f"{manifest.seconds:.0f}", "", "", "")
 
