@@ -291,11 +291,8 @@ def _docx_html(content: bytes) -> str:
     from data.web import prepared_word
 
     try:
-        html = mammoth.convert_to_html(
-            io.BytesIO(content),
-            style_map=_STYLE_MAP,
-            transform_document=CodeStyle(_CODE_STYLES[0]),
-        ).value
+        options = {"style_map": _STYLE_MAP, "transform_document": CodeStyle(_CODE_STYLES[0])}
+        html = mammoth.convert_to_html(io.BytesIO(content), **options).value
         return prepared_word(html)
     except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
         raise ValueError(

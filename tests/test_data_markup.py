@@ -361,6 +361,20 @@ LONG_ADOC = """= 书
 """
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("说明：\n```\nint a;\n\nint b;\n```", "说明：\n\n    int a;\n\n    int b;"),
+        ("说明：\n```\n\n```", "说明："),
+        ("先看。\n\n[source,bash]\n```\n```\n....\n\n....", "先看。"),
+        ("- 项\n+\n----\nint x;\n----", "- 项\n\n      int x;"),
+    ],
+)
+def test_listings_that_take_pandocs_memory_are_read(tmp_path, written, shown):
+    write(tmp_path, a_dot_adoc=f"= 书\n\n== 节\n\n{written}\n\n后面的话。\n")
+    assert f"## 节\n\n{shown}\n\n后面的话。" in read_book(tmp_path / "a.adoc").text
+
+
 def test_a_long_adoc_book_read_in_pieces_reads_the_same(tmp_path, monkeypatch):
     from data.markup import reader
 

@@ -32,7 +32,7 @@ def prepared(path: Path) -> tuple[str, list[Loss]]:
         r"\2image::\3[\1]",
         text,
     )
-    return closed(_without_comments(text)), losses
+    return closed(_without_traps(text)), losses
 
 
 def whole_blocks(parts: Iterable[str], room: str) -> list[str]:
@@ -51,14 +51,23 @@ def closed(text: str) -> str:
     return f"{text}\n{_open(text)}\n"
 
 
-def _without_comments(text: str) -> str:
-    """Lines of comment go, at whose end pandoc gives up; in listings they are code."""
-    mark, kept = "", []
+def _without_traps(text: str) -> str:
+    """What makes pandoc give up, or take all memory, goes: lines of comment (in listings they are
+    code), listings of nothing, a listing right below a line of text."""
+    mark, kept, opened = "", [""], 0
     for line in text.split("\n"):
-        mark = _after(mark, line)
-        if mark or not re.match("//(?!/)", line):
+        before, mark = mark, _after(mark, line)
+        if not before and mark:
+            if not re.match(r"\s*$|\[.*\]\s*$|\.\S|\+\s*$", kept[-1]):
+                kept.append("")
+            opened = len(kept)
+        if before and not mark and not "".join(kept[opened + 1 :]).strip():
+            del kept[opened:]
+            while re.match(r"\[.*\]\s*$", kept[-1]):
+                kept.pop()
+        elif mark or before or not re.match("//(?!/)", line):
             kept.append(line)
-    return "\n".join(kept)
+    return "\n".join(kept[1:])
 
 
 def _open(text: str) -> str:
