@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from data.text import CJK
 
-_COMMENT = re.compile(r"(?://|/\*|(?<!\S)#(?!\s*(?:include|define|if|endif|pragma))).*$|/\*.*?\*/")
-_STRING = re.compile(r"\"[^\"]*\"|'[^']*'|“[^“”]*”")
+_COMMENT = re.compile(
+    r"(?:(?<!:)//|/\*|(?<!\S)#(?!\s*(?:include|define|if|endif|pragma))).*$|/\*.*?\*/"
+)
+_STRING = re.compile(r"\"[^\"]*\"|'[^']*'|(?<=[(,=])\s*“[^“”]*”")
 # A word of a language that begins a statement; no sentence goes on as they do.
 _STATEMENT = re.compile(
     r"#\s*(?:include|define|ifn?def|endif|pragma|if|else)\b"
@@ -14,20 +16,27 @@ _STATEMENT = re.compile(
     r"|class|package|import|extern|void|int|char|float|double|bool|long|auto|var|let|func|function"
     r"|__\w+__|return|break|continue|case|default|switch|do|goto|try|catch|else)\b.*[;{}:,)]\s*$"
     r"|(?:if|for|while|switch|catch)\s*\(.*[)({;]\s*\{?$|else\s*\{?$"
-    r"|(?:def|class|for|while|if|elif|else|try|except|with|finally)\b.*:$"
+    r"|(?:def \w+\(.*|class \w+(?:\(.*\))?|for .+ in .+|with .+ as \w+"
+    r"|(?:while|if|elif) .*[()\[\]<>=!].*|(?:while|if|elif) (?:not )?\w+"
+    r"|while True|else|try|finally|except\b[\w ,.()]*)\s*:$"
     r"|(?:import [\w.]+(?: as \w+)?|from [\w.]+ import [\w*, ]+)$"
     r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|FROM|WHERE|GROUP BY|ORDER BY)\b"
+    r".*[;,(*=<>]"
 )
 _ENDS = re.compile(r"[;{}]\s*$|^[\])}]+[;,]?$")
 _CODE_SIGN = re.compile(r"\w\(|\w\[|[^=<>!]=[^=]|->|::|[+\-*/|&]=|\+\+|--|<<|>>|==|!=|&&|\|\||[{}]")
 # What a displayed formula that ends in a semicolon does not have.
-_HARD = re.compile(r"[{}]|->|::|\+\+|[+\-]=|==|\(\)|&&|\|\||__|[a-z_]{3,}\(|[A-Za-z]\w+\.\w+\(")
+_HARD = re.compile(
+    r"\{\s*$|^\s*\}|->|::|\+\+|[+\-]=|==|\(\)|&&|\|\||__|(?<![a-z_])[a-z_]{3,}\(|(?<!\w)[A-Za-z]\w+\.\w+\("
+)
+# A choice or a part of a question; formulas with raised and lowered signs.
+_NO_CODE = re.compile(r"\s*(?:[（(]?[A-H][).、．）]|[（(]\d{1,2}[)）])\s*\S|.*[₀-₉⁰-⁹]")
 _LEAST = 3  # lines
 
 
 def possible(text: str) -> bool:
     """Could a line be code? Chinese stands in its comments and strings alone."""
-    return not re.search(f"[{CJK}。，；：？！【】]", _bare(text))
+    return not (_NO_CODE.match(text) or re.search(f"[{CJK}。，；：？！【】]", _bare(text)))
 
 
 def listing(lines: Sequence[str]) -> range:

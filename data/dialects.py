@@ -40,16 +40,17 @@ _ENVIRONMENT = re.compile(
 )
 _CODE_TAB = re.compile(r"^\s*#@(tab|save|hide)\s*(.*)$")
 _HIGHLIGHT = re.compile(
-    r"\[\s*(\*\*|~~)((?:(?!\[\s*\1).)+?)\1\s*\](?!\()"
+    r"\[\s*(\*\*|~~)((?:(?!\[\s*\1).)+?)\1\s*\](?![(\[])"
     r"|\(\s*(\*\*|~~)((?:(?!\(\s*\3).)+?)\3\s*\)",
     re.S,
 )
 # Behind a picture, a link or code: {width=50%}, {.class #id}, {:target="_blank"}.
 _ATTRIBUTES = re.compile(
-    r"(\]\([^)\n]*\)|`)\{:?[ \t]*"
+    r"(\]\([^()\[\]\n]{0,2000}\))\{:?[ \t]*"
     r"(?:(?:[.#][\w-]+|[\w-]+=(?:\"[^\"\n{}]*\"|'[^'\n{}]*'|[\w%./-]+))[ \t]*)+\}"
 )
-_UNSEEN = re.compile(r"\\index\{[^{}\n]*\}|<\?code-excerpt[^>\n]*\?>")
+_CODE_SPAN = re.compile(r"(`+[^`\n]*`+)")
+_UNSEEN = re.compile(r"\\index\{[^{}\n]*\}|<\?code-excerpt[^<>\n]*\?>")
 _NAMES = {
     "mxnet": "MXNet", "pytorch": "PyTorch", "tensorflow": "TensorFlow", "paddle": "Paddle",
     "jax": "JAX", "numpy": "NumPy", "keras": "Keras",
@@ -105,18 +106,19 @@ def plain_markdown(text: str) -> str:
         text = re.sub(r"(?m)^%(?: .*)?$", "", text)
     titles = {m.group(2): m.group(1).lstrip("#! ") for m in _LABELLED.finditer(text)}
     titles |= {m.group(1): m.group(2).strip() for m in _TARGET.finditer(text)}
+    d2l = any(mark in text for mark in (":label:", ":numref:", ":begin_tab:"))  # d2l-book's
     out: list[str] = []
     prose: list[str] = []
     for line, code in _lines(text):
         if code:
             if prose:
-                out.append(_prose("\n".join(prose), titles))
+                out.append(_prose("\n".join(prose), titles, d2l))
                 prose = []
             out.append(line)
         else:
             prose.append(line)
     if prose:
-        out.append(_prose("\n".join(prose), titles))
+        out.append(_prose("\n".join(prose), titles, d2l))
     return without_html(opened("\n".join(out), ids))
 
 
@@ -252,10 +254,10 @@ def _framework(name: str) -> str:
     return _NAMES.get(name.lower(), name)
 
 
-def _prose(text: str, titles: dict[str, str]) -> str:
+def _prose(text: str, titles: dict[str, str], d2l: bool) -> str:
     if not re.search(r"[:{][\w.# :]|<\?code|\[\*\*|\(\*\*|\[~~|\(~~|\\[(\[]|\\begin", text):
         return text
-    text = _UNSEEN.sub("", _ATTRIBUTES.sub(r"\1", text))
+    text = "\n".join(map(_without_marks, text.split("\n")))
     lines = []
     for line in text.split("\n"):
         if _LABEL.match(line) or re.fullmatch(
@@ -269,7 +271,7 @@ def _prose(text: str, titles: dict[str, str]) -> str:
             line = "\n<!-- /tab -->\n"
         lines.append(line)
     text = "\n".join(lines)
-    if ":label:" in text or ":numref:" in text or ":begin_tab:" in text:  # d2l-book's
+    if d2l:
         text = _HIGHLIGHT.sub(lambda m: m.group(2) or m.group(4), text)
     # "如 :numref:`fig`中": the blank before a role belongs to the role.
     text = re.sub(
@@ -281,6 +283,17 @@ def _prose(text: str, titles: dict[str, str]) -> str:
     text = _INLINE.sub(r"$\1$", text)
     text = _DISPLAY.sub(r"$$\1$$", text)
     return re.sub(r"(?<![ \t])[ \t]+([，。；：、！？])", r"\1", text)
+
+
+def _without_marks(line: str) -> str:
+    """A line without lists of attributes and entries of an index; code says what it says."""
+    if line.startswith(("    ", "\t")) or not re.search(r"\{|<\?code", line):
+        return line
+    parts = _CODE_SPAN.split(line)
+    for number in range(0, len(parts), 2):
+        part = re.sub(r"^\{\.[\w-]+\}", "", parts[number]) if number else parts[number]
+        parts[number] = _UNSEEN.sub("", _ATTRIBUTES.sub(r"\1", part))
+    return "".join(parts)
 
 
 def _displayed(text: str) -> str:

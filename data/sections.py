@@ -27,9 +27,10 @@ _PROSE = 30  # characters from which a question is no entry; few entries end lik
 _STATED = 10
 # "第3章 线程", "1.2 线程束", "线程束 12", a link alone: a line of contents.
 _ENTRY = re.compile(
-    r"第?[\d一二三四五六七八九十百]+(?:[章节篇讲课部]|[.．]\d|[.．、]?\s)|\d+(?:\.\d+)+|.*\s\d{1,4}$"
+    r"第?[\d一二三四五六七八九十百]+(?:[章节篇讲课部](?:[\s：:]|$)|[.．]\d|[.．、]?\s)"
+    r"|\d+(?:\.\d+)+|.*\s\d{1,4}$"
 )
-_LINK = re.compile(r"(?:[-*+]|\d+[.)])?\s*\[[^\]]*\]\([^)]*\)\s*")
+_LINK = re.compile(r"(?:[-*+]|\d+[.)])?\s*\[[^\]]*\]\((?!\w+:)[^)]*\)\s*")
 _TAG = re.compile(
     r"</?(?:p|br|div|span|img|a|b|i|em|strong|sub|sup|u|center|font|details|summary"
     r"|table|tr|td|th|tbody|thead|ul|ol|li|h[1-6]|code|pre|hr|figure|figcaption"
@@ -84,7 +85,10 @@ def _without_entries(section: Section, text: str) -> Section:
     """A contents section that holds prose without its entries; others as they are."""
     if not section.path or not _TOC_TITLE.match(section.path[-1]) or section.is_apparatus:
         return section
-    return replace(section, blocks=[b for b in section.blocks if not _is_entry(b, text)])
+    entries = [block for block in section.blocks if _is_entry(block, text)]
+    if len(entries) * 3 < len(section.blocks):  # 目录 of an operating system's files
+        return section
+    return replace(section, blocks=[block for block in section.blocks if block not in entries])
 
 
 def _is_entry(block: Block, text: str) -> bool:

@@ -12,8 +12,10 @@ from data.code_lines import listing, possible
 from data.pdf.chars import MONO
 
 INDENT = "    "  # of one level, which is the least step between the left edges of a listing
+_STEP, _DEEPEST = 100, 10  # twips that tell two edges apart; levels
 _NO_CODE = re.compile(r"(?i)heading|title|toc|caption|标题|目录|题注")  # styles
-_CHOICE = re.compile(r"\s*[（(]?[A-H][).、．）]")  # of a question
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})[\w+-]*\s*$")
+_TITLE = re.compile(r"(?i)\s*(?:\d+(?:\.\d+)+|(?:listing|figure|table|code)\s*\d)")
 
 
 class CodeStyle:
@@ -42,6 +44,10 @@ class CodeStyle:
     def _marked(self, elements: Sequence[Any]) -> Iterator[Any]:
         start = 0
         while start < len(elements):
+            if end := _fence_end(elements, start):  # pasted from Markdown or a chat
+                yield self._joined(elements[start + 1 : end])
+                start = end + 1
+                continue
             end = start
             while end < len(elements) and _may_be_code(elements[end]):
                 end += 1
@@ -50,8 +56,9 @@ class CodeStyle:
             for is_code, group in groupby(range(len(run)), code.__contains__):
                 these = [run[number] for number in group]
                 yield from [self._joined(these)] if is_code else these
-            yield from elements[end : end + 1]
-            start = end + 1
+            if end == start:
+                yield elements[end]
+            start = max(end, start + 1)
 
     def _code(self, run: Sequence[Any]) -> set[int]:
         """Numbers of the paragraphs of a run that are code."""
@@ -59,9 +66,7 @@ class CodeStyle:
         found = {owners[index][0] for index in listing([line for _, line in owners])}
         if self._faces_tell:
             found |= {
-                number
-                for number, each in enumerate(run)
-                if _is_fixed(each) and not _CHOICE.match(_text(each))
+                number for number, each in enumerate(run) if _is_fixed(each) and not _is_title(each)
             }
         # Empty paragraphs between two of code are empty lines of it.
         blank = {number for number, each in enumerate(run) if not _text(each).strip()}
@@ -72,10 +77,11 @@ class CodeStyle:
         from mammoth import documents
 
         levels = sorted({_left(each) for each in paragraphs if _text(each).strip()})
-        step = min((b - a for a, b in pairwise(levels)), default=1)
+        step = min((b - a for a, b in pairwise(levels) if b - a >= _STEP), default=_STEP)
         lines = []
         for each in paragraphs:
-            blanks = INDENT * max(round((_left(each) - levels[0]) / step), 0)
+            level = round((_left(each) - levels[0]) / step)
+            blanks = INDENT * min(max(level, 0), _DEEPEST)
             lines += [(blanks + line).rstrip() for line in _text(each).split("\n")]
         children = [documents.run([documents.text("\n".join(lines))])]
         return paragraphs[0].copy(style_id=None, style_name=self._style, children=children)
@@ -100,18 +106,31 @@ def _opened(element: Any) -> Sequence[Any]:
     return cells[0].children if len(cells) == 1 else [element]
 
 
+def _fence_end(elements: Sequence[Any], start: int) -> int:
+    """Where the fence ends that begins at a paragraph; 0 for none, or one around no text."""
+    mark = _FENCE.match(_text(elements[start])) if _is(elements[start], "Paragraph") else None
+    for number in range(start + 1, len(elements) if mark else 0):
+        each = elements[number]
+        if not _is(each, "Paragraph") or not _is_plain(each):
+            return 0
+        if _text(each).strip() == mark[1]:
+            said = any(_text(one).strip() for one in elements[start + 1 : number])
+            return number if said else 0
+    return 0
+
+
 def _may_be_code(element: Any) -> bool:
     """A paragraph of nothing but text, no heading and no item of a list, without a sentence."""
     if not _is(element, "Paragraph") or element.numbering or not _is_plain(element):
         return False
-    if _NO_CODE.match(element.style_name or ""):
+    if _NO_CODE.search(element.style_name or "") or _FENCE.match(_text(element)):
         return False
     return all(map(possible, _text(element).split("\n")))
 
 
 def _is_plain(element: Any) -> bool:
-    if type(element).__name__ in ("Text", "Tab", "Break", "Bookmark"):
-        return getattr(element, "break_type", "line") == "line"
+    if type(element).__name__ in ("Text", "Tab", "Break", "Bookmark", "CommentReference"):
+        return True
     held = type(element).__name__ in ("Paragraph", "Run", "Hyperlink")
     return held and all(map(_is_plain, element.children))
 
@@ -134,6 +153,17 @@ def _is_fixed(element: Any) -> bool:
     return bool(said) and all(run.font and MONO.search(run.font) for run in said)
 
 
+def _is_title(element: Any) -> bool:
+    """Is a line in a fixed face one that names what stands below it?"""
+    runs = [part for part in element.children if _is(part, "Run") and _text(part).strip()]
+    return bool(_TITLE.match(_text(element))) or all(run.is_bold for run in runs)
+
+
 def _left(element: Any) -> int:
-    given = (element.indent.start, element.indent.first_line)
-    return sum(int(each) for each in given if each and re.fullmatch(r"\d+", str(each)))
+    """Where a paragraph's first line begins, in twips."""
+    indent = element.indent
+    start, first, hanging = (
+        int(each) if re.fullmatch(r"-?\d+", str(each)) else 0
+        for each in (indent.start, indent.first_line, indent.hanging)
+    )
+    return start + first - hanging

@@ -274,6 +274,9 @@ def test_every_command_says_in_one_line_which_package_is_missing(tmp_path, packa
         "闸门" + "…" * 40_000,
         "闸门" + "![" * 25_000,
         "闸门" + "(**" * 30_000,
+        "闸门{.a" + "](" * 50_000,
+        "闸门{.a" + "[x](" * 25_000,
+        "闸门" + "<?code-excerpt " * 7_000,
         "闸门" + r"\(" * 40_000,
         r"\[ " * 40_000,
         "闸门" + ":a" * 40_000,
@@ -357,6 +360,10 @@ def test_headings_over_nothing_are_counted_and_named(tmp_path):
         ("图 ![](x.png){width=22% align=right} 在上面。", "图 在上面。"),
         ('见 [手册](a.md){:target="_blank" .ext}，第三章。', "见 手册，第三章。"),
         ("调用 `f`{.cpp} 之后 f(x){a=1} 才是集合。", "调用 f 之后 f(x){a=1} 才是集合。"),
+        (
+            "写成 `[链接](u){.btn}` 就变按钮，用 `\\index{词}` 建索引。",
+            "写成 [链接](u){.btn} 就变按钮，用 \\index{词} 建索引。",
+        ),
         (f"这里 *{'长' * 80}* 是斜体。", f"这里 {'长' * 80} 是斜体。"),
         ("<nav>\n<a href='#a'>概述</a>&nbsp;&nbsp;简介\n</nav>", "概述 简介"),
         ("<a id='n6'></a>[^](#m5) 惰性求值推迟计算。", "惰性求值推迟计算。"),
@@ -374,6 +381,12 @@ def test_a_role_that_is_named_takes_no_words_with_it(tmp_path):
     (tmp_path / "b.md").write_text(f"# 章\n\n{written}\n", encoding="utf-8")
     (section,) = read_sections(read_book(tmp_path / "b.md").text)
     assert [block.text for block in section.blocks] == [written.replace("`", "")]
+
+
+def test_highlights_of_d2l_go_also_behind_a_listing_and_only_there():
+    page = ":label:`sec_a`\n\n```c\nx\n```\n\n[**最后转换**]成数组，见 [**书**](a.md)。\n"
+    assert "最后转换成数组，见 [**书**](a.md)。" in plain_markdown(page)
+    assert "CUDA (**架构**) 是" in plain_markdown("CUDA (**架构**) 是平台。\n")
 
 
 def test_three_angles_before_words_name_no_file():

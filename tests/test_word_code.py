@@ -82,6 +82,11 @@ def test_a_face_that_all_latin_words_have_tells_nothing(tmp_path):
         ["A good reader skips;", "a better one reads;", "the best one reads twice;"],
         ["A. int, short", "B. int, long", "C. long, int;", "D. char;"],
         ["[1] Smith, J. (2001), Optics;", "[2] Ng, A. (2008), Learning;", "[3] Li (2019), GPU."],
+        ["A. for(i=0;i<n;i++) s+=i;", "B. while(i<n){ s+=i; }", "C. do{ s+=i; }while(i<n);"],
+        ["A = {1, 2, 3}", "B = {2, 3, 5}", "C = {1, 5}"],
+        ["for example:", "with CUDA:", "class of device:"],
+        ["FROM CUDA TO TRITON", "WHERE TO GO NEXT", "GROUP BY GROUP"],
+        ["（1）int a[3] = {1,2,3};", "（2）int b[3] = {4};", "（3）int c = f(1);"],
         ["线程块由 (x, y, z) 定位；", "网格由 gridDim 给出；", "二者都是 dim3 类型；"],
     ],
 )
@@ -92,6 +97,38 @@ def test_text_stays_text(tmp_path, lines):
 
     found = text_of(tmp_path, write)
     assert "```" not in found and all(line in found for line in lines)
+
+
+def test_edges_that_hardly_differ_are_one_level(tmp_path):
+    def write(document):
+        lefts = (0, 21, 21.25, 0)
+        for line, left in zip(("if (f(1)) {", "g(1);", "h(2);", "}"), lefts, strict=True):
+            document.add_paragraph(line).paragraph_format.left_indent = Pt(left)
+
+    assert "```\nif (f(1)) {\n    g(1);\n    h(2);\n}\n```" in text_of(tmp_path, write)
+
+
+def test_a_fence_pasted_from_markdown_is_one_listing(tmp_path):
+    def write(document):
+        for line in ("```cpp", "int a = f(1);", "a += 2", "return a;", "```"):
+            document.add_paragraph(line)
+
+    found = text_of(tmp_path, write)
+    assert f"{LEAD}\n\n```\nint a = f(1);\na += 2\nreturn a;\n```\n\n{NEXT}" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "bold"),
+    [("2.3 cudaMalloc", True), ("Listing 3-1 vector addition", False),
+     ("https://docs.nvidia.com/cuda/ 是官方文档，建议先读。", False),
+     ("CUDA“先算后搬，能合并就合并。”", False)],
+)  # fmt: skip
+def test_a_line_in_a_fixed_face_that_names_or_says_is_no_code(tmp_path, words, bold):
+    def write(document):
+        run = document.add_paragraph().add_run(words)
+        run.font.name, run.bold = "Consolas", bold
+
+    assert "```" not in text_of(tmp_path, write)
 
 
 def test_a_picture_in_a_listing_stays(tmp_path):

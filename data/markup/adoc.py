@@ -53,12 +53,12 @@ def closed(text: str) -> str:
 
 def _without_traps(text: str) -> str:
     """What makes pandoc give up, or take all memory, goes: lines of comment (in listings they are
-    code), listings of nothing, a listing right below a line of text."""
+    code), listings of nothing, a fence right below a line of text ("----" may underline it)."""
     mark, kept, opened = "", [""], 0
     for line in text.split("\n"):
         before, mark = mark, _after(mark, line)
         if not before and mark:
-            if not re.match(r"\s*$|\[.*\]\s*$|\.\S|\+\s*$", kept[-1]):
+            if mark == "```" and not re.match(r"\s*$|\[.*\]\s*$|\.\S|\+\s*$", kept[-1]):
                 kept.append("")
             opened = len(kept)
         if before and not mark and not "".join(kept[opened + 1 :]).strip():
