@@ -368,11 +368,20 @@ LONG_ADOC = """= 书
         ("说明：\n```\n\n```", "说明："),
         ("先看。\n\n[source,bash]\n```\n```\n....\n\n....", "先看。"),
         ("- 项\n+\n----\nint x;\n----", "- 项\n\n      int x;"),
+        ("----\nint x;\n----", "    int x;"),
     ],
 )
 def test_listings_that_take_pandocs_memory_are_read(tmp_path, written, shown):
     write(tmp_path, a_dot_adoc=f"= 书\n\n== 节\n\n{written}\n\n后面的话。\n")
     assert f"## 节\n\n{shown}\n\n后面的话。" in read_book(tmp_path / "a.adoc").text
+
+
+def test_titles_of_asciidoc_in_two_lines_are_titles(tmp_path):
+    body = "线程\n----\n\n线程是最小的单位。\n\nGPU 内存\n~~~~~~~~\n\n内存分很多级。\n"
+    write(tmp_path, a_dot_adoc=f"= 书\n\n{body}\n代码：\n\n----\nint x;\n----\n")
+    found = read_book(tmp_path / "a.adoc").text
+    assert "## 线程\n\n线程是最小的单位。\n\n### GPU 内存\n\n内存分很多级。" in found
+    assert "    int x;" in found
 
 
 def test_a_long_adoc_book_read_in_pieces_reads_the_same(tmp_path, monkeypatch):

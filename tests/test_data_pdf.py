@@ -8,6 +8,7 @@ from data.losses import FIGURE, FORMULA, PAGE, TEXT, Loss, spoken
 from data.pdf import read_pdf
 from data.pdf.blocks import to_markdown
 from data.pdf.chars import Char
+from data.pdf.formulas import _with_mark
 from data.pdf.headings import Bookmark, Headings, find_headings
 from data.pdf.lines import Line
 from data.pdf.quality import fault
@@ -170,6 +171,30 @@ def test_code_in_the_face_of_the_text_is_code(tmp_path, code):
     found = read(tmp_path, [page])
     rows = [f"    {words}" if n == 1 else words for n, words in enumerate(code)]
     assert "```\n" + "\n".join(rows) + "\n```" in found.text and not found.losses
+
+
+def test_a_listing_right_below_an_open_sentence_is_whole(tmp_path):
+    lead = "我们来看下面的程序怎么写它有很多很多的字一直写到了这一行的最右边"
+    page = prose(lead, 1, 72, 60) + prose(
+        "另外一段话在下面它也有很多很多的字一直写到这一行的右边", 1, 72, 200
+    )
+    page += [
+        text(code, 72, 75 + 13 * n) for n, code in enumerate(["int main() {", "return f(0);", "}"])
+    ]
+    assert "```\nint main() {\nreturn f(0);\n}\n```" in read(tmp_path, [page]).text
+
+
+@pytest.mark.parametrize(
+    ("line_text", "shown"),
+    [
+        ("用 the GPU card 取得矩阵 1 0 ，它的秩", "用 the GPU card 取得矩阵 [公式] ，它的秩"),
+        ("设 n = 3 时候取得矩阵 1 0 ，", "设 n = 3 时候取得矩阵 [公式] ，"),
+        ("又设 B = ，它的秩", "又设 B = [公式] ，它的秩"),
+        ("取得 the card 矩阵，它的秩", "取得 the card 矩阵，它的秩 [公式]"),
+    ],
+)
+def test_a_matrix_takes_no_words_of_its_sentence(line_text, shown):
+    assert _with_mark(line_text, 2) == shown
 
 
 @pytest.mark.parametrize(

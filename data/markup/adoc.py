@@ -11,6 +11,7 @@ from data.markup.parts import found_file
 
 _DEPTH = 6
 _VERBATIM = re.compile(r"(?m)^(?:-{4,}|\.{4,}|\+{4,}|/{4,}|```\w*)[ \t]*$")
+_UNDERLINES = {"-": "===", "~": "====", "^": "=====", "+": "======"}  # one level down, as all are
 _INCLUDE = re.compile(r"(?m)^include::([^\[\n]+)\[([^\]\n]*)\][ \t]*$")
 _ATTRIBUTE = re.compile(r"(?m)^:([\w-]+):[ \t]*(.*)$")
 _CONDITION = re.compile(r"^(ifdef|ifndef|ifeval|endif)::([^\[]*)\[(.*)\][ \t]*$")
@@ -37,13 +38,15 @@ def prepared(path: Path) -> tuple[str, list[Loss]]:
 
 def whole_blocks(parts: Iterable[str], room: str) -> list[str]:
     """Parts of a text, those joined again that a listing goes through."""
-    whole: list[str] = []
+    whole: list[list[str]] = []
+    mark = ""
     for part in parts:
-        if whole and _open(whole[-1]):
-            whole[-1] += room + part
+        if mark:
+            whole[-1].append(part)
         else:
-            whole.append(part)
-    return whole
+            whole.append([part])
+        mark = _open(part, mark)
+    return [room.join(each) for each in whole]
 
 
 def closed(text: str) -> str:
@@ -55,7 +58,11 @@ def _without_traps(text: str) -> str:
     """What makes pandoc give up, or take all memory, goes: lines of comment (in listings they are
     code), listings of nothing, a fence right below a line of text ("----" may underline it)."""
     mark, kept, opened = "", [""], 0
-    for line in text.split("\n"):
+    lines = text.split("\n")
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if not mark and not below.strip() and (level := _underlined(kept, line)):
+            kept[-1] = f"{level} {kept[-1].strip()}"
+            continue
         before, mark = mark, _after(mark, line)
         if not before and mark:
             if mark == "```" and not re.match(r"\s*$|\[.*\]\s*$|\.\S|\+\s*$", kept[-1]):
@@ -70,9 +77,20 @@ def _without_traps(text: str) -> str:
     return "\n".join(kept[1:])
 
 
-def _open(text: str) -> str:
-    """What would end the listing that has no end; "" for none."""
-    mark = ""
+def _underlined(kept: list[str], line: str) -> str:
+    """The sign of a title in two lines, as older books write it; "" for none. `kept`: what stands
+    above, its last line the title."""
+    title, rule = kept[-1].strip(), line.rstrip()
+    alone = len(kept) < 2 or not kept[-2].strip()
+    if not alone or not title or re.search(r"^[\[.=*|:]|[：:。]$", title):
+        return ""
+    width = len(title) + sum(char > "\u2e80" for char in title)  # Chinese is as wide as two
+    near = abs(len(rule) - width) <= 2 or abs(len(rule) - len(title)) <= 2
+    return _UNDERLINES.get(rule[:1], "") if len(rule) > 3 and len({*rule}) == 1 and near else ""
+
+
+def _open(text: str, mark: str = "") -> str:
+    """What would end the listing that has no end; "" for none. `mark`: of one open before."""
     for found in _VERBATIM.finditer(text):
         mark = _after(mark, found[0])
     return mark

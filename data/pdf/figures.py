@@ -91,6 +91,9 @@ def outlined_formulas(drawn: Sequence[Drawn], chars: Sequence[Char]) -> int:
     return found
 
 
+_ROOM = 12.0  # points between letters of one formula
+
+
 @dataclass(frozen=True)
 class _Cluster(Drawn):
     parts: int = 1
@@ -115,11 +118,14 @@ def _touch(one: Drawn, other: Drawn, room: float) -> bool:
 def _clusters(parts: Sequence[Drawn]) -> list[_Cluster]:
     """Boxes around the parts that stand beside one another."""
     boxes: list[_Cluster] = []
+    done: list[_Cluster] = []  # those that lie left of all that is to come
     for part in sorted(parts, key=lambda d: (d.left, d.top)):
         # A dot or a bar is drawn with fewer.
         curves = part.curves if part.curves > 5 and part.bottom - part.top > 4 else 0
         box = _Cluster(part.left, part.top, part.right, part.bottom, False, curves)
-        near = [each for each in boxes if _touch(box, each, 12.0)]
+        done += [each for each in boxes if each.right <= box.left - _ROOM]
+        boxes = [each for each in boxes if each.right > box.left - _ROOM]
+        near = [each for each in boxes if _touch(box, each, _ROOM)]
         for each in near:
             boxes.remove(each)
             box = _Cluster(
@@ -132,7 +138,7 @@ def _clusters(parts: Sequence[Drawn]) -> list[_Cluster]:
                 box.parts + each.parts,
             )
         boxes.append(box)
-    return boxes
+    return done + boxes
 
 
 def _is_caption(lines: Sequence[Line], index: int) -> bool:

@@ -74,14 +74,20 @@ def _inline_rows(
         if not over or not under or gone.intersection(over):
             continue
         gone.update(over, under)
-        entries = rf"(?<=\s)(?:[^\s{CJK}，。；]{{1,6}}\s+)+[^\s{CJK}，。；]{{1,6}}(?=\s|[，。；、])"
-        at = re.search(rf"=\s*({entries})?", line.text) or re.search(entries, line.text)
-        at = at or re.search(r"\s", line.text) or re.search("$", line.text)
-        sign = "= " if at.group().startswith("=") else " "
-        text = f"{line.text[: at.start()]}{sign}[公式] {line.text[at.end() :].lstrip()}"
-        out[index] = replace(line, text=text.rstrip())
+        out[index] = replace(line, text=_with_mark(line.text, len(lines[over[0]].text.split())))
         losses.append(Loss(FORMULA, f"p. {line.page + 1}"))
     return out, gone
+
+
+def _with_mark(text: str, entries: int) -> str:
+    """The line of a sentence with a mark for a matrix, in place of its middle row if it has one:
+    the last words that are as many as the entries of the row beside it. No other word goes."""
+    one = rf"[^\s={CJK}，。；]{{1,6}}"
+    row = rf"(?<=\s)(?:{one}\s+){{{entries - 1}}}{one}(?=\s*(?:[，。；、]|$))"
+    at = ([*re.finditer(row, text)] or [re.search(r"(?<==)\s*(?=[\s，。；、]|$)", text)])[-1]
+    if at is None:
+        return f"{text} [公式]"
+    return f"{text[: at.start()].rstrip()} [公式] {text[at.end() :].lstrip()}".rstrip()
 
 
 def _rows_beside(lines: Sequence[Line], kinds: Sequence[int], index: int, step: int) -> list[int]:

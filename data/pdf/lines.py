@@ -305,7 +305,10 @@ def _next(above: Line, below: Line) -> bool:
 def unmark_code_words(lines: Sequence[Line]) -> None:
     """Unmark lines that are only the middle of a sentence full of names in a code face."""
     right = max((line.right for line in lines if not line.mono), default=0.0)
-    for above, line in zip(lines, lines[1:], strict=False):
+    ends = [*lines[2:], None]
+    for above, line, below in zip(lines, lines[1:], ends, strict=False):
+        if below is not None and below.mono and _next(line, below):
+            continue  # the first line of a listing
         flowing = not above.mono and not above.block and above.right > right * 0.6
         same = above.page == line.page and abs(above.left - line.left) < 3
         near = same and line.base - above.base < above.size * 1.5
