@@ -253,12 +253,12 @@ def agree(
         ),
     ],
     review: Annotated[
-        str, typer.Option(help=either("teacher 或 vllm", "teacher or vllm"))
+        str, typer.Option(help=either("teacher、vllm 或 fluency", "teacher, vllm or fluency"))
     ] = "teacher",
     model: Annotated[
         str,
         typer.Option(
-            help=either("teacher：模型名；vllm：目录", "teacher: model name; vllm: directory")
+            help=either("teacher：模型名；其余：目录", "teacher: model name; else a directory")
         ),
     ] = "",
     base_url: Annotated[

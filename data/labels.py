@@ -18,6 +18,7 @@ CHINESE = {
     "reviewer: not answered": "评审：原文里没有依据",
     "reviewer: not right": "评审：答得不对",
     "reviewer: not useful": "评审：没有用处",
+    "reviewer: not fluent": "评审：句子不像话，或说得太少",
     "after near-duplicates": "去重之后",
     "after leaks": "去掉泄题之后",
     "like the target": "像目标的",

@@ -1,4 +1,5 @@
-"""The models that can review: a teacher behind HTTP, or a local one through vLLM."""
+"""The models that can review: a teacher behind HTTP, a local one through vLLM, or how likely that
+one finds an answer."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 from common.json_reply import ReplyError
 from common.language import either
+from data.fluency import FluencyReviewer, means_of
 from data.interrupt import noted_interrupts
 from data.options import settings_from
 from data.review import SCHEMA, Reviewer
@@ -19,8 +21,12 @@ REPLY_TOKENS = 160
 
 
 def make_reviewer(name: str, options: Mapping[str, Any]) -> Reviewer:
-    """The reviewer `teacher` or `vllm` as the options say. Raises ValueError for missing ones."""
-    known: dict[str, Callable[[Mapping[str, Any]], Reviewer]] = {"teacher": _teacher, "vllm": _vllm}
+    """The reviewer of this name as the options say. Raises ValueError for missing ones."""
+    known: dict[str, Callable[[Mapping[str, Any]], Reviewer]] = {
+        "teacher": _teacher,
+        "vllm": _vllm,
+        "fluency": _fluency,
+    }
     if name not in known:
         raise ValueError(
             either(
@@ -84,3 +90,9 @@ def _vllm(options: Mapping[str, Any]) -> Reviewer:
         return [output.outputs[0].text for output in outputs]
 
     return Reviewer(ask, f"vllm/{model_digest(Path(settings.model))}", settings.prompts)
+
+
+def _fluency(options: Mapping[str, Any]) -> Reviewer:
+    settings = settings_from(VllmSettings, options)
+    model = f"fluency/{model_digest(Path(settings.model))}"
+    return FluencyReviewer(lambda chats: [], model, means=means_of(settings))

@@ -91,8 +91,9 @@ class BuildSettings(BaseModel):
     )
     review: str = option(
         "",
-        "teacher 或 vllm：让模型审每一对，不合格的去掉",
-        "teacher or vllm: a model rates each pair, what it denies is dropped",
+        "teacher 或 vllm：让模型审每一对，不合格的去掉；fluency：去掉模型觉得不通的（配严的规则）",
+        "teacher or vllm: a model rates each pair, what it denies is dropped; fluency: what it "
+        "finds unlikely is (with --rules strict)",
     )
     keep_going: bool = option(False, "读不了的书报出名字，跳过", "name and skip books that fail")
     tokenizer: Path | None = option(

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from data.__main__ import app
 from data.cache import Cache
+from data.fluency import LEAST, FluencyReviewer
 from data.records import Pair
 from data.review import ASPECTS, Rated, Reviewer, agreement, read_rating, read_verdicts
 from data.reviewers import make_reviewer
@@ -53,6 +54,21 @@ def test_a_build_drops_what_the_reviewer_denies_and_shows_it(tmp_path, monkeypat
     assert "1 pairs could not be rated and stay (refused by the endpoint" in " ".join(
         done.stderr.split()
     )
+
+
+def test_unlikely_answers_are_denied_and_measured_once(tmp_path):
+    asked: list[str] = []
+
+    def means(texts):
+        asked.extend(texts)
+        return [LEAST if "是" in text else LEAST - 0.1 for text in texts]
+
+    reviewer = FluencyReviewer(lambda chats: [], "m", means=means)
+    rows = [Rated(Pair("什么是 A？", text), text) for text in ("A 是一种锁。", "A 一种锁。")]
+    cache = Cache(tmp_path)
+    for _ in range(2):
+        assert reviewer.failed(rows, cache) == ["", "fluent"]
+    assert asked == ["A 是一种锁。", "A 一种锁。"]
 
 
 def test_ratings_are_read_strictly():

@@ -247,3 +247,25 @@ def test_a_local_model_rates_every_pair(tiny_model, monkeypatch):
     reviewer = make_reviewer("vllm", {"model": str(tiny_model), "engine": ENGINE})
     rows = [Rated(Pair(f"主题{n}是什么？", "主题是名称。"), "主题是名称。") for n in range(3)]
     assert set(reviewer.failed(rows)) <= {*ASPECTS, "", None}
+
+
+@pytest.mark.vllm
+def test_fluency_is_the_mean_log_probability_of_a_token(tiny_model, monkeypatch):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from data.fluency import means_of
+
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    texts = ["线程束是 32 个一起执行的线程。", "束线 是 是 个程 32 一。"]
+    found = means_of(VllmSettings(model=str(tiny_model), engine=ENGINE))(texts)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
+    for text, mean in zip(texts, found, strict=True):
+        before, ids = (tokenizer(each)["input_ids"] for each in ("\n", text))
+        with torch.no_grad():
+            logits = model(torch.tensor([before + ids])).logits[0].float()
+        said = torch.log_softmax(logits, -1)[len(before) - 1 : -1]
+        expected = said.gather(1, torch.tensor(ids)[:, None]).mean().item()
+        assert mean == pytest.approx(expected, abs=0.05)

@@ -1,0 +1,74 @@
+"""A reviewer that asks a small model nothing: how likely is it to write an answer's sentence?
+
+Of what the rules take from a book, sentences that are garbled, mistranslated or say little are
+less likely. What it tells apart, and by how much: docs/data.md.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.cache import Cache
+from data.records import digest
+from data.review import Rated, Reviewer
+from data.sources.vllm_source import VllmSettings, load_engine
+
+ASPECT = "fluent"
+# Mean log-probability of a token. Chosen with the 0.5B on 152 pairs (their highest 30 %); on 208
+# pairs of other books 88 % of what it keeps is good, and 85 % with the 1.5B
+# (bench/results/data_rules_fluency.jsonl). Models of other families have another scale.
+LEAST = -3.24
+
+
+@dataclass
+class FluencyReviewer(Reviewer):
+    """Denies the pairs whose answers a model finds unlikely; `means`: mean log-probability of the
+    tokens of each text, nan for none."""
+
+    means: Callable[[Sequence[str]], list[float]] = lambda texts: [float("nan")] * len(texts)
+    least: float = LEAST
+
+    def failed(
+        self,
+        rows: Sequence[Rated],
+        cache: Cache | None = None,
+        told: Callable[[], None] = lambda: None,
+    ) -> list[str | None]:
+        """See Reviewer; the answers alone are looked at."""
+        keys = [f"fluency-1/{self.fingerprint}/{digest(row.pair.answer)}" for row in rows]
+        known = {key: cache.get(key) for key in keys} if cache else {}
+        new = [number for number, key in enumerate(keys) if known.get(key) is None]
+        found = self.means([rows[number].pair.answer for number in new]) if new else []
+        for number, mean in zip(new, found, strict=True):
+            known[keys[number]] = {"mean": mean}
+            if cache:
+                cache.put(keys[number], known[keys[number]])
+            told()
+        return ["" if known[key]["mean"] >= self.least else ASPECT for key in keys]
+
+
+def means_of(settings: VllmSettings) -> Callable[[Sequence[str]], list[float]]:
+    """Measures texts with a vLLM engine, loaded at the first call."""
+    loaded: list[Any] = []
+
+    def means(texts: Sequence[str]) -> list[float]:
+        from vllm import SamplingParams
+
+        if not loaded:
+            loaded.append(load_engine(settings))
+        tokenizer = loaded[0].get_tokenizer()
+        before = tokenizer("\n", add_special_tokens=False)["input_ids"]
+        tokens = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0)
+        prompts = [{"prompt_token_ids": before + ids} for ids in tokens]
+        outputs = loaded[0].generate(prompts, params)
+        return [
+            sum(
+                place[token].logprob
+                for place, token in zip(output.prompt_logprobs[len(before) :], ids, strict=True)
+            )
+            / max(len(ids), 1)
+            for output, ids in zip(outputs, tokens, strict=True)
+        ]
+
+    return means
