@@ -23,7 +23,7 @@ from tests.chat_server import PYTHON, load, needs_chat
 from tests.conftest import ROOT
 from tests.model_dirs import write_model
 
-pytestmark = needs_chat
+pytestmark = [needs_chat, pytest.mark.clock]
 MODEL, TOKENS, TOKEN_S, IDLE_S = "model/fake", 20, 0.05, 0.2
 # `python -m chat` that says, when signalled, how many objects the garbage collector leaves alone
 # and how many it looks at.

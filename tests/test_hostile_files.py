@@ -23,6 +23,8 @@ from common.read_pairs import read_pairs
 from data.books import BookError, read_book
 from data.limited import run_limited
 
+pytestmark = pytest.mark.clock  # what it waits for is told by the clock
+
 
 def good_docx(path: Path) -> Path:
     document = docx.Document()

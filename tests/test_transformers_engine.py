@@ -11,6 +11,8 @@ from serving.engine.transformers_engine import TransformersEngine
 from serving.settings import Settings
 from tests.conftest import TINY_PAIRS
 
+pytestmark = pytest.mark.clock  # one of these has three seconds
+
 
 @pytest.fixture(scope="module")
 def engine(tiny_model: Path):
