@@ -20,12 +20,12 @@ ASPECT = "fluent"
 LEAST = -3.24
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FluencyReviewer(Reviewer):
     """Denies the pairs whose answers a model finds unlikely; `means`: mean log-probability of the
-    tokens of each text, nan for none."""
+    tokens of each text."""
 
-    means: Callable[[Sequence[str]], list[float]] = lambda texts: [float("nan")] * len(texts)
+    means: Callable[[Sequence[str]], list[float]]
     least: float = LEAST
 
     def failed(
