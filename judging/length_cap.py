@@ -21,11 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import make_app, stop
+from common.cli import argument, make_app, option, stop
 from common.language import either, in_chinese
 from common.pairs import PairsError
 from common.tokenizer_file import TokenizerError, load_tokenizer
@@ -82,50 +81,31 @@ Measure = tuple[str, Callable[[str], int], Callable[[str, int], str]]
 @in_chinese("得分和速度随回答长度上限变化的曲线。")
 def main(
     report: Annotated[
-        Path,
-        typer.Argument(
-            help=either("eval_local.py 的报告目录", "A report's folder, of eval_local.py")
-        ),
+        Path, argument("eval_local.py 的报告目录", "A report's folder, of eval_local.py")
     ],
     tokenizer: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "有 tokenizer.json 的模型目录：数词元",
-                "A model's folder with tokenizer.json: count tokens",
-            )
+        option(
+            "有 tokenizer.json 的模型目录：数词元",
+            "A model's folder with tokenizer.json: count tokens",
         ),
     ] = None,
     dev: Annotated[
         list[str] | None,
-        typer.Option(
-            help=either(
-                "报告里哪个题集是验证集", "Name of a test set of the report that is the dev split"
-            )
-        ),
+        option("报告里哪个题集是验证集", "Name of a test set of the report that is the dev split"),
     ] = None,
     testset: Annotated[
         list[Path] | None,
-        typer.Option(
-            help=either(
-                "你的测试集，免得与验证集混淆", "Your test sets, so that they are told from dev"
-            )
-        ),
+        option("你的测试集，免得与验证集混淆", "Your test sets, so that they are told from dev"),
     ] = None,
     step: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=either(
-                "上限的间隔：16 词元，32 字符", "Distance of the caps: 16 tokens, 32 characters"
-            ),
+        option(
+            "上限的间隔：16 词元，32 字符", "Distance of the caps: 16 tokens, 32 characters", min=1
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help=either("结果的目录：默认就是报告的目录", "Folder of the results: the report's")
-        ),
+        Path | None, option("结果的目录：默认就是报告的目录", "Folder of the results: the report's")
     ] = None,
 ) -> None:
     """The curve of score and speed against a cap on the answers' length."""

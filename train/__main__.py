@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from common.before_imports import before_imports
-from common.cli import make_app
+from common.cli import make_app, option
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
 from train import after, steps
@@ -50,26 +50,21 @@ def run(
     recipe: RecipePath,
     overrides: Overrides = None,
     resume: Annotated[
-        bool,
-        typer.Option(help=either("从最后一个检查点接着训练", "go on from the last checkpoint")),
+        bool, option("从最后一个检查点接着训练", "go on from the last checkpoint")
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help=either("只显示计划", "only show the plan"))] = False,
+    dry_run: Annotated[bool, option("只显示计划", "only show the plan")] = False,
     even_if_worse: Annotated[
         bool,
-        typer.Option(
-            help=either(
-                "答得比基座差、或忘了原来会的，也照样导出",
-                "export also what answers worse than its base, or has forgotten",
-            )
+        option(
+            "答得比基座差、或忘了原来会的，也照样导出",
+            "export also what answers worse than its base, or has forgotten",
         ),
     ] = False,
     guard: Annotated[
         str | None,
-        typer.Option(
-            help=either(
-                "微调后仍要会答的通用题：配方里的 guard",
-                "general questions that it must still answer: the recipe's guard",
-            )
+        option(
+            "微调后仍要会答的通用题：配方里的 guard",
+            "general questions that it must still answer: the recipe's guard",
         ),
     ] = None,
 ) -> None:
@@ -112,8 +107,7 @@ def lora(
     recipe: RecipePath,
     overrides: Overrides = None,
     resume: Annotated[
-        bool,
-        typer.Option(help=either("从最后一个检查点接着训练", "go on from the last checkpoint")),
+        bool, option("从最后一个检查点接着训练", "go on from the last checkpoint")
     ] = False,
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
@@ -132,15 +126,13 @@ def merge(
     recipe: RecipePath,
     overrides: Overrides = None,
     adapter: Annotated[
-        list[Path] | None, typer.Option(help=either("默认：配方里的", "default: the recipe's own"))
+        list[Path] | None, option("默认：配方里的", "default: the recipe's own")
     ] = None,
     by_verdict: Annotated[
         bool,
-        typer.Option(
-            help=either(
-                "留出题上的估计不高于基座，就直接用基座",
-                "take the base itself unless the tuned model's estimate is above it",
-            )
+        option(
+            "留出题上的估计不高于基座，就直接用基座",
+            "take the base itself unless the tuned model's estimate is above it",
         ),
     ] = False,
 ) -> None:
