@@ -189,7 +189,7 @@ def load_tokenizer(directory: Path) -> Any:
     return tokenizer
 
 
-def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
+def load_model(directory: Path, recipe: Recipe) -> Any:
     """The base model for training.
 
     A base that stays frozen under adapters is in bfloat16 where training computes in it (on a GPU,
@@ -211,7 +211,7 @@ def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
     if recipe.quantization_bit:
         options["quantization_config"] = quantization_config(recipe.quantization_bit)
     if cuda and recipe.num_processes == 1:
-        options["device_map"] = device_map or {"": 0}
+        options["device_map"] = {"": 0}
     bf16 = cuda if recipe.bf16 is None else recipe.bf16
     frozen = recipe.finetuning_type == "lora"
     dtype = torch.bfloat16 if frozen and bf16 else torch.float32
