@@ -30,6 +30,7 @@ from common.pairs import PairsError
 from common.tokenizer_file import TokenizerError, load_tokenizer
 from judging.known_testsets import known_testset
 from judging.length_chart import IN_CHINESE, draw
+from judging.read_report import ReportError, read_report
 from judging.scoring import rouge_l, speed
 
 STEP = {"tokens": 16, "characters": 32}
@@ -38,10 +39,6 @@ ROUNDING = 1e-9
 FEWEST = 10  # questions; of fewer a gain is not told from chance, as in training's verdict
 app = make_app()
 console = Console(width=None if Console().is_terminal else 120)
-
-
-class ReportError(ValueError):
-    """Not a report that a curve can be made from; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def main(
 ) -> None:
     """The curve of score and speed against a cap on the answers' length."""
     try:
-        sets = read_report(report)
+        sets = judged_sets(report)
         unknown = set(dev or []) - {each.name for each in sets}
         if unknown:
             raise ReportError(
@@ -147,41 +144,24 @@ def main(
         )
 
 
-def read_report(path: Path) -> list[Answers]:
-    """The judged test sets of a report's folder. Raises ReportError or OSError."""
+def judged_sets(path: Path) -> list[Answers]:
+    """The judged test sets of a report's folder. Raises ReportError."""
     folder = path if path.is_dir() else path.parent
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        lines = (folder / "answers.jsonl").read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
-        if summary["failures"]:
-            raise ReportError(
-                either(
-                    f"{folder}：评测机会判这次失败：{summary['failures'][0]}",
-                    f"{folder}: the judge fails this run: {summary['failures'][0]}",
-                )
-            )
-        sets = []
-        for told in summary["testsets"]:
-            mine = [row for row in rows if row["testset"] == told["name"]]
-            columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
-            sets.append(Answers(told["name"], *columns, seconds=float(told["seconds"])))
-    except FileNotFoundError as error:
+    report = read_report(folder)
+    if report.failures:
         raise ReportError(
             either(
-                f"{folder}：没有 eval_local.py 的报告（{error.filename}）",
-                f"{folder}: no report of eval_local.py ({error.filename})",
+                f"{folder}：评测机会判这次失败：{report.failures[0]}",
+                f"{folder}: the judge fails this run: {report.failures[0]}",
             )
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ReportError):
-            raise
-        raise ReportError(
-            either(
-                f"{folder}：不是 eval_local.py 的报告（{error!r}）",
-                f"{folder}: not a report of eval_local.py ({error!r})",
-            )
-        ) from error
+        )
+    sets = []
+    for told in report.summary["testsets"]:
+        mine = [row for row in report.rows if row["testset"] == told["name"]]
+        columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
+        if not isinstance(seconds := told.get("seconds"), int | float):
+            raise ReportError(either(f"{folder}：没有 seconds", f"{folder}: no seconds in it"))
+        sets.append(Answers(told["name"], *columns, seconds=float(seconds)))
     if not any(any(each.answers) for each in sets):
         raise ReportError(either(f"{folder}：里面没有回答", f"{folder}: no answer in it"))
     return sets
