@@ -120,10 +120,8 @@ def _need_merged(recipe: Recipe) -> None:
     merged = recipe.output_dir / "merged"
     if not (merged / "config.json").is_file():
         raise ModelError(
-            either(
-                f"{merged}：还没有合并后的模型；先 bash run.sh train merge",
-                f"{merged}: no merged model yet: bash run.sh train merge comes first",
-            )
+            f"{merged}：还没有合并后的模型；先 bash run.sh train merge",
+            f"{merged}: no merged model yet: bash run.sh train merge comes first",
         )
 
 
@@ -138,10 +136,8 @@ def check(recipe: Recipe) -> None:
     rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
     if not rows:
         raise DataError(
-            either(
-                f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
-                f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
-            )
+            f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
+            f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
         )
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
@@ -154,11 +150,9 @@ def check(recipe: Recipe) -> None:
     if failed:
         names, most = ", ".join(failed), recipe.max_score_drop
         raise ModelError(
-            either(
-                f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
-                f"{names}: more than max_score_drop={most} below merged, "
-                "or empty answers; do not upload",
-            )
+            f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
+            f"{names}: more than max_score_drop={most} below merged, "
+            "or empty answers; do not upload",
         )
 
 
