@@ -76,7 +76,10 @@ def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
         (["--min-chars", "900", "--max-chars", "300"], "--min-chars"),
         (["--exclude", "missing.docx"], "missing.docx: no such file"),
         (["--source", "teacher"], "--base-url and --model"),
-        (["--source", "vllm", "--model", "nowhere"], "--model DIR"),
+        (["--source", "vllm"], "--source vllm: needs --model DIR"),
+        (["--source", "vllm", "--model", "nowhere"], "--source vllm: --model nowhere: no model"),
+        (["--review", "fluency"], "--review fluency: needs --model DIR"),
+        (["--review", "teacher", "--model", "m"], "--review teacher: needs --base-url"),
         (["--tokenizer", "nowhere"], "tokenizer.json"),
     ],
 )
@@ -118,6 +121,26 @@ def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says)
     assert done.stderr.count("changes nothing") == len(says)
     for text in says:
         assert text in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "hidden", "says"),
+    [
+        (["--rules", "strict"], 896, []),
+        (["--rules", "strict"], 1536, []),
+        (["--rules", "wide"], 896, ["here are other pairs,"]),
+        (["--rules", "strict", "--merge", SAMPLE.with_name("pairs.jsonl")], 896, ["other pairs,"]),
+        (["--rules", "strict"], 2560, ["here are another model,"]),
+        ([], 2560, ["here are other pairs and another model,"]),
+    ],
+)
+def test_a_threshold_used_beyond_what_it_was_measured_on_is_told(tmp_path, options, hidden, says):
+    config = {"model_type": "qwen2", "hidden_size": hidden}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    options += ["--review", "fluency", "--model", tmp_path, "--dry-run"]
+    done = run("build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path / "c", *options)
+    assert done.stderr.count("threshold") == len(says), done.stderr
+    assert all(text in done.stderr for text in says)
 
 
 def test_models_that_disagree_on_an_option_are_refused():
