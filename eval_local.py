@@ -163,7 +163,8 @@ def main(
     told["against"] = against(told, rows, out)
     told["gap"] = gap([row["answer"] for row in rows], [row["reference"] for row in rows])
     _note_warnings(told)
-    results_to.print(table(told))  # before any file is written: a full disk must not cost it
+    # Before any file is written: a full disk must not cost it. Uncropped: it holds a command.
+    results_to.print(table(told), crop=False)
     results_to.print(told["gap"], **PLAIN)
     directory = write_report(told, rows, out)
     results_to.print(f"{either('报告：', 'report: ')}{directory / 'report.html'}", **PLAIN)

@@ -123,6 +123,24 @@ def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says)
         assert text in done.stderr
 
 
+TESTSET = SAMPLE.with_name("testset_basic.docx")
+
+
+def test_a_test_set_is_no_book(tmp_path):
+    folder = tmp_path / "books"
+    folder.mkdir()
+    shutil.copyfile(SAMPLE, folder / "book.md")
+    shutil.copyfile(TESTSET, folder / "renamed.docx")
+    out = ["--out", tmp_path / "o", "--cache", tmp_path / "c"]
+    for named in ("--exclude", "--like", "--compare"):
+        done = run("build", folder, *out, named, TESTSET, ok=False)
+        assert "renamed.docx is a test set and no book" in " ".join(done.stderr.split())
+    # Where it is not named as one, it is told by how it is written.
+    done = run("build", folder, *out)
+    assert "renamed.docx: holds 48 labelled answers" in " ".join(done.stderr.split())
+    assert "book.md: holds" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "hidden", "says"),
     [
