@@ -181,7 +181,7 @@ def _prepared(
 def compared(base: str, tuned: str, before: Evaluated, after: Evaluated) -> Ability:
     """The paired comparison. Raises HarnessError when the two were not asked the same."""
     if before.values.keys() != after.values.keys():
-        raise HarnessError(either("两次的题不一样", "the two were not asked the same questions"))
+        raise HarnessError("两次的题不一样", "the two were not asked the same questions")
     places = sorted(before.values)
     first, second = ([each.values[place] for place in places] for each in (before, after))
     options = [before.choices[place] for place in places if place in before.choices]

@@ -158,10 +158,8 @@ def _scores(report: Report, testset: str | None = None) -> Sequence[Any]:
     values = [row["score"] for row in rows if testset in (None, row["testset"])]
     if not values:
         raise ReportError(
-            either(
-                f"{report.folder}：没有一题有参考答案，说不出分数",
-                f"{report.folder}: no question has a reference, so there is no score to expect",
-            )
+            f"{report.folder}：没有一题有参考答案，说不出分数",
+            f"{report.folder}: no question has a reference, so there is no score to expect",
         )
     return values
 

@@ -111,10 +111,8 @@ def main(
         unknown = set(dev or []) - {each.name for each in sets}
         if unknown:
             raise ReportError(
-                either(
-                    f"--dev {sorted(unknown)}：报告里有的是 {[s.name for s in sets]}",
-                    f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}",
-                )
+                f"--dev {sorted(unknown)}：报告里有的是 {[s.name for s in sets]}",
+                f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}",
             )
         measure = by_tokenizer(tokenizer) if tokenizer else by_characters()
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
@@ -150,20 +148,18 @@ def judged_sets(path: Path) -> list[Answers]:
     report = read_report(folder)
     if report.failures:
         raise ReportError(
-            either(
-                f"{folder}：评测机会判这次失败：{report.failures[0]}",
-                f"{folder}: the judge fails this run: {report.failures[0]}",
-            )
+            f"{folder}：评测机会判这次失败：{report.failures[0]}",
+            f"{folder}: the judge fails this run: {report.failures[0]}",
         )
     sets = []
     for told in report.summary["testsets"]:
         mine = [row for row in report.rows if row["testset"] == told["name"]]
         columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
         if not isinstance(seconds := told.get("seconds"), int | float):
-            raise ReportError(either(f"{folder}：没有 seconds", f"{folder}: no seconds in it"))
+            raise ReportError(f"{folder}：没有 seconds", f"{folder}: no seconds in it")
         sets.append(Answers(told["name"], *columns, seconds=float(seconds)))
     if not any(any(each.answers) for each in sets):
-        raise ReportError(either(f"{folder}：里面没有回答", f"{folder}: no answer in it"))
+        raise ReportError(f"{folder}：里面没有回答", f"{folder}: no answer in it")
     return sets
 
 

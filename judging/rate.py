@@ -147,10 +147,8 @@ def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
         names = [name for name in CRITERIA if name in columns]
         if missing := {"rater", "question", "answer"} - set(columns):
             raise ReportError(
-                either(
-                    f"{path}：没有 {', '.join(sorted(missing))} 列",
-                    f"{path}: no column {', '.join(sorted(missing))}",
-                )
+                f"{path}：没有 {', '.join(sorted(missing))} 列",
+                f"{path}: no column {', '.join(sorted(missing))}",
             )
         for row in reader:
             try:

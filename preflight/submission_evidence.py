@@ -27,9 +27,7 @@ def predicted(report: Path | None, accuracy: float | None, speed: float | None) 
     except ReportError as error:
         raise LogError(f"--report {error}") from error
     if accuracy is not None:
-        raise LogError(
-            either("--report 和 --accuracy 只能给一个", "give --report or --accuracy, not both")
-        )
+        raise LogError("--report 和 --accuracy 只能给一个", "give --report or --accuracy, not both")
     told = judged.summary["total"]["speed"] if speed is None else speed
     return Numbers(accuracy=expected.mean, low=expected.low, high=expected.high, speed=told)
 
@@ -46,10 +44,8 @@ def preflight(path: Path | None, commit: str) -> dict[str, Any]:
         looked_at = str(told.get("commit"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LogError(
-            either(
-                f"--preflight {file}：不是提交前检查的 JSON（{error!r}）",
-                f"--preflight {file}: not a preflight's JSON ({error!r})",
-            )
+            f"--preflight {file}：不是提交前检查的 JSON（{error!r}）",
+            f"--preflight {file}: not a preflight's JSON ({error!r})",
         ) from error
     if looked_at.startswith(commit):
         return found

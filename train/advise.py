@@ -60,10 +60,8 @@ def advise(out: Path, report: Path | None = None) -> list[Advice]:
     verdict = read_verdict(out)
     if verdict is None:
         raise ModelError(
-            either(
-                f"{out}：没有评过（没有 verdict.json）：先 train run 或 train lora",
-                f"{out}: not judged (no verdict.json): `train run` or `train lora` first",
-            )
+            f"{out}：没有评过（没有 verdict.json）：先 train run 或 train lora",
+            f"{out}: not judged (no verdict.json): `train run` or `train lora` first",
         )
     recipe = _recipe(out)
     dev = _dev(out, verdict, recipe)

@@ -7,7 +7,7 @@ import typer
 
 from common.cli import argument, option
 from common.facts import FACTS, JUDGES_DEVICE
-from common.language import either, in_chinese
+from common.language import in_chinese
 from train import steps
 from train.base import ModelError
 from train.retriever.command import Overrides
@@ -28,10 +28,8 @@ def verdict(
         found = read_verdict(out)
         if found is None:
             raise ModelError(
-                either(
-                    f"{out}：没有 {VERDICT_NAME}；`train run` 或 `train lora` 会写出它",
-                    f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it",
-                )
+                f"{out}：没有 {VERDICT_NAME}；`train run` 或 `train lora` 会写出它",
+                f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it",
             )
         steps.show_verdict(found, out)
         raise typer.Exit({"better": 0, "same": 4, "worse": EXIT_WORSE}[found.verdict])

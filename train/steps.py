@@ -139,10 +139,8 @@ def _need_merged(recipe: Recipe) -> None:
     merged = recipe.output_dir / "merged"
     if not (merged / "config.json").is_file():
         raise ModelError(
-            either(
-                f"{merged}：还没有合并后的模型；先 bash run.sh train merge",
-                f"{merged}: no merged model yet: bash run.sh train merge comes first",
-            )
+            f"{merged}：还没有合并后的模型；先 bash run.sh train merge",
+            f"{merged}: no merged model yet: bash run.sh train merge comes first",
         )
 
 
@@ -157,10 +155,8 @@ def check(recipe: Recipe) -> None:
     rows = [row for row in load_rows(recipe).dev if not row.history][: recipe.check_samples]
     if not rows:
         raise DataError(
-            either(
-                f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
-                f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
-            )
+            f"{recipe.dev_file}：每一行都有前文对话，没有可以单独提问的",
+            f"{recipe.dev_file}: every dev row has turns before it: none can be asked",
         )
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
@@ -172,19 +168,15 @@ def check(recipe: Recipe) -> None:
     failed = [row.name for row in results if not row.passed]
     if failed:
         names, most = ", ".join(failed), recipe.max_score_drop
-        error = ModelError if merged.name in failed else ExportError
-        told = either(
-            f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
-            f"{names}: more than max_score_drop={most} below merged, or empty answers; "
-            "do not upload",
+        zh = f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传"
+        en = f"{names}: over max_score_drop={most} below merged, or empty answers; do not upload"
+        if merged.name in failed:
+            raise ModelError(zh, en)
+        raise ExportError(
+            f"{zh}。可以提交没有量化的 {merged}（preflight 看它下载来不来得及）",
+            f"{en}. {merged}, not quantized, can be submitted (preflight tells whether its "
+            "download is in time)",
         )
-        if error is ExportError:
-            told += either(
-                f"。可以提交没有量化的 {merged}（preflight 看它下载来不来得及）",
-                f". {merged}, not quantized, can be submitted (preflight tells whether its "
-                "download is in time)",
-            )
-        raise error(told)
 
 
 def show_next(recipe: Recipe) -> None:

@@ -56,10 +56,8 @@ def sample_data(out: Path) -> Path:
     if made.returncode:
         told = made.stderr.strip()
         raise PairsError(
-            either(
-                f"python -m data build 没能处理示例教材：\n{told}",
-                f"python -m data build failed on the sample book:\n{told}",
-            )
+            f"python -m data build 没能处理示例教材：\n{told}",
+            f"python -m data build failed on the sample book:\n{told}",
         )
     return out / "train.jsonl"
 

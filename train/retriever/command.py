@@ -63,11 +63,9 @@ def _need_sentence_transformers() -> None:
 
     if missing := [n for n in ("sentence_transformers", "faiss") if find_spec(n) is None]:
         raise RecipeError(
-            either(
-                f"没有 {'、'.join(missing)}：`bash train/setup.sh retrieval` 会装进 .venv-train",
-                f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` "
-                "installs it into .venv-train",
-            )
+            f"没有 {'、'.join(missing)}：`bash train/setup.sh retrieval` 会装进 .venv-train",
+            f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` "
+            "installs it into .venv-train",
         )
 
 
