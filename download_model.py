@@ -198,7 +198,7 @@ def time_budget(seconds: float) -> Iterator[float]:
 
 
 @contextlib.contextmanager
-def progress(out: Path, total: int, every: float = 10.0) -> Iterator[None]:
+def progress(out: Path, total: int) -> Iterator[None]:
     """Say every few seconds how many bytes lie in `out`: a build's log has no use for bars."""
     done, started = threading.Event(), time.monotonic()
 
@@ -210,7 +210,7 @@ def progress(out: Path, total: int, every: float = 10.0) -> Iterator[None]:
     before = size()
 
     def watch() -> None:
-        while not done.wait(every):
+        while not done.wait(10):
             rate = (size() - before) / (time.monotonic() - started)
             say(f"{gigabytes(size())} of {gigabytes(total)}, {rate / 1e6:.1f} MB/s")
 

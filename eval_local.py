@@ -22,7 +22,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
 from common.language import either, in_chinese
 from common.pairs import PairFile
@@ -47,88 +47,64 @@ app = make_app()
 def main(
     testsets: Annotated[
         list[Path],
-        typer.Argument(
-            help=either(
-                "测试集：.docx、.xlsx、.jsonl、.json、.csv",
-                "Test sets: .docx, .xlsx, .jsonl, .json, .csv",
-            )
+        argument(
+            "测试集：.docx、.xlsx、.jsonl、.json、.csv",
+            "Test sets: .docx, .xlsx, .jsonl, .json, .csv",
         ),
     ],
-    url: Annotated[
-        str, typer.Option(help=either("服务的地址", "The service's address"))
-    ] = "http://127.0.0.1:8000",
+    url: Annotated[str, option("服务的地址", "The service's address")] = "http://127.0.0.1:8000",
     mode: Annotated[
         Literal["auto", "batch", "serial"],
-        typer.Option(
-            help=either(
-                "auto：按服务的 GET / 所说，与评测机一样",
-                "auto: as the service's GET / says, like the judge",
-            )
+        option(
+            "auto：按服务的 GET / 所说，与评测机一样",
+            "auto: as the service's GET / says, like the judge",
         ),
     ] = "auto",
     timeout: Annotated[
         float,
-        typer.Option(
-            min=0.001,
-            help=either(
-                "一个题集所有 POST 一共多少秒", "Seconds for all POST calls of one test set"
-            ),
+        option(
+            "一个题集所有 POST 一共多少秒", "Seconds for all POST calls of one test set", min=0.001
         ),
     ] = PREDICT_LIMIT_S,
     health_timeout: Annotated[
         float,
-        typer.Option(
-            min=0.001,
-            help=either("等 GET / 返回 HTTP 200 多少秒", "Seconds to wait for HTTP 200 of GET /"),
-        ),
+        option("等 GET / 返回 HTTP 200 多少秒", "Seconds to wait for HTTP 200 of GET /", min=0.001),
     ] = HEALTH_LIMIT_S,
     wait: Annotated[
         bool,
-        typer.Option(
+        option(
+            "端口还没开也等，与评测机一样",
+            "Wait for a port that is not open yet, as the judge does",
             "--wait",
-            help=either(
-                "端口还没开也等，与评测机一样",
-                "Wait for a port that is not open yet, as the judge does",
-            ),
         ),
     ] = False,
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=either("每个题集只问前 N 题", "Ask only the first N questions of each test set"),
-        ),
+        option("每个题集只问前 N 题", "Ask only the first N questions of each test set", min=1),
     ] = None,
-    out: Annotated[Path, typer.Option(help=either("报告的目录", "Folder for the reports"))] = Path(
-        "report"
-    ),
+    out: Annotated[Path, option("报告的目录", "Folder for the reports")] = Path("report"),
     tokenizer: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "有 tokenizer.json 的模型目录：加上真实的词元/秒",
-                "A model's folder with tokenizer.json: adds real tokens/s",
-            )
+        option(
+            "有 tokenizer.json 的模型目录：加上真实的词元/秒",
+            "A model's folder with tokenizer.json: adds real tokens/s",
         ),
     ] = None,
     min_accuracy: Annotated[
         float | None,
-        typer.Option(
+        option(
+            "全部题集的准确率低于它就以 1 退出",
+            "Exit 1 below this accuracy over all sets",
             min=0,
             max=1,
-            help=either(
-                "全部题集的准确率低于它就以 1 退出", "Exit 1 below this accuracy over all sets"
-            ),
         ),
     ] = None,
     min_speed: Annotated[
         float | None,
-        typer.Option(
+        option(
+            "全部题集的字符/秒低于它就以 1 退出",
+            "Exit 1 below these characters/s over all sets",
             min=0,
-            help=either(
-                "全部题集的字符/秒低于它就以 1 退出",
-                "Exit 1 below these characters/s over all sets",
-            ),
         ),
     ] = None,
 ) -> None:

@@ -1,8 +1,8 @@
 """The service's engine and answerer with what only measurements need; the service has none of it.
 
-`MeasuredEngine` runs a function between two steps and can switch fair shares off;
-`MeasuredAnswerer` gives answers an exact length. `build_measured` puts them in the place of the
-service's own: `start_answerer(settings, build=build_measured)`.
+`MeasuredEngine` runs a function between two steps; `MeasuredAnswerer` gives answers an exact
+length. `build_measured` puts them in the place of the service's own:
+`start_answerer(settings, build=build_measured)`.
 """
 
 import time
@@ -45,13 +45,6 @@ class MeasuredEngine(VllmEngine):
         call = _Call(function)
         self.submit(call)
         return call.result.result()
-
-    def use_fair_shares(self, on: bool) -> None:
-        """Off: first come, first served, whatever the deadline does to the last."""
-        if on:
-            vars(self._scheduler).pop("_preempt_for_fair_shares", None)
-        else:
-            self._scheduler._preempt_for_fair_shares = lambda: None
 
     def reset_prefix_cache(self) -> None:
         """Forget the prompts that were answered."""

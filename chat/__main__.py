@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from chat.errors import LoadError, NotLoadedError
 from chat.registry import Registry
 from chat.settings import ChatSettings
-from common.cli import run_command, stop
+from common.cli import option, run_command, stop
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 
@@ -31,72 +31,51 @@ KEEP_ALIVE_S = 75  # longer than clients keep an idle connection: who closes fir
 def main(
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            help=either(
-                "启动时加载：目录，或 model/、out/ 里的名字",
-                "loaded at the start: a directory, or a name of model/ and out/",
-            )
+        option(
+            "启动时加载：目录，或 model/、out/ 里的名字",
+            "loaded at the start: a directory, or a name of model/ and out/",
         ),
     ] = None,
     host: Annotated[
-        str,
-        typer.Option(help=either("换成别的地址需要 CHAT_TOKEN", "another one needs CHAT_TOKEN")),
+        str, option("换成别的地址需要 CHAT_TOKEN", "another one needs CHAT_TOKEN")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
     token: Annotated[
         str,
-        typer.Option(
-            envvar="CHAT_TOKEN",
-            help=either("向每个人要；用变量设置", "asked of everybody; set the variable"),
+        option(
+            "向每个人要；用变量设置", "asked of everybody; set the variable", envvar="CHAT_TOKEN"
         ),
     ] = "",
     index: Annotated[
         Path,
-        typer.Option(
-            help=either(
-                "教材的索引（`retrieval build`），用来翻书作答",
-                "index of a book (`retrieval build`), for answers with the book",
-            )
+        option(
+            "教材的索引（`retrieval build`），用来翻书作答",
+            "index of a book (`retrieval build`), for answers with the book",
         ),
     ] = Path("index"),
     passages: Annotated[
-        int,
-        typer.Option(
-            min=1, max=20, help=either("问题前面放几个片段", "passages before a question")
-        ),
+        int, option("问题前面放几个片段", "passages before a question", min=1, max=20)
     ] = 2,
     when_unloaded: Annotated[
         Literal["load", "error"],
-        typer.Option(
-            help=either(
-                "API 请求了没有加载的模型时怎么办",
-                "what an API request for a model that is not loaded does",
-            )
+        option(
+            "API 请求了没有加载的模型时怎么办",
+            "what an API request for a model that is not loaded does",
         ),
     ] = "load",
-    max_model_len: Annotated[
-        int, typer.Option(min=64, help=either("上下文的词元数", "context in tokens"))
-    ] = 4096,
+    max_model_len: Annotated[int, option("上下文的词元数", "context in tokens", min=64)] = 4096,
     max_loras: Annotated[
-        int,
-        typer.Option(
-            min=0, max=32, help=either("同时几个适配器；0：不用", "adapters at once; 0: none")
-        ),
+        int, option("同时几个适配器；0：不用", "adapters at once; 0: none", min=0, max=32)
     ] = 4,
-    upload_mb: Annotated[
-        int, typer.Option(min=1, help=either("最大的请求或上传", "longest request or upload"))
-    ] = 20,
-    engine_python: Annotated[
-        Path, typer.Option(help=either("装有 vLLM 的 python", "a python that has vLLM"))
-    ] = Path(".venv/bin/python"),
+    upload_mb: Annotated[int, option("最大的请求或上传", "longest request or upload", min=1)] = 20,
+    engine_python: Annotated[Path, option("装有 vLLM 的 python", "a python that has vLLM")] = Path(
+        ".venv/bin/python"
+    ),
     engine_args: Annotated[
-        str, typer.Option(help=either("`vllm serve` 的其他参数", "more arguments of `vllm serve`"))
+        str, option("`vllm serve` 的其他参数", "more arguments of `vllm serve`")
     ] = "",
     root: Annotated[
-        Path,
-        typer.Option(
-            help=either("model/、out/、report/ 在哪里", "where model/, out/ and report/ lie")
-        ),
+        Path, option("model/、out/、report/ 在哪里", "where model/, out/ and report/ lie")
     ] = Path(),
 ) -> None:
     """Talk to the models of this folder, in a browser or by OpenAI's API."""

@@ -108,9 +108,7 @@ async def ask(
             yield replace(reply, error=engine.problem or str(error))
 
 
-async def paced(
-    replies: AsyncGenerator[Reply, None], every_s: float = SHOWN_EVERY_S
-) -> AsyncIterator[Reply]:
+async def paced(replies: AsyncGenerator[Reply, None]) -> AsyncIterator[Reply]:
     """The newest reply every so often, and the last one: a page that is slow to draw must not slow
     down the reading, or the speed that is measured there would be the page's."""
     newest: list[Reply] = []
@@ -123,7 +121,7 @@ async def paced(
     reading = asyncio.create_task(read())
     try:
         while not reading.done():
-            await asyncio.wait([reading], timeout=every_s)
+            await asyncio.wait([reading], timeout=SHOWN_EVERY_S)
             if newest:
                 yield newest[0]
         await reading

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from common.language import either
+from common.language import BilingualError, either
 
 
-class LoadError(RuntimeError):
+class LoadError(BilingualError, RuntimeError):
     """A model or adapter that could not be loaded; the message says why and what to do."""
 
 
@@ -32,11 +32,8 @@ def too_little(name: str, needed: float, free: float, where: str) -> LoadError:
     """Not enough memory; bytes."""
     wanted, there = f"{needed / 2**30:.1f} GiB", f"{free / 2**30:.1f} GiB"
     return LoadError(
-        either(
-            f"{name} 约需 {wanted}，空闲只有 {there}（{where}）：先卸载别的模型",
-            f"{name} needs about {wanted} and {there} are free ({where}): "
-            "unload another model first",
-        )
+        f"{name} 约需 {wanted}，空闲只有 {there}（{where}）：先卸载别的模型",
+        f"{name} needs about {wanted} and {there} are free ({where}): unload another model first",
     )
 
 

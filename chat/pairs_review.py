@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError
 from common.pairs import Pair
 from common.read_pairs import read_pairs
 
@@ -14,7 +14,7 @@ CHUNKS_NAME = "chunks.jsonl"
 SPLITS = ("train", "dev", "calibration")
 
 
-class ReviewError(ValueError):
+class ReviewError(BilingualError, ValueError):
     """A review that cannot be opened or saved; the message says why and what to do."""
 
 
@@ -34,9 +34,7 @@ class Reviewed:
         question, answer = question.strip(), answer.strip()
         if kept and not (question and answer):
             zh = "一对要有问题和回答；不想要，就取消“保留”"
-            raise ReviewError(
-                either(zh, "a pair needs a question and an answer; reject it instead")
-            )
+            raise ReviewError(zh, "a pair needs a question and an answer; reject it instead")
         same = (question, answer) == (self.pair.question, self.pair.answer)
         if same or not (question and answer):
             return replace(self, kept=kept)
@@ -79,7 +77,7 @@ def open_review(source: Path) -> Review:
     files = [path for path in files if path.is_file()]
     if not files:
         en = f"{source}: no {SPLITS[0]}.jsonl there; make it with `data build`"
-        raise ReviewError(either(f"{source}：没有 {SPLITS[0]}.jsonl；先用 data build 生成", en))
+        raise ReviewError(f"{source}：没有 {SPLITS[0]}.jsonl；先用 data build 生成", en)
     texts = _texts(source / CHUNKS_NAME)
     review = Review(source, [])
     for path in files:
@@ -98,14 +96,14 @@ def save_review(review: Review, name: str, folder: Path) -> list[Path]:
     """
     name = name.strip()
     if not name or any(mark in name for mark in '/\\:*?"<>|\0') or name.startswith("."):
-        raise ReviewError(either(f"{name!r} 不能作文件名", f"{name!r} is no name for a file"))
+        raise ReviewError(f"{name!r} 不能作文件名", f"{name!r} is no name for a file")
     kept: dict[str, list[Reviewed]] = {}
     for row in review.rows:
         if row.kept:
             kept.setdefault(row.split, []).append(row)
     if not kept:
         zh = "一对也没有保留，没有可以保存的"
-        raise ReviewError(either(zh, "every pair is rejected: there is nothing to save"))
+        raise ReviewError(zh, "every pair is rejected: there is nothing to save")
     paths = {split: folder / f"{'-'.join(filter(None, (name, split)))}.jsonl" for split in kept}
     if taken := [str(path) for path in paths.values() if path.exists()]:
         files = ", ".join(taken)
@@ -113,7 +111,7 @@ def save_review(review: Review, name: str, folder: Path) -> list[Path]:
             "已经有了；旧文件从不覆盖，换个名字",
             "there already; old files are never overwritten",
         )
-        raise ReviewError(either(f"{files}：{zh}", f"{files}: {en}"))
+        raise ReviewError(f"{files}：{zh}", f"{files}: {en}")
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in kept.items():
         with paths[split].open("x", encoding="utf-8", newline="\n") as stream:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from chat.csv_file import append, now
 from common.agreement import cohens_kappa
-from common.language import either
+from common.language import BilingualError
 
 CRITERIA = ("helpful", "relevant", "concise", "coherent")
 COLUMNS = (
@@ -39,7 +39,7 @@ RATINGS_NAME = "ratings.csv"
 LOWEST, HIGHEST = 1, 5
 
 
-class RatingsError(ValueError):
+class RatingsError(BilingualError, ValueError):
     """A ratings file or a rating that cannot be used; the message says where and why."""
 
 
@@ -111,7 +111,7 @@ def sample(answers: Sequence[Answer], questions: int) -> list[Answer]:
 def save(directory: Path, rating: Rating) -> None:
     """Append one rating. Raises RatingsError for a missing name or mark, OSError."""
     if not rating.rater.strip():
-        raise RatingsError(either("要写评分人的名字", "a rating needs the rater's name"))
+        raise RatingsError("要写评分人的名字", "a rating needs the rater's name")
     for name in CRITERIA:
         mark = rating.marks.get(name)
         if not isinstance(mark, int) or not LOWEST <= mark <= HIGHEST:

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from common.json_reply import ReplyError, with_escapes
-from common.language import either
+from common.language import BilingualError, either
 
 FORMATS = ("json_schema", "json_object", "none")
 _ABOUT_FORMAT = re.compile(r"response_?format|json|schema|structured|guided|grammar", re.I)
@@ -38,7 +38,7 @@ class EndpointError(Exception):
     """The endpoint did not serve a call, even after the client's retries."""
 
 
-class EndpointRefusesError(Exception):
+class EndpointRefusesError(BilingualError):
     """The endpoint refuses the key or the model, or wants to be paid: no call will succeed."""
 
 
@@ -47,11 +47,9 @@ def key_of(variable: str) -> str:
     if key := os.environ.get(variable, ""):
         return key
     raise EndpointRefusesError(
-        either(
-            f"环境变量 {variable} 是空的；把接口的密钥放在那里（不要密钥的服务，随便写一个词）",
-            f"the environment variable {variable} is empty; put the endpoint's key there (any "
-            "word, for a server without keys)",
-        )
+        f"环境变量 {variable} 是空的；把接口的密钥放在那里（不要密钥的服务，随便写一个词）",
+        f"the environment variable {variable} is empty; put the endpoint's key there (any "
+        "word, for a server without keys)",
     )
 
 
@@ -133,11 +131,11 @@ class ChatClient:
                 if self.served:
                     raise EndpointError(f"{type(error).__name__}: {error}") from error
                 raise EndpointRefusesError(
-                    either(f"接口拒绝了：{error}", f"the endpoint refuses: {error}")
+                    f"接口拒绝了：{error}", f"the endpoint refuses: {error}"
                 ) from error
             except (openai.AuthenticationError, openai.NotFoundError) as error:
                 raise EndpointRefusesError(
-                    either(f"接口拒绝了：{error}", f"the endpoint refuses: {error}")
+                    f"接口拒绝了：{error}", f"the endpoint refuses: {error}"
                 ) from error
             except (openai.APIResponseValidationError, json.JSONDecodeError) as error:
                 # The body of a 200 is no JSON at all.
@@ -145,7 +143,7 @@ class ChatClient:
             except openai.APIStatusError as error:
                 if self._unpaid(error.status_code, str(error)):
                     raise EndpointRefusesError(
-                        either(f"接口要付费：{error}", f"the endpoint wants to be paid: {error}")
+                        f"接口要付费：{error}", f"the endpoint wants to be paid: {error}"
                     ) from error
                 raise EndpointError(f"{type(error).__name__}: {error}") from error
             except openai.APIError as error:  # time-out or lost connection after retries

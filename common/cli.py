@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from common.language import language
+from common.language import either, language
 
 UsageError = typer.BadParameter.__bases__[0]  # Typer's own, or click's where Typer stands on it
 _show_english = UsageError.show
@@ -40,6 +40,16 @@ def make_app(**settings: Any) -> typer.Typer:
     sentence, at the edge of its table."""
     settings = {"add_completion": False, "pretty_exceptions_enable": False} | settings
     return typer.Typer(rich_markup_mode=None, **settings)
+
+
+def option(zh: str, en: str, *names: str, **rules: Any) -> Any:
+    """An option whose help is told in both languages; names and rules: typer.Option's."""
+    return typer.Option(*names, help=either(zh, en), **rules)
+
+
+def argument(zh: str, en: str, **rules: Any) -> Any:
+    """An argument, likewise."""
+    return typer.Argument(help=either(zh, en), **rules)
 
 
 def usage_in_chinese(message: str) -> str:

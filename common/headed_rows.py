@@ -44,10 +44,8 @@ def headed_rows(lines: Iterator[tuple[str, list[str] | RowError]]) -> Iterator[t
 
 def _no_header() -> RowError:
     return RowError(
-        either(
-            "没有写着 问题 和 答案（或 question 和 answer）的标题行",
-            "no header line with question and answer (or 问题 and 答案)",
-        )
+        "没有写着 问题 和 答案（或 question 和 answer）的标题行",
+        "no header line with question and answer (or 问题 and 答案)",
     )
 
 
@@ -73,10 +71,8 @@ def _nameless(number: int) -> str:
 def _row(names: list[str], cells: list[str]) -> dict[str, Any] | RowError:
     if any(cell.strip() for cell in cells[len(names) :]):
         return RowError(
-            either(
-                f"{len(names)} 列之下有 {len(cells)} 格；有逗号的文字要加引号",
-                f"{len(cells)} cells under {len(names)} columns; quote a text that has commas",
-            )
+            f"{len(names)} 列之下有 {len(cells)} 格；有逗号的文字要加引号",
+            f"{len(cells)} cells under {len(names)} columns; quote a text that has commas",
         )
     cells = cells + [""] * (len(names) - len(cells))
     row: dict[str, Any] = {
@@ -90,5 +86,5 @@ def _row(names: list[str], cells: list[str]) -> dict[str, Any] | RowError:
             try:
                 row[name] = parsed(cell)
             except RowError as error:
-                return RowError(either(f"{name}：{error}", f"{name}: {error}"))
+                return RowError(f"{name}：{error}", f"{name}: {error}")
     return row

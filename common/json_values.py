@@ -13,7 +13,7 @@ ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 def not_json(reason: object) -> RowError:
     """The error of a text that is none."""
-    return RowError(either(f"不是 JSON（{reason}）", f"not JSON ({reason})"))
+    return RowError(f"不是 JSON（{reason}）", f"not JSON ({reason})")
 
 
 def parsed(line: str) -> Any:
@@ -32,9 +32,7 @@ def unlike_names(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(fields)
     if len(found) < len(fields):
         double = next(name for name, n in Counter(name for name, _ in fields).items() if n > 1)
-        raise RowError(
-            either(f"{double}：在一个对象里出现两次", f"{double}: stands twice in one object")
-        )
+        raise RowError(f"{double}：在一个对象里出现两次", f"{double}: stands twice in one object")
     return found
 
 
@@ -54,10 +52,8 @@ def whole_characters(row: Any) -> Any:
             except UnicodeEncodeError as error:
                 where = _printable(name)
                 raise RowError(
-                    either(
-                        f"{where}：第 {error.start} 个字符是半个代理对",
-                        f"{where}: half a surrogate pair at character {error.start}",
-                    )
+                    f"{where}：第 {error.start} 个字符是半个代理对",
+                    f"{where}: half a surrogate pair at character {error.start}",
                 ) from None
     return row
 

@@ -33,3 +33,11 @@ def in_chinese(zh: str) -> Callable[[Function], Function]:
         return function
 
     return decorate
+
+
+class BilingualError(Exception):
+    """An error told in the reader's language: raised with both texts, as for `either`, or with one
+    that is told as it is."""
+
+    def __init__(self, zh: str, en: str | None = None) -> None:
+        super().__init__(zh if en is None else either(zh, en))

@@ -143,12 +143,12 @@ class Shape:
         return weight_bytes - (0 if self.tied else 2 * self.embedding_parameters)
 
 
-def read_shape(model: str, hub: Hub = "modelscope", revision: str | None = None) -> Shape:
+def read_shape(model: str, hub: Hub = "modelscope") -> Shape:
     """The shape of a model directory, a config.json, or a hub id (its config.json is fetched).
 
     Raises ShapeError when there is none, or when its architecture is not known.
     """
-    return shape_of(config_of(model, hub, revision), model)
+    return shape_of(config_of(model, hub), model)
 
 
 def config_of(model: str, hub: Hub = "modelscope", revision: str | None = None) -> dict[str, Any]:

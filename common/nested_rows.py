@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.column_names import column_roles
-from common.language import either
 from common.row_formats import LAYOUTS
 from common.row_talks import RowError
 
@@ -51,7 +50,7 @@ def _inside(spot: str, row: Mapping[str, Any], above: Mapping[str, Any]) -> Iter
     above = {**above, **{_ABOVE[name]: row[name] for name in _ABOVE if row.get(name)}}
     listed = [name for name in _INSIDE if isinstance(row.get(name), list)]
     if not any(row[name] for name in listed) and "qas" not in listed:
-        yield spot, RowError(either("里面没有 qas 列表", "no list called qas is in it"))
+        yield spot, RowError("里面没有 qas 列表", "no list called qas is in it")
     for name in listed:
         for number, each in enumerate(row[name], 1):
             place = f"{spot}, {name} {number}"
@@ -59,7 +58,7 @@ def _inside(spot: str, row: Mapping[str, Any], above: Mapping[str, Any]) -> Iter
                 kind = type(each).__name__
                 yield (
                     place,
-                    RowError(either(f"应是对象，而不是 {kind}", f"expected an object, got {kind}")),
+                    RowError(f"应是对象，而不是 {kind}", f"expected an object, got {kind}"),
                 )
             elif name == "qas":
                 named = {_NAMES.get(key, key): value for key, value in each.items()}

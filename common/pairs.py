@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.language import either, language
+from common.language import BilingualError, either, language
 
 SHOWN = 10  # bad rows named in one message
 
 
-class PairsError(ValueError):
+class PairsError(BilingualError, ValueError):
     """A question-answer file that cannot be used; the message names file, place and what to do."""
 
 

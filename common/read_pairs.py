@@ -31,7 +31,7 @@ def read_pairs(path: str | Path, allow_empty: bool = False) -> PairFile:
     if suffix not in (*WORD_SUFFIXES, *SHEET_SUFFIXES, *TEXT_SUFFIXES):
         raise PairsError(_expected(path))
     if not path.is_file():
-        raise PairsError(either(f"{path}：没有这个文件", f"{path}: no such file"))
+        raise PairsError(f"{path}：没有这个文件", f"{path}: no such file")
     if suffix in WORD_SUFFIXES:
         from common.word.reader import read_docx  # lxml loads only where a docx is read
 
@@ -78,7 +78,7 @@ def _read_rows(path: Path, suffix: str) -> PairFile:
     except OSError as error:
         raise PairsError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise PairsError(either(f"{path}：{error}", f"{path}: {error}")) from error
+        raise PairsError(f"{path}：{error}", f"{path}: {error}") from error
     pairs: list[Pair] = []
     problems: list[tuple[str, str]] = []
     for spot, row in rows:

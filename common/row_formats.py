@@ -69,10 +69,8 @@ def pairs_of(row: Any, file: str, spot: str) -> tuple[list[Pair], list[str]]:
     if not isinstance(row, Mapping):
         kind = type(row).__name__
         raise RowError(
-            either(
-                f"应是带 question 和 answer 的对象，而不是 {kind}",
-                f"expected an object with question and answer, got {kind}",
-            )
+            f"应是带 question 和 answer 的对象，而不是 {kind}",
+            f"expected an object with question and answer, got {kind}",
         )
     row = _plain_names(row)
     layout, answer = _layout(row)
@@ -165,11 +163,8 @@ def _layout(row: Mapping[str, Any]) -> tuple[Layout, str]:
         if any(talk.turns != talks[0].turns for talk in talks):
             names = [f"{other.key}/{name}" for other, name in fitting]
             raise RowError(
-                either(
-                    f"两种写法说的不一样（{'、'.join(names)}），请只留一种",
-                    f"two layouts that say different things ({' and '.join(names)}): "
-                    "keep one of them",
-                )
+                f"两种写法说的不一样（{'、'.join(names)}），请只留一种",
+                f"two layouts that say different things ({' and '.join(names)}): keep one of them",
             )
     return layout, answer
 
@@ -214,10 +209,8 @@ def _read_talk(row: Mapping[str, Any], key: str, answer: str) -> Talk:
     talk = read_messages(row[key], key)
     if not talk.turns:
         raise RowError(
-            either(
-                f"{key}：应有一条 user 和它后面的一条 assistant",
-                f"{key}: expected a user turn and an assistant turn after it",
-            )
+            f"{key}：应有一条 user 和它后面的一条 assistant",
+            f"{key}: expected a user turn and an assistant turn after it",
         )
     if not learned(row):
         talk = unlearned(talk)
@@ -240,10 +233,8 @@ def _other_wordings(row: Mapping[str, Any]) -> list[str]:
         if not isinstance(texts, list):
             kind = type(texts).__name__
             raise RowError(
-                either(
-                    f"{name}：应是文字的列表，而不是 {kind}",
-                    f"{name}: expected a list of texts, got {kind}",
-                )
+                f"{name}：应是文字的列表，而不是 {kind}",
+                f"{name}: expected a list of texts, got {kind}",
             )
         found += [text_of(text, name) for text in texts]
     return found
@@ -258,10 +249,8 @@ def _asked(row: Mapping[str, Any], question: str) -> str:
     asked = _optional_text(row, "asked")
     if not question.endswith(asked):
         raise RowError(
-            either(
-                "asked：应是问题本身，user 那一条要以它结尾",
-                "asked: the question alone, with which the user's turn must end",
-            )
+            "asked：应是问题本身，user 那一条要以它结尾",
+            "asked: the question alone, with which the user's turn must end",
         )
     return asked
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 
 
-class RowError(ValueError):
+class RowError(BilingualError, ValueError):
     """A row that cannot be used; the message names the field and the reason."""
 
 
@@ -65,10 +65,8 @@ def read_messages(value: Any, key: str) -> Talk:
     """A list of messages with roles. Raises RowError for an order that no talk has."""
     if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
         raise RowError(
-            either(
-                f"{key}：应是带 role 和 content 的对象的列表",
-                f"{key}: expected a list of objects with role and content",
-            )
+            f"{key}：应是带 role 和 content 的对象的列表",
+            f"{key}: expected a list of objects with role and content",
         )
     value = [each for message in value for each in _in_two(message)]
     found = _Reading()
@@ -91,44 +89,34 @@ def _take(found: _Reading, message: Mapping[str, Any], where: str, number: int) 
     if said is None:
         names = ", ".join(map(str, message)) or "{}"
         raise RowError(
-            either(
-                f"{where}：应有 role 和 content（或 from 和 value），而不是 {names}",
-                f"{where}: expected role and content (or from and value), got {names}",
-            )
+            f"{where}：应有 role 和 content（或 from 和 value），而不是 {names}",
+            f"{where}: expected role and content (or from and value), got {names}",
         )
     if role is None:
         raise RowError(
-            either(
-                f"{where}：角色 {said!r} 在这里不能学也不能问",
-                f"{where}: role {said!r} cannot be learned or asked here",
-            )
+            f"{where}：角色 {said!r} 在这里不能学也不能问",
+            f"{where}: role {said!r} cannot be learned or asked here",
         )
     text, name = _content(message, where)
     found.unread += unread_fields(message, {"role", "from", name, "name", *_MESSAGE_WEIGHTS})
     if role == "system":
         if number > 1:
             raise RowError(
-                either(
-                    f"{where}：system 只能在最前面，或者没有",
-                    f"{where}: a system message stands first, or not at all",
-                )
+                f"{where}：system 只能在最前面，或者没有",
+                f"{where}: a system message stands first, or not at all",
             )
         found.system = text
     elif role == "user":
         if found.user is not None:
             raise RowError(
-                either(
-                    f"{where}：连着两条 user，请合成一条",
-                    f"{where}: two user turns in a row; join them into one",
-                )
+                f"{where}：连着两条 user，请合成一条",
+                f"{where}: two user turns in a row; join them into one",
             )
         found.user = text
     elif found.user is None:
         raise RowError(
-            either(
-                f"{where}：assistant 之前没有 user",
-                f"{where}: an assistant turn without a user turn before it",
-            )
+            f"{where}：assistant 之前没有 user",
+            f"{where}: an assistant turn without a user turn before it",
         )
     else:
         found.turns.append(turn_of(found.user, text, learned(message, _MESSAGE_WEIGHTS)))
@@ -139,15 +127,13 @@ def _content(message: Mapping[str, Any], where: str) -> tuple[str, str]:
     """(text, field) of a message, whose parts may be listed as OpenAI does."""
     if message.get("tool_calls") or message.get("function_call"):
         raise RowError(
-            either(f"{where}：工具调用在这里不能学", f"{where}: a tool call cannot be learned here")
+            f"{where}：工具调用在这里不能学", f"{where}: a tool call cannot be learned here"
         )
     name = "content" if "content" in message else "value"
     if "content" in message and message.get("value") not in (None, message["content"]):
         raise RowError(
-            either(
-                f"{where}：content 和 value 说的不一样，请只留一个",
-                f"{where}: content and value say different things; keep one",
-            )
+            f"{where}：content 和 value 说的不一样，请只留一个",
+            f"{where}: content and value say different things; keep one",
         )
     content = message.get(name)
     if isinstance(content, list):
@@ -158,10 +144,7 @@ def _content(message: Mapping[str, Any], where: str) -> tuple[str, str]:
         ]
         if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
             raise RowError(
-                either(
-                    f"{where}：{name} 里有不是文字的部分",
-                    f"{where}: {name} has parts that are no text",
-                )
+                f"{where}：{name} 里有不是文字的部分", f"{where}: {name} has parts that are no text"
             )
         content = "".join(texts)
     if not isinstance(content, str):
@@ -176,18 +159,14 @@ def read_history(value: Any) -> Talk:
     if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
         talk = read_messages(value, "history")
         if talk.pending:
-            raise RowError(
-                either("history：最后一轮没有回答", "history: its last turn has no answer")
-            )
+            raise RowError("history：最后一轮没有回答", "history: its last turn has no answer")
         return talk
     if not isinstance(value, list) or not all(
         isinstance(each, Sequence) and not isinstance(each, str) and len(each) == 2
         for each in value
     ):
         raise RowError(
-            either(
-                "history：应是 [用户, 助手] 的列表", "history: expected a list of [user, assistant]"
-            )
+            "history：应是 [用户, 助手] 的列表", "history: expected a list of [user, assistant]"
         )
     return Talk(tuple(turn_of(*(text_of(text, "history") for text in each)) for each in value))
 
@@ -207,11 +186,8 @@ def learned(row: Mapping[str, Any], names: Sequence[str] = WEIGHTS) -> bool:
     a mask of parts."""
     if masked := next((name for name in MASKS if row.get(name)), None):
         raise RowError(
-            either(
-                f"{masked}：这种标记不读；请给不学的那条 assistant 写 weight: 0",
-                f"{masked}: not read; give each assistant message that is not to be learned "
-                "weight: 0",
-            )
+            f"{masked}：这种标记不读；请给不学的那条 assistant 写 weight: 0",
+            f"{masked}: not read; give each assistant message that is not to be learned weight: 0",
         )
     for name in names:
         value = row.get(name)
@@ -221,10 +197,7 @@ def learned(row: Mapping[str, Any], names: Sequence[str] = WEIGHTS) -> bool:
         value = wanted.get(value.strip().lower(), value) if isinstance(value, str) else value
         if value not in (0, 1):
             raise RowError(
-                either(
-                    f"{name}：应是 0 或 1，而不是 {value!r}",
-                    f"{name}: expected 0 or 1, got {value!r}",
-                )
+                f"{name}：应是 0 或 1，而不是 {value!r}", f"{name}: expected 0 or 1, got {value!r}"
             )
         if not value:
             return False
@@ -241,10 +214,8 @@ def one_system(*given: str) -> str:
     different = list(dict.fromkeys(filter(None, given)))
     if len(different) > 1:
         raise RowError(
-            either(
-                "system：有两条不同的系统提示，请只留一条",
-                "system: two system messages that differ; keep one",
-            )
+            "system：有两条不同的系统提示，请只留一条",
+            "system: two system messages that differ; keep one",
         )
     return different[0] if different else ""
 

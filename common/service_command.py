@@ -19,7 +19,7 @@ from typing import Annotated
 import psutil
 import typer
 
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
 from common.service_process import (
@@ -40,33 +40,22 @@ app = make_app()
 @in_chinese("启动服务，运行命令，停下服务。")
 def run(
     command: Annotated[
-        list[str],
-        typer.Argument(help=either("服务在的时候运行什么", "what to run while the service is up")),
+        list[str], argument("服务在的时候运行什么", "what to run while the service is up")
     ],
-    service: Annotated[
-        str, typer.Option(help=either("服务自己的命令", "the service's own command"))
-    ],
+    service: Annotated[str, option("服务自己的命令", "the service's own command")],
     port: Port = 8000,
     path: Annotated[
-        str,
-        typer.Option(
-            help=either("GET 它得到 HTTP 200 就算就绪", "ready when GET of it gives HTTP 200")
-        ),
+        str, option("GET 它得到 HTTP 200 就算就绪", "ready when GET of it gives HTTP 200")
     ] = "/",
-    log: Annotated[Path, typer.Option(help=either("服务的输出", "the service's output"))] = Path(
-        "report/server.log"
-    ),
+    log: Annotated[Path, option("服务的输出", "the service's output")] = Path("report/server.log"),
     title: Annotated[
-        str,
-        typer.Option(help=either("在命令的输出之前显示", "printed before the command's output")),
+        str, option("在命令的输出之前显示", "printed before the command's output")
     ] = "",
     after: Annotated[
         str,
-        typer.Option(
-            help=either(
-                "前一个命令成功、服务停下之后运行的命令",
-                "a command for when the first succeeded and the service has stopped",
-            )
+        option(
+            "前一个命令成功、服务停下之后运行的命令",
+            "a command for when the first succeeded and the service has stopped",
         ),
     ] = "",
 ) -> None:

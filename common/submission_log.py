@@ -8,11 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
+from common.language import BilingualError
+
 LOG = Path(__file__).parents[1] / "preflight" / "submissions.jsonl"
 ATTEMPTS = 20  # the contest's rules
 
 
-class LogError(ValueError):
+class LogError(BilingualError, ValueError):
     """The log, or what is to go into it, cannot be used; the message says what and why."""
 
 

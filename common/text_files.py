@@ -72,10 +72,8 @@ def _holder_named(row: Any) -> Any:
         listed = [name for name, value in row.items() if isinstance(value, list)]
         if listed:
             return RowError(
-                either(
-                    f"只有一个对象；各行好像在 {listed[0]!r} 下面：请只存那个列表",
-                    f"one object; its rows seem to stand under {listed[0]!r}: save that list alone",
-                )
+                f"只有一个对象；各行好像在 {listed[0]!r} 下面：请只存那个列表",
+                f"one object; its rows seem to stand under {listed[0]!r}: save that list alone",
             )
     return row
 

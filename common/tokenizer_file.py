@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.language import either
+from common.language import BilingualError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-class TokenizerError(ValueError):
+class TokenizerError(BilingualError, ValueError):
     """No tokenizer there, or a broken one; the message is one line that says what to give."""
 
 
@@ -20,17 +20,13 @@ def load_tokenizer(path: Path) -> "Tokenizer":
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise TokenizerError(
-            either(
-                f"{file}：没有这个文件；请给有 tokenizer.json 的模型目录",
-                f"{file}: no such file; give a model directory with tokenizer.json",
-            )
+            f"{file}：没有这个文件；请给有 tokenizer.json 的模型目录",
+            f"{file}: no such file; give a model directory with tokenizer.json",
         )
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # noqa: BLE001  tokenizers raises nothing more specific
         raise TokenizerError(
-            either(
-                f"{file}：不是分词器，或没有下载完（{error}）",
-                f"{file}: not a tokenizer, or one cut off ({error})",
-            )
+            f"{file}：不是分词器，或没有下载完（{error}）",
+            f"{file}: not a tokenizer, or one cut off ({error})",
         ) from error

@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.language import either, in_chinese
 from data.cli.build import build
 from data.cli.compose import compose
@@ -36,36 +36,25 @@ app.command()(compose)
 def check_leak(
     train: Annotated[
         Path,
-        typer.Argument(
-            help=either(
-                "训练数据，自己的或别人的：jsonl、json、csv、docx；或索引的目录",
-                "training rows, ours or anybody's: jsonl, json, csv, docx; or an index's folder",
-            )
+        argument(
+            "训练数据，自己的或别人的：jsonl、json、csv、docx；或索引的目录",
+            "training rows, ours or anybody's: jsonl, json, csv, docx; or an index's folder",
         ),
     ],
-    testset: Annotated[
-        Path,
-        typer.Argument(help=either("docx、xlsx、jsonl 等", "docx, xlsx, jsonl, …")),
-    ],
-    show_rows: Annotated[
-        int, typer.Option("--show", help=either("显示几个例子", "examples to print"))
-    ] = 5,
+    testset: Annotated[Path, argument("docx、xlsx、jsonl 等", "docx, xlsx, jsonl, …")],
+    show_rows: Annotated[int, option("显示几个例子", "examples to print", "--show")] = 5,
     encoder: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "双塔模型的目录：意思相同的行也找出来",
-                "bi-encoder's directory: name rows that mean the same, too",
-            )
+        option(
+            "双塔模型的目录：意思相同的行也找出来",
+            "bi-encoder's directory: name rows that mean the same, too",
         ),
     ] = None,
     cosine: Annotated[
         float | None,
-        typer.Option(
-            help=either(
-                "--encoder 的阈值；默认：由测试题自己决定",
-                "of --encoder; default: by the test questions themselves",
-            )
+        option(
+            "--encoder 的阈值；默认：由测试题自己决定",
+            "of --encoder; default: by the test questions themselves",
         ),
     ] = None,
 ) -> None:
@@ -205,16 +194,12 @@ def _second_opinion(
 @app.command()
 @in_chinese("把问答对放在它们的出处旁边看。")
 def show(
-    directory: Annotated[
-        Path, typer.Argument(help=either("build 写出的目录", "folder that build wrote"))
-    ],
+    directory: Annotated[Path, argument("build 写出的目录", "folder that build wrote")],
     section: Annotated[
-        str, typer.Option(help=either("章节标题路径的一部分", "part of a section's heading path"))
+        str, option("章节标题路径的一部分", "part of a section's heading path")
     ] = "",
-    kind: Annotated[str, typer.Option(help=either("问题的种类", "question kind"))] = "",
-    limit: Annotated[
-        int, typer.Option(help=either("显示几段；0：全部", "chunks to print; 0: all"))
-    ] = 5,
+    kind: Annotated[str, option("问题的种类", "question kind")] = "",
+    limit: Annotated[int, option("显示几段；0：全部", "chunks to print; 0: all")] = 5,
 ) -> None:
     """Browse pairs next to the text they come from."""
     from data.browse import chunks_with_pairs
@@ -245,36 +230,25 @@ def show(
 def agree(
     verdicts: Annotated[
         Path,
-        typer.Argument(
-            help=either(
-                "jsonl，每行有 question、answer、chunk、verdict（good、usable、bad）",
-                "jsonl of question, answer, chunk, verdict (good, usable, bad)",
-            )
+        argument(
+            "jsonl，每行有 question、answer、chunk、verdict（good、usable、bad）",
+            "jsonl of question, answer, chunk, verdict (good, usable, bad)",
         ),
     ],
     review: Annotated[
-        str, typer.Option(help=either("teacher、vllm 或 fluency", "teacher, vllm or fluency"))
+        str, option("teacher、vllm 或 fluency", "teacher, vllm or fluency")
     ] = "teacher",
     model: Annotated[
-        str,
-        typer.Option(
-            help=either("teacher：模型名；其余：目录", "teacher: model name; else a directory")
-        ),
+        str, option("teacher：模型名；其余：目录", "teacher: model name; else a directory")
     ] = "",
-    base_url: Annotated[
-        str, typer.Option(help=either("teacher：接口地址", "teacher: endpoint"))
-    ] = "",
+    base_url: Annotated[str, option("teacher：接口地址", "teacher: endpoint")] = "",
     key_env: Annotated[
-        str,
-        typer.Option(help=either("teacher：存放密钥的变量名", "teacher: variable with the key")),
+        str, option("teacher：存放密钥的变量名", "teacher: variable with the key")
     ] = "OPENAI_API_KEY",
     prompts: Annotated[
-        Path | None,
-        typer.Option(help=either("放着自己的 review.md 的目录", "folder with an own review.md")),
+        Path | None, option("放着自己的 review.md 的目录", "folder with an own review.md")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help=either("vllm：引擎参数，JSON", "vllm: engine arguments as JSON"))
-    ] = "{}",
+    engine: Annotated[str, option("vllm：引擎参数，JSON", "vllm: engine arguments as JSON")] = "{}",
 ) -> None:
     """How far a reviewer agrees with people's verdicts: Cohen's kappa, and its drops."""
     from data.review import agreement, read_verdicts
@@ -299,15 +273,10 @@ def agree(
 def stats(
     file: Annotated[
         Path,
-        typer.Argument(
-            help=either(
-                "任一种写法的 jsonl，或测试集 docx", "jsonl in any shape, or a test set docx"
-            )
-        ),
+        argument("任一种写法的 jsonl，或测试集 docx", "jsonl in any shape, or a test set docx"),
     ],
     tokenizer: Annotated[
-        Path | None,
-        typer.Option(help=either("模型目录：也数词元", "model directory: count tokens too")),
+        Path | None, option("模型目录：也数词元", "model directory: count tokens too")
     ] = None,
 ) -> None:
     """Lengths, duplicates and ASCII terms of a training or test file, as JSON."""

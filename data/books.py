@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.archives import OLD_OFFICE, check_archive, read_part
-from common.language import either
+from common.language import BilingualError, either
 from common.text_encodings import decode
 from common.word.package import plain_docx
 from common.word.reader import unread_name
@@ -49,7 +49,7 @@ _PICTURE = re.compile(r"!\[([^\[\]\n]*)\]\([^)\n]*\)")
 _BOLD_TITLE = re.compile(r"^(\d{1,2}[.、]\s*)?\*\*([^*\n]*\w[^*\n]*)\*\*$")
 
 
-class BookError(ValueError):
+class BookError(BilingualError, ValueError):
     """A book that cannot be used; the message names the file and what to do."""
 
 
@@ -98,10 +98,8 @@ def find_books(paths: list[Path]) -> list[Path]:
         if unread := [loss.why for losses in unread_files(paths).values() for loss in losses]:
             known += f"; {unread[0]}"
         raise BookError(
-            either(
-                f"{names}：里面没有教材；能读的格式：{known}",
-                f"{names}: no book in it; known formats: {known}",
-            )
+            f"{names}：里面没有教材；能读的格式：{known}",
+            f"{names}: no book in it; known formats: {known}",
         )
     return found
 
@@ -132,27 +130,23 @@ def read_book(
     encrypted, without text, or a package that its format needs is not installed.
     """
     if not path.is_file():
-        raise BookError(either(f"{path}：没有这个文件", f"{path}: no such file"))
+        raise BookError(f"{path}：没有这个文件", f"{path}: no such file")
     try:
         content = path.read_bytes()
     except OSError as error:
         why = error.strerror
-        raise BookError(
-            either(f"{path}：读不了：{why}", f"{path}: cannot be read: {why}")
-        ) from error
+        raise BookError(f"{path}：读不了：{why}", f"{path}: cannot be read: {why}") from error
     sha256 = hashlib.sha256(content).hexdigest()
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         todo = advice(path.name, named=True)
         raise BookError(
-            either(
-                f"{path}：不认识的格式 {suffix!r}；{todo or f'能读：{known}'}",
-                f"{path}: unknown format {suffix!r}; {todo or f'known: {known}'}",
-            )
+            f"{path}：不认识的格式 {suffix!r}；{todo or f'能读：{known}'}",
+            f"{path}: unknown format {suffix!r}; {todo or f'known: {known}'}",
         )
     if not content.strip():
-        raise EmptyBookError(either(f"{path}：文件是空的", f"{path}: the file is empty"))
+        raise EmptyBookError(f"{path}：文件是空的", f"{path}: the file is empty")
     how = f"{suffix}-{ocr}" if suffix == ".pdf" else suffix
     key = f"book/{READER_VERSION}/{how}/{sha256}"
     # Files that a page includes may have changed: it is read anew, which takes no time, and
@@ -163,16 +157,14 @@ def read_book(
     try:
         reading = _to_markdown(path, suffix, content, cache, ocr, told)
     except (ValueError, zipfile.BadZipFile) as error:
-        raise BookError(either(f"{path}：{error}", f"{path}: {error}")) from error
+        raise BookError(f"{path}：{error}", f"{path}: {error}") from error
     except PermissionError as error:  # of a file that this one puts in
-        raise BookError(
-            either(f"{path}：读不了：{error}", f"{path}: cannot be read: {error}")
-        ) from error
+        raise BookError(f"{path}：读不了：{error}", f"{path}: cannot be read: {error}") from error
     except ModuleNotFoundError as error:
         raise BookError(f"{path}: {missing_package(error)}") from error
     if not re.search(r"\w{2}", _PICTURE.sub(r" \1 ", reading.text)):
         said = f"; {spoken(reading.losses)}" if reading.losses else ""
-        raise EmptyBookError(either(f"{path}：里面没有文字{said}", f"{path}: no text in it{said}"))
+        raise EmptyBookError(f"{path}：里面没有文字{said}", f"{path}: no text in it{said}")
     # Pages that a missing package left unread are read once it is there.
     if kept and not any("requirements" in loss.why for loss in reading.losses):
         kept.put(key, reading.to_dict())

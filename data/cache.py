@@ -5,10 +5,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError
 
 
-class CacheError(RuntimeError):
+class CacheError(BilingualError, RuntimeError):
     """The cache file cannot be used; the message says what to do."""
 
 
@@ -26,10 +26,8 @@ class Cache:
             self._db.execute("CREATE TABLE IF NOT EXISTS made (key TEXT PRIMARY KEY, value TEXT)")
         except sqlite3.DatabaseError as error:
             raise CacheError(
-                either(
-                    f"{self.path}：{error}；删掉这个文件就重新开始",
-                    f"{self.path}: {error}; delete the file to start anew",
-                )
+                f"{self.path}：{error}；删掉这个文件就重新开始",
+                f"{self.path}: {error}; delete the file to start anew",
             ) from error
 
     def get(self, key: str) -> Any | None:

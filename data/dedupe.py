@@ -38,13 +38,12 @@ class NearIndex:
     """Texts that are at least `ratio` alike.
 
     Two texts with different identifiers or numbers are never alike (threadIdx.x, threadIdx.y),
-    however close their letters, unless `strict` is off.
+    however close their letters.
     """
 
-    def __init__(self, ratio: float, strict: bool = True) -> None:
+    def __init__(self, ratio: float) -> None:
         """`ratio` is rapidfuzz's normalised InDel similarity, 0 to 1, on normalised text."""
         self.ratio = ratio
-        self.strict = strict
         self._texts: dict[int, str] = {}
         self._terms: dict[int, tuple[str, ...]] = {}
         self._lsh: Any = None
@@ -58,9 +57,7 @@ class NearIndex:
         alike = process.extract(
             bare, close, scorer=fuzz.ratio, score_cutoff=100 * self.ratio, limit=None
         )
-        found = [
-            (-score, key) for _, score, key in alike if not self.strict or self._terms[key] == terms
-        ]
+        found = [(-score, key) for _, score, key in alike if self._terms[key] == terms]
         return [key for _, key in sorted(found)]
 
     def add(self, key: int, text: str) -> None:

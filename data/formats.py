@@ -70,7 +70,7 @@ def write_rows(path: Path, pairs: Iterable[Pair], shape: str, system: bool = Fal
             stream.write(json.dumps(row_of(pair, shape, system), ensure_ascii=False) + "\n")
 
 
-def dataset_info(shape: str, prefix: str = "textbook", system: bool = False) -> dict[str, Any]:
+def dataset_info(shape: str, system: bool = False) -> dict[str, Any]:
     """LLaMA-Factory's description of the three files (ms-swift reads the jsonl as they are)."""
     columns: dict[str, dict[str, Any]] = {
         "messages": {
@@ -91,7 +91,7 @@ def dataset_info(shape: str, prefix: str = "textbook", system: bool = False) -> 
     entry = columns[shape]
     if system and shape != "messages":
         entry["columns"]["system"] = "system"
-    return {f"{prefix}_{name}": {"file_name": f"{name}.jsonl", **entry} for name in SPLITS}
+    return {f"textbook_{name}": {"file_name": f"{name}.jsonl", **entry} for name in SPLITS}
 
 
 def read_told(path: Path) -> list[common.Pair]:

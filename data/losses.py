@@ -66,7 +66,7 @@ def by_kind(losses: Iterable[Loss]) -> dict[str, list[Loss]]:
     return found
 
 
-def spoken(losses: Iterable[Loss], examples: int = 3) -> str:
+def spoken(losses: Iterable[Loss]) -> str:
     """One line that counts and names the losses; empty for none."""
     parts = []
     for kind, rows in by_kind(losses).items():
@@ -74,7 +74,7 @@ def spoken(losses: Iterable[Loss], examples: int = 3) -> str:
         if kind == PAGE and all(re.fullmatch(r"p\. \d+", place) for place in places):
             named = ranges(places)
         else:
-            named = ", ".join(places[:examples]) + (" …" if len(places) > examples else "")
+            named = ", ".join(places[:3]) + (" …" if len(places) > 3 else "")
         whys = _summed(row.why for row in rows if row.why)
         reason = f"; {'; '.join(whys[:2])}" if whys else ""
         zh, en = _NAMES[kind]

@@ -82,15 +82,14 @@ def _tidy(text: str) -> str:
     return re.sub(r"([\u4e00-\u9fff])([A-Za-z_])", r"\1 \2", text).strip()
 
 
-def paraphrased(pairs: Sequence[Pair], count: int, taken: set[str] | None = None) -> list[Pair]:
+def paraphrased(pairs: Sequence[Pair], count: int) -> list[Pair]:
     """Each pair followed by its paraphrases, all in the pair's group.
 
     The wordings that a pair brings along are all used, and templates fill up to `count`; with a
     `count` of 0 there are no paraphrases at all. One that is already some pair's question is left
-    out, so that no question has two answers. `taken` holds normalised questions that must not be
-    asked here either.
+    out, so that no question has two answers.
     """
-    asked = {normalise(pair.asked) for pair in pairs} | (taken or set())
+    asked = {normalise(pair.asked) for pair in pairs}
     found: list[Pair] = []
     for original in pairs:
         pair = replace(original, group=original.group or original.id)

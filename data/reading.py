@@ -41,9 +41,7 @@ def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None)
     losses += [Loss(HEADING, title) for title in empty_headings(sections)]
     funnel.add_reading(name, losses, figures, book.pages, book.ocr_pages)
     if not chunks:
-        raise EmptyBookError(
-            either(f"{path}：里面没有带正文的小节", f"{path}: no section with text in it")
-        )
+        raise EmptyBookError(f"{path}：里面没有带正文的小节", f"{path}: no section with text in it")
     funnel.add_chunks(name, chunks)
     return chunks
 

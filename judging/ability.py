@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from common.cli import argument, option
 from common.intervals import Difference, Interval, difference, interval
 from common.language import either, in_chinese
 from judging.ability_task import TaskError, drawn, is_file, read_choices, write_task
@@ -70,54 +71,35 @@ class Ability:
 @in_chinese("微调后忘了原来会的吗？基座与微调后的模型答同一批通用选择题。")
 def main(
     base: Annotated[
-        str,
-        typer.Argument(
-            help=either("模型目录，或 http://…/v1#模型名", "A model directory, or http://…/v1#NAME")
-        ),
+        str, argument("模型目录，或 http://…/v1#模型名", "A model directory, or http://…/v1#NAME")
     ],
-    tuned: Annotated[
-        str, typer.Argument(help=either("微调之后的，写法相同", "The same, after tuning"))
-    ],
+    tuned: Annotated[str, argument("微调之后的，写法相同", "The same, after tuning")],
     task: Annotated[
         list[str],
-        typer.Option(
-            help=either(
-                "选择题文件（jsonl，或 GAOKAO-Bench 的 json），或 lm-evaluation-harness 的题库名",
-                "A jsonl or GAOKAO-Bench json of questions, or a task of the harness",
-            )
+        option(
+            "选择题文件（jsonl，或 GAOKAO-Bench 的 json），或 lm-evaluation-harness 的题库名",
+            "A jsonl or GAOKAO-Bench json of questions, or a task of the harness",
         ),
     ],
     limit: Annotated[
         int | None,
-        typer.Option(
+        option(
+            "每个文件抽多少题（题库：取前多少题）",
+            "Questions of each file (drawn) or task (the first)",
             min=1,
-            help=either(
-                "每个文件抽多少题（题库：取前多少题）",
-                "Questions of each file (drawn) or task (the first)",
-            ),
         ),
     ] = None,
     shots: Annotated[
-        int | None,
-        typer.Option(min=0, help=either("每题前放几个例子", "Examples before each question")),
+        int | None, option("每题前放几个例子", "Examples before each question", min=0)
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help=either("一次几题", "Questions at once"))
-    ] = 4,
+    batch_size: Annotated[int, option("一次几题", "Questions at once", min=1)] = 4,
     max_drop: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help=either("降得比这多就以退出码 1 结束", "Exit code 1 when it falls by more"),
-        ),
+        option("降得比这多就以退出码 1 结束", "Exit code 1 when it falls by more", min=0, max=1),
     ] = None,
-    python: Annotated[
-        Path, typer.Option(help=either("装有 lm_eval 的 Python", "One with lm_eval"))
-    ] = HARNESS_PYTHON,
+    python: Annotated[Path, option("装有 lm_eval 的 Python", "One with lm_eval")] = HARNESS_PYTHON,
     out: Annotated[
-        Path | None,
-        typer.Option(help=either("不写：放在微调后的模型旁边", "Unset: beside the tuned model")),
+        Path | None, option("不写：放在微调后的模型旁边", "Unset: beside the tuned model")
     ] = None,
 ) -> None:
     """Did it forget what it knew? Base against tuned on general multiple-choice questions."""
@@ -199,7 +181,7 @@ def _prepared(
 def compared(base: str, tuned: str, before: Evaluated, after: Evaluated) -> Ability:
     """The paired comparison. Raises HarnessError when the two were not asked the same."""
     if before.values.keys() != after.values.keys():
-        raise HarnessError(either("两次的题不一样", "the two were not asked the same questions"))
+        raise HarnessError("两次的题不一样", "the two were not asked the same questions")
     places = sorted(before.values)
     first, second = ([each.values[place] for place in places] for each in (before, after))
     options = [before.choices[place] for place in places if place in before.choices]

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 from common.text_encodings import decode
 
 LETTERS = "ABCD"
 
 
-class TaskError(ValueError):
+class TaskError(BilingualError, ValueError):
     """A file that cannot be asked; the message names file, row and what to do."""
 
 
@@ -50,10 +50,8 @@ def read_choices(path: Path) -> Choices:
             left_out += 1
     if not rows:
         raise TaskError(
-            either(
-                f"{path}：没有只有一个正确选项的题（{left_out} 行有几个选项或几个小题）",
-                f"{path}: no question with one right answer ({left_out} have several, or parts)",
-            )
+            f"{path}：没有只有一个正确选项的题（{left_out} 行有几个选项或几个小题）",
+            f"{path}: no question with one right answer ({left_out} have several, or parts)",
         )
     return Choices(rows, left_out)
 
@@ -91,7 +89,7 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
     try:
         text = decode(path.read_bytes())
     except FileNotFoundError as error:
-        raise TaskError(either(f"{path}：没有这个文件", f"{path}: no such file")) from error
+        raise TaskError(f"{path}：没有这个文件", f"{path}: no such file") from error
     except (OSError, ValueError) as error:
         raise TaskError(f"{path}: {error}") from error
     if path.suffix == ".jsonl":
@@ -102,10 +100,8 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
         value = value.get("example")
     if not isinstance(value, list):
         raise TaskError(
-            either(
-                f"{path}：应是题目的列表，或 example 下的列表",
-                f'{path}: expected a list of questions, or one under "example"',
-            )
+            f"{path}：应是题目的列表，或 example 下的列表",
+            f'{path}: expected a list of questions, or one under "example"',
         )
     return [(f"{path}, question {n}", row) for n, row in enumerate(value, 1)]
 
@@ -113,7 +109,7 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
 def _choice(row: Any, where: str) -> dict[str, str] | None:
     """Text and right letter; None for a row with several right letters or several parts."""
     if not isinstance(row, dict) or not str(row.get("question") or "").strip():
-        raise TaskError(either(f"{where}：没有 question", f"{where}: no question"))
+        raise TaskError(f"{where}：没有 question", f"{where}: no question")
     answer = row.get("answer")
     letters = answer if isinstance(answer, list) else [answer]
     if len(letters) != 1:
@@ -124,10 +120,8 @@ def _choice(row: Any, where: str) -> dict[str, str] | None:
     if letter not in LETTERS or not letter:
         wanted = ", ".join(LETTERS)
         raise TaskError(
-            either(
-                f"{where}：answer {answer!r} 不是 {wanted} 之一",
-                f"{where}: answer {answer!r} is none of {wanted}",
-            )
+            f"{where}：answer {answer!r} 不是 {wanted} 之一",
+            f"{where}: answer {answer!r} is none of {wanted}",
         )
     text = str(row["question"]).strip()
     given = [name for name in LETTERS if name in row]
@@ -152,6 +146,4 @@ def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise TaskError(
-            either(f"{where}：不是 JSON（{error}）", f"{where}: not JSON ({error})")
-        ) from error
+        raise TaskError(f"{where}：不是 JSON（{error}）", f"{where}: not JSON ({error})") from error

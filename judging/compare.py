@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.intervals import Difference, difference, interval
 from common.language import either, in_chinese
 from common.question_kinds import kind_of
@@ -38,33 +38,27 @@ notes_to = Console(stderr=True)
 @in_chinese("一次评测的全部指标；几次的，与第一次逐题比较。")
 def main(
     reports: Annotated[
-        list[Path],
-        typer.Argument(help=either("本地评测写出的目录", "Folders that the local judge wrote")),
+        list[Path], argument("本地评测写出的目录", "Folders that the local judge wrote")
     ],
     encoder: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "sentence-transformers 模型目录：加上语义相近度",
-                "A sentence-transformers model directory: adds closeness in meaning",
-            )
+        option(
+            "sentence-transformers 模型目录：加上语义相近度",
+            "A sentence-transformers model directory: adds closeness in meaning",
         ),
     ] = None,
     by: Annotated[
-        Literal["kind", "section", "none"],
-        typer.Option(help=either("表格下面的分组", "Groups under the table")),
+        Literal["kind", "section", "none"], option("表格下面的分组", "Groups under the table")
     ] = "kind",
     out: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "把 compare.html、.md、.docx 写到这里，带图",
-                "Write compare.html, .md and .docx here, with a chart",
-            )
+        option(
+            "把 compare.html、.md、.docx 写到这里，带图",
+            "Write compare.html, .md and .docx here, with a chart",
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help=either("把数字写到这里", "Write the numbers here"))
+        Path | None, option("把数字写到这里", "Write the numbers here", "--json")
     ] = None,
 ) -> None:
     """All metrics of one judgement, or of several, paired with the first."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from common.cli import make_app, stop
+from common.cli import argument, make_app, option, stop
 from common.intervals import VERDICTS
 from common.language import either, in_chinese
 from common.manifest import Manifest
@@ -52,38 +52,27 @@ app = make_app()
 @in_chinese("写出一次训练的报告，或几次并排。")
 def main(
     runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help=either("`train run` 的目录：out/名字", "Folders of `train run`: out/NAME")
-        ),
+        list[Path], argument("`train run` 的目录：out/名字", "Folders of `train run`: out/NAME")
     ],
     report: Annotated[
         list[Path] | None,
-        typer.Option(
-            help=either(
-                "本地评测的报告，基座在前；不给：在 --reports 里找",
-                "The local judge's reports, base first; unset: found in --reports",
-            )
+        option(
+            "本地评测的报告，基座在前；不给：在 --reports 里找",
+            "The local judge's reports, base first; unset: found in --reports",
         ),
     ] = None,
-    reports: Annotated[
-        Path, typer.Option(help=either("本地评测写在哪里", "Where the local judge writes"))
-    ] = Path("report"),
+    reports: Annotated[Path, option("本地评测写在哪里", "Where the local judge writes")] = Path(
+        "report"
+    ),
     out: Annotated[
-        Path | None,
-        typer.Option(help=either("不给：第一个训练的目录", "Unset: the first run's folder")),
+        Path | None, option("不给：第一个训练的目录", "Unset: the first run's folder")
     ] = None,
-    name: Annotated[str, typer.Option(help=either("文件名", "Name of the files"))] = "experiment",
+    name: Annotated[str, option("文件名", "Name of the files")] = "experiment",
     cases: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help=either("案例题数；0：全部题", "Questions in the case sheet; 0: all of them"),
-        ),
+        int, option("案例题数；0：全部题", "Questions in the case sheet; 0: all of them", min=0)
     ] = CASES,
     gpu_price: Annotated[
-        float | None,
-        typer.Option(min=0, help=either("显卡每小时的价格：算训练费用", "Of a GPU hour")),
+        float | None, option("显卡每小时的价格：算训练费用", "Of a GPU hour", min=0)
     ] = None,
 ) -> None:
     """Write the report of one training run, or of several side by side."""

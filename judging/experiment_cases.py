@@ -50,7 +50,7 @@ def add_cases(
             document.add(Grid(["", either("得分", "score"), either("回答", "answer")], cells))
 
 
-def chosen_cases(gains: Sequence[float], count: int = CASES, seed: int = 0) -> dict[str, list[int]]:
+def chosen_cases(gains: Sequence[float], count: int = CASES) -> dict[str, list[int]]:
     """Indices of the cases to show, by why they were chosen; none is shown twice. `count` of them,
     where there are so many: of too few wins or losses the rest is drawn at random."""
     order = sorted(range(len(gains)), key=lambda i: gains[i])
@@ -62,5 +62,5 @@ def chosen_cases(gains: Sequence[float], count: int = CASES, seed: int = 0) -> d
     return {
         either("提升最大", "greatest win"): won,
         either("下降最大", "greatest loss"): lost,
-        either("随机抽取", "drawn at random"): random.Random(seed).sample(others, wanted),
+        either("随机抽取", "drawn at random"): random.Random(0).sample(others, wanted),
     }

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.cli import make_app, stop
+from common.cli import argument, make_app, stop
 from common.facts import FACTS, WANTED_ACCURACY
 from common.intervals import FEWEST, Interval, predicted, predicted_together
 from common.language import either, in_chinese
@@ -50,10 +49,7 @@ def forecast_all(report: Report) -> Interval:
 @app.command()
 @in_chinese("一份报告里每个题集，在评测机上能指望的准确率。")
 def main(
-    report: Annotated[
-        Path,
-        typer.Argument(help=either("本地评测写出的目录", "A folder that the local judge wrote")),
-    ],
+    report: Annotated[Path, argument("本地评测写出的目录", "A folder that the local judge wrote")],
 ) -> None:
     """The judge's accuracy to expect, for each test set of a report."""
     try:
@@ -162,10 +158,8 @@ def _scores(report: Report, testset: str | None = None) -> Sequence[Any]:
     values = [row["score"] for row in rows if testset in (None, row["testset"])]
     if not values:
         raise ReportError(
-            either(
-                f"{report.folder}：没有一题有参考答案，说不出分数",
-                f"{report.folder}: no question has a reference, so there is no score to expect",
-            )
+            f"{report.folder}：没有一题有参考答案，说不出分数",
+            f"{report.folder}: no question has a reference, so there is no score to expect",
         )
     return values
 

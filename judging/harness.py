@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 
 INSTALL = "bash train/setup.sh ability"
 _UNREACHED = re.compile("ConnectionError|Couldn't reach|offline|LocalEntryNotFound|Max retries")
 
 
-class HarnessError(ValueError):
+class HarnessError(BilingualError, ValueError):
     """The harness is missing, or did not end well; the message says what to do."""
 
 
@@ -107,17 +107,14 @@ def _model_arguments(model: str) -> tuple[str, list[str]]:
     if not model.startswith(("http://", "https://")):
         if not (Path(model) / "config.json").is_file():
             raise HarnessError(
-                either(
-                    f"{model}：没有 config.json，不是模型目录（接口写成 http://…/v1#模型名）",
-                    f"{model}: no config.json, not a model directory (an endpoint is "
-                    "http://…/v1#NAME)",
-                )
+                f"{model}：没有 config.json，不是模型目录（接口写成 http://…/v1#模型名）",
+                f"{model}: no config.json, not a model directory (an endpoint is http://…/v1#NAME)",
             )
         return "hf", [f"pretrained={Path(model).resolve()}"]
     url, _, name = model.partition("#")
     if not name:
         raise HarnessError(
-            either(f"{model}：请写成 http://…/v1#模型名", f"{model}: write it as http://…/v1#NAME")
+            f"{model}：请写成 http://…/v1#模型名", f"{model}: write it as http://…/v1#NAME"
         )
     arguments = [f"model={name}", f"base_url={url.rstrip('/')}/completions"]
     tokenizer = _served_directory(url, name)
@@ -164,10 +161,8 @@ def _add_sample(found: Evaluated, task: str, sample: dict[str, Any]) -> None:
     value = sample[metrics[0]]
     if not isinstance(value, int | float):
         raise HarnessError(
-            either(
-                f"{task}：指标 {metrics[0]} 不是逐题的数，无法逐题配对",
-                f"{task}: its metric {metrics[0]} is no number a question: nothing to pair",
-            )
+            f"{task}：指标 {metrics[0]} 不是逐题的数，无法逐题配对",
+            f"{task}: its metric {metrics[0]} is no number a question: nothing to pair",
         )
     found.values[place] = float(value)
     found.metrics[task] = metrics[0]

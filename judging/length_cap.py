@@ -21,16 +21,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import make_app, stop
+from common.cli import argument, make_app, option, stop
 from common.language import either, in_chinese
 from common.pairs import PairsError
 from common.tokenizer_file import TokenizerError, load_tokenizer
 from judging.known_testsets import known_testset
 from judging.length_chart import IN_CHINESE, draw
+from judging.read_report import ReportError, read_report
 from judging.scoring import rouge_l, speed
 
 STEP = {"tokens": 16, "characters": 32}
@@ -39,10 +39,6 @@ ROUNDING = 1e-9
 FEWEST = 10  # questions; of fewer a gain is not told from chance, as in training's verdict
 app = make_app()
 console = Console(width=None if Console().is_terminal else 120)
-
-
-class ReportError(ValueError):
-    """Not a report that a curve can be made from; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -82,62 +78,41 @@ Measure = tuple[str, Callable[[str], int], Callable[[str, int], str]]
 @in_chinese("得分和速度随回答长度上限变化的曲线。")
 def main(
     report: Annotated[
-        Path,
-        typer.Argument(
-            help=either("eval_local.py 的报告目录", "A report's folder, of eval_local.py")
-        ),
+        Path, argument("eval_local.py 的报告目录", "A report's folder, of eval_local.py")
     ],
     tokenizer: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "有 tokenizer.json 的模型目录：数词元",
-                "A model's folder with tokenizer.json: count tokens",
-            )
+        option(
+            "有 tokenizer.json 的模型目录：数词元",
+            "A model's folder with tokenizer.json: count tokens",
         ),
     ] = None,
     dev: Annotated[
         list[str] | None,
-        typer.Option(
-            help=either(
-                "报告里哪个题集是验证集", "Name of a test set of the report that is the dev split"
-            )
-        ),
+        option("报告里哪个题集是验证集", "Name of a test set of the report that is the dev split"),
     ] = None,
     testset: Annotated[
         list[Path] | None,
-        typer.Option(
-            help=either(
-                "你的测试集，免得与验证集混淆", "Your test sets, so that they are told from dev"
-            )
-        ),
+        option("你的测试集，免得与验证集混淆", "Your test sets, so that they are told from dev"),
     ] = None,
     step: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=either(
-                "上限的间隔：16 词元，32 字符", "Distance of the caps: 16 tokens, 32 characters"
-            ),
+        option(
+            "上限的间隔：16 词元，32 字符", "Distance of the caps: 16 tokens, 32 characters", min=1
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help=either("结果的目录：默认就是报告的目录", "Folder of the results: the report's")
-        ),
+        Path | None, option("结果的目录：默认就是报告的目录", "Folder of the results: the report's")
     ] = None,
 ) -> None:
     """The curve of score and speed against a cap on the answers' length."""
     try:
-        sets = read_report(report)
+        sets = judged_sets(report)
         unknown = set(dev or []) - {each.name for each in sets}
         if unknown:
             raise ReportError(
-                either(
-                    f"--dev {sorted(unknown)}：报告里有的是 {[s.name for s in sets]}",
-                    f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}",
-                )
+                f"--dev {sorted(unknown)}：报告里有的是 {[s.name for s in sets]}",
+                f"--dev {sorted(unknown)}: the report has {[s.name for s in sets]}",
             )
         measure = by_tokenizer(tokenizer) if tokenizer else by_characters()
         told = [_told(each, measure, step, dev or [], testset or []) for each in sets]
@@ -167,43 +142,24 @@ def main(
         )
 
 
-def read_report(path: Path) -> list[Answers]:
-    """The judged test sets of a report's folder. Raises ReportError or OSError."""
+def judged_sets(path: Path) -> list[Answers]:
+    """The judged test sets of a report's folder. Raises ReportError."""
     folder = path if path.is_dir() else path.parent
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        lines = (folder / "answers.jsonl").read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
-        if summary["failures"]:
-            raise ReportError(
-                either(
-                    f"{folder}：评测机会判这次失败：{summary['failures'][0]}",
-                    f"{folder}: the judge fails this run: {summary['failures'][0]}",
-                )
-            )
-        sets = []
-        for told in summary["testsets"]:
-            mine = [row for row in rows if row["testset"] == told["name"]]
-            columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
-            sets.append(Answers(told["name"], *columns, seconds=float(told["seconds"])))
-    except FileNotFoundError as error:
+    report = read_report(folder)
+    if report.failures:
         raise ReportError(
-            either(
-                f"{folder}：没有 eval_local.py 的报告（{error.filename}）",
-                f"{folder}: no report of eval_local.py ({error.filename})",
-            )
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ReportError):
-            raise
-        raise ReportError(
-            either(
-                f"{folder}：不是 eval_local.py 的报告（{error!r}）",
-                f"{folder}: not a report of eval_local.py ({error!r})",
-            )
-        ) from error
+            f"{folder}：评测机会判这次失败：{report.failures[0]}",
+            f"{folder}: the judge fails this run: {report.failures[0]}",
+        )
+    sets = []
+    for told in report.summary["testsets"]:
+        mine = [row for row in report.rows if row["testset"] == told["name"]]
+        columns = [[row[key] for row in mine] for key in ("question", "reference", "answer")]
+        if not isinstance(seconds := told.get("seconds"), int | float):
+            raise ReportError(f"{folder}：没有 seconds", f"{folder}: no seconds in it")
+        sets.append(Answers(told["name"], *columns, seconds=float(seconds)))
     if not any(any(each.answers) for each in sets):
-        raise ReportError(either(f"{folder}：里面没有回答", f"{folder}: no answer in it"))
+        raise ReportError(f"{folder}：里面没有回答", f"{folder}: no answer in it")
     return sets
 
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import httpx
 
 from common.facts import HEALTH_LIMIT_S, PREDICT_LIMIT_S
-from common.language import either, language
+from common.language import BilingualError, either, language
 from judging.exchange import Exchange, kind_of, make_client, parsed, response_field, send, text_of
 from judging.scoring import padded
 
@@ -37,7 +37,7 @@ _PASSAGES_LIMIT_S = 30.0
 _NAMED_QUESTIONS = 5
 
 
-class ServiceNotReadyError(RuntimeError):
+class ServiceNotReadyError(BilingualError, RuntimeError):
     """The service did not answer `GET /` in time: the judge would fail the submission."""
 
 
@@ -172,25 +172,21 @@ async def _wait_for_service(url: str, limit: float, wait_for_port: bool) -> Heal
                 else:
                     zh, en = f"{url} 上没有服务", f"nothing listens at {url}"
                 told = exchange.problem
-                raise NothingListensError(either(f"{zh}（{told}）", f"{en} ({told})"))
+                raise NothingListensError(f"{zh}（{told}）", f"{en} ({told})")
             if exchange.refused and not wait_for_port:
                 told = exchange.problem
                 raise NothingListensError(
-                    either(
-                        f"{url} 上是别的程序，不是答题服务（GET / 得到 {told}）：端口对吗？",
-                        f"another program than the service answers at {url} (GET / gave {told}): "
-                        "is it the right port?",
-                    )
+                    f"{url} 上是别的程序，不是答题服务（GET / 得到 {told}）：端口对吗？",
+                    f"another program than the service answers at {url} (GET / gave {told}): "
+                    "is it the right port?",
                 )
             # The last poll may be late only because little time was left: keep the earlier problem.
             problem = problem if exchange.late and problem else exchange.problem
             await asyncio.sleep(min(_POLL_EVERY_S, left))
     raise ServiceNotReadyError(
-        either(
-            f"GET {url}/ 在 {limit:g} 秒内没有给出 HTTP 200（最后一次：{problem}）；服务在运行吗？",
-            f"GET {url}/ gave no HTTP 200 within {limit:g} s (last: {problem}); "
-            "is the service running?",
-        )
+        f"GET {url}/ 在 {limit:g} 秒内没有给出 HTTP 200（最后一次：{problem}）；服务在运行吗？",
+        f"GET {url}/ gave no HTTP 200 within {limit:g} s (last: {problem}); "
+        "is the service running?",
     )
 
 

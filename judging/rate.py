@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from common.agreement import cohens_kappa
 from common.chat_client import ChatClient, EndpointRefusesError, key_of
-from common.cli import stop
+from common.cli import argument, option, stop
 from common.intervals import difference, interval
 from common.language import either, in_chinese
 from judging.judge_habits import habits_of_choices, habits_of_marks, headline
@@ -41,61 +40,35 @@ out_to = Console()
 @in_chinese("让一个模型给一份报告的回答打分，或比较两份。")
 def main(
     reports: Annotated[
-        list[Path],
-        typer.Argument(
-            help=either("本地评测的一个或两个目录", "One or two folders of the local judge")
-        ),
+        list[Path], argument("本地评测的一个或两个目录", "One or two folders of the local judge")
     ],
     base_url: Annotated[
-        str,
-        typer.Option(
-            help=either(
-                "OpenAI 兼容的接口，写到 /v1 为止", "An OpenAI-compatible endpoint, to its /v1"
-            )
-        ),
+        str, option("OpenAI 兼容的接口，写到 /v1 为止", "An OpenAI-compatible endpoint, to its /v1")
     ],
-    model: Annotated[
-        str, typer.Option(help=either("那里打分模型的名字", "The judging model's name there"))
-    ],
+    model: Annotated[str, option("那里打分模型的名字", "The judging model's name there")],
     key_env: Annotated[
-        str,
-        typer.Option(help=either("存放密钥的环境变量", "Environment variable that holds the key")),
+        str, option("存放密钥的环境变量", "Environment variable that holds the key")
     ] = "OPENAI_API_KEY",
     people: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "人打的分（对话网页的 ratings.csv）",
-                "Ratings by people (the chat page's ratings.csv)",
-            )
+        option(
+            "人打的分（对话网页的 ratings.csv）", "Ratings by people (the chat page's ratings.csv)"
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help=either("只看前 N 题", "Only the first N questions"))
-    ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, help=either("同时几个调用", "Calls at once"))
-    ] = 8,
+    limit: Annotated[int | None, option("只看前 N 题", "Only the first N questions", min=1)] = None,
+    concurrency: Annotated[int, option("同时几个调用", "Calls at once", min=1)] = 8,
     cache: Annotated[
-        Path,
-        typer.Option(
-            help=either("回复存在这里，不再重问", "Replies are kept here, and not asked for again")
-        ),
+        Path, option("回复存在这里，不再重问", "Replies are kept here, and not asked for again")
     ] = (Path("report/model_judge.jsonl")),
     price_in: Annotated[
-        float,
-        typer.Option(min=0, help=either("每百万提示词词元的价格", "Of a million prompt tokens")),
+        float, option("每百万提示词词元的价格", "Of a million prompt tokens", min=0)
     ] = 0,
     price_out: Annotated[
-        float,
-        typer.Option(min=0, help=either("每百万回答词元的价格", "Of a million answer tokens")),
+        float, option("每百万回答词元的价格", "Of a million answer tokens", min=0)
     ] = 0,
     json_file: Annotated[
         Path | None,
-        typer.Option(
-            "--json",
-            help=either("逐题的分和理由写到这里", "Marks and reasons, question by question"),
-        ),
+        option("逐题的分和理由写到这里", "Marks and reasons, question by question", "--json"),
     ] = None,
 ) -> None:
     """Let a model rate the answers of one report, or of two and compare them."""
@@ -174,10 +147,8 @@ def read_people(path: Path) -> dict[tuple[str, str], dict[str, float]]:
         names = [name for name in CRITERIA if name in columns]
         if missing := {"rater", "question", "answer"} - set(columns):
             raise ReportError(
-                either(
-                    f"{path}：没有 {', '.join(sorted(missing))} 列",
-                    f"{path}: no column {', '.join(sorted(missing))}",
-                )
+                f"{path}：没有 {', '.join(sorted(missing))} 列",
+                f"{path}: no column {', '.join(sorted(missing))}",
             )
         for row in reader:
             try:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 from judging.report_words import book_at_hand
 from judging.scoring import rouge_l
 
 
-class ReportError(ValueError):
+class ReportError(BilingualError, ValueError):
     """A folder that holds no usable report; the message names it and what is missing."""
 
 
@@ -69,10 +69,8 @@ def read_report(folder: Path) -> Report:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ReportError(
-            either(
-                f"{folder}：没有本地评测的报告（{error}）",
-                f"{folder}: no report of the local judge ({error})",
-            )
+            f"{folder}：没有本地评测的报告（{error}）",
+            f"{folder}: no report of the local judge ({error})",
         ) from error
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -80,10 +78,7 @@ def read_report(folder: Path) -> Report:
             rows.append(_row(_parsed(line, where), where))
     if not rows:
         raise ReportError(
-            either(
-                f"{folder}：answers.jsonl 里没有回答",
-                f"{folder}: its answers.jsonl holds no answer",
-            )
+            f"{folder}：answers.jsonl 里没有回答", f"{folder}: its answers.jsonl holds no answer"
         )
     return Report(folder, _checked(summary, rows, folder / "summary.json"), rows)
 
@@ -152,13 +147,11 @@ def _row(row: dict[str, Any], where: str) -> dict[str, Any]:
     """A row with what every command reads. Raises ReportError naming the field at fault."""
     for name in ("question", "answer"):
         if not isinstance(row.get(name), str):
-            raise ReportError(either(f"{where}：没有 {name}", f"{where}: no {name}"))
+            raise ReportError(f"{where}：没有 {name}", f"{where}: no {name}")
     row["reference"] = row.get("reference") or ""
     row.setdefault("testset", "?")
     if not isinstance(row["reference"], str):
-        raise ReportError(
-            either(f"{where}：reference 不是文字", f"{where}: its reference is no text")
-        )
+        raise ReportError(f"{where}：reference 不是文字", f"{where}: its reference is no text")
     if row.get("score") is None:  # rows of another tool
         row["score"] = rouge_l(row["reference"], row["answer"]) if row["reference"].strip() else 0.0
     score = row["score"]
@@ -200,10 +193,8 @@ def _json(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ReportError(
-            either(
-                f"{path.parent}：没有本地评测的报告（{error}）",
-                f"{path.parent}: no report of the local judge ({error})",
-            )
+            f"{path.parent}：没有本地评测的报告（{error}）",
+            f"{path.parent}: no report of the local judge ({error})",
         ) from error
     return _parsed(text, str(path))
 
@@ -213,8 +204,8 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise ReportError(
-            either(f"{where}：不是 JSON（{error}）", f"{where}: not JSON ({error})")
+            f"{where}：不是 JSON（{error}）", f"{where}: not JSON ({error})"
         ) from error
     if not isinstance(value, dict):
-        raise ReportError(either(f"{where}：不是对象", f"{where}: not an object"))
+        raise ReportError(f"{where}：不是对象", f"{where}: not an object")
     return value

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 from common.manifest import Manifest, read_manifest
 from judging.ability import NAME as ABILITY
 from judging.ability import Ability, read_ability
 
 
-class RunError(ValueError):
+class RunError(BilingualError, ValueError):
     """A folder that holds no training run; the message names it."""
 
 
@@ -129,10 +129,8 @@ def read_run(folder: Path) -> RunFiles:
     )
     if training is None:
         raise RunError(
-            either(
-                f"{folder}：没有训练（子目录里没有训练过的模型的 manifest）",
-                f"{folder}: no training run (no manifest of a trained model in a subfolder)",
-            )
+            f"{folder}：没有训练（子目录里没有训练过的模型的 manifest）",
+            f"{folder}: no training run (no manifest of a trained model in a subfolder)",
         )
     data = next((each for each in _with_parents(training) if each.stage == "data"), None)
     curve = folder / "loss.png"
@@ -152,7 +150,7 @@ def _verdict(path: Path) -> dict[str, Any]:
     wanted = ("verdict", "questions", "base", "tuned", "difference", "low", "high")
     if found and (missing := [name for name in wanted if name not in found]):
         names = ", ".join(missing)
-        raise RunError(either(f"{path}：没有 {names}", f"{path}: no {names}"))
+        raise RunError(f"{path}：没有 {names}", f"{path}: no {names}")
     return found
 
 
@@ -176,7 +174,5 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(
-            either(f"{path}：不是 JSON（{error}）", f"{path}: not JSON ({error})")
-        ) from error
+        raise RunError(f"{path}：不是 JSON（{error}）", f"{path}: not JSON ({error})") from error
     return value if isinstance(value, dict) else {}

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.chart_words import Words, chart_words
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.facts import WANTED_ACCURACY
 from common.intervals import difference
 from common.language import either, in_chinese
@@ -67,33 +67,29 @@ class Run:
 @app.command()
 @in_chinese("一个目录里的所有评测，一张表。")
 def main(
-    folder: Annotated[
-        Path, typer.Argument(help=either("本地评测写在哪里", "Where the local judge writes"))
-    ] = Path("report"),
+    folder: Annotated[Path, argument("本地评测写在哪里", "Where the local judge writes")] = Path(
+        "report"
+    ),
     sort: Annotated[
         Literal["time", "accuracy", "speed"],
-        typer.Option(help=either("最好的或最新的排在最后", "Best or newest last")),
+        option("最好的或最新的排在最后", "Best or newest last"),
     ] = "time",
     plot: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "再画出准确率和速度随时间的变化：PNG 或 SVG",
-                "Also draw accuracy and speed over time: PNG or SVG",
-            )
+        option(
+            "再画出准确率和速度随时间的变化：PNG 或 SVG",
+            "Also draw accuracy and speed over time: PNG or SVG",
         ),
     ] = None,
     csv_file: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "再写成一张表，含全部配置：Excel、pandas、MLflow 都能读",
+            "Also write it as a table with all settings, for Excel, pandas or MLflow",
             "--csv",
-            help=either(
-                "再写成一张表，含全部配置：Excel、pandas、MLflow 都能读",
-                "Also write it as a table with all settings, for Excel, pandas or MLflow",
-            ),
         ),
     ] = None,
-    log: Annotated[Path, typer.Option(help=either("提交记录", "The log of submissions"))] = LOG,
+    log: Annotated[Path, option("提交记录", "The log of submissions")] = LOG,
 ) -> None:
     """Every judgement in a folder as one table."""
     reports, problems = read_reports(folder)

@@ -15,10 +15,8 @@ def read_testsets(paths: Sequence[str | Path]) -> list[PairFile]:
     real = [Path(path).resolve() for path in paths]
     if twice := [path for n, path in enumerate(real) if path in real[:n]]:
         raise PairsError(
-            either(
-                f"{twice[0]} 给了两次：它的题会算两遍",
-                f"{twice[0]} is given twice: its questions would count twice",
-            )
+            f"{twice[0]} 给了两次：它的题会算两遍",
+            f"{twice[0]} is given twice: its questions would count twice",
         )
     return [read_testset(path) for path in paths]
 

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.device_table import KEYS
 from common.facts import JUDGES_DEVICE
 from common.language import either, in_chinese
@@ -38,65 +38,41 @@ app = make_app()
 def main(
     testsets: Annotated[
         list[Path] | None,
-        typer.Argument(
-            help=either(
-                "用来估时间和彩排的测试集：docx 或 jsonl",
-                "Test sets for times and rehearsal: docx or jsonl",
-            )
+        argument(
+            "用来估时间和彩排的测试集：docx 或 jsonl",
+            "Test sets for times and rehearsal: docx or jsonl",
         ),
     ] = None,
-    repository: Annotated[
-        Path, typer.Option(help=either("要提交的仓库", "Repository to submit"))
-    ] = Path(),
-    commit: Annotated[
-        str, typer.Option(help=either("要提交的提交号", "Commit to submit"))
-    ] = "HEAD",
+    repository: Annotated[Path, option("要提交的仓库", "Repository to submit")] = Path(),
+    commit: Annotated[str, option("要提交的提交号", "Commit to submit")] = "HEAD",
     model_dir: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "模型目录：看大小和形状，也用来彩排",
-                "Model directory: its bytes, its shape, the rehearsal",
-            )
+        option(
+            "模型目录：看大小和形状，也用来彩排",
+            "Model directory: its bytes, its shape, the rehearsal",
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "只有 config.json，与 --weights 一起用", "config.json alone, with --weights"
-            )
-        ),
+        option("只有 config.json，与 --weights 一起用", "config.json alone, with --weights"),
     ] = None,
-    weights: Annotated[
-        Precision, typer.Option(help=either("与 --config 一起用", "For --config"))
-    ] = "bf16",
+    weights: Annotated[Precision, option("与 --config 一起用", "For --config")] = "bf16",
     device: Annotated[
-        DeviceKey, typer.Option(help=either("按哪种设备的速度和显存", "Whose speed and memory"))
+        DeviceKey, option("按哪种设备的速度和显存", "Whose speed and memory")
     ] = JUDGES,
     startup_s: Annotated[
         float | None,
-        typer.Option(
-            min=0,
-            help=either("测得的启动时间，代替估计", "A measured start, instead of the estimate"),
-        ),
+        option("测得的启动时间，代替估计", "A measured start, instead of the estimate", min=0),
     ] = None,
     rehearsal: Annotated[
         bool,
-        typer.Option(
-            help=either(
-                "在这里启动并评测（需要 --model-dir）", "Run and judge it here (needs --model-dir)"
-            )
-        ),
+        option("在这里启动并评测（需要 --model-dir）", "Run and judge it here (needs --model-dir)"),
     ] = True,
     offline: Annotated[
-        bool, typer.Option(help=either("不查模型库和软件包索引", "Ask no hub and no package index"))
+        bool, option("不查模型库和软件包索引", "Ask no hub and no package index")
     ] = False,
     out: Annotated[
-        Path,
-        typer.Option(
-            help=either("结果存成 JSON，给提交记录用", "The lines as JSON, for the submission log")
-        ),
+        Path, option("结果存成 JSON，给提交记录用", "The lines as JSON, for the submission log")
     ] = LAST,
 ) -> None:
     """Check a submission before it costs an attempt."""

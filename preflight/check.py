@@ -55,10 +55,8 @@ def check(what: Submission) -> Found:
     """
     if what.model_dir and not what.model_dir.is_dir():
         raise ModelError(
-            either(
-                f"--model-dir {what.model_dir}：没有这个目录",
-                f"--model-dir {what.model_dir}: no such directory",
-            )
+            f"--model-dir {what.model_dir}：没有这个目录",
+            f"--model-dir {what.model_dir}: no such directory",
         )
     asked = read_testsets(what.testsets)
     with tempfile.TemporaryDirectory(prefix="preflight_") as scratch:

@@ -6,12 +6,12 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.language import either
+from common.language import BilingualError, either
 from preflight.dockerfile_reader import Stage
 from preflight.fetched_model import Fetch
 
 
-class RepositoryError(ValueError):
+class RepositoryError(BilingualError, ValueError):
     """Not a git repository with a commit; the message says what to do."""
 
 
@@ -100,10 +100,7 @@ def unpack(repository: Path, commit: str, target: Path) -> Checkout:
 def _need_commit(repository: Path) -> None:
     if not repository.is_dir():
         raise RepositoryError(
-            either(
-                f"--repository {repository}：没有这个目录",
-                f"--repository {repository}: no such folder",
-            )
+            f"--repository {repository}：没有这个目录", f"--repository {repository}: no such folder"
         )
     try:
         git(repository, "rev-parse", "--git-dir")
@@ -111,18 +108,14 @@ def _need_commit(repository: Path) -> None:
         if "not a git repository" not in str(error):
             raise
         raise RepositoryError(
-            either(
-                f"{repository} 不是 git 仓库：评测机克隆的是提交。git init，git add -A，git commit",
-                f"{repository} is no git repository, and the judge clones a commit: git init, "
-                "git add -A, git commit",
-            )
+            f"{repository} 不是 git 仓库：评测机克隆的是提交。git init，git add -A，git commit",
+            f"{repository} is no git repository, and the judge clones a commit: git init, "
+            "git add -A, git commit",
         ) from error
     try:
         git(repository, "rev-parse", "--verify", "-q", "HEAD")
     except RepositoryError as error:
         raise RepositoryError(
-            either(
-                f"{repository} 里还没有提交：git add -A，git commit",
-                f"no commit yet in {repository}: git add -A, git commit",
-            )
+            f"{repository} 里还没有提交：git add -A，git commit",
+            f"no commit yet in {repository}: git add -A, git commit",
         ) from error

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from common.language import either
+from common.language import BilingualError
 
 _ALL = """ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN
 SHELL STOPSIGNAL USER VOLUME WORKDIR"""
@@ -22,7 +22,7 @@ INSTRUCTIONS = _ALL.split()
 _HEREDOC = re.compile(r"""(?:^|\s)\d*<<-?(["']?)([^\s<>"']+)\1(?=\s|$)""")
 
 
-class DockerfileError(ValueError):
+class DockerfileError(BilingualError, ValueError):
     """Docker would refuse the file; the message names the instruction."""
 
 
@@ -82,10 +82,8 @@ def decode_dockerfile(data: bytes) -> str:
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]:
         raise DockerfileError(
-            either(
-                "存成了 UTF-16（记事本的“Unicode”）：Docker 读不了，请存为 UTF-8",
-                "saved as UTF-16 (Notepad's Unicode), which Docker cannot read: save it as UTF-8",
-            )
+            "存成了 UTF-16（记事本的“Unicode”）：Docker 读不了，请存为 UTF-8",
+            "saved as UTF-16 (Notepad's Unicode), which Docker cannot read: save it as UTF-8",
         )
     return data.decode("utf-8-sig", errors="replace")
 
@@ -114,10 +112,7 @@ def read_dockerfile(text: str) -> Dockerfile:
                 read.arguments[key] = own.get(key, read.arguments.get(key, ""))
         elif stage is None:
             raise DockerfileError(
-                either(
-                    f"{word} {rest}：在第一个 FROM 之前",
-                    f"{word} {rest}: comes before the first FROM",
-                )
+                f"{word} {rest}：在第一个 FROM 之前", f"{word} {rest}: comes before the first FROM"
             )
         elif word == "RUN":
             read.runs.append(_run(rest, inline, known, before, stage.workdir))
@@ -130,7 +125,7 @@ def read_dockerfile(text: str) -> Dockerfile:
         else:
             _set(stage, word, rest, known)
     if stage is None:
-        raise DockerfileError(either("没有 FROM", "there is no FROM"))
+        raise DockerfileError("没有 FROM", "there is no FROM")
     return read
 
 
@@ -147,12 +142,10 @@ def exec_form(written: str) -> list[str] | None:
         words = None
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise DockerfileError(
-            either(
-                f"{written}：不是合法的 JSON 列表，Docker 会当作 shell 命令执行：要用双引号，"
-                "最后一项后面没有逗号",
-                f"{written}: no JSON list, so Docker runs it as shell text: double quotes, and no "
-                "comma after the last word",
-            )
+            f"{written}：不是合法的 JSON 列表，Docker 会当作 shell 命令执行：要用双引号，"
+            "最后一项后面没有逗号",
+            f"{written}: no JSON list, so Docker runs it as shell text: double quotes, and no "
+            "comma after the last word",
         )
     return words
 
@@ -166,10 +159,8 @@ def _from(rest: str, before: dict[str, str], stages: dict[str, Stage]) -> Stage:
     words = [_filled(word, before) for word in rest.split() if not word.startswith("--")]
     if not words or not words[0]:
         raise DockerfileError(
-            either(
-                f"FROM {rest}：没有镜像名；变量要在它之前用 ARG 给出",
-                f"FROM {rest}: no image; a variable in it needs an ARG with a value before it",
-            )
+            f"FROM {rest}：没有镜像名；变量要在它之前用 ARG 给出",
+            f"FROM {rest}: no image; a variable in it needs an ARG with a value before it",
         )
     image, *name = words
     stage = deepcopy(stages.get(image.lower(), Stage(image)))
@@ -212,7 +203,7 @@ def _copy(
     words = [_filled(each, known) for each in words or []]
     if len(words) < 2:
         raise DockerfileError(
-            either(f"{word} {rest}：要有来源和目标", f"{word} {rest}: needs a source and a target")
+            f"{word} {rest}：要有来源和目标", f"{word} {rest}: needs a source and a target"
         )
     *sources, target = words
     directory = target.endswith("/") or target in (".", "..") or len(sources) > 1
@@ -259,9 +250,7 @@ def _instruction(whole: str, following: Iterator[str]) -> tuple[str, str, dict[s
         zh = f"；是不是 {near[0]}？" if near else ""
         en = f"; did you mean {near[0]}?" if near else ""
         raise DockerfileError(
-            either(
-                f"{whole.strip()}：没有指令 {word}{zh}", f"{whole.strip()}: no such instruction{en}"
-            )
+            f"{whole.strip()}：没有指令 {word}{zh}", f"{whole.strip()}: no such instruction{en}"
         )
     inline = {}
     if name in ("RUN", "COPY", "ADD"):
@@ -273,7 +262,7 @@ def _instruction(whole: str, following: Iterator[str]) -> tuple[str, str, dict[s
                 inside.append(line)
             else:
                 raise DockerfileError(
-                    either(f"{name} <<{end}：没有结尾的 {end}", f"{name} <<{end}: no {end} ends it")
+                    f"{name} <<{end}：没有结尾的 {end}", f"{name} <<{end}: no {end} ends it"
                 )
             inline[end] = "\n".join(inside) + "\n"
     return name, arguments, inline
@@ -291,14 +280,12 @@ def _pairs(rest: str) -> list[tuple[str, str]]:
     name, *value = rest.split(None, 1)
     if "=" not in name:
         if not value:
-            raise DockerfileError(
-                either(f"ENV {rest}：应写成 名=值", f"ENV {rest}: expected NAME=value")
-            )
+            raise DockerfileError(f"ENV {rest}：应写成 名=值", f"ENV {rest}: expected NAME=value")
         return [(name, value[0].strip())]
     pairs = [part.partition("=") for part in _words("ENV", rest)]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise DockerfileError(
-            either(f"ENV {rest}：{wrong[0]!r} 没有值", f"ENV {rest}: {wrong[0]!r} has no value")
+            f"ENV {rest}：{wrong[0]!r} 没有值", f"ENV {rest}: {wrong[0]!r} has no value"
         )
     return [(name, value) for name, _, value in pairs]
 

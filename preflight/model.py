@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from common.language import either
+from common.language import BilingualError, either
 from common.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -33,7 +33,7 @@ from preflight.lines import Line, State
 Precision = Literal["bf16", "awq"]
 
 
-class ModelError(ValueError):
+class ModelError(BilingualError, ValueError):
     """The model cannot be read; the message says which file or field, and what to do."""
 
 
@@ -189,9 +189,7 @@ def from_directory(directory: Path) -> Model:
     if not weights:
         known = ", ".join(WEIGHTS)
         raise ModelError(
-            either(
-                f"{directory}：里面没有权重（{known}）", f"{directory}: no weights in it ({known})"
-            )
+            f"{directory}：里面没有权重（{known}）", f"{directory}: no weights in it ({known})"
         )
     shape, problem = None, ""
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.facts import FACTS
-from common.language import either
+from common.language import BilingualError, either
 from preflight.dockerfile_reader import Dockerfile
 from preflight.lines import Line
 
@@ -29,7 +29,7 @@ _WITH_VALUE = _OPTIONS.split()
 GLIBC_MINORS = range(5, int(FACTS["base_image"]["glibc"].split(".")[1]) + 1)
 
 
-class RequirementsError(ValueError):
+class RequirementsError(BilingualError, ValueError):
     """A file that pip in the image cannot read; the message says so."""
 
 
@@ -42,11 +42,9 @@ def names_in(requirements: Path) -> dict[str, int]:
             other = requirements.parent / nested[1]
             if not other.is_file():
                 raise RequirementsError(
-                    either(
-                        f"{requirements.name} 第 {number} 行要 {nested[1]}，镜像里没有：COPY 它",
-                        f"{requirements.name} line {number} takes in {nested[1]}, which the image "
-                        "has not: COPY it",
-                    )
+                    f"{requirements.name} 第 {number} 行要 {nested[1]}，镜像里没有：COPY 它",
+                    f"{requirements.name} line {number} takes in {nested[1]}, which the image "
+                    "has not: COPY it",
                 )
             found |= dict.fromkeys(names_in(other), number)
         elif match := re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line):
@@ -68,11 +66,8 @@ def _text(requirements: Path) -> str:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequirementsError(
-            either(
-                f"{requirements.name} 不是 UTF-8，镜像里的 pip 读不了：请存为 UTF-8",
-                f"{requirements.name} is not UTF-8, so pip in the image stops at it: save it as "
-                "UTF-8",
-            )
+            f"{requirements.name} 不是 UTF-8，镜像里的 pip 读不了：请存为 UTF-8",
+            f"{requirements.name} is not UTF-8, so pip in the image stops at it: save it as UTF-8",
         ) from error
 
 

@@ -1,7 +1,6 @@
 """What is known of a commit when it is submitted: model, preflight, what to expect of it."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from common.language import either
 from common.submission_log import LogError, Numbers
 from judging.forecast import forecast_all
 from judging.read_report import ReportError, read_report
+from preflight.checkout import RepositoryError, git
 from preflight.dockerfile_reader import DockerfileError, decode_dockerfile, read_dockerfile
 from preflight.fetched_model import fetched
 
@@ -27,9 +27,7 @@ def predicted(report: Path | None, accuracy: float | None, speed: float | None) 
     except ReportError as error:
         raise LogError(f"--report {error}") from error
     if accuracy is not None:
-        raise LogError(
-            either("--report 和 --accuracy 只能给一个", "give --report or --accuracy, not both")
-        )
+        raise LogError("--report 和 --accuracy 只能给一个", "give --report or --accuracy, not both")
     told = judged.summary["total"]["speed"] if speed is None else speed
     return Numbers(accuracy=expected.mean, low=expected.low, high=expected.high, speed=told)
 
@@ -46,10 +44,8 @@ def preflight(path: Path | None, commit: str) -> dict[str, Any]:
         looked_at = str(told.get("commit"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LogError(
-            either(
-                f"--preflight {file}：不是提交前检查的 JSON（{error!r}）",
-                f"--preflight {file}: not a preflight's JSON ({error!r})",
-            )
+            f"--preflight {file}：不是提交前检查的 JSON（{error!r}）",
+            f"--preflight {file}: not a preflight's JSON ({error!r})",
         ) from error
     if looked_at.startswith(commit):
         return found
@@ -69,13 +65,10 @@ def preflight(path: Path | None, commit: str) -> dict[str, Any]:
 
 def model_of(commit: str) -> tuple[str | None, str | None]:
     """Name and revision of the model that the commit's Dockerfile fetches."""
-    command = ["git", "show", f"{commit}:Dockerfile"]
-    done = subprocess.run(command, capture_output=True)
     try:
-        if done.returncode:
-            raise DockerfileError(done.stderr.decode(errors="replace").strip())
-        fetch = fetched(read_dockerfile(decode_dockerfile(done.stdout)))
-    except DockerfileError as error:
+        text = decode_dockerfile(git(Path(), "show", f"{commit}:Dockerfile"))
+        fetch = fetched(read_dockerfile(text))
+    except (DockerfileError, RepositoryError) as error:
         told = either(
             f"没有记下模型：Dockerfile：{error}", f"no model recorded: Dockerfile: {error}"
         )
@@ -86,8 +79,8 @@ def model_of(commit: str) -> tuple[str | None, str | None]:
 
 def commit(name: str) -> str:
     """A commit's short hash. Raises LogError for a name that git does not know."""
-    command = ["git", "rev-parse", "--short=12", "--verify", f"{name}^{{commit}}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise LogError(f"--commit {name}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    try:
+        told = git(Path(), "rev-parse", "--short=12", "--verify", f"{name}^{{commit}}")
+    except RepositoryError as error:
+        raise LogError(f"--commit {name}: {error}") from error
+    return told.decode().strip()

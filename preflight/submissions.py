@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import make_app, stop
+from common.cli import argument, make_app, option, stop
 from common.language import either, in_chinese
 from common.submission_log import (
     ATTEMPTS,
@@ -35,7 +35,7 @@ from common.submission_log import (
 from preflight import submission_evidence as evidence
 
 app = make_app()
-LogOption = Annotated[Path, typer.Option("--log", help=either("记录文件", "The log's file"))]
+LogOption = Annotated[Path, option("记录文件", "The log's file", "--log")]
 
 
 @app.callback(invoke_without_command=True)
@@ -49,52 +49,38 @@ def main(context: typer.Context) -> None:
 @app.command()
 @in_chinese("在知道结果之前记下一次提交：事后的预测不算预测。")
 def add(
-    commit: Annotated[
-        str, typer.Option(help=either("推送的是哪个提交", "What was pushed"))
-    ] = "HEAD",
+    commit: Annotated[str, option("推送的是哪个提交", "What was pushed")] = "HEAD",
     model: Annotated[
         str | None,
-        typer.Option(
-            help=either(
-                "模型库上的 用户名/模型名；不给：用 Dockerfile 里的",
-                "OWNER/NAME on the hub; unset: the Dockerfile's",
-            )
+        option(
+            "模型库上的 用户名/模型名；不给：用 Dockerfile 里的",
+            "OWNER/NAME on the hub; unset: the Dockerfile's",
         ),
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(
-            help=either(
-                "它的标签或分支；不给：用 Dockerfile 里的",
-                "Its tag or branch; unset: the Dockerfile's",
-            )
+        option(
+            "它的标签或分支；不给：用 Dockerfile 里的", "Its tag or branch; unset: the Dockerfile's"
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option(help=either("名=值，可以给多次", "NAME=VALUE, repeatable"))
+        list[str] | None, option("名=值，可以给多次", "NAME=VALUE, repeatable")
     ] = None,
-    accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help=either("预测", "Predicted"))
-    ] = None,
+    accuracy: Annotated[float | None, option("预测", "Predicted", min=0, max=1)] = None,
     speed: Annotated[
-        float | None, typer.Option(min=0, help=either("预测，字符/秒", "Predicted, characters/s"))
+        float | None, option("预测，字符/秒", "Predicted, characters/s", min=0)
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "本地评测的报告：按它来预测",
-                "A local judge's report: what it lets expect is predicted",
-            )
+        option(
+            "本地评测的报告：按它来预测", "A local judge's report: what it lets expect is predicted"
         ),
     ] = None,
     preflight: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                f"它的 JSON；不给：{evidence.LAST}，如果检查的是这个提交",
-                f"Its JSON; unset: {evidence.LAST}, if it is of this commit",
-            )
+        option(
+            f"它的 JSON；不给：{evidence.LAST}，如果检查的是这个提交",
+            f"Its JSON; unset: {evidence.LAST}, if it is of this commit",
         ),
     ] = None,
     note: Annotated[str | None, typer.Option()] = None,
@@ -141,19 +127,12 @@ def add(
 @app.command()
 @in_chinese("记下评测机对一次提交寄回的结果。")
 def result(
-    number: Annotated[
-        int, typer.Argument(help=either("第几次提交", "The attempt's number"), min=1)
-    ],
-    accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help=either("评测机给的", "The judge's"))
-    ] = None,
+    number: Annotated[int, argument("第几次提交", "The attempt's number", min=1)],
+    accuracy: Annotated[float | None, option("评测机给的", "The judge's", min=0, max=1)] = None,
     speed: Annotated[
-        float | None,
-        typer.Option(min=0, help=either("评测机给的，字符/秒", "The judge's, characters/s")),
+        float | None, option("评测机给的，字符/秒", "The judge's, characters/s", min=0)
     ] = None,
-    failed: Annotated[
-        str | None, typer.Option(help=either("评测机说的原因", "The judge's reason"))
-    ] = None,
+    failed: Annotated[str | None, option("评测机说的原因", "The judge's reason")] = None,
     log: LogOption = LOG,
 ) -> None:
     """Record what the judge mailed back for an attempt."""
@@ -172,10 +151,7 @@ def result(
 def undo(
     number: Annotated[
         int | None,
-        typer.Argument(
-            help=either("第几次提交；不给：最后一次", "The attempt's number; unset: the last"),
-            min=1,
-        ),
+        argument("第几次提交；不给：最后一次", "The attempt's number; unset: the last", min=1),
     ] = None,
     log: LogOption = LOG,
 ) -> None:

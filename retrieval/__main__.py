@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from common.cli import make_app
+from common.cli import argument, make_app, option
 from common.language import either, in_chinese
 from data.cli.arguments import Books, CacheFolder
 
@@ -29,25 +29,17 @@ errors = Console(stderr=True)
 
 EncoderOption = Annotated[
     Path | None,
-    typer.Option(
-        help=either(
-            "双塔模型（bge-small-zh、e5……）的目录或魔搭模型名：按意思检索",
-            "bi-encoder (bge-small-zh, e5 …), a directory or ModelScope id: search by meaning",
-        )
+    option(
+        "双塔模型（bge-small-zh、e5……）的目录或魔搭模型名：按意思检索",
+        "bi-encoder (bge-small-zh, e5 …), a directory or ModelScope id: search by meaning",
     ),
 ]
 RerankerOption = Annotated[
-    Path | None,
-    typer.Option(
-        help=either("重排模型的目录或魔搭模型名", "cross-encoder, a directory or ModelScope id")
-    ),
+    Path | None, option("重排模型的目录或魔搭模型名", "cross-encoder, a directory or ModelScope id")
 ]
 FirstOption = Annotated[
     int | None,
-    typer.Option(
-        min=2,
-        help=either("重排前几个（默认 30）", "passages that the reranker reads (30 by default)"),
-    ),
+    option("重排前几个（默认 30）", "passages that the reranker reads (30 by default)", min=2),
 ]
 
 
@@ -90,20 +82,12 @@ def _told() -> Iterator[None]:
 @in_chinese("建 RETRIEVAL_DIR 所指的索引。")
 def build(
     books: Books,
-    out: Annotated[Path, typer.Option(help=either("索引的目录", "folder of the index"))],
+    out: Annotated[Path, option("索引的目录", "folder of the index")],
     encoder: EncoderOption = None,
-    min_chars: Annotated[
-        int | None, typer.Option(min=1, help=either("一个片段的", "of a passage"))
-    ] = None,
-    max_chars: Annotated[
-        int | None, typer.Option(min=50, help=either("一个片段的", "of a passage"))
-    ] = None,
+    min_chars: Annotated[int | None, option("一个片段的", "of a passage", min=1)] = None,
+    max_chars: Annotated[int | None, option("一个片段的", "of a passage", min=50)] = None,
     keep_going: Annotated[
-        bool,
-        typer.Option(
-            "--keep-going",
-            help=either("读不了的书报出名字，跳过", "name and skip books that fail"),
-        ),
+        bool, option("读不了的书报出名字，跳过", "name and skip books that fail", "--keep-going")
     ] = False,
     cache: CacheFolder = Path(".cache/data"),
 ) -> None:
@@ -167,9 +151,9 @@ def build(
 @app.command()
 @in_chinese("显示为一个问题找到的片段、得分和在教材里的位置。")
 def search(
-    directory: Annotated[Path, typer.Argument(help=either("索引的目录", "folder of the index"))],
-    question: Annotated[str, typer.Argument(help=either("要找什么", "what to look for"))],
-    count: Annotated[int, typer.Option(min=1, help=either("显示几个片段", "passages to show"))] = 3,
+    directory: Annotated[Path, argument("索引的目录", "folder of the index")],
+    question: Annotated[str, argument("要找什么", "what to look for")],
+    count: Annotated[int, option("显示几个片段", "passages to show", min=1)] = 3,
     encoder: EncoderOption = None,
     reranker: RerankerOption = None,
     rerank_first: FirstOption = None,
@@ -200,21 +184,15 @@ def search(
 @app.command()
 @in_chinese("每种方法的 Recall、MRR 和 nDCG，带 95 % 区间，以及为什么没找到。")
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help=either("索引的目录", "folder of the index"))],
+    directory: Annotated[Path, argument("索引的目录", "folder of the index")],
     testset: Annotated[
         Path,
-        typer.Argument(
-            help=either(
-                "问题，知道出处的带上 `evidence`", "questions, with `evidence` where it is known"
-            )
-        ),
+        argument("问题，知道出处的带上 `evidence`", "questions, with `evidence` where it is known"),
     ],
     encoder: EncoderOption = None,
     reranker: RerankerOption = None,
     rerank_first: FirstOption = None,
-    misses: Annotated[
-        int, typer.Option(min=0, help=either("解释几道没找到的题", "missed questions to explain"))
-    ] = 5,
+    misses: Annotated[int, option("解释几道没找到的题", "missed questions to explain", min=0)] = 5,
 ) -> None:
     """Recall, MRR and nDCG of each method, with 95 % intervals, and why passages were missed."""
     from retrieval.evaluate import MEASURES, evaluate_methods, read_evaluation_set
@@ -256,41 +234,26 @@ def evaluate(
 def compare(
     testset: Annotated[
         Path,
-        typer.Argument(
-            help=either(
-                "问题，知道出处的带上 `evidence`", "questions, with `evidence` where it is known"
-            )
-        ),
+        argument("问题，知道出处的带上 `evidence`", "questions, with `evidence` where it is known"),
     ],
     books: Books,
     max_chars: Annotated[
-        list[int] | None,
-        typer.Option(min=50, help=either("一个片段的；可以给多次", "of a passage; repeatable")),
+        list[int] | None, option("一个片段的；可以给多次", "of a passage; repeatable", min=50)
     ] = None,
     encoder: Annotated[
-        list[Path] | None,
-        typer.Option(help=either("双塔模型；可以给多次", "bi-encoders; repeatable")),
+        list[Path] | None, option("双塔模型；可以给多次", "bi-encoders; repeatable")
     ] = None,
     reranker: Annotated[
-        list[Path] | None,
-        typer.Option(help=either("重排模型；可以给多次", "cross-encoders; repeatable")),
+        list[Path] | None, option("重排模型；可以给多次", "cross-encoders; repeatable")
     ] = None,
     rerank_first: Annotated[
         list[int] | None,
-        typer.Option(
-            min=2,
-            help=either("重排前几个；可以给多次", "passages that a reranker reads; repeatable"),
-        ),
+        option("重排前几个；可以给多次", "passages that a reranker reads; repeatable", min=2),
     ] = None,
     misses: Annotated[
-        int,
-        typer.Option(
-            min=0, help=either("最好的方法：解释这么多道", "of the best: explain so many")
-        ),
+        int, option("最好的方法：解释这么多道", "of the best: explain so many", min=0)
     ] = 5,
-    out: Annotated[
-        Path | None, typer.Option(help=either("各行存成 JSON", "the rows as JSON"))
-    ] = None,
+    out: Annotated[Path | None, option("各行存成 JSON", "the rows as JSON")] = None,
     cache: CacheFolder = Path(".cache/data"),
 ) -> None:
     """One table: passage sizes and models, how well, how fast, how much memory, why they miss."""

@@ -11,7 +11,7 @@ good enough to compare two indexes, not to say how good one is.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -118,7 +118,8 @@ def evaluate_method(retriever: Retriever, asked: Sequence[Asked], method: Method
     ]
     columns = [[float(place is not None and place <= cut) for place in places] for cut in CUTS]
     columns.append([1 / place if place else 0.0 for place in places])
-    columns.append([_ndcg(row, item.right) for row, item in zip(ranked, asked, strict=True)])
+    orders = ([place for place, _ in row] for row in ranked)
+    columns.append([ndcg(row, item.right) for row, item in zip(orders, asked, strict=True)])
     missed = [
         f"{either(f'前 {CUTS[1]} 个里没有', f'missed at {CUTS[1]}')}: {item.question} — "
         + _why(item, place)
@@ -139,9 +140,10 @@ def in_words(change: Interval) -> str:
     return either(*VERDICTS[(change.low > 0) - (change.high < 0)])
 
 
-def _ndcg(row: Sequence[tuple[int, float]], right: frozenset[int], cut: int = 10) -> float:
-    gain = sum(1 / math.log2(n + 1) for n, (p, _) in enumerate(row[:cut], 1) if p in right)
-    ideal = sum(1 / math.log2(n + 1) for n in range(1, min(len(right), cut) + 1))
+def ndcg(places: Sequence[int], right: Collection[int]) -> float:
+    """nDCG at 10 of places in the order in which they were found."""
+    gain = sum(1 / math.log2(n + 1) for n, place in enumerate(places[:10], 1) if place in right)
+    ideal = sum(1 / math.log2(n + 1) for n in range(1, min(len(right), 10) + 1))
     return gain / ideal if ideal else 0.0
 
 

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 RANK_CONSTANT = 20
 
 
-def reciprocal_rank_fusion(
-    rankings: Sequence[Sequence[int]], constant: int = RANK_CONSTANT
-) -> list[tuple[int, float]]:
+def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]]) -> list[tuple[int, float]]:
     """(passage, score) of all passages ranked anywhere, best first.
 
-    A passage scores the sum of 1 / (constant + place) over the rankings, places counted from 1.
+    A passage scores the sum of 1 / (RANK_CONSTANT + place) over the rankings, places from 1.
     """
     scores: dict[int, float] = defaultdict(float)
     for ranking in rankings:
         for place, passage in enumerate(ranking, 1):
-            scores[passage] += 1 / (constant + place)
+            scores[passage] += 1 / (RANK_CONSTANT + place)
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))

@@ -34,6 +34,6 @@ def test_questions_about_code_keep_their_field_in_other_words():
 
 def test_one_question_never_gets_two_answers():
     pairs = [Pair("什么是栈？", "甲。"), Pair("栈是什么？", "乙。")]
-    made = paraphrased(pairs, 4, taken={normalise("如何理解栈？")})
+    made = paraphrased(pairs, 4)
     asked = [normalise(p.question) for p in made]
-    assert len(asked) == len(set(asked)) and normalise("如何理解栈？") not in asked
+    assert len(asked) == len(set(asked))

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import eval_local
 from common.cli import make_app
 from common.language import either
 from common.pairs import spots
+from common.row_talks import RowError
 from data.__main__ import app as data
 from data.filters import FILTERS
 from data.labels import CHINESE as LABELS
@@ -158,6 +160,12 @@ def texts(node: ast.AST) -> list[str]:
     return [text for child in ast.iter_child_nodes(node) for text in texts(child)]
 
 
+def seen(error: ast.Call) -> list[str]:
+    """The literal texts of an error that readers of Chinese see: of two the first."""
+    arguments = error.args[: 1 if len(error.args) == 2 else None]
+    return [text for argument in arguments for text in texts(argument)]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_what_is_printed_goes_through_either(room: str) -> None:
     for path in files_of(room):
@@ -199,7 +207,8 @@ def test_the_readers_give_their_reasons_in_both_languages(pattern: str) -> None:
             called = getattr(named, "id", None) or getattr(named, "attr", "")
             if not (called.endswith("Error") or called == "Loss"):
                 continue
-            for text in (text for argument in node.args for text in texts(argument)):
+            assert len(node.args) < 2 or called != "ValueError", f"{place(path, node)}: either()"
+            for text in seen(node):
                 assert not english_only(text), f"{place(path, node)}: {text!r} is English only"
 
 
@@ -213,8 +222,9 @@ def test_the_errors_of_a_room_are_told_in_both_languages(room: str) -> None:
     for path in files_of(room):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             called = getattr(getattr(node, "func", None), "id", "")
+            assert called not in OWN_CODE or len(node.args) < 2, f"{place(path, node)}: either()"
             if called.endswith("Error") and called not in OWN_CODE:
-                for text in (text for argument in node.args for text in texts(argument)):
+                for text in seen(node):
                     assert not english_only(text), f"{place(path, node)}: {text!r} is English only"
 
 
@@ -246,6 +256,8 @@ def test_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
         if value:
             monkeypatch.setenv("KIT_LANGUAGE", value)
         assert either("是", "yes") == said
+        assert str(pickle.loads(pickle.dumps(RowError("是", "yes")))) == said
+        assert str(RowError("x")) == "x"
     monkeypatch.setenv("KIT_LANGUAGE", "fr")
     command = [sys.executable, "-m", "data", "build", "no.md", "--out", "x"]
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)

@@ -13,16 +13,16 @@ from common.read_pairs import read_pairs
 from judging.judge import Conditions, Judgement, Result, score
 from judging.length_cap import (
     Answers,
-    ReportError,
     app,
     best_cap,
     by_characters,
     by_tokenizer,
     curve,
-    read_report,
+    judged_sets,
     smallest_cap,
 )
 from judging.protocol import Health, Replies
+from judging.read_report import ReportError
 from judging.report import answer_rows, summary, write_report
 from tests.conftest import ROOT
 
@@ -141,10 +141,10 @@ def test_a_known_test_set_gets_none_whatever_it_is_called(tmp_path: Path) -> Non
 
 def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="no report"):
-        read_report(tmp_path)
+        judged_sets(tmp_path)
     with pytest.raises(ReportError, match="too late"):
-        read_report(write(tmp_path, "dev", RAMBLING, failure="too late"))
+        judged_sets(write(tmp_path, "dev", RAMBLING, failure="too late"))
     (tmp_path / "summary.json").write_text("[]", "utf-8")
     (tmp_path / "answers.jsonl").write_text("{}", "utf-8")
-    with pytest.raises(ReportError, match="not a report"):
-        read_report(tmp_path)
+    with pytest.raises(ReportError, match="not an object"):
+        judged_sets(tmp_path)

@@ -158,6 +158,26 @@ def test_a_failed_step_is_named_and_is_where_it_goes_on(room):
     assert submit(room)[2] == []
 
 
+def test_an_export_that_lost_score_gives_way_to_the_merged_model(room):
+    code, said, asked = submit(room, FAIL="train check", CODE="6")
+    assert code == 0 and asked[-1].startswith("|preflight --model-dir out/submit/model/merged ")
+    assert "awq-gemm lost too much score" in said
+    assert said.count("out/submit/model/merged") >= 2 and "upload out/submit/model/merged" in said
+    assert submit(room)[2] == [] and "upload out/submit/model/merged" in submit(room)[1]
+    (room / "out/submit/done/exported").unlink()
+    submit(room, "--dry-run")
+    assert (room / "out/submit/export").is_file(), "a dry run changes nothing"
+    asked = submit(room)[2]
+    assert asked[-1].startswith("|preflight --model-dir out/submit/model/awq-gemm ")
+
+
+def test_merged_can_be_asked_for_and_is_checked(room):
+    asked = submit(room, FORMAT="merged")[2]
+    assert not [line for line in asked if "train quantize" in line]
+    assert "export_formats=[]" in asked[-2] and "train check" in asked[-2]
+    assert asked[-1].startswith("|preflight --model-dir out/submit/model/merged ")
+
+
 def test_what_preflight_finds_is_told_and_looked_at_again(room):
     code, said, asked = submit(room, FAIL="preflight")
     assert code == 1 and "preflight names what would fail" in said and "git push" in said

@@ -11,7 +11,7 @@ pytest.importorskip("trl")
 pytest.importorskip("peft")
 
 import torch  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
 from common.manifest import read_manifest  # noqa: E402
 from common.prompting import SYSTEM_PROMPT_FILE, system_prompt_for  # noqa: E402
@@ -99,35 +99,6 @@ def test_two_adapters_add_up(adapter, base, tmp_path):
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).state_dict()
     name = "model.layers.0.mlp.up_proj.weight"
     torch.testing.assert_close(double[name] - plain[name], 2 * (single[name] - plain[name]))
-
-
-def test_an_interrupted_run_resumes_to_the_same_loss(base, data, tmp_path):
-    whole = recipe(base, data, tmp_path / "whole", lora_dropout=0.1)
-    finetune(whole)
-    broken = recipe(base, data, tmp_path / "broken", lora_dropout=0.1)
-
-    class KilledError(Exception):
-        pass
-
-    class Kill(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            if state.global_step == 5:  # in the second epoch, after the first's checkpoint
-                raise KilledError
-
-    import transformers.trainer_callback as callbacks
-
-    original = callbacks.DefaultFlowCallback.on_step_end
-    try:
-        callbacks.DefaultFlowCallback.on_step_end = Kill.on_step_end
-        with pytest.raises(KilledError):
-            finetune(broken)
-    finally:
-        callbacks.DefaultFlowCallback.on_step_end = original
-    assert list((tmp_path / "broken" / "checkpoints").glob("checkpoint-3"))
-    finetune(broken, resume=True)
-    assert losses(tmp_path / "broken")[-1] == pytest.approx(
-        losses(tmp_path / "whole")[-1], abs=1e-6
-    )
 
 
 def test_the_options_against_harm_reach_the_trainer_and_merge(base, data, tmp_path):

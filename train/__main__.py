@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from common.before_imports import before_imports
-from common.cli import make_app
+from common.cli import make_app, option
 from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
 from train import after, steps
@@ -44,39 +44,35 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 @app.command()
 @in_chinese(
     "按一份配方训练、与基座比、合并、量化、检查。\n\n"
-    "退出码 3：微调后比基座差；5：通用能力降得超过 max_ability_drop。那时什么也没有导出。"
+    "退出码 3：微调后比基座差；5：通用能力降得超过 max_ability_drop（都什么也没有导出）；\n"
+    "6：导出比合并后的模型掉分太多。"
 )
 def run(
     recipe: RecipePath,
     overrides: Overrides = None,
     resume: Annotated[
-        bool,
-        typer.Option(help=either("从最后一个检查点接着训练", "go on from the last checkpoint")),
+        bool, option("从最后一个检查点接着训练", "go on from the last checkpoint")
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help=either("只显示计划", "only show the plan"))] = False,
+    dry_run: Annotated[bool, option("只显示计划", "only show the plan")] = False,
     even_if_worse: Annotated[
         bool,
-        typer.Option(
-            help=either(
-                "答得比基座差、或忘了原来会的，也照样导出",
-                "export also what answers worse than its base, or has forgotten",
-            )
+        option(
+            "答得比基座差、或忘了原来会的，也照样导出",
+            "export also what answers worse than its base, or has forgotten",
         ),
     ] = False,
     guard: Annotated[
         str | None,
-        typer.Option(
-            help=either(
-                "微调后仍要会答的通用题：配方里的 guard",
-                "general questions that it must still answer: the recipe's guard",
-            )
+        option(
+            "微调后仍要会答的通用题：配方里的 guard",
+            "general questions that it must still answer: the recipe's guard",
         ),
     ] = None,
 ) -> None:
     """Train, judge against the base, merge, quantize and check by one recipe.
 
     Exit code 3: the tuned model is worse than its base; 5: general ability fell by more than
-    max_ability_drop. Nothing was exported then.
+    max_ability_drop (nothing was exported then); 6: an export lost more than max_score_drop.
     """
     from train.guard import EXIT_FORGOT, check_guard
     from train.guard import guard as guarded
@@ -112,8 +108,7 @@ def lora(
     recipe: RecipePath,
     overrides: Overrides = None,
     resume: Annotated[
-        bool,
-        typer.Option(help=either("从最后一个检查点接着训练", "go on from the last checkpoint")),
+        bool, option("从最后一个检查点接着训练", "go on from the last checkpoint")
     ] = False,
 ) -> None:
     """Train only: an adapter, or all weights with finetuning_type=full."""
@@ -132,15 +127,13 @@ def merge(
     recipe: RecipePath,
     overrides: Overrides = None,
     adapter: Annotated[
-        list[Path] | None, typer.Option(help=either("默认：配方里的", "default: the recipe's own"))
+        list[Path] | None, option("默认：配方里的", "default: the recipe's own")
     ] = None,
     by_verdict: Annotated[
         bool,
-        typer.Option(
-            help=either(
-                "留出题上的估计不高于基座，就直接用基座",
-                "take the base itself unless the tuned model's estimate is above it",
-            )
+        option(
+            "留出题上的估计不高于基座，就直接用基座",
+            "take the base itself unless the tuned model's estimate is above it",
         ),
     ] = False,
 ) -> None:
@@ -162,9 +155,12 @@ def quantize(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
-@in_chinese("用 vLLM 启动每个导出，在验证题上与合并后的模型比较。")
+@in_chinese("用 vLLM 启动每个导出，在验证题上与合并后的模型比较。退出码 6：掉分太多。")
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Serve each export in vLLM and compare it with the merged model on the dev questions."""
+    """Serve each export in vLLM and compare it with the merged model on the dev questions.
+
+    Exit code 6: it scores too far below.
+    """
     with told_errors():
         settings = load_recipe(recipe, overrides or [])
         steps.check(settings)

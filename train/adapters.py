@@ -29,84 +29,66 @@ def read_config(adapter: Path) -> Any:
         below = sorted(each.parent.name for each in adapter.glob(f"*/{CONFIG}"))[:NAMED]
         found = f" ({', '.join(below)})" if below else ""
         raise ModelError(
-            either(
-                f"{adapter}：没有 {CONFIG}；请给适配器所在的目录{found}",
-                f"{adapter}: no {CONFIG}; give the directory of an adapter{found}",
-            )
+            f"{adapter}：没有 {CONFIG}；请给适配器所在的目录{found}",
+            f"{adapter}: no {CONFIG}; give the directory of an adapter{found}",
         )
     try:
         told = json.loads(path.read_text(encoding="utf-8-sig"))
         kind = str(told["peft_type"]).upper()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            either(
-                f"{path}：不是适配器的配置（{error!r}）",
-                f"{path}: no adapter's configuration ({error!r})",
-            )
+            f"{path}：不是适配器的配置（{error!r}）",
+            f"{path}: no adapter's configuration ({error!r})",
         ) from error
     if kind != "LORA":
         raise ModelError(
-            either(
-                f"{path}：peft_type={kind}；只有 LORA（包括 DoRA 和 rsLoRA）能合并进权重",
-                f"{path}: peft_type={kind}; only LORA (DoRA and rsLoRA too) is added to weights",
-            )
+            f"{path}：peft_type={kind}；只有 LORA（包括 DoRA 和 rsLoRA）能合并进权重",
+            f"{path}: peft_type={kind}; only LORA (DoRA and rsLoRA too) is added to weights",
         )
     if (task := told.get("task_type")) not in ("CAUSAL_LM", None):
         raise ModelError(
-            either(
-                f"{path}：task_type={task}；基座用的是 CAUSAL_LM",
-                f"{path}: task_type={task}; the base answers by CAUSAL_LM",
-            )
+            f"{path}：task_type={task}；基座用的是 CAUSAL_LM",
+            f"{path}: task_type={task}; the base answers by CAUSAL_LM",
         )
     if told.get("layer_replication"):
         raise ModelError(
-            either(
-                f"{path}：layer_replication 把基座的层重复使用，合并出的模型层数会与 config.json "
-                "不同，不能合并",
-                f"{path}: layer_replication uses the base's layers several times: the model would "
-                "have other layers than its config.json says, and cannot be merged",
-            )
+            f"{path}：layer_replication 把基座的层重复使用，合并出的模型层数会与 config.json "
+            "不同，不能合并",
+            f"{path}: layer_replication uses the base's layers several times: the model would "
+            "have other layers than its config.json says, and cannot be merged",
         )
     begun = str(told.get("init_lora_weights")).lower()
     if begun.startswith(_CHANGED_BASE):
         raise ModelError(
-            either(
-                f"{path}：init_lora_weights={begun} 训练前改过基座，这个改动重做不出来，合并到"
-                "原来的基座会是另一个模型；请用训练工具转换成普通 LoRA（LLaMA-Factory 的 "
-                "pissa_convert，PEFT 的 path_initial_model_for_weight_conversion）",
-                f"{path}: init_lora_weights={begun} changed the base before training in a way that "
-                "cannot be done again: merged into the original it would be another model; convert "
-                "it to a plain LoRA with what trained it (LLaMA-Factory's pissa_convert, PEFT's "
-                "path_initial_model_for_weight_conversion)",
-            )
+            f"{path}：init_lora_weights={begun} 训练前改过基座，这个改动重做不出来，合并到"
+            "原来的基座会是另一个模型；请用训练工具转换成普通 LoRA（LLaMA-Factory 的 "
+            "pissa_convert，PEFT 的 path_initial_model_for_weight_conversion）",
+            f"{path}: init_lora_weights={begun} changed the base before training in a way that "
+            "cannot be done again: merged into the original it would be another model; convert "
+            "it to a plain LoRA with what trained it (LLaMA-Factory's pissa_convert, PEFT's "
+            "path_initial_model_for_weight_conversion)",
         )
     for name, kinds in _NUMBERS.items():
         if name in told and (not isinstance(told[name], kinds) or isinstance(told[name], bool)):
             raise ModelError(
-                either(
-                    f"{path}：{name}={told[name]!r} 应是数字",
-                    f"{path}: {name}={told[name]!r}: expected a number",
-                )
+                f"{path}：{name}={told[name]!r} 应是数字",
+                f"{path}: {name}={told[name]!r}: expected a number",
             )
     told |= {name: {} for name in ("rank_pattern", "alpha_pattern") if told.get(name) is None}
     if told.get("alora_invocation_tokens"):
         raise ModelError(
-            either(
-                f"{path}：activated LoRA 从某个词元之后才起作用，不能合并",
-                f"{path}: an activated LoRA works from some token on: it cannot be merged",
-            )
+            f"{path}：activated LoRA 从某个词元之后才起作用，不能合并",
+            f"{path}: an activated LoRA works from some token on: it cannot be merged",
         )
     known = {field.name for field in fields(LoraConfig)}
     strange = sorted(name for name in told if name not in known and told[name])
     if strange:  # PEFT would leave them out with a warning, and compute something else
         names = ", ".join(strange)
         raise ModelError(
-            either(
-                f"{path}：设置了 {names}，这里的 PEFT {__version__} 不认识：它由更新的版本写成；"
-                "若不影响结果就改成 null，或用本项目训练",
-                f"{path}: sets {names}, unknown to PEFT {__version__} here: a newer one "
-                "made it; set it to null if it changes nothing, or train with this kit",
-            )
+            f"{path}：设置了 {names}，这里的 PEFT {__version__} 不认识：它由更新的版本写成；"
+            "若不影响结果就改成 null，或用本项目训练",
+            f"{path}: sets {names}, unknown to PEFT {__version__} here: a newer one "
+            "made it; set it to null if it changes nothing, or train with this kit",
         )
     try:
         config = LoraConfig(**{name: told[name] for name in known & told.keys()})
@@ -134,55 +116,39 @@ def read_weights(adapter: Path) -> dict[str, Any]:
         except Exception as error:  # noqa: BLE001  unpickling raises whatever the bytes spell
             told = _line(error)
             raise ModelError(
-                either(
-                    f"{adapter / PICKLE} 读不出来：{told}",
-                    f"{adapter / PICKLE} cannot be read: {told}",
-                )
+                f"{adapter / PICKLE} 读不出来：{told}", f"{adapter / PICKLE} cannot be read: {told}"
             ) from error
     else:
         raise ModelError(
-            either(
-                f"{adapter}：{CONFIG} 旁边没有 {WEIGHTS}",
-                f"{adapter}: no {WEIGHTS} beside {CONFIG}",
-            )
+            f"{adapter}：{CONFIG} 旁边没有 {WEIGHTS}", f"{adapter}: no {WEIGHTS} beside {CONFIG}"
         )
     if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
         raise ModelError(
-            either(
-                f"{adapter / PICKLE}：里面应是按名字存放的张量",
-                f"{adapter / PICKLE}: expected tensors by name",
-            )
+            f"{adapter / PICKLE}：里面应是按名字存放的张量",
+            f"{adapter / PICKLE}: expected tensors by name",
         )
     if not weights:
-        raise ModelError(
-            either(f"{adapter}：权重文件里没有张量", f"{adapter}: no tensor in its weights")
-        )
+        raise ModelError(f"{adapter}：权重文件里没有张量", f"{adapter}: no tensor in its weights")
     for name, tensor in weights.items():
         if tensor.numel() == 0:
             raise ModelError(
-                either(
-                    f"{adapter}：{name} 是空的，DeepSpeed ZeRO-3 会留下这样的文件：设 "
-                    "stage3_gather_16bit_weights_on_model_save=true 再保存一次",
-                    f"{adapter}: {name} is empty, as DeepSpeed ZeRO-3 leaves it: save again with "
-                    "stage3_gather_16bit_weights_on_model_save=true",
-                )
+                f"{adapter}：{name} 是空的，DeepSpeed ZeRO-3 会留下这样的文件：设 "
+                "stage3_gather_16bit_weights_on_model_save=true 再保存一次",
+                f"{adapter}: {name} is empty, as DeepSpeed ZeRO-3 leaves it: save again with "
+                "stage3_gather_16bit_weights_on_model_save=true",
             )
         if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
             dtype = str(tensor.dtype).removeprefix("torch.")
             raise ModelError(
-                either(
-                    f"{adapter}：{name} 是 {dtype}，适配器的权重应是 float32、bfloat16 或 float16："
-                    "它被量化过，请给原来的",
-                    f"{adapter}: {name} is {dtype}, an adapter's weights are float32, bfloat16 or "
-                    "float16: it was quantized, give the original",
-                )
+                f"{adapter}：{name} 是 {dtype}，适配器的权重应是 float32、bfloat16 或 float16："
+                "它被量化过，请给原来的",
+                f"{adapter}: {name} is {dtype}, an adapter's weights are float32, bfloat16 or "
+                "float16: it was quantized, give the original",
             )
         if not torch.isfinite(tensor).all():
             raise ModelError(
-                either(
-                    f"{adapter}：{name} 里有 NaN 或无穷大：训练发散了",
-                    f"{adapter}: {name} holds NaN or infinity: training diverged",
-                )
+                f"{adapter}：{name} 里有 NaN 或无穷大：训练发散了",
+                f"{adapter}: {name} holds NaN or infinity: training diverged",
             )
     return weights
 
@@ -195,13 +161,11 @@ def need_own_base(adapter: Path, base: Path) -> None:
     if told and told != fingerprint(base):
         trained_on = manifest.settings.get("model_name_or_path") if manifest else ""
         raise ModelError(
-            either(
-                f"{adapter} 是在另一个基座（{trained_on}）上训练的：{base} 形状也许一样，"
-                "权重不同，合并后不会是训练时的那个模型；用原来的基座",
-                f"{adapter} was trained on another base ({trained_on}): {base} may have its "
-                "shapes, and has other weights; the merged model would not be the one that was "
-                "trained. Give its own base",
-            )
+            f"{adapter} 是在另一个基座（{trained_on}）上训练的：{base} 形状也许一样，"
+            "权重不同，合并后不会是训练时的那个模型；用原来的基座",
+            f"{adapter} was trained on another base ({trained_on}): {base} may have its "
+            "shapes, and has other weights; the merged model would not be the one that was "
+            "trained. Give its own base",
         )
 
 
@@ -236,7 +200,7 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
         told = _line(error)
         raise ModelError(
-            either(f"{adapter} 与 {base} 不匹配：{told}", f"{adapter} does not fit {base}: {told}")
+            f"{adapter} 与 {base} 不匹配：{told}", f"{adapter} does not fit {base}: {told}"
         ) from error
     wanted = get_peft_model_state_dict(tuned, save_embedding_layers=False)
     # PEFT saves the base's embedding too where an adapter is on it, or its vocabulary has grown.
@@ -272,7 +236,7 @@ def put_on(model: Any, adapter: Path, base: Path) -> Any:
     if result.unexpected_keys:
         names = _some(result.unexpected_keys)
         raise ModelError(
-            either(f"{adapter}：PEFT 没有接受 {names}", f"{adapter}: PEFT did not take {names}")
+            f"{adapter}：PEFT 没有接受 {names}", f"{adapter}: PEFT did not take {names}"
         )
     return tuned.eval()
 

@@ -16,6 +16,7 @@ import yaml
 from common.language import either
 from common.manifest import read_manifest
 from data.answer_profile import AnswerProfile, gap, measure
+from judging.read_report import ReportError, read_report
 from judging.scoring import Scores, score_answers
 from train.base import ModelError
 from train.recipe import Recipe
@@ -59,10 +60,8 @@ def advise(out: Path, report: Path | None = None) -> list[Advice]:
     verdict = read_verdict(out)
     if verdict is None:
         raise ModelError(
-            either(
-                f"{out}：没有评过（没有 verdict.json）：先 train run 或 train lora",
-                f"{out}: not judged (no verdict.json): `train run` or `train lora` first",
-            )
+            f"{out}：没有评过（没有 verdict.json）：先 train run 或 train lora",
+            f"{out}: not judged (no verdict.json): `train run` or `train lora` first",
         )
     recipe = _recipe(out)
     dev = _dev(out, verdict, recipe)
@@ -228,22 +227,12 @@ def _right_passages(
 
 def _report(folder: Path) -> Judged:
     try:
-        told: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-        lines = (folder / "answers.jsonl").read_text("utf-8").rstrip("\n").split("\n")
-    except OSError as error:
-        raise ModelError(
-            either(
-                f"--judged {folder}：不是 eval_local.py 的报告（{error}）",
-                f"--judged {folder}: no report of eval_local.py ({error})",
-            )
-        ) from error
-    rows = [json.loads(line) for line in lines]
-    name = ", ".join(each["name"] for each in told["testsets"])
-
-    def column(key: str) -> list[str]:
-        return [row[key] for row in rows]
-
-    return Judged(name, column("question"), column("reference"), column("answer"), None)
+        report = read_report(folder)
+    except ReportError as error:
+        raise ModelError(f"--judged {error}") from error
+    name = ", ".join(each["name"] for each in report.summary["testsets"])
+    columns = ([row[key] for row in report.rows] for key in ("question", "reference", "answer"))
+    return Judged(name, *columns, None)
 
 
 def _recipe(out: Path) -> Recipe:

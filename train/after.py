@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from common.cli import argument, option
 from common.facts import FACTS, JUDGES_DEVICE
-from common.language import either, in_chinese
+from common.language import in_chinese
 from train import steps
 from train.base import ModelError
 from train.retriever.command import Overrides
@@ -20,20 +21,15 @@ DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
 
 @in_chinese("那次训练有用吗？退出码 0：有；4：没有差别；3：比基座差。")
 def verdict(
-    out: Annotated[
-        Path,
-        typer.Argument(help=either("一次训练的目录（output_dir）", "a run's folder (output_dir)")),
-    ],
+    out: Annotated[Path, argument("一次训练的目录（output_dir）", "a run's folder (output_dir)")],
 ) -> None:
     """Did that run help? Exit code 0: yes; 4: no difference; 3: worse than its base."""
     with told_errors():
         found = read_verdict(out)
         if found is None:
             raise ModelError(
-                either(
-                    f"{out}：没有 {VERDICT_NAME}；`train run` 或 `train lora` 会写出它",
-                    f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it",
-                )
+                f"{out}：没有 {VERDICT_NAME}；`train run` 或 `train lora` 会写出它",
+                f"{out}: no {VERDICT_NAME}: `train run` or `train lora` writes it",
             )
         steps.show_verdict(found, out)
         raise typer.Exit({"better": 0, "same": 4, "worse": EXIT_WORSE}[found.verdict])
@@ -42,16 +38,10 @@ def verdict(
 @in_chinese("最可能提分的三步，每一步都来自那次训练的一个数字。")
 def advise(
     out: Annotated[
-        Path,
-        typer.Argument(
-            help=either("评测过的训练目录（output_dir）", "a judged run's folder (output_dir)")
-        ),
+        Path, argument("评测过的训练目录（output_dir）", "a judged run's folder (output_dir)")
     ],
     judged: Annotated[
-        Path | None,
-        typer.Option(
-            help=either("再加一份 eval_local.py 的报告", "a report of eval_local.py, too")
-        ),
+        Path | None, option("再加一份 eval_local.py 的报告", "a report of eval_local.py, too")
     ] = None,
 ) -> None:
     """The three steps most likely to raise the score, each from a number of the run."""
@@ -65,15 +55,10 @@ def advise(
 @in_chinese("一份配方的多次训练，一张表：显存、分钟、得分及其区间。")
 def sweep(
     file: Annotated[
-        Path,
-        typer.Argument(
-            help=either("train/sweeps 里的 YAML，或你自己的", "a YAML of train/sweeps, or your own")
-        ),
+        Path, argument("train/sweeps 里的 YAML，或你自己的", "a YAML of train/sweeps, or your own")
     ],
     overrides: Overrides = None,
-    at_once: Annotated[
-        int | None, typer.Option(min=1, help=either("同时跑几个", "runs side by side"))
-    ] = None,
+    at_once: Annotated[int | None, option("同时跑几个", "runs side by side", min=1)] = None,
 ) -> None:
     """Many runs of one recipe in one table: memory, minutes, score with its interval."""
     from train.sweep import load_sweep, run_sweep, sweep_table
@@ -91,16 +76,11 @@ def sweep(
 
 @in_chinese("上传模型；令牌取自 MODELSCOPE_API_TOKEN（或 HF_TOKEN）。")
 def upload(
-    directory: Annotated[Path, typer.Argument(help=either("模型目录", "model directory"))],
-    repo: Annotated[str, typer.Argument(help=either("用户名/模型名", "OWNER/NAME"))],
-    hub: Annotated[
-        str, typer.Option(help=either("modelscope 或 hf", "modelscope or hf"))
-    ] = "modelscope",
+    directory: Annotated[Path, argument("模型目录", "model directory")],
+    repo: Annotated[str, argument("用户名/模型名", "OWNER/NAME")],
+    hub: Annotated[str, option("modelscope 或 hf", "modelscope or hf")] = "modelscope",
     public: Annotated[
-        bool,
-        typer.Option(
-            help=either("所有人可见；评测机需要这样", "visible to all; the judge needs that")
-        ),
+        bool, option("所有人可见；评测机需要这样", "visible to all; the judge needs that")
     ] = False,
 ) -> None:
     """Upload a model; the token comes from MODELSCOPE_API_TOKEN (or HF_TOKEN)."""
@@ -115,40 +95,27 @@ def upload(
 
 @in_chinese("逐个启动模型、逐个评测，说出赢了和输了哪些回答。")
 def compare(
-    models: Annotated[
-        list[Path],
-        typer.Argument(help=either("基座 微调后 [量化后 …]", "BASE TUNED [QUANTIZED …]")),
-    ],
+    models: Annotated[list[Path], argument("基座 微调后 [量化后 …]", "BASE TUNED [QUANTIZED …]")],
     testset: Annotated[
-        list[Path],
-        typer.Option(
-            help=either("docx 或 jsonl；可以给多次", "docx or jsonl; may be given several times")
-        ),
+        list[Path], option("docx 或 jsonl；可以给多次", "docx or jsonl; may be given several times")
     ],
-    out: Annotated[Path, typer.Option(help=either("报告写到哪里", "where the report goes"))] = Path(
-        "report/compare"
-    ),
+    out: Annotated[Path, option("报告写到哪里", "where the report goes")] = Path("report/compare"),
     judged: Annotated[
         list[Path] | None,
-        typer.Option(
-            help=either(
-                "eval_local.py 的一份报告：它的模型不再重新启动",
-                "a report of eval_local.py: its model is not served again",
-            )
+        option(
+            "eval_local.py 的一份报告：它的模型不再重新启动",
+            "a report of eval_local.py: its model is not served again",
         ),
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help=either(
-                "最长的回答；默认：服务的设置", "longest answer; default: the service's setting"
-            ),
+        option(
+            "最长的回答；默认：服务的设置", "longest answer; default: the service's setting", min=1
         ),
     ] = None,
-    serve_python: Annotated[
-        Path, typer.Option(help=either("装有 vLLM 的 python", "one with vLLM"))
-    ] = Path(".venv/bin/python"),
+    serve_python: Annotated[Path, option("装有 vLLM 的 python", "one with vLLM")] = Path(
+        ".venv/bin/python"
+    ),
 ) -> None:
     """Serve each model in turn, judge each, and say which answers were won and lost."""
     from train.compare import compare_models
@@ -163,21 +130,13 @@ def compare(
 @in_chinese("按公式估计服务和训练一个模型要多少显存和时间。")
 def plan(
     model: Annotated[
-        str,
-        typer.Argument(
-            help=either("模型目录、config.json 或模型名", "model directory, config.json, or hub id")
-        ),
+        str, argument("模型目录、config.json 或模型名", "model directory, config.json, or hub id")
     ],
     device_gb: Annotated[
-        float,
-        typer.Option(
-            min=0.1,
-            help=either("设备的显存，GB（10⁹ 字节）", "memory of the device, GB (10⁹ bytes)"),
-        ),
+        float, option("设备的显存，GB（10⁹ 字节）", "memory of the device, GB (10⁹ bytes)", min=0.1)
     ] = DEVICE_GB,
     tokens: Annotated[
-        int,
-        typer.Option(min=1, help=either("训练一步的词元数", "tokens in one step of training")),
+        int, option("训练一步的词元数", "tokens in one step of training", min=1)
     ] = 4096,
     lora_rank: Annotated[int, typer.Option(min=1)] = 32,
 ) -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 from common.model_files import model_files_problems
 from common.prompting import write_system_prompt
 from common.safetensors_header import read_header
@@ -35,7 +35,7 @@ FINGERPRINT_BYTES = 64  # of each tensor
 LOCAL_FOLDERS = ("out", "model", "models")
 
 
-class ModelError(ValueError):
+class ModelError(BilingualError, ValueError):
     """A base model that cannot be used; the message says what to change."""
 
 
@@ -55,10 +55,8 @@ def fetch_base(recipe: Recipe, quiet: bool = False) -> Path:
         if made.returncode:
             why = made.stderr if quiet else either("原因见上", "its message is above")
             raise ModelError(
-                either(
-                    f"python -m train.demo 没有做出 {path}：{why}",
-                    f"python -m train.demo could not make {path}: {why}",
-                )
+                f"python -m train.demo 没有做出 {path}：{why}",
+                f"python -m train.demo could not make {path}: {why}",
             )
         return path
     return check_base(from_hub(recipe.model_name_or_path, recipe.hub))
@@ -98,10 +96,8 @@ def need_hub_id(name: str) -> None:
     local = name.startswith((".", "/", "~")) or name.split("/")[0] in LOCAL_FOLDERS
     if local or path.exists() or name.count("/") != 1:
         raise ModelError(
-            either(
-                f"model_name_or_path={name}：没有这个目录，也不是模型名（用户名/模型名）",
-                f"model_name_or_path={name}: no such directory, and no hub id (owner/name)",
-            )
+            f"model_name_or_path={name}：没有这个目录，也不是模型名（用户名/模型名）",
+            f"model_name_or_path={name}: no such directory, and no hub id (owner/name)",
         )
 
 
@@ -123,13 +119,11 @@ def from_hub(name: str, hub: str) -> Path:
         why = (str(error) or repr(error)).splitlines()[0][:120]
         other = "modelscope" if hub == "hf" else "hf"
         raise ModelError(
-            either(
-                f"model_name_or_path={name}：从 {hub} 取不下来（{why}）。查名字和网络；"
-                f"模型在另一处就加 hub={other}；已经在本机就给目录：model_name_or_path=模型目录",
-                f"model_name_or_path={name}: cannot be fetched from {hub} ({why}). Look at the "
-                f"name and the network; if the model is elsewhere add hub={other}; if it is on "
-                "this machine give its directory: model_name_or_path=DIR",
-            )
+            f"model_name_or_path={name}：从 {hub} 取不下来（{why}）。查名字和网络；"
+            f"模型在另一处就加 hub={other}；已经在本机就给目录：model_name_or_path=模型目录",
+            f"model_name_or_path={name}: cannot be fetched from {hub} ({why}). Look at the "
+            f"name and the network; if the model is elsewhere add hub={other}; if it is on "
+            "this machine give its directory: model_name_or_path=DIR",
         ) from error
 
 
@@ -141,12 +135,10 @@ def check_base(base: Path) -> Path:
     if quantization := config.get("quantization_config"):
         method = quantization.get("quant_method", "some method")
         raise ModelError(
-            either(
-                f"{base}：权重已经量化过（{method}），不能在上面训练适配器；请用未量化的基座"
-                "（QLoRA 会自己量化：quantization_bit）",
-                f"{base}: its weights are quantized ({method}), and an adapter cannot be added to "
-                "those; give the unquantized base (QLoRA quantizes it itself: quantization_bit)",
-            )
+            f"{base}：权重已经量化过（{method}），不能在上面训练适配器；请用未量化的基座"
+            "（QLoRA 会自己量化：quantization_bit）",
+            f"{base}: its weights are quantized ({method}), and an adapter cannot be added to "
+            "those; give the unquantized base (QLoRA quantizes it itself: quantization_bit)",
         )
     return base
 
@@ -173,23 +165,19 @@ def load_tokenizer(directory: Path) -> Any:
     largest = max(tokenizer.get_vocab().values())
     if largest >= size:
         raise ModelError(
-            either(
-                f"{directory}：分词器的编号到 {largest}，模型的词表只有 {size}：两者不是一套",
-                f"{directory}: the tokenizer has ids up to {largest}, the model a vocabulary of "
-                f"{size}: they do not belong together",
-            )
+            f"{directory}：分词器的编号到 {largest}，模型的词表只有 {size}：两者不是一套",
+            f"{directory}: the tokenizer has ids up to {largest}, the model a vocabulary of "
+            f"{size}: they do not belong together",
         )
     if not tokenizer.chat_template:
         raise ModelError(
-            either(
-                f"{directory}：分词器没有对话模板（chat_template）；请用 Instruct 或 Chat 模型",
-                f"{directory}: the tokenizer has no chat template",
-            )
+            f"{directory}：分词器没有对话模板（chat_template）；请用 Instruct 或 Chat 模型",
+            f"{directory}: the tokenizer has no chat template",
         )
     return tokenizer
 
 
-def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
+def load_model(directory: Path, recipe: Recipe) -> Any:
     """The base model for training.
 
     A base that stays frozen under adapters is in bfloat16 where training computes in it (on a GPU,
@@ -211,7 +199,7 @@ def load_model(directory: Path, recipe: Recipe, device_map: Any = None) -> Any:
     if recipe.quantization_bit:
         options["quantization_config"] = quantization_config(recipe.quantization_bit)
     if cuda and recipe.num_processes == 1:
-        options["device_map"] = device_map or {"": 0}
+        options["device_map"] = {"": 0}
     bf16 = cuda if recipe.bf16 is None else recipe.bf16
     frozen = recipe.finetuning_type == "lora"
     dtype = torch.bfloat16 if frozen and bf16 else torch.float32
@@ -309,12 +297,10 @@ def need_disk(directory: Path, bytes_needed: float, what: str) -> None:
     free = shutil.disk_usage(directory).free
     if free < bytes_needed:
         raise ModelError(
-            either(
-                f"{directory}：{what}大约要 {bytes_needed / 1e9:.1f} GB，只剩 {free / 1e9:.1f} GB；"
-                "请腾出空间，或把 output_dir 设到别处",
-                f"{directory}: {what} needs about {bytes_needed / 1e9:.1f} GB, "
-                f"{free / 1e9:.1f} GB are free; free some or set output_dir elsewhere",
-            )
+            f"{directory}：{what}大约要 {bytes_needed / 1e9:.1f} GB，只剩 {free / 1e9:.1f} GB；"
+            "请腾出空间，或把 output_dir 设到别处",
+            f"{directory}: {what} needs about {bytes_needed / 1e9:.1f} GB, "
+            f"{free / 1e9:.1f} GB are free; free some or set output_dir elsewhere",
         )
 
 

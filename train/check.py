@@ -130,20 +130,16 @@ def check_logits(merged: Path, questions: Sequence[str], python: Path) -> dict[s
     if told["here"] > SHARE_OF_LOGITS:
         parts = " + ".join(map(str, [base, *adapters]))
         raise ModelError(
-            either(
-                f"{merged} 与 {parts} 回答不同：logits 相差 {told['here']:.2%}；请重新合并",
-                f"{merged} does not answer as {parts} do: logits differ by {told['here']:.2%}; "
-                "merge again",
-            )
+            f"{merged} 与 {parts} 回答不同：logits 相差 {told['here']:.2%}；请重新合并",
+            f"{merged} does not answer as {parts} do: logits differ by {told['here']:.2%}; "
+            "merge again",
         )
     if told["there"] > SHARE_OF_LOGITS:
         raise ModelError(
-            either(
-                f"{merged}：{python} 的 Transformers {version} 读出来的不一样：logits 相差 "
-                f"{told['there']:.2%}。请把它的 config.json 与基座的对照",
-                f"{merged}: Transformers {version} of {python} reads it differently: logits differ "
-                f"by {told['there']:.2%}. Compare its config.json with the base's",
-            )
+            f"{merged}：{python} 的 Transformers {version} 读出来的不一样：logits 相差 "
+            f"{told['there']:.2%}。请把它的 config.json 与基座的对照",
+            f"{merged}: Transformers {version} of {python} reads it differently: logits differ "
+            f"by {told['there']:.2%}. Compare its config.json with the base's",
         )
     if manifest:
         manifest.settings["logits"] = {**told, "transformers": version}
@@ -169,10 +165,8 @@ def _logits_elsewhere(
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise ModelError(
-                either(
-                    f"{merged}：{python} 的 Transformers 读不了它：{last}",
-                    f"{merged}: Transformers of {python} cannot read it: {last}",
-                )
+                f"{merged}：{python} 的 Transformers 读不了它：{last}",
+                f"{merged}: Transformers of {python} cannot read it: {last}",
             )
         with safe_open(out, framework="pt") as stream:
             told = stream.metadata()
@@ -180,12 +174,10 @@ def _logits_elsewhere(
     version = told["transformers"]
     if json.loads(told["ids"]) != ids:
         raise ModelError(
-            either(
-                f"{merged}：{python} 的 Transformers {version} 对提示词的分词不同："
-                "请原样复制基座的分词器文件",
-                f"{merged}: Transformers {version} of {python} makes other tokens of the prompts: "
-                "copy the base's tokenizer files unchanged",
-            )
+            f"{merged}：{python} 的 Transformers {version} 对提示词的分词不同："
+            "请原样复制基座的分词器文件",
+            f"{merged}: Transformers {version} of {python} makes other tokens of the prompts: "
+            "copy the base's tokenizer files unchanged",
         )
     return logits, version
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from common.intervals import difference, interval
-from common.language import either
 from common.manifest import read_manifest
 from common.model_files import model_files_problems
 from common.pairs import PairFile
@@ -90,21 +89,17 @@ def compare_models(
     not fit; PairsError for a test set that cannot be read.
     """
     if len(models) < 2:
-        raise ModelError(
-            either("至少给两个模型：基座 微调后的", "give at least two models: BASE TUNED")
-        )
+        raise ModelError("至少给两个模型：基座 微调后的", "give at least two models: BASE TUNED")
     if not testsets:
-        raise ModelError(either("至少给一个 --testset", "give at least one --testset"))
+        raise ModelError("至少给一个 --testset", "give at least one --testset")
     sets = read_testsets(testsets)
     reports = [_read(folder) for folder in judged]
     known = {_model_of(report): report for report in reports}
     if strange := set(known) - {model.resolve() for model in models}:
         one = sorted(strange)[0]
         raise ModelError(
-            either(
-                f"--judged：那里评的是 {one}，它不在要比较的模型里",
-                f"--judged: {one} was judged there, which is not compared",
-            )
+            f"--judged：那里评的是 {one}，它不在要比较的模型里",
+            f"--judged: {one} was judged there, which is not compared",
         )
     judged_before = {at: _from_report(report, sets) for at, report in known.items()}
     served = [model for model in models if model.resolve() not in judged_before]
@@ -137,10 +132,8 @@ def _read(folder: Path) -> Report:
         raise ModelError(f"--judged {error}") from error
     if failures := report.summary.get("failures"):
         raise ModelError(
-            either(
-                f"--judged {folder}：那次评测没有通过：{failures[0]}",
-                f"--judged {folder}: that judgement failed: {failures[0]}",
-            )
+            f"--judged {folder}：那次评测没有通过：{failures[0]}",
+            f"--judged {folder}: that judgement failed: {failures[0]}",
         )
     return report
 
@@ -148,10 +141,8 @@ def _read(folder: Path) -> Report:
 def _model_of(report: Report) -> Path:
     if report.model_dir is None:
         raise ModelError(
-            either(
-                f"--judged {report.folder}：没有写明是哪个模型",
-                f"--judged {report.folder}: it does not say which model",
-            )
+            f"--judged {report.folder}：没有写明是哪个模型",
+            f"--judged {report.folder}: it does not say which model",
         )
     return report.model_dir.resolve()
 
@@ -168,10 +159,8 @@ def _from_report(report: Report, sets: list[PairFile]) -> Asked:
                 break
         else:
             raise ModelError(
-                either(
-                    f"--judged {report.folder}：那里没有评 {testset.name}",
-                    f"--judged {report.folder}: {testset.name} was not judged there",
-                )
+                f"--judged {report.folder}：那里没有评 {testset.name}",
+                f"--judged {report.folder}: {testset.name} was not judged there",
             )
     info = report.summary["info"]
     return Asked(answers, seconds, info.get("startup", {}).get("ready_seconds"), info)

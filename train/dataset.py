@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from common.language import either
+from common.language import BilingualError, either
 from common.manifest import read_manifest
 from common.pairs import Pair, PairFile, by_fact, refused, spots
 from common.prompting import messages_for, talk_ids, text_ids
@@ -23,7 +23,7 @@ from train.recipe import Recipe
 _THINKING = re.compile(r"\A<think>(?:([^\n]{0,30})</think>|.*</think>)", re.DOTALL)
 
 
-class DataError(ValueError):
+class DataError(BilingualError, ValueError):
     """Rows that cannot be trained on; the message says which and what to do."""
 
 
@@ -53,7 +53,7 @@ def load_rows(recipe: Recipe) -> Rows:
     def pairs(name: str, instead: str) -> list[Pair]:
         path = recipe.dataset_dir / name
         if path.is_file() and not path.read_bytes().strip():
-            raise DataError(either(f"{path} 是空的：{instead}", f"{path} is empty: {instead}"))
+            raise DataError(f"{path} 是空的：{instead}", f"{path} is empty: {instead}")
         found = read_pairs(path)
         notes.extend(f"{found.path.name}: {warning}" for warning in found.warnings)
         return _learned(found, notes)
@@ -83,12 +83,10 @@ def load_rows(recipe: Recipe) -> Rows:
     if overlap:
         count, first = len(overlap), min(overlap)[1]
         raise DataError(
-            either(
-                f"有 {count} 道验证题也在训练题里，验证得分就没有意义；第一道：{first}。"
-                "请用 `bash run.sh data build` 重新划分",
-                f"{count} dev questions are also train questions, so the dev score would mean "
-                f"nothing; the first: {first}. Split again with `bash run.sh data build`",
-            )
+            f"有 {count} 道验证题也在训练题里，验证得分就没有意义；第一道：{first}。"
+            "请用 `bash run.sh data build` 重新划分",
+            f"{count} dev questions are also train questions, so the dev score would mean "
+            f"nothing; the first: {first}. Split again with `bash run.sh data build`",
         )
     refuse_test_questions(
         recipe,
@@ -218,10 +216,8 @@ def _learned(found: PairFile, notes: list[str]) -> list[Pair]:
     learned = [pair for pair in found.pairs if pair.learn]
     if not learned:
         raise DataError(
-            either(
-                f"{found.path}：每个回答的权重都是 0：没有可学的",
-                f"{found.path}: every answer in it has weight 0: nothing to learn",
-            )
+            f"{found.path}：每个回答的权重都是 0：没有可学的",
+            f"{found.path}: every answer in it has weight 0: nothing to learn",
         )
     return learned
 
@@ -261,10 +257,8 @@ def encode_rows(
     """
     if tokenizer.eos_token is None:
         raise DataError(
-            either(
-                "分词器没有 eos_token，回答将永远不会结束",
-                "the tokenizer has no eos_token, so answers would never end",
-            )
+            "分词器没有 eos_token，回答将永远不会结束",
+            "the tokenizer has no eos_token, so answers would never end",
         )
     heads = prompt_ids(tokenizer, rows, system_prompt)
     tails = text_ids(tokenizer, [row.answer for row in rows])
@@ -302,10 +296,8 @@ def fitting_rows(
     kept = [row for i, row in enumerate(encoded) if i not in skipped]
     if not kept:
         raise DataError(
-            either(
-                f"没有一行短于 cutoff_len={limit} 词元",
-                f"no row is as short as cutoff_len={limit} tokens",
-            )
+            f"没有一行短于 cutoff_len={limit} 词元",
+            f"no row is as short as cutoff_len={limit} tokens",
         )
     return kept, lines
 

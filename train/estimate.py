@@ -282,7 +282,7 @@ def print_recipe_plan(recipe: Recipe, console: "Console") -> None:
         )
 
 
-def processor_flops(seconds: float = 0.5) -> float:
+def processor_flops() -> float:
     """float32 FLOP/s of the processor in products of 1024 x 1024 matrices; 0 where a GPU trains."""
     import torch
 
@@ -291,7 +291,7 @@ def processor_flops(seconds: float = 0.5) -> float:
     a = torch.ones(1024, 1024)
     _ = a @ a  # threads and memory are set up
     done, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
+    while (elapsed := time.perf_counter() - started) < 0.5:
         _ = a @ a
         done += 1
     return done * 2 * 1024**3 / elapsed

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from common.language import either
+from common.language import BilingualError
 from common.manifest import file_record, read_manifest
 from common.pairs import Pair
 from common.read_pairs import read_pairs
@@ -15,7 +15,7 @@ from train.recipe import Recipe
 SHORTEST_INSIDE = 8  # characters of a test question that counts inside another question
 
 
-class ExcludedError(ValueError):
+class ExcludedError(BilingualError, ValueError):
     """Rows that hold test questions; the message names file and question."""
 
 
@@ -28,11 +28,9 @@ def refuse_excluded_files(recipe: Recipe, files: Iterable[Path]) -> None:
         if path.is_file() and (sha := file_record(path).sha256) in kept_out.values():
             name = next(name for name, digest in kept_out.items() if digest == sha)
             raise ExcludedError(
-                either(
-                    f"{path} 就是做数据时排除的测试集 {name}：用它挑检查点，测试分数就不可信了",
-                    f"{path} is the test set {name} that the data was built without: a checkpoint "
-                    "chosen by it makes the test score worthless",
-                )
+                f"{path} 就是做数据时排除的测试集 {name}：用它挑检查点，测试分数就不可信了",
+                f"{path} is the test set {name} that the data was built without: a checkpoint "
+                "chosen by it makes the test score worthless",
             )
 
 
@@ -62,13 +60,11 @@ def refuse_test_questions(recipe: Recipe, rows: Mapping[str, Iterable[Pair]]) ->
         if found:
             count, (question, name) = len(found), found[0]
             raise ExcludedError(
-                either(
-                    f"{role}：有 {count} 行问的是测试集 {name} 的题，第一道：{question}。"
-                    "去掉它们（bash run.sh data build … --exclude 测试集，或 data check-leak）",
-                    f"{role}: {count} rows ask questions of the test set {name}, the first: "
-                    f"{question}. Take them out (bash run.sh data build … --exclude TESTSET, or "
-                    "data check-leak)",
-                )
+                f"{role}：有 {count} 行问的是测试集 {name} 的题，第一道：{question}。"
+                "去掉它们（bash run.sh data build … --exclude 测试集，或 data check-leak）",
+                f"{role}: {count} rows ask questions of the test set {name}, the first: "
+                f"{question}. Take them out (bash run.sh data build … --exclude TESTSET, or "
+                "data check-leak)",
             )
 
 

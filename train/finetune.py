@@ -88,10 +88,8 @@ def finetune(recipe: Recipe, resume: bool = False) -> Path:
     command += ["-m", "train.finetune", str(resolved), *(["--resume"] if resume else [])]
     if subprocess.run(command).returncode:
         raise ModelError(
-            either(
-                "有一个训练进程失败了，原因见上",
-                "training failed in one of its processes; the message is above",
-            )
+            "有一个训练进程失败了，原因见上",
+            "training failed in one of its processes; the message is above",
         )
     return _result_directory(recipe)
 
@@ -108,12 +106,10 @@ def _make_way(recipe: Recipe) -> None:
         return
     if not finished.is_file():
         raise ModelError(
-            either(
-                f"{checkpoints} 属于一次没有做完的训练：加 --resume 接着训练，或删掉这个目录，"
-                "或换一个 output_dir",
-                f"{checkpoints} is of a run that did not finish: go on with --resume, or remove "
-                "that folder, or set another output_dir",
-            )
+            f"{checkpoints} 属于一次没有做完的训练：加 --resume 接着训练，或删掉这个目录，"
+            "或换一个 output_dir",
+            f"{checkpoints} is of a run that did not finish: go on with --resume, or remove "
+            "that folder, or set another output_dir",
         )
     checkpoints.rename(unwanted)  # all at once: a kill leaves none that --resume would find
     finished.unlink()

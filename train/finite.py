@@ -57,10 +57,8 @@ def trained(model: Any) -> list[tuple[str, Any]]:
 def not_finite(what: str, value: float) -> ModelError:
     """The error for a number that is none."""
     return ModelError(
-        either(
-            f"{what} 是 {value}：模型已经算坏了，没有写出任何权重；请依次试 "
-            "attn_implementation=eager、更小的学习率、bf16=false",
-            f"{what} is {value}: the model is spoilt, no weights were written; try, in this order, "
-            "attn_implementation=eager, a smaller learning rate, bf16=false",
-        )
+        f"{what} 是 {value}：模型已经算坏了，没有写出任何权重；请依次试 "
+        "attn_implementation=eager、更小的学习率、bf16=false",
+        f"{what} is {value}: the model is spoilt, no weights were written; try, in this order, "
+        "attn_implementation=eager, a smaller learning rate, bf16=false",
     )

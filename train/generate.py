@@ -18,13 +18,12 @@ def greedy_answers(
     tokenizer: Any,
     questions: Sequence[str | Pair],
     system_prompt: str,
-    max_new_tokens: int = 256,
-    batch_size: int = 64,
+    max_new_tokens: int,
 ) -> list[str]:
     """One answer per question, in order; prompts are batched by length and padded left.
 
     A question is a text, or a pair, whose earlier turns and system message are then asked, too.
-    batch_size: questions at once, fewer where they are long (batch_tokens).
+    64 are asked at once, fewer where they are long (batch_tokens).
     """
     import torch
 
@@ -42,7 +41,7 @@ def greedy_answers(
     drawing |= dict.fromkeys(("temperature", "top_p", "top_k"))
     start, most = 0, batch_tokens(model.config, _free_bytes(model), model.dtype.itemsize)
     while start < len(order):
-        chosen = order[start : start + batch_size]
+        chosen = order[start : start + 64]
         # Prompts grow along `order`: the last is the widest.
         while len(chosen) > 1 and len(chosen) * (len(prompts[chosen[-1]]) + max_new_tokens) > most:
             chosen.pop()

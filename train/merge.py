@@ -57,13 +57,11 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     """
     started = time.monotonic()
     if not adapters:
-        raise ModelError(either("没有给出要合并的适配器", "no adapter to merge"))
+        raise ModelError("没有给出要合并的适配器", "no adapter to merge")
     twice = [one for n, one in enumerate(adapters) if one.resolve() in _resolved(adapters[:n])]
     if twice:
         raise ModelError(
-            either(
-                f"{twice[0]} 给了两次：会加两遍", f"{twice[0]} is given twice: it would count twice"
-            )
+            f"{twice[0]} 给了两次：会加两遍", f"{twice[0]} is given twice: it would count twice"
         )
     check_base(base)
     for adapter in adapters:  # before a base is loaded for a minute
@@ -86,20 +84,16 @@ def merge(base: Path, adapters: Sequence[Path], out: Path, shard_gb: float = 5) 
     if problems := model_files_problems(out):
         told = "; ".join(problems)
         raise ModelError(
-            either(
-                f"{out} 已写出，但无法用来服务：{told}",
-                f"{out} was written and cannot be served: {told}",
-            )
+            f"{out} 已写出，但无法用来服务：{told}",
+            f"{out} was written and cannot be served: {told}",
         )
     written = last_logits(_load(out), probe, PROBE_TOKENS)
     if (error := relative(written, rounded)) > SHARE_OF_LOGITS:
         raise ModelError(
-            either(
-                f"{out}：写出的权重与合并的权重回答不同（logits 相差 {error:.1%}），不能使用；"
-                "请报告这个基座的 config.json",
-                f"{out}: the written weights do not answer as the merged ones do (logits differ by "
-                f"{error:.1%}): not to be served; please report this base's config.json",
-            )
+            f"{out}：写出的权重与合并的权重回答不同（logits 相差 {error:.1%}），不能使用；"
+            "请报告这个基座的 config.json",
+            f"{out}: the written weights do not answer as the merged ones do (logits differ by "
+            f"{error:.1%}): not to be served; please report this base's config.json",
         )
     parents = [m for m in map(read_manifest, adapters) if m]
     base_manifest = read_manifest(base)
@@ -187,21 +181,17 @@ def merged_model(
         except (RuntimeError, ValueError, LookupError, AttributeError) as error:
             told = " ".join(str(error).split())
             raise ModelError(
-                either(
-                    f"{adapter} 不能合并进 {base}：{told}",
-                    f"{adapter} cannot be merged into {base}: {told}",
-                )
+                f"{adapter} 不能合并进 {base}：{told}",
+                f"{adapter} cannot be merged into {base}: {told}",
             ) from error
         previous, got = got, last_logits(model, probe, positions)
         step = Proof(relative(wanted, previous), relative(got, wanted))
         if not step.holds():
             raise ModelError(
-                either(
-                    f"{adapter} 合并进 {base} 之后，与“基座 + 适配器”回答不同：logits 相差 "
-                    f"{step.error:.2%}，而适配器的作用只有 {step.effect:.2%}",
-                    f"{adapter} merged into {base} does not answer as base + adapter do: logits "
-                    f"differ by {step.error:.2%}, the adapter changes them by {step.effect:.2%}",
-                )
+                f"{adapter} 合并进 {base} 之后，与“基座 + 适配器”回答不同：logits 相差 "
+                f"{step.error:.2%}，而适配器的作用只有 {step.effect:.2%}",
+                f"{adapter} merged into {base} does not answer as base + adapter do: logits "
+                f"differ by {step.error:.2%}, the adapter changes them by {step.effect:.2%}",
             )
         if step.effect == 0:
             print(

@@ -66,9 +66,7 @@ def quantize(
     if form not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise ModelError(
-            either(
-                f"{form}：没有这种格式；有 {known}", f"{form}: no such format; there are {known}"
-            )
+            f"{form}：没有这种格式；有 {known}", f"{form}: no such format; there are {known}"
         )
     scheme, calibrated = SCHEMES[form]
     _check_widths(model_dir, scheme)
@@ -205,10 +203,8 @@ def _check_widths(model_dir: Path, scheme: str) -> None:
         if config[key] % GROUP:
             said = f"{key}={config[key]}"
             raise ModelError(
-                either(
-                    f"{model_dir}：{said} 不是 {GROUP} 的倍数，不能做 4 位量化",
-                    f"{model_dir}: {said} is no multiple of {GROUP}",
-                )
+                f"{model_dir}：{said} 不是 {GROUP} 的倍数，不能做 4 位量化",
+                f"{model_dir}: {said} is no multiple of {GROUP}",
             )
 
 

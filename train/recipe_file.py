@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from common.language import either
+from common.language import BilingualError, either
 from common.text_encodings import decode
 from train.recipe import Recipe
 
@@ -18,7 +18,7 @@ AnyRecipe = TypeVar("AnyRecipe", bound=BaseModel)
 MOST_UNKNOWN = 5  # keys named one by one
 
 
-class RecipeError(ValueError):
+class RecipeError(BilingualError, ValueError):
     """A recipe that cannot be used; the message lists every wrong field."""
 
 
@@ -96,17 +96,15 @@ def _read(path: Path) -> dict[str, Any]:
         why = error.strerror or error
         if isinstance(error, FileNotFoundError):
             why = either("没有这个文件", "no such file")
-        raise RecipeError(either(f"{path}：{why}", f"{path}: {why}")) from error
+        raise RecipeError(f"{path}：{why}", f"{path}: {why}") from error
     except yaml.YAMLError as error:
         raise RecipeError(
-            either(f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}")
+            f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}"
         ) from error
     except ValueError as error:
-        raise RecipeError(either(f"{path}：{error}", f"{path}: {error}")) from error
+        raise RecipeError(f"{path}：{error}", f"{path}: {error}") from error
     if not isinstance(fields, dict):
-        raise RecipeError(
-            either(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
-        )
+        raise RecipeError(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
     return fields
 
 

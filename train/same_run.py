@@ -59,12 +59,10 @@ def need_same_run(recipe: Recipe) -> None:
     if other:
         told = ", ".join(other)
         raise ModelError(
-            either(
-                f"--resume：{out} 里的训练是用别的设置开始的：{told}。改回去再接着训练，"
-                "或换一个 output_dir 从头开始",
-                f"--resume: the run in {out} began otherwise: {told}. Set it back to go on, or set "
-                "another output_dir to begin anew",
-            )
+            f"--resume：{out} 里的训练是用别的设置开始的：{told}。改回去再接着训练，"
+            "或换一个 output_dir 从头开始",
+            f"--resume: the run in {out} began otherwise: {told}. Set it back to go on, or set "
+            "another output_dir to begin anew",
         )
 
 

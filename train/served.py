@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.language import either
 from common.service_process import ServiceError, running
 from judging.protocol import Replies, ask, fetch_info
 from train.base import ModelError
@@ -29,10 +28,7 @@ class Served:
         replies = ask(self.url, questions, "batch", limit)
         if replies.failure:
             raise ModelError(
-                either(
-                    f"服务没有回答：{replies.failure}",
-                    f"the service did not answer: {replies.failure}",
-                )
+                f"服务没有回答：{replies.failure}", f"the service did not answer: {replies.failure}"
             )
         # Again, because its peak of memory comes with the work.
         self.info = fetch_info(self.url) or self.info
@@ -43,12 +39,10 @@ def need_python(python: Path) -> None:
     """Raise ModelError where there is no such python."""
     if not python.is_file():
         raise ModelError(
-            either(
-                f"serve_python={python}：没有这个 python；`bash run.sh` 会建好 .venv，"
-                "或把 serve_python= 指向装有 vLLM 的 python",
-                f"serve_python={python}: no such python; `bash run.sh` makes .venv, or set "
-                "serve_python= to one that has vLLM",
-            )
+            f"serve_python={python}：没有这个 python；`bash run.sh` 会建好 .venv，"
+            "或把 serve_python= 指向装有 vLLM 的 python",
+            f"serve_python={python}: no such python; `bash run.sh` makes .venv, or set "
+            "serve_python= to one that has vLLM",
         )
 
 

@@ -216,12 +216,10 @@ def import_unsloth() -> Any:
         import unsloth
     except ImportError as error:
         raise ModelError(
-            either(
-                "backend：这里没有安装 unsloth（它只支持部分 GPU：在 .venv-train 里 pip install "
-                "unsloth）；或用 backend=trl，配方不用改",
-                "backend: unsloth is not installed here (it needs a GPU of its list: pip install "
-                "unsloth in .venv-train); or use backend=trl, which takes the same recipe",
-            )
+            "backend：这里没有安装 unsloth（它只支持部分 GPU：在 .venv-train 里 pip install "
+            "unsloth）；或用 backend=trl，配方不用改",
+            "backend: unsloth is not installed here (it needs a GPU of its list: pip install "
+            "unsloth in .venv-train); or use backend=trl, which takes the same recipe",
         ) from error
     return unsloth
 

@@ -25,32 +25,26 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
     """
     if hub not in TOKENS:
         known = either("、", " and ").join(TOKENS)
-        raise ModelError(either(f"--hub {hub}：只有 {known}", f"--hub {hub}: there are {known}"))
+        raise ModelError(f"--hub {hub}：只有 {known}", f"--hub {hub}: there are {known}")
     if repo.count("/") != 1:
-        raise ModelError(either(f"{repo}：应写成 用户名/模型名", f"{repo}: expected OWNER/NAME"))
+        raise ModelError(f"{repo}：应写成 用户名/模型名", f"{repo}: expected OWNER/NAME")
     if not (directory / "config.json").is_file() or not weight_bytes(directory):
         raise ModelError(
-            either(
-                f"{directory}：没有 config.json 和它旁边的 safetensors 权重",
-                f"{directory}: no config.json with safetensors weights beside it",
-            )
+            f"{directory}：没有 config.json 和它旁边的 safetensors 权重",
+            f"{directory}: no config.json with safetensors weights beside it",
         )
     if problems := model_files_problems(directory):
         told = "; ".join(problems)
         raise ModelError(
-            either(
-                f"{directory}：这样的模型评测机启动不了，没有上传：{told}",
-                f"{directory}: nothing could serve this, so it was not uploaded: {told}",
-            )
+            f"{directory}：这样的模型评测机启动不了，没有上传：{told}",
+            f"{directory}: nothing could serve this, so it was not uploaded: {told}",
         )
     token = os.environ.get(TOKENS[hub], "").strip()
     if not token:
         name = TOKENS[hub]
         raise ModelError(
-            either(
-                f"请把 {name} 设为你的访问令牌（不会写到任何地方）",
-                f"set {name} to your access token (it is never written anywhere)",
-            )
+            f"请把 {name} 设为你的访问令牌（不会写到任何地方）",
+            f"set {name} to your access token (it is never written anywhere)",
         )
     manifest = read_manifest(directory) or Manifest(stage="upload", name=directory.name)
     (directory / "README.md").write_text(model_card(directory, manifest), encoding="utf-8")
@@ -66,11 +60,9 @@ def upload(directory: Path, repo: str, hub: str = "modelscope", public: bool = F
     except Exception as error:  # noqa: BLE001  the SDKs raise many kinds; all end here, told
         text = str(error).replace(token, "***") or type(error).__name__
         raise ModelError(
-            either(
-                f"上传到 {repo} 失败：{text}\n再运行同一条命令即可：已传到的不会再传",
-                f"upload to {repo} failed: {text}\nRun the same command again: what has arrived is "
-                "not sent twice",
-            )
+            f"上传到 {repo} 失败：{text}\n再运行同一条命令即可：已传到的不会再传",
+            f"upload to {repo} failed: {text}\nRun the same command again: what has arrived is "
+            "not sent twice",
         ) from None
 
 
@@ -95,11 +87,9 @@ def _to_modelscope(directory: Path, repo: str, token: str, public: bool, tag: st
     except AuthenticationError as error:
         name = TOKENS["modelscope"]
         raise ModelError(
-            either(
-                f"{repo} 拒绝了 {name}：请在魔搭网站新建访问令牌，并确认用户名是你自己",
-                f"{name} was refused for {repo}: make a new access token on "
-                "ModelScope's web site, and check that the owner is you",
-            )
+            f"{repo} 拒绝了 {name}：请在魔搭网站新建访问令牌，并确认用户名是你自己",
+            f"{name} was refused for {repo}: make a new access token on "
+            "ModelScope's web site, and check that the owner is you",
         ) from error
     head = either(f"魔搭上的 {repo} 已有 {directory}", f"{repo} on ModelScope holds {directory}")
     told = _next("modelscope", repo, tag)
@@ -140,12 +130,10 @@ def _to_hugging_face(directory: Path, repo: str, token: str, public: bool) -> st
         if error.response.status_code == 401:
             name = TOKENS["hf"]
             raise ModelError(
-                either(
-                    f"{repo} 拒绝了 {name}：请在 Hugging Face 网站新建有写权限的访问令牌，"
-                    "并确认用户名是你自己",
-                    f"{name} was refused for {repo}: make a new access token with the right "
-                    "to write on Hugging Face's web site, and check that the owner is you",
-                )
+                f"{repo} 拒绝了 {name}：请在 Hugging Face 网站新建有写权限的访问令牌，"
+                "并确认用户名是你自己",
+                f"{name} was refused for {repo}: make a new access token with the right "
+                "to write on Hugging Face's web site, and check that the owner is you",
             ) from error
         raise
     head = either(

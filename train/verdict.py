@@ -143,9 +143,7 @@ def read_verdict(out: Path) -> Verdict | None:
         return Verdict.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise ModelError(
-            either(
-                f"{path}：坏了；请重新训练，或删掉它", f"{path}: damaged; train again, or remove it"
-            )
+            f"{path}：坏了；请重新训练，或删掉它", f"{path}: damaged; train again, or remove it"
         ) from error
 
 

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli import run_command, stop
+from common.cli import option, run_command, stop
 from common.language import either, in_chinese
 from common.manifest import read_manifest
 from common.pairs import Pair
@@ -58,65 +58,49 @@ ENDED = {  # why a run ended, as tune.json has it
 @in_chinese("用验证集搜索服务的设置。")
 def main(
     dev: Annotated[
-        Path | None,
-        typer.Option(help=either("验证集：docx 或 jsonl", "the dev split: docx or jsonl")),
+        Path | None, option("验证集：docx 或 jsonl", "the dev split: docx or jsonl")
     ] = None,
-    minutes: Annotated[
-        float, typer.Option(min=0.1, help=either("这一次的时间预算", "budget of this run"))
-    ] = 30.0,
-    model: Annotated[
-        Path, typer.Option(envvar="MODEL_DIR", help=either("模型目录", "model directory"))
-    ] = Path("model/demo"),
+    minutes: Annotated[float, option("这一次的时间预算", "budget of this run", min=0.1)] = 30.0,
+    model: Annotated[Path, option("模型目录", "model directory", envvar="MODEL_DIR")] = Path(
+        "model/demo"
+    ),
     testset: Annotated[
         list[Path] | None,
-        typer.Option(
-            help=either(
-                "你的测试集：验证集里混有它们就拒绝；答案比它们短很多就不选长度",
-                "your test sets: a dev split that has one is refused; one whose answers are much "
-                "shorter chooses no length",
-            )
+        option(
+            "你的测试集：验证集里混有它们就拒绝；答案比它们短很多就不选长度",
+            "your test sets: a dev split that has one is refused; one whose answers are much "
+            "shorter chooses no length",
         ),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(min=1, help=either("只用前 N 道验证题", "only the first N dev questions")),
+        int | None, option("只用前 N 道验证题", "only the first N dev questions", min=1)
     ] = None,
     may_lose: Annotated[
-        float,
-        typer.Option(
-            min=0, help=either("为了速度最多可以丢多少分", "score that may be lost for speed")
-        ),
+        float, option("为了速度最多可以丢多少分", "score that may be lost for speed", min=0)
     ] = 0.0,
     at_least: Annotated[
         float,
-        typer.Option(
+        option(
+            "默认设置低于这个分数时：取够分的里面最快的，再慢也行",
+            "where the defaults score less: the fastest settings that reach it, however slow",
             min=0,
             max=1,
-            help=either(
-                "默认设置低于这个分数时：取够分的里面最快的，再慢也行",
-                "where the defaults score less: the fastest settings that reach it, however slow",
-            ),
         ),
     ] = 0.0,
-    out: Annotated[Path, typer.Option(help=either("结果的目录", "folder of the results"))] = Path(
-        "out/tune"
-    ),
+    out: Annotated[Path, option("结果的目录", "folder of the results")] = Path("out/tune"),
     only_length: Annotated[
         bool,
-        typer.Option(
+        option(
+            "只试一次，并按它的回答定 MAX_TOKENS",
+            "one trial, and MAX_TOKENS by its answers",
             "--only-length",
-            help=either(
-                "只试一次，并按它的回答定 MAX_TOKENS", "one trial, and MAX_TOKENS by its answers"
-            ),
         ),
     ] = False,
     write: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "设置的第二份（默认：serve.env；演示模型：没有）",
-                "second copy of the settings (default: serve.env; demo model: none)",
-            )
+        option(
+            "设置的第二份（默认：serve.env；演示模型：没有）",
+            "second copy of the settings (default: serve.env; demo model: none)",
         ),
     ] = None,
 ) -> None:

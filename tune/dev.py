@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from common.language import either
+from common.language import BilingualError, either
 from common.manifest import read_manifest
 from common.pairs import Pair, PairFile, PairsError
 from common.read_pairs import read_pairs
@@ -18,7 +18,7 @@ from judging.testset import read_testset
 ALIKE = 0.7
 
 
-class DevError(ValueError):
+class DevError(BilingualError, ValueError):
     """A file that settings must not be selected on; the message says why and what to do."""
 
 
@@ -28,12 +28,10 @@ def default_dev(model: Path) -> Path:
     if is_demo(model):
         return SAMPLE / "pairs.jsonl"
     raise DevError(
-        either(
-            "缺少 --dev：请给数据的验证集，如 out/book/dev.jsonl"
-            "（`bash run.sh data build` 写在 train.jsonl 旁边）",
-            "--dev is missing: give the dev split of your data, such as out/book/dev.jsonl (what "
-            "`bash run.sh data build` wrote beside train.jsonl)",
-        )
+        "缺少 --dev：请给数据的验证集，如 out/book/dev.jsonl"
+        "（`bash run.sh data build` 写在 train.jsonl 旁边）",
+        "--dev is missing: give the dev split of your data, such as out/book/dev.jsonl (what "
+        "`bash run.sh data build` wrote beside train.jsonl)",
     )
 
 
@@ -57,13 +55,11 @@ def read_dev(path: Path, testsets: Sequence[Path] = ()) -> PairFile:
     if found:
         known, shared = found
         raise DevError(
-            either(
-                f"{path}：它的 {len(dev.pairs)} 题里有 {shared} 题在测试集 {known.name} 里。"
-                "在测试集上选出的设置只适合那份测试集：请给验证集（--dev out/book/dev.jsonl）",
-                f"{path}: {shared} of its {len(dev.pairs)} questions stand in the test set "
-                f"{known.name}. Settings selected on a test set overfit it: give "
-                "a dev split (--dev out/book/dev.jsonl)",
-            )
+            f"{path}：它的 {len(dev.pairs)} 题里有 {shared} 题在测试集 {known.name} 里。"
+            "在测试集上选出的设置只适合那份测试集：请给验证集（--dev out/book/dev.jsonl）",
+            f"{path}: {shared} of its {len(dev.pairs)} questions stand in the test set "
+            f"{known.name}. Settings selected on a test set overfit it: give "
+            "a dev split (--dev out/book/dev.jsonl)",
         )
     return dev
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from common.facts import HEALTH_LIMIT_S
-from common.language import either
+from common.language import BilingualError
 from common.model_shape import read_config, weights_format
 from common.pairs import PairFile
 from common.service_process import ServiceError, ServiceProcess, running
@@ -26,7 +26,7 @@ from tune.length import Cap, best_length
 ROOT = Path(__file__).parents[1]
 
 
-class TrialFailedError(RuntimeError):
+class TrialFailedError(BilingualError, RuntimeError):
     """A trial without a result; the message is the reason."""
 
 
@@ -77,25 +77,19 @@ def measure_with(
         # The fallback overrides settings of this trial, so its figures would not be the trial's.
         if startup.get("why"):
             raise TrialFailedError(
-                either(
-                    f"只有退路（eager）启动了：{startup['why']}",
-                    f"only its eager fallback started: {startup['why']}",
-                )
+                f"只有退路（eager）启动了：{startup['why']}",
+                f"only its eager fallback started: {startup['why']}",
             )
         if engine.get("faults"):
             raise TrialFailedError(
-                either(
-                    f"作答时引擎出错 {engine['faults']} 次",
-                    f"{engine['faults']} engine faults while answering",
-                )
+                f"作答时引擎出错 {engine['faults']} 次",
+                f"{engine['faults']} engine faults while answering",
             )
         (result,) = judgement.results
         if result.replies.unanswered:
             raise TrialFailedError(
-                either(
-                    f"{result.replies.unanswered} 题没有回答",
-                    f"{result.replies.unanswered} questions were not answered",
-                )
+                f"{result.replies.unanswered} 题没有回答",
+                f"{result.replies.unanswered} questions were not answered",
             )
         seconds = result.replies.total_seconds
         return Outcome(

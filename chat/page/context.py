@@ -107,9 +107,9 @@ class Page:
         return gr.Error(html.escape(str(error)), duration=20, print_exception=False)
 
 
-def text_block(title: str, text: str, mark: str = "") -> Markup:
+def text_block(title: str, text: str) -> Markup:
     """A titled piece of text, all of it escaped."""
-    return Markup('<div class="piece {}"><b>{}</b><pre>{}</pre></div>').format(mark, title, text)
+    return Markup('<div class="piece"><b>{}</b><pre>{}</pre></div>').format(title, text)
 
 
 def joined(parts: Sequence[Markup], empty: str) -> Markup:

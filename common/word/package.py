@@ -17,7 +17,7 @@ from typing import Any
 from lxml import etree
 
 from common.archives import DAMAGE, check_archive, refuse_old_office
-from common.language import either
+from common.language import BilingualError, either
 from common.word.clean import clean
 from common.word.document import WordDocument, read_styles
 from common.word.numbering import Numbering
@@ -43,7 +43,7 @@ _EQUATION = re.compile(r"equation|mathtype|axmath|kformula", re.IGNORECASE)
 _DAMAGE = (*DAMAGE, etree.LxmlError)
 
 
-class DocxError(ValueError):
+class DocxError(BilingualError, ValueError):
     """A file that is no readable Word document; the message says why, not which file."""
 
 
@@ -79,10 +79,8 @@ def _guarded(path: Path, work: Any) -> Any:
         raise
     except _DAMAGE as error:
         raise DocxError(
-            either(
-                f"文件坏了（{type(error).__name__}：{error}）",
-                f"it is broken ({type(error).__name__}: {error})",
-            )
+            f"文件坏了（{type(error).__name__}：{error}）",
+            f"it is broken ({type(error).__name__}: {error})",
         ) from error
 
 
@@ -102,9 +100,7 @@ class _Parts:
         root = self._parsed(self.main)
         body = child(root, "w:body")
         if body is None:
-            raise DocxError(
-                either("文件坏了：正文部分是空的", "it is broken: its main part has no body")
-            )
+            raise DocxError("文件坏了：正文部分是空的", "it is broken: its main part has no body")
         styles = self._related("styles")
         document = WordDocument(body, read_styles(styles), self._related("numbering"))
         clean(document)
@@ -174,9 +170,7 @@ class _Parts:
         for usual in sorted(self.names):
             if re.fullmatch(r"word/document\d*\.xml", usual):
                 return usual
-        raise DocxError(
-            either("文件坏了：里面没有文档", "it is broken: there is no document in it")
-        )
+        raise DocxError("文件坏了：里面没有文档", "it is broken: there is no document in it")
 
     def _related(self, kind: str) -> Any:
         """The root of the main part's first relation of a kind, or None."""

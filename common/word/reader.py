@@ -79,12 +79,10 @@ def read_docx(path: Path) -> PairFile:
         blocks = list(read_blocks(document))
     except DocxError as error:
         raise PairsError(
-            either(
-                f"{path}：不是能读的 Word 文档（{error}）；请用 Word、WPS 或 LibreOffice 打开，"
-                "另存为 .docx",
-                f"{path}: not a readable Word document ({error}); "
-                "open it in Word or LibreOffice and save it as .docx",
-            )
+            f"{path}：不是能读的 Word 文档（{error}）；请用 Word、WPS 或 LibreOffice 打开，"
+            "另存为 .docx",
+            f"{path}: not a readable Word document ({error}); "
+            "open it in Word or LibreOffice and save it as .docx",
         ) from error
     lines, warnings = lines_of(blocks)
     pairs, doubts = parse_lines(lines, path.name)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from common.cli import option
 from common.language import either, in_chinese
 from data.books import find_books, unread_files
 from data.cache import Cache
@@ -46,23 +47,14 @@ SourceName = Enum("SourceName", {name: name for name in SOURCES}, type=str)
 def build(
     context: typer.Context,
     books: Books,
-    out: Annotated[
-        Path, typer.Option(help=either("训练数据写到哪个目录", "folder for the training data"))
-    ],
+    out: Annotated[Path, option("训练数据写到哪个目录", "folder for the training data")],
     source: Annotated[
         SourceName,
-        typer.Option(
-            help=either(
-                "rules 不需要模型；none：只用 --merge", "rules need no model; none: only --merge"
-            )
-        ),
+        option("rules 不需要模型；none：只用 --merge", "rules need no model; none: only --merge"),
     ] = SourceName.rules,
     cache: CacheFolder = Path(".cache/data"),
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            help=either("只估计调用次数、词元和时间", "only estimate calls, tokens, time")
-        ),
+        bool, option("只估计调用次数、词元和时间", "only estimate calls, tokens, time")
     ] = False,
     **options: Any,
 ) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.table import Table
 
+from common.cli import argument, option
 from common.language import either, in_chinese
 from data.cli.build import PROFILE_FIGURES
 from data.cli.console import console, reported_errors
@@ -17,42 +17,27 @@ from data.options import settings_from
 
 @in_chinese("模型带着书和示例重答训练题，留最一致的回答（vLLM）；写到新目录。")
 def compose(
-    data: Annotated[Path, typer.Argument(help=either("data build 的目录", "folder of data build"))],
-    out: Annotated[Path, typer.Option(help=either("写到哪里", "where to write"))],
-    model: Annotated[
-        Path, typer.Option(help=either("答题的模型，目录", "directory of the model that answers"))
-    ],
+    data: Annotated[Path, argument("data build 的目录", "folder of data build")],
+    out: Annotated[Path, option("写到哪里", "where to write")],
+    model: Annotated[Path, option("答题的模型，目录", "directory of the model that answers")],
     index: Annotated[
-        Path,
-        typer.Option(
-            help=either("这本书的索引（retrieval build）", "the book's index (retrieval build)")
-        ),
+        Path, option("这本书的索引（retrieval build）", "the book's index (retrieval build)")
     ],
     draws: Annotated[
         int,
-        typer.Option(
-            min=2,
-            max=64,
-            help=either("每题每种问法答几次", "answers to a question by each way of asking"),
-        ),
+        option("每题每种问法答几次", "answers to a question by each way of asking", min=2, max=64),
     ] = DRAWS,
-    temperature: Annotated[
-        float, typer.Option(min=0.01, max=2, help=either("采样温度", "of sampling"))
-    ] = TEMPERATURE,
+    temperature: Annotated[float, option("采样温度", "of sampling", min=0.01, max=2)] = TEMPERATURE,
     passages: Annotated[
-        int, typer.Option(min=1, max=20, help=either("给几个片段", "passages before a question"))
+        int, option("给几个片段", "passages before a question", min=1, max=20)
     ] = PASSAGES,
     examples: Annotated[
-        bool,
-        typer.Option(help=either("题前放两个示例", "two worked examples before a question")),
+        bool, option("题前放两个示例", "two worked examples before a question")
     ] = True,
     keep: Annotated[
-        int,
-        typer.Option(min=1, help=either("每题最多留几个回答", "most answers kept of a question")),
+        int, option("每题最多留几个回答", "most answers kept of a question", min=1)
     ] = KEPT,
-    engine: Annotated[
-        str, typer.Option(help=either("vLLM 引擎参数，JSON", "vLLM engine arguments as JSON"))
-    ] = "{}",
+    engine: Annotated[str, option("vLLM 引擎参数，JSON", "vLLM engine arguments as JSON")] = "{}",
 ) -> None:
     """Have a local model answer the train questions anew, with the book at hand (vLLM)."""
     from data.sources.vllm_source import Asker, VllmSettings

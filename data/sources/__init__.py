@@ -6,10 +6,11 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from common.language import BilingualError
 from data.records import Chunk, Pair
 
 
-class SourceError(RuntimeError):
+class SourceError(BilingualError, RuntimeError):
     """A source cannot go on; its pairs so far are kept. The message says what to do."""
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from common.language import either
 from data.options import option
 from data.records import Chunk, chunk_from_dict
 from data.sources import SourceError
@@ -78,6 +77,6 @@ class RaySource(VllmSource):
                 num_cpus=None if gpus else 1,
             ).take_all()
         except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-            raise SourceError(either(f"Ray 上的 vllm：{error}", f"vllm on Ray: {error}")) from error
+            raise SourceError(f"Ray 上的 vllm：{error}", f"vllm on Ray: {error}") from error
         done.sort(key=lambda row: row["number"])
         return [(row["text"], row["finish"]) for row in done]

@@ -129,11 +129,11 @@ def strip_lead(sentence: str) -> str:
 _CONTINUES = re.compile(r"^(?:它|其|该|这(?!里|个图)|此(?!处|图)|也就是说|例如|比如|即)")
 
 
-def with_continuation(all_sentences: Sequence[str], index: int, limit: int = 220) -> str:
-    """Sentence `index` and the following ones that continue it ("它…", "例如…"), up to a limit."""
+def with_continuation(all_sentences: Sequence[str], index: int) -> str:
+    """Sentence `index` and the following ones that continue it ("它…", "例如…"), 220 characters."""
     answer = all_sentences[index]
     for following in all_sentences[index + 1 :]:
-        fits = len(answer) + len(following) <= limit
+        fits = len(answer) + len(following) <= 220
         if not (fits and _CONTINUES.match(following)) or _ELSEWHERE.search(following):
             break
         if following.endswith(("？", "?", "：", ":")):

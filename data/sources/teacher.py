@@ -159,10 +159,8 @@ class TeacherSource:
                         in_a_row += not client.served
                         if not client.served and in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(
-                                either(
-                                    f"teacher：接口拒绝，或不是 OpenAI 兼容接口：{error}",
-                                    f"teacher: the endpoint refuses, or is no such one: {error}",
-                                )
+                                f"teacher：接口拒绝，或不是 OpenAI 兼容接口：{error}",
+                                f"teacher: the endpoint refuses, or is no such one: {error}",
                             )
                     except EndpointError as error:
                         said = f"no reply ({str(error)[:120]})"
@@ -170,13 +168,11 @@ class TeacherSource:
                         in_a_row += 1
                         if in_a_row >= ENDPOINT_FAILURES:
                             fatal = SourceError(
-                                either(
-                                    f"teacher：{self.settings.base_url} 不再回答（{error}）；"
-                                    "做好的问答都留着：再运行同一条命令会接着做",
-                                    f"teacher: {self.settings.base_url} stopped answering "
-                                    f"({error}); pairs made so far are kept: run the same command "
-                                    "again to go on",
-                                )
+                                f"teacher：{self.settings.base_url} 不再回答（{error}）；"
+                                "做好的问答都留着：再运行同一条命令会接着做",
+                                f"teacher: {self.settings.base_url} stopped answering "
+                                f"({error}); pairs made so far are kept: run the same command "
+                                "again to go on",
                             )
                     except SourceError as error:
                         fatal = error

@@ -2,7 +2,7 @@
 there is time for further draws.
 
 A short answer for each question scores more than long answers for some and nothing for the rest
-(measured with bench/deadlines.py). An answer over the limit is preempted: its text so far is kept,
+(measured on the demo model). An answer over the limit is preempted: its text so far is kept,
 and it starts over once no question of its call is waiting for a first attempt.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from serving.engine.requests import Request
 
 # Least tokens of a fair share: of 4, 16, 32 and 48 the one that never scored less than first come,
-# first served (bench/deadlines.py --policies).
+# first served (the demo model on the sample's test sets).
 MIN_TOKENS = 16
 # Once draws run beside them a step may take so many times as long: on a processor the time grows
 # with the answers that run.

@@ -233,16 +233,16 @@ class Scheduler:
             batch.fail(error)
         self.held.clear()
 
-    def probe(self, prompt: list[int], steps: int = 50) -> None:
+    def probe(self, prompt: list[int]) -> None:
         """Generate one token for a prompt, with nothing else in the engine. Raises what the engine
         raises, EngineError when no answer comes."""
         request_id = f"probe{self._next_id}"
         self._next_id += 1
         self.engine.add_request(request_id, engine_input(prompt), self._params(1))
-        for _ in range(steps):
+        for _ in range(50):
             if any(output.finished for output in self.engine.step()):
                 return
-        raise EngineError(f"no answer to a probe within {steps} steps")
+        raise EngineError("no answer to a probe within 50 steps")
 
     def _abort_all(self) -> list[Request]:
         if self._running:

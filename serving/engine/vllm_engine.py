@@ -3,7 +3,7 @@
 `LLM.generate` answers a list and nothing else until it is done. The judge's clock asks for more:
 calls that arrive while others run must join them, and at a deadline there must be something to
 return. So this thread drives `llm.llm_engine` itself, through scheduler.py. What that costs beside
-`LLM.generate`: bench/overhead.py.
+`LLM.generate`: bench/README.md.
 """
 
 import copy

@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from common.cli import option
 from common.language import either, in_chinese
 from common.manifest import (
     Manifest,
@@ -55,10 +56,8 @@ def sample_data(out: Path) -> Path:
     if made.returncode:
         told = made.stderr.strip()
         raise PairsError(
-            either(
-                f"python -m data build 没能处理示例教材：\n{told}",
-                f"python -m data build failed on the sample book:\n{told}",
-            )
+            f"python -m data build 没能处理示例教材：\n{told}",
+            f"python -m data build failed on the sample book:\n{told}",
         )
     return out / "train.jsonl"
 
@@ -94,32 +93,22 @@ def parents_of(sources: list[Path]) -> list[Manifest]:
 @in_chinese("用问答对做演示模型。")
 def main(
     pairs: Annotated[
-        list[Path] | None, typer.Option(help=either("问答对的 jsonl 文件", "jsonl files of pairs"))
+        list[Path] | None, option("问答对的 jsonl 文件", "jsonl files of pairs")
     ] = None,
-    out: Annotated[
-        Path, typer.Option(help=either("写到哪个模型目录", "model directory to write"))
-    ] = Path("model/demo"),
+    out: Annotated[Path, option("写到哪个模型目录", "model directory to write")] = Path(
+        "model/demo"
+    ),
     seed: Annotated[
         int,
-        typer.Option(
-            help=either(
-                "种子相同，权重就相同（同一台机器上）", "same seed, same weights (on one machine)"
-            )
-        ),
+        option("种子相同，权重就相同（同一台机器上）", "same seed, same weights (on one machine)"),
     ] = 0,
-    rows: Annotated[
-        int | None, typer.Option(help=either("只用前 N 对", "use the first N pairs"), min=1)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help=either("0：不训练", "0: leave the model untrained"), min=0)
-    ] = None,
+    rows: Annotated[int | None, option("只用前 N 对", "use the first N pairs", min=1)] = None,
+    steps: Annotated[int | None, option("0：不训练", "0: leave the model untrained", min=0)] = None,
     untrained: Annotated[
         Path | None,
-        typer.Option(
-            help=either(
-                "把训练前的模型留在这里，以便比较",
-                "keep the model as it is before training here, to compare",
-            )
+        option(
+            "把训练前的模型留在这里，以便比较",
+            "keep the model as it is before training here, to compare",
         ),
     ] = None,
 ) -> None:

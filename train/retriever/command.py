@@ -3,38 +3,33 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.cli import argument, option
 from common.language import either
 from train.base import ModelError
 from train.recipe_file import RecipeError, load_recipe
 
 console = Console()
 RecipePath = Annotated[
-    Path, typer.Argument(help=either("train/recipes/…，或你自己的", "train/recipes/…, or your own"))
+    Path, argument("train/recipes/…，或你自己的", "train/recipes/…, or your own")
 ]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(help=either("键=值，盖过配方里的", "key=value, over the recipe's")),
+    list[str] | None, argument("键=值，盖过配方里的", "key=value, over the recipe's")
 ]
 Sweep = Annotated[
     list[str] | None,
-    typer.Option(
-        help=either(
-            "learning_rate=1e-5,3e-5（也可以是 scale、negatives）；可以给多次：两两组合",
-            "learning_rate=1e-5,3e-5 (also scale, negatives); repeatable: each with each",
-        )
+    option(
+        "learning_rate=1e-5,3e-5（也可以是 scale、negatives）；可以给多次：两两组合",
+        "learning_rate=1e-5,3e-5 (also scale, negatives); repeatable: each with each",
     ),
 ]
 Testset = Annotated[
     Path | None,
-    typer.Option(
-        help=either(
-            "带 `evidence` 的问题：也用它们比较基座和微调后",
-            "questions with `evidence`: base against tuned on these too",
-        )
+    option(
+        "带 `evidence` 的问题：也用它们比较基座和微调后",
+        "questions with `evidence`: base against tuned on these too",
     ),
 ]
 
@@ -68,11 +63,9 @@ def _need_sentence_transformers() -> None:
 
     if missing := [n for n in ("sentence_transformers", "faiss") if find_spec(n) is None]:
         raise RecipeError(
-            either(
-                f"没有 {'、'.join(missing)}：`bash train/setup.sh retrieval` 会装进 .venv-train",
-                f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` "
-                "installs it into .venv-train",
-            )
+            f"没有 {'、'.join(missing)}：`bash train/setup.sh retrieval` 会装进 .venv-train",
+            f"this Python has no {' or '.join(missing)}: `bash train/setup.sh retrieval` "
+            "installs it into .venv-train",
         )
 
 

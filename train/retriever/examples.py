@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from common.language import either
 from common.pairs import Pair
 from common.read_pairs import read_pairs
 from retrieval.passages import Passage
@@ -70,14 +69,12 @@ def read_examples(recipe: FinderRecipe, passages: Sequence[Passage]) -> Examples
         train += heading_examples(passages, held_out)
     if not train or not dev:
         raise DataError(
-            either(
-                f"{recipe.dataset_dir}：{len(train)} 道训练题和 {len(dev)} 道验证题指到 "
-                f"{recipe.index_dir} 的片段，{lost} 行没有：两者要用同一本教材做，"
-                "并加 `data build --dev 0.2`",
-                f"{recipe.dataset_dir}: {len(train)} train and {len(dev)} dev questions lead to a "
-                f"passage of {recipe.index_dir}, and {lost} rows to none: make both from the same "
-                "book, with `data build --dev 0.2`",
-            )
+            f"{recipe.dataset_dir}：{len(train)} 道训练题和 {len(dev)} 道验证题指到 "
+            f"{recipe.index_dir} 的片段，{lost} 行没有：两者要用同一本教材做，"
+            "并加 `data build --dev 0.2`",
+            f"{recipe.dataset_dir}: {len(train)} train and {len(dev)} dev questions lead to a "
+            f"passage of {recipe.index_dir}, and {lost} rows to none: make both from the same "
+            "book, with `data build --dev 0.2`",
         )
     if recipe.max_samples:
         train = random.Random(recipe.seed).sample(train, min(recipe.max_samples, len(train)))
@@ -146,12 +143,10 @@ def with_wrong_passages(
     """
     if len(retriever.passages) <= recipe.negatives:
         raise DataError(
-            either(
-                f"{recipe.index_dir}：{len(retriever.passages)} 个片段不够 "
-                f"negatives={recipe.negatives} 用",
-                f"{recipe.index_dir}: {len(retriever.passages)} passages are too few for "
-                f"negatives={recipe.negatives}",
-            )
+            f"{recipe.index_dir}：{len(retriever.passages)} 个片段不够 "
+            f"negatives={recipe.negatives} 用",
+            f"{recipe.index_dir}: {len(retriever.passages)} passages are too few for "
+            f"negatives={recipe.negatives}",
         )
     passages = retriever.passages
     terms = [set(index_terms(passage.text)) for passage in passages]

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from common.language import either
 from train.recipe_file import RecipeError
 
 SWEPT = ("learning_rate", "scale", "negatives")
@@ -80,10 +79,8 @@ def sweep_points(options: list[str], recipe: type[FinderRecipe]) -> list[dict[st
         known = [name for name in SWEPT if name in recipe.model_fields]
         if key not in known or not values:
             raise RecipeError(
-                either(
-                    f"--sweep {option}：应写成 键=值,值，键可以是 {', '.join(known)}",
-                    f"--sweep {option}: expected key=value,value with {', '.join(known)}",
-                )
+                f"--sweep {option}：应写成 键=值,值，键可以是 {', '.join(known)}",
+                f"--sweep {option}: expected key=value,value with {', '.join(known)}",
             )
         field = recipe.model_fields[key]
         kind = TypeAdapter(Annotated[(field.annotation, *field.metadata)])

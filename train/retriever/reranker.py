@@ -1,12 +1,13 @@
 """The cross-encoder's training: right and wrong passages told apart, BinaryCrossEntropyLoss."""
 
-import math
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.language import either
 from retrieval.dense import loading_quietly
+from retrieval.evaluate import ndcg
 from retrieval.passages import Passage
 from retrieval.rerank import is_cross_encoder
 from train.retriever.examples import Example
@@ -61,7 +62,7 @@ def train_reranker(
     if is_cross_encoder(base):
         to_beat = float(evaluator(model)[METRIC])
     else:
-        to_beat = _ndcg_as_found(found, dev)
+        to_beat = statistics.mean(map(ndcg, found, ({each.right} for each in dev)))
         tell(
             either(
                 f"{base.name} 还不会排序，得到一个新的输出层，{len(train)} 题多半教不会它："
@@ -102,15 +103,6 @@ def train_reranker(
 def _several(found: Sequence[int], example: Example) -> list[int]:
     """At least two passages: there is no order of one."""
     return list(dict.fromkeys([*found, *(example.wrong if len(found) < 2 else ())]))
-
-
-def _ndcg_as_found(found: Sequence[Sequence[int]], dev: Sequence[Example], cut: int = 10) -> float:
-    """nDCG of the passages in the order in which they were found."""
-    gains = [
-        1 / math.log2(2 + places.index(example.right)) if example.right in places[:cut] else 0.0
-        for places, example in zip(found, dev, strict=True)
-    ]
-    return sum(gains) / len(gains)
 
 
 def _cut(tokenizer: Any, rows: Any, longest: int) -> str:

@@ -104,7 +104,7 @@ def core(term: str) -> str:
 def is_term(text: str, longest: int = 24) -> bool:
     """A noun phrase that names a thing by itself: no pronoun, no clause, no leading connective."""
     bare = re.sub(r"^<([a-z][a-z0-9]*)>(?=\s*(?:标签|元素))", r"\1", core(text))
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–]", bare):
+    if not 1 < len(bare) <= 16 or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–]", bare):
         return False
     if _POINTING.search(bare) or _BAD_START.match(bare) or _BAD_END.search(bare):
         return False
@@ -159,10 +159,10 @@ def is_definable(text: str, longest: int = 24) -> bool:
     return not generic or len(bare) - len(generic.group()) >= 2
 
 
-def is_defined_name(text: str, longest: int = 16) -> bool:
+def is_defined_name(text: str) -> bool:
     """Looser than `is_definable`, for X in "X 是指…": the sentence itself says it is a term."""
     bare = core(text)
-    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–的了]", bare):
+    if not 1 < len(bare) <= 16 or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–的了]", bare):
         return False
     clause = re.match(
         r"(?:如果|当|因为|由于|但|而|也|就|若|没|在|从|通过|根据|为|把|将|让|可|请|最|被|例"
