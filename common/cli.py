@@ -66,8 +66,13 @@ def usage_in_chinese(message: str) -> str:
     return message
 
 
+def odd_dash(word: str) -> bool:
+    """Whether a word of the command line begins with a dash that an input method made of --."""
+    return word.startswith(("—", "–", "－"))
+
+
 def _show(error: Any, file: Any = None) -> None:
-    dashes = [word for word in sys.argv[1:] if word[:1] in "—–－" and word]
+    dashes = [word for word in sys.argv[1:] if odd_dash(word)]
     if language() == "en":
         _show_english(error, file)
         for word in dashes:

@@ -12,6 +12,16 @@ from data.output import more_pairs
 from data.settings import BuildSettings
 from tests.data_commands import SAMPLE, run
 
+TESTSET = SAMPLE.with_name("testset_basic.docx")
+
+
+def test_a_name_that_is_not_there_is_never_skipped(tmp_path):
+    """As a book of `—exclude TESTSET` the test set would be read."""
+    line = ["build", SAMPLE, "—exclude", TESTSET, "--out", tmp_path / "o", "--keep-going"]
+    done = run(*line, ok=False)
+    assert "—exclude: no such file; an option begins with --" in done.stderr
+    assert "keep-going" not in done.stderr
+
 
 def test_brackets_in_a_message_are_shown(tmp_path):
     done = run(
@@ -123,9 +133,6 @@ def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says)
         assert text in done.stderr
 
 
-TESTSET = SAMPLE.with_name("testset_basic.docx")
-
-
 def test_a_test_set_is_no_book(tmp_path):
     folder = tmp_path / "books"
     folder.mkdir()
@@ -171,8 +178,9 @@ def test_models_that_disagree_on_an_option_are_refused():
 
 def test_a_test_set_to_compare_with_is_read_before_the_books(tmp_path):
     arguments = ("--cache", tmp_path / "c", "--compare", tmp_path / "no.docx")
-    done = run("build", tmp_path / "no.md", "--out", tmp_path / "o", *arguments, ok=False)
-    assert "no.docx: no such file" in done.stderr and "no.md" not in done.stderr
+    (tmp_path / "empty.md").touch()
+    done = run("build", tmp_path / "empty.md", "--out", tmp_path / "o", *arguments, ok=False)
+    assert "no.docx: no such file" in done.stderr and "empty.md" not in done.stderr
 
 
 def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):
