@@ -90,6 +90,9 @@ def main(
             "A model's folder with tokenizer.json: adds real tokens/s",
         ),
     ] = None,
+    only_read: Annotated[
+        bool, option("只读题集，不评", "Only read the test sets", hidden=True)
+    ] = False,
     min_accuracy: Annotated[
         float | None,
         option(
@@ -118,6 +121,8 @@ def main(
     except (ValueError, OSError) as error:
         _complain(error)
         raise typer.Exit(2) from None
+    if only_read:
+        return
     conditions = Conditions(mode, timeout, health_timeout, limit, wait_for_port=wait)
     try:
         judgement = _judge_with_progress(address, sets, conditions)

@@ -31,7 +31,7 @@ declare -A TITLES=([indexed]=建索引 [pairs]=问答对 [tuned]=微调 [capped]
   [preflighted]=提交前检查)
 SAMPLE=data/sample/book.md
 BOOK=${BOOK:-$SAMPLE} OUT=${OUT:-out/submit} FORMAT=${FORMAT:-awq-gemm}
-base=${MODEL_DIR:-${MODEL_ID:-}} model_id=${MODEL_ID:-}
+model_dir=${MODEL_DIR:-} base=${MODEL_DIR:-${MODEL_ID:-}} model_id=${MODEL_ID:-}
 INDEX=${INDEX:-$([ -n "$base" ] && echo yes || echo no)} TUNED=${TUNED:-auto}
 unset MODEL_DIR MODEL_ID  # run.sh would serve the base by them
 RECIPE=${RECIPE:-train/recipes/$([ -n "$base" ] && echo qwen3-4b-lora || echo demo).yaml}
@@ -44,7 +44,12 @@ else
 fi
 dry_run=
 if [ "${1:-}" = --dry-run ]; then dry_run=yes; shift; fi
-[ $# -eq 0 ] || { sed -n '2,25s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -eq 0 ] || {
+  [[ $1 = -h || $1 = --help ]] ||
+    echo "不认识 $1：教材写成 BOOK=…，测试集写成 TESTSET=…，放在命令前面 / unknown: $1; BOOK=… and TESTSET=… go before the command" >&2
+  sed -n '2,25s/^# \{0,1\}//p' "$0"
+  exit 2
+}
 
 # On real weights, the book at hand: the 0.5B 0.40 -> 0.46 by a 1.5B's answers; the 1.5B 0.49 -> 0.54 by its own,
 # which is no more than it has untuned with two worked examples (docs/training.md): the verdict compares with that.
@@ -79,9 +84,10 @@ do_it() {
 }
 sources=("$BOOK")
 [ "$BOOK" != $SAMPLE ] || sources+=(data/sample/pairs.jsonl)
-for file in "${sources[@]}" "$RECIPE" "${testsets[@]}" ${COMPOSE:+"$COMPOSE/config.json"}; do
+for file in "${sources[@]}" "$RECIPE" "${testsets[@]}" ${model_dir:+"$model_dir/config.json"} \
+  ${COMPOSE:+"$COMPOSE/config.json"}; do
   [ -z "$fetched" ] || [ "$file" != "$fetched/config.json" ] || continue
-  [ -e "$file" ] || { echo "没有这个文件 / no such file: $file" >&2; exit 2; }
+  [ -e "$file" ] || { echo "没有这个文件 / no such file: $file（在 $PWD 里 / in $PWD）" >&2; exit 2; }
 done
 
 # Measured on real weights, untuned: 0.5B 0.17 without the book, 0.39 with it; 1.5B 0.22 and 0.50

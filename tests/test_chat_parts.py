@@ -267,7 +267,7 @@ def test_reports_and_comparisons_are_read_alike(tmp_path: Path) -> None:
 
 
 def _report(folder: str, name: str, scores: list[float], **more: Any) -> tuple[Report, list[Asked]]:
-    report = Report(folder, "", [name], [], False, None, Path(folder), **more)
+    report = Report(folder, "", [name], [], False, Path(folder), **more)
     asked = [
         Asked("t", "", f"什么是 cuda{n}？", f"kernel {n}", {name: "x"}, {name: score})
         for n, score in enumerate(scores)

@@ -17,7 +17,6 @@ import typer
 
 from common.before_imports import before_imports
 from common.cli import make_app, option
-from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
 from train import after, steps
 from train.recipe_file import load_recipe
@@ -29,11 +28,6 @@ app = make_app(
     no_args_is_help=True,
     help=either("微调、合并、量化。", "Fine-tune, merge, quantize."),
 )
-console = steps.console
-
-DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
-
-
 before_imports()
 # On a CPU bitsandbytes, which PEFT loads, asks for kernels that nothing here uses.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
