@@ -64,7 +64,18 @@ def check_leak(
 
     with reported_errors():
         tests = [(pair.question, pair.answer) for pair in read_told(testset)]
+        if train.is_dir() and (train / "train.jsonl").is_file():
+            train = train / "train.jsonl"  # the folder of a build
         if train.is_dir():
+            if not (train / "passages.jsonl").is_file():
+                raise ValueError(
+                    either(
+                        f"{train}：里面没有 train.jsonl（data build）或 passages.jsonl"
+                        "（retrieval build）",
+                        f"{train}: no train.jsonl (data build) and no passages.jsonl (retrieval "
+                        "build) in it",
+                    )
+                )
             _check_index(train, tests, show_rows)
             return
         rows = [texts_of(p) for p in read_told(train) if p.learn]

@@ -160,8 +160,9 @@ def read_verdicts(path: Path) -> list[tuple[Rated, str]]:
             pair = Pair(row["question"], row["answer"])
             found.append((Rated(pair, row["chunk"]), row["verdict"]))
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            why = either(f"没有 {error}", f"no {error}") if isinstance(error, KeyError) else error
             raise ValueError(
-                either(f"{path}，第 {number} 行：{error}", f"{path}, line {number}: {error}")
+                either(f"{path}，第 {number} 行：{why}", f"{path}, line {number}: {why}")
             ) from error
     if not found:
         raise ValueError(either(f"{path}：里面没有判断", f"{path}: no verdict in it"))

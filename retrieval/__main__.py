@@ -95,7 +95,7 @@ def build(
     from data.books import BookError, EmptyBookError, find_books, read_book, unread_files
     from data.cache import Cache
     from data.losses import TEXT, Loss, lines_of
-    from data.reading import keep_going_hint
+    from data.reading import keep_going_hint, test_set_note
     from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
 
     with _told():
@@ -110,12 +110,15 @@ def build(
             )
         with errors.status(either("索引", "index")) as status:
             found, losses = find_books(books), unread_files(books)
-            readable = []
+            readable, notes = [], []
             for path in found:
                 status.update(either(f"读 {path.name}", f"reading {path.name}"))
                 try:
-                    lost = list(read_book(path, Cache(cache)).losses)
+                    book = read_book(path, Cache(cache))
+                    lost = list(book.losses)
                     readable.append(path)
+                    if note := test_set_note(path.name, book.text):
+                        notes.append(note)
                 except BookError as error:
                     empty = isinstance(error, EmptyBookError) and len(found) > 1
                     if not empty and not keep_going:
@@ -129,7 +132,7 @@ def build(
             manifest, changed = build_index(  # what was read a moment ago comes from the cache
                 readable, out, settings, Cache(cache), _model(encoder), status.update
             )
-    for line in lines_of(losses, len(found)):
+    for line in [*notes, *lines_of(losses, len(found))]:
         errors.print(line, style="yellow", highlight=False, soft_wrap=True)
     counts = manifest.counts
     passages, characters = counts["passages"], counts["characters"]

@@ -53,6 +53,12 @@ def test_all_errors_come_at_once(tmp_path):
     assert "export_formats=[fp8: the value is no valid YAML" in text
 
 
+def test_a_file_that_is_no_recipe_is_called_that(tmp_path):
+    (tmp_path / "book.docx").write_bytes(b"PK\3\4" + bytes(40))
+    with pytest.raises(RecipeError, match=r"book.docx: no recipe \(a .yaml, as in train/recipes\)"):
+        load_recipe(tmp_path / "book.docx")
+
+
 def test_overrides_win_and_read_numbers(tmp_path):
     path = write(tmp_path / "r.yaml", learning_rate="1e-4")
     recipe = load_recipe(path, ["learning_rate=3e-5", "packing=false", "export_formats=[fp8]"])
