@@ -65,7 +65,7 @@ def activation_bytes(shape: Shape, tokens: int, checkpointing: bool) -> float:
 
 
 def training_bytes(
-    shape: Shape, method: str, tokens: int, rank: int = 32, checkpointing: bool = False
+    shape: Shape, method: str, tokens: int, rank: int, checkpointing: bool
 ) -> dict[str, float]:
     """Peak bytes of one training process by part; method `lora`, `qlora`, `lora-8bit` or `full`.
 
