@@ -18,6 +18,7 @@ from rich.table import Table
 from common.cli import argument, make_app, option
 from common.language import either, in_chinese
 from data.cli.arguments import Books, CacheFolder
+from data.index_folder import need_index
 
 app = make_app(
     no_args_is_help=True,
@@ -41,21 +42,6 @@ FirstOption = Annotated[
     int | None,
     option("重排前几个（默认 30）", "passages that the reranker reads (30 by default)", min=2),
 ]
-
-
-def _need_index(directory: Path) -> None:
-    """Raise ValueError for a folder without an index (the image's own message is English)."""
-    from retrieval.passages import PASSAGES_NAME
-
-    if not (directory / PASSAGES_NAME).is_file():
-        raise ValueError(
-            either(
-                f"{directory}：没有 {PASSAGES_NAME}，不是索引：先 bash run.sh retrieval build 教材 "
-                f"--out {directory}",
-                f"{directory}: no {PASSAGES_NAME}, so no index: first bash run.sh retrieval build "
-                f"BOOK --out {directory}",
-            )
-        )
 
 
 def _model(named: Path | None) -> Path | None:
@@ -164,7 +150,7 @@ def search(
 
     with _told():
         first = rerank_first or FIRST
-        _need_index(directory)
+        need_index(directory)
         retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         (hits,) = retriever.search([question], count)
     if not hits:
@@ -201,7 +187,7 @@ def evaluate(
 
     with _told(), errors.status(either("检索", "searching")):
         first = rerank_first or FIRST
-        _need_index(directory)
+        need_index(directory)
         retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         asked = read_evaluation_set(testset, retriever.passages)
         outcomes = evaluate_methods(retriever, asked)

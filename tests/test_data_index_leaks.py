@@ -83,3 +83,5 @@ def test_of_a_builds_folder_its_train_rows_are_looked_at(tmp_path: Path, testset
 def test_a_folder_without_an_index_is_named(tmp_path: Path, testset: Path) -> None:
     done = run("check-leak", tmp_path, testset, ok=False)
     assert "no passages.jsonl" in done.stderr
+    done = run("build", SAMPLE, "--out", tmp_path / "o", "--with-passages", tmp_path, ok=False)
+    assert "no passages.jsonl, so no index: first bash run.sh retrieval build" in done.stderr
