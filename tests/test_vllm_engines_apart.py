@@ -58,7 +58,7 @@ def test_what_vllm_writes_into_its_arguments_stays_out_of_info(
 
     def writing(**arguments: Any) -> Any:
         llm = real(**arguments)
-        arguments["additional_config"]["target_model_config"] = llm.model_config
+        arguments["additional_config"]["target_model_config"] = llm.llm_engine.model_config
         return llm
 
     monkeypatch.setattr(vllm, "LLM", writing)
