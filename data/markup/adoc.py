@@ -168,10 +168,20 @@ def _chosen(text: str, options: str) -> str:
 
 
 def _shifted(text: str, levels: int) -> str:
+    """The text with its titles so many levels down; in listings "== x" is code."""
+
     def heading(found: re.Match[str]) -> str:
         return "=" * min(max(1, len(found.group(1)) + levels), 6) + " "
 
-    return re.sub(r"(?m)^(={1,6}) (?=\S)", heading, text)
+    mark, shifted = "", [""]
+    lines = text.split("\n")
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if mark or below.strip() or not _underlined(shifted, line):
+            shifted.append(line if mark else re.sub(r"^(={1,6}) (?=\S)", heading, line))
+            mark = _after(mark, line)
+        else:
+            shifted.append(line)
+    return "\n".join(shifted[1:])
 
 
 def _without_conditions(lines: list[str]) -> list[str]:
