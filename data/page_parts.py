@@ -35,6 +35,9 @@ _TABS = (
 )
 _NO_SENTENCES = {"a", "title", "head"}
 _TAB, _TAB_END = "\ue013{}\ue014", "\ue013/\ue014"
+# A fence in a listing, while markitdown puts three backticks around all listings.
+_HIDDEN = "\ufdd0"
+_LISTING = re.compile(r"(?ms)^([ \t>*+\d.-]*)```(\w*)\n(.*?)\n([ \t>]*)```$")
 _TAB_MARK = re.compile("[ \t]*\ue013(.*?)\ue014[ \t]*")
 
 
@@ -56,8 +59,25 @@ def book_part(soup: Any) -> tuple[Any, list[Loss]]:
     return _article(soup)
 
 
-def with_tabs(markdown: str) -> str:
-    """Markdown whose marks of tabs are the comments that `data/sections.py` knows."""
+def hide_fences(soup: Any) -> None:
+    """Fences in listings, which would end them, become signs that `shown` turns back."""
+    for listing in soup("pre"):
+        for piece in listing.find_all(string=re.compile("```")):
+            hidden = re.sub("(?m)^([ \t]*)(`{3,})", lambda m: m[1] + _HIDDEN * len(m[2]), piece)
+            piece.replace_with(hidden)
+
+
+def shown(markdown: str) -> str:
+    """markitdown's Markdown: fences in listings as they were, in longer ones; marks of tabs as the
+    comments that `data/sections.py` knows."""
+
+    def longer(found: re.Match[str]) -> str:
+        before, language, code, room = found.groups()
+        marks = "`" * (len(max(re.findall(f"{_HIDDEN}+", code), key=len, default="``")) + 1)
+        return f"{before}{marks}{language}\n{code}\n{room}{marks}"
+
+    if _HIDDEN in markdown:
+        markdown = _LISTING.sub(longer, markdown).replace(_HIDDEN, "`")
 
     def comment(found: re.Match[str]) -> str:
         name = found.group(1)

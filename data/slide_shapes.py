@@ -7,13 +7,14 @@ from itertools import groupby
 from typing import Any
 
 from common.language import either
+from data.code_lines import is_code
+from data.faces import FIXED
 from data.losses import FIGURE, FORMULA, TEXT, Loss
 from data.mathtype import mathtype_latex
-from data.text import is_code, tidy
+from data.text import fenced, tidy
 
 _NEAR = 90_000  # EMU, a tenth of an inch: boxes overlap a little without standing side by side
 _SHORT_TITLE = 40
-_MONOSPACED = re.compile(r"consolas|courier|mono|menlo|monaco|fira code|source code|等宽", re.I)
 # What programs write as a picture's description.
 _AUTOMATIC = re.compile(
     r"(?:[A-Za-z]:)?[\\/].*|.*\.(?:png|jpe?g|gif|emf|wmf|bmp|tmp)|屏幕剪辑|screen clipping"
@@ -122,7 +123,7 @@ class SlideText:
         plain = "\n".join(text for _, text in lines).replace("\v", "\n")
         code = bool(mono) and (all(mono) or is_code(plain) and "\n" in plain)
         if code and "$" not in plain:
-            yield f"```\n{plain.rstrip()}\n```"
+            yield fenced(plain.rstrip())
             return
         if len(lines) == 1:  # no list
             lines = [("", lines[0][1])]
@@ -330,7 +331,7 @@ def _is_monospaced(paragraph: Any) -> bool:
         if face is not None
     ]
     written = [run for run in paragraph.runs if run.text.strip()]
-    return bool(written) and len(faces) == len(written) and all(map(_MONOSPACED.search, faces))
+    return bool(written) and len(faces) == len(written) and all(map(FIXED.search, faces))
 
 
 def _lines(frame: Any) -> list[str]:

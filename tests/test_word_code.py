@@ -4,6 +4,7 @@ from pathlib import Path
 
 import docx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
 from docx.shared import Pt
 
 from data.books import read_book
@@ -115,6 +116,30 @@ def test_a_fence_pasted_from_markdown_is_one_listing(tmp_path):
 
     found = text_of(tmp_path, write)
     assert f"{LEAD}\n\n```\nint a = f(1);\na += 2\nreturn a;\n```\n\n{NEXT}" in found
+
+
+def test_a_fence_in_a_listing_does_not_end_it(tmp_path):
+    code = ["cat << END", "```", "x = 1", "```", "END"]
+
+    def write(document):
+        document.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
+        for line in code:
+            document.add_paragraph(line, "Source Code")
+        document.add_paragraph("再看：")
+        for line in ["````md", *code, "````"]:
+            document.add_paragraph(line)
+
+    shown = "````\n" + "\n".join(code) + "\n````"
+    assert f"{LEAD}\n\n{shown}\n\n再看：\n\n{shown}\n\n{NEXT}" in text_of(tmp_path, write)
+
+
+def test_a_heading_or_a_caption_is_no_code(tmp_path):
+    def write(document):
+        document.styles.add_style("Code Caption", WD_STYLE_TYPE.PARAGRAPH)
+        for style in ("Heading 2", "Code Caption"):
+            document.add_paragraph("", style).add_run("int f(x);").font.name = "Consolas"
+
+    assert "```" not in text_of(tmp_path, write)
 
 
 @pytest.mark.parametrize(
