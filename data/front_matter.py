@@ -81,7 +81,7 @@ def _home(matter: str) -> str:
     try:
         page = yaml.load(matter, yaml.BaseLoader)  # texts alone: no dates, which may be none
     except yaml.YAMLError:
-        return f"```yaml\n{matter}\n```"
+        return fenced(matter, "yaml")
     return "\n\n".join(_shown(page)) if isinstance(page, dict) else ""
 
 
