@@ -61,6 +61,8 @@ class Look(Enum):
 
 def looks(line: str, look: Look) -> bool:
     """Does a line look so? Chinese may stand in its comments and strings alone."""
+    if look is Look.SIGNS and _COMMENT_LINE.match(line):
+        return True
     bare = _bare(line)
     return bool(look.value.search(bare)) and not re.search(f"[{CJK}]", bare)
 
@@ -83,14 +85,9 @@ def code_of(answer: str) -> list[str]:
         mark = re.match(r"\s*(`{3,})", line)
         if mark and (not fence or line.strip() == fence):
             fence = "" if fence else mark[1]
-        elif line.strip() and (fence or code_in_chinese(line)):
+        elif line.strip() and (fence or looks(line, Look.SIGNS)):
             lines.append(line)
     return lines
-
-
-def code_in_chinese(line: str) -> bool:
-    """Is a line code, or a comment, that stands among Chinese sentences?"""
-    return bool(_COMMENT_LINE.match(line)) or looks(line, Look.SIGNS)
 
 
 def possible(text: str) -> bool:
@@ -102,7 +99,7 @@ def listing(lines: Sequence[str]) -> range:
     """Where in these lines, each of which could be code, a listing stands; empty where several
     signs do not agree."""
     sure = [index for index, line in enumerate(lines) if _sure(line)]
-    if len(sure) < 2:
+    if not sure:
         return range(0)
     first, last = sure[0], sure[-1] + 1
     while first and lines[first - 1].strip() and not _bare(lines[first - 1]):

@@ -37,7 +37,7 @@ _NO_SENTENCES = {"a", "title", "head"}
 _TAB, _TAB_END = "\ue013{}\ue014", "\ue013/\ue014"
 # A fence in a listing, while markitdown puts three backticks around all listings.
 _HIDDEN = "\ufdd0"
-_LISTING = re.compile(r"(?ms)^([ \t>*+\d.-]*)```(\w*)\n(.*?)\n([ \t>]*)```$")
+_WITH_FENCE = re.compile(f"(?s)```((?:(?!```)[^{_HIDDEN}])*{_HIDDEN}.*?)```")
 _TAB_MARK = re.compile("[ \t]*\ue013(.*?)\ue014[ \t]*")
 
 
@@ -63,8 +63,7 @@ def hide_fences(soup: Any) -> None:
     """Fences in listings, which would end them, become signs that `shown` turns back."""
     for listing in soup("pre"):
         for piece in listing.find_all(string=re.compile("```")):
-            hidden = re.sub("(?m)^([ \t]*)(`{3,})", lambda m: m[1] + _HIDDEN * len(m[2]), piece)
-            piece.replace_with(hidden)
+            piece.replace_with(re.sub("`{3,}", lambda marks: _HIDDEN * len(marks[0]), piece))
 
 
 def shown(markdown: str) -> str:
@@ -72,12 +71,10 @@ def shown(markdown: str) -> str:
     comments that `data/sections.py` knows."""
 
     def longer(found: re.Match[str]) -> str:
-        before, language, code, room = found.groups()
-        marks = "`" * (len(max(re.findall(f"{_HIDDEN}+", code), key=len, default="``")) + 1)
-        return f"{before}{marks}{language}\n{code}\n{room}{marks}"
+        marks = "`" * (len(max(re.findall(f"{_HIDDEN}+", found[1]))) + 1)
+        return f"{marks}{found[1]}{marks}"
 
-    if _HIDDEN in markdown:
-        markdown = _LISTING.sub(longer, markdown).replace(_HIDDEN, "`")
+    markdown = _WITH_FENCE.sub(longer, markdown).replace(_HIDDEN, "`")
 
     def comment(found: re.Match[str]) -> str:
         name = found.group(1)

@@ -323,15 +323,9 @@ def _runs(element: Any) -> tuple[str, int]:
 
 
 def _is_monospaced(paragraph: Any) -> bool:
-    faces = [
-        face.get("typeface", "")
-        for run in paragraph.runs
-        if run.text.strip()
-        for face in [run._r.find("{*}rPr/{*}latin")]
-        if face is not None
-    ]
-    written = [run for run in paragraph.runs if run.text.strip()]
-    return bool(written) and len(faces) == len(written) and all(map(FIXED.search, faces))
+    faces = [run._r.find("{*}rPr/{*}latin") for run in paragraph.runs if run.text.strip()]
+    names = [face.get("typeface", "") for face in faces if face is not None]
+    return bool(names) and len(names) == len(faces) and all(map(FIXED.search, names))
 
 
 def _lines(frame: Any) -> list[str]:

@@ -4,6 +4,8 @@ import pytest
 
 from data.code_lines import Look, code_of, has_code, is_code, listing, looks, possible
 from data.faces import FIXED
+from data.pdf.lines import Line
+from data.pdf.listings import mark_listings
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_a_listing_begins_with_its_comment_and_ends_with_its_last_sure_line():
 @pytest.mark.parametrize(
     "lines",
     [
-        ["x = a + b;", "y = f(1);", "z = a - b;"],  # of formulas one sign alone
+        ["x = a + b;", "y = sum(b);", "z = a - b;"],  # of formulas, one with a name
         ["int a = f(1);", "return a;"],  # two lines
         ["int a = f(1);", "one more", "and words", "and others", "return a;"],
         ["words", "int a = f(1);", "words"],  # one sure line
@@ -83,6 +85,17 @@ def test_signs_that_do_not_agree_are_no_listing(lines):
 @pytest.mark.parametrize("line", ["A. int a = 1;", "（1）int a;", "x₁ = a + b;", "说：int a;"])
 def test_a_choice_or_a_formula_could_be_no_code(line):
     assert not possible(line) and possible("int a; /* 一 */ f(a);  // 二")
+
+
+@pytest.mark.parametrize(
+    "told", [{"scripts": 1}, {"math": 0.3}, {"note": True}, {"block": "| a |"}, {"column": 1}, {}]
+)
+def test_a_line_of_pdf_with_scripts_or_of_a_table_is_in_no_listing(told):
+    code = ["if (f(1)) {", "g(1);", "}"]
+    lines = [Line(each, 1, 72, 200, 100 + 14 * n, 10) for n, each in enumerate(code)]
+    vars(lines[1]).update(told)
+    mark_listings(lines)
+    assert [line.mono for line in lines] == [not told] * 3
 
 
 def test_names_of_fixed_faces():

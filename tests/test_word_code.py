@@ -133,6 +133,27 @@ def test_a_fence_in_a_listing_does_not_end_it(tmp_path):
     assert f"{LEAD}\n\n{shown}\n\n再看：\n\n{shown}\n\n{NEXT}" in text_of(tmp_path, write)
 
 
+def test_a_fence_below_a_line_of_english_is_one_and_one_around_nothing_none(tmp_path):
+    def write(document):
+        for line in ("Usage", "```", "nvcc add.cu", "```", "之后：", "```", "", "```"):
+            document.add_paragraph(line)
+
+    assert "Usage\n\n```\nnvcc add.cu\n```\n\n之后：" in text_of(tmp_path, write)
+
+
+def test_items_of_a_list_and_a_fence_around_a_picture_are_no_code(tmp_path):
+    def write(document):
+        for line in ("int a = f(1);", "a += 2;", "return a;"):
+            document.add_paragraph(line, "List Bullet")
+        for line in ("```", "int x;"):
+            document.add_paragraph(line)
+        document.add_picture(png(tmp_path))
+        document.add_paragraph("```")
+
+    found = text_of(tmp_path, write)
+    assert "* int a = f(1);\n* a += 2;\n" in found and "![" in found
+
+
 def test_a_heading_or_a_caption_is_no_code(tmp_path):
     def write(document):
         document.styles.add_style("Code Caption", WD_STYLE_TYPE.PARAGRAPH)

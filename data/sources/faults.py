@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common.language import either
-from data.code_lines import code_in_chinese, code_of
+from data.code_lines import Look, code_of, looks
 from data.sources.sentence import points_elsewhere
 from data.text import CJK, ascii_terms, normalise, sentences
 
@@ -176,7 +176,7 @@ def _stray(told: Told) -> bool:
 
 def _dangles(told: Told) -> bool:
     last = told.answer.rstrip().split("\n")[-1]
-    end = not code_in_chinese(last) and _DANGLING_END.search(last)
+    end = not looks(last, Look.SIGNS) and _DANGLING_END.search(last)
     return bool(_DANGLES.search(told.answer) or end)
 
 
