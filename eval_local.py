@@ -90,6 +90,9 @@ def main(
             "A model's folder with tokenizer.json: adds real tokens/s",
         ),
     ] = None,
+    only_read: Annotated[
+        bool, option("只读题集，不评", "Only read the test sets", hidden=True)
+    ] = False,
     min_accuracy: Annotated[
         float | None,
         option(
@@ -118,6 +121,8 @@ def main(
     except (ValueError, OSError) as error:
         _complain(error)
         raise typer.Exit(2) from None
+    if only_read:
+        return
     conditions = Conditions(mode, timeout, health_timeout, limit, wait_for_port=wait)
     try:
         judgement = _judge_with_progress(address, sets, conditions)
@@ -139,7 +144,8 @@ def main(
     told["against"] = against(told, rows, out)
     told["gap"] = gap([row["answer"] for row in rows], [row["reference"] for row in rows])
     _note_warnings(told)
-    results_to.print(table(told))  # before any file is written: a full disk must not cost it
+    # Before any file is written: a full disk must not cost it. Uncropped: it holds a command.
+    results_to.print(table(told), crop=False)
     results_to.print(told["gap"], **PLAIN)
     directory = write_report(told, rows, out)
     results_to.print(f"{either('报告：', 'report: ')}{directory / 'report.html'}", **PLAIN)

@@ -36,6 +36,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
+[ "$OLDPWD" -ef "$PWD" ] || printf '%s\n' "$(either "在 $PWD 里运行：命令里的相对路径从这里算起" \
+  "running in $PWD: relative paths of the command begin there")" >&2
 
 PORT=${PORT:-8000}
 [[ $PORT =~ ^[0-9]{1,5}$ ]] && [ "$PORT" -ge 1 ] && [ "$PORT" -le 65535 ] ||
@@ -58,8 +60,17 @@ choose_model() {
       .venv/bin/python -m train.demo --out model/demo --untrained model/demo-untrained
     fi
   fi
-  [ -f "$MODEL_DIR/config.json" ] || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有 config.json：不是模型目录。" \
-    "MODEL_DIR=$MODEL_DIR has no config.json: not a model directory.")"
+  if [ ! -f "$MODEL_DIR/config.json" ]; then
+    inside=$(compgen -G "$MODEL_DIR/*/config.json" | head -n 1 || true)
+    if [ ! -d "$MODEL_DIR" ]; then
+      fail "$(either "MODEL_DIR=$MODEL_DIR：没有这个目录。" "MODEL_DIR=$MODEL_DIR: no such directory.")"
+    elif [ -f "$MODEL_DIR/adapter_config.json" ]; then
+      fail "$(either "MODEL_DIR=$MODEL_DIR 是 LoRA 适配器：先 bash run.sh train merge 配方.yaml，再用合并后的目录。" \
+        "MODEL_DIR=$MODEL_DIR is a LoRA adapter: first bash run.sh train merge RECIPE.yaml, then take the merged folder.")"
+    fi
+    fail "$(either "MODEL_DIR=$MODEL_DIR 里没有 config.json：不是模型目录。${inside:+是不是 ${inside%/config.json}？}" \
+      "MODEL_DIR=$MODEL_DIR has no config.json: not a model directory.${inside:+ Is it ${inside%/config.json}?}")"
+  fi
   # What a half-copied model lacks; all else the service tells when it starts.
   compgen -G "$MODEL_DIR/*.safetensors" >/dev/null || fail "$(either "MODEL_DIR=$MODEL_DIR 里没有权重（*.safetensors）：拷全模型，或换一个 safetensors 格式的。" \
     "MODEL_DIR=$MODEL_DIR has no weights (*.safetensors): copy the whole model, or take one in safetensors.")"
@@ -82,7 +93,7 @@ open_sample_book() {
   export RETRIEVAL_DIR=.cache/sample-index
 }
 
-asks_for_help() { [[ " $* " == *" --help "* ]]; }  # which needs no model
+asks_for_help() { [[ " $* " == *" --help "* ]]; }  # which needs no model, and nothing more installed
 
 serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-keep-alive 75 --timeout-graceful-shutdown 5)
 
@@ -121,7 +132,7 @@ case ${1:-} in
     exec .venv/bin/python eval_local.py --url "${@:2}" ;;
   judging)
     prepare_environment judging
-    [ "${2:-}" != ability ] || bash train/setup.sh ability
+    [ "${2:-}" != ability ] || asks_for_help "$@" || bash train/setup.sh ability
     exec .venv/bin/python -m judging "${@:2}" ;;
   data)
     prepare_environment data
@@ -134,6 +145,7 @@ case ${1:-} in
   train)
     prepare_environment  # train's checks serve the model with .venv
     case " $* " in
+      *" --help "*) bash train/setup.sh ;;
       *" retriever "* | *" reranker "*) bash train/setup.sh retrieval ;;
       *" --guard"* | *" guard="*) bash train/setup.sh ability ;;
       *) bash train/setup.sh ;;
@@ -160,6 +172,7 @@ case ${1:-} in
     done
     [ $# -gt 0 ] || { all_samples=yes; set -- "${SAMPLES[@]}"; }
     prepare_environment
+    [ -n "${all_samples:-}" ] || .venv/bin/python eval_local.py --only-read "$@"  # before a service starts
     .venv/bin/python -m common.service_command check-port "$PORT"
     choose_model
     [ -z "${all_samples:-}" ] || open_sample_book

@@ -47,7 +47,7 @@ def shared(prompts: Sequence[Sequence[int]]) -> list[int]:
     return [min(count, len(ids) - 1) for count, ids in zip(known, prompts, strict=True)]
 
 
-def load_workload(path: Path | None, questions: int = 358, answer_tokens: int = 64) -> Workload:
+def load_workload(path: Path | None, questions: int, answer_tokens: int) -> Workload:
     """The workload of a file; without one, generated questions with answers of one length."""
     if path is None:
         made = warm_up_questions(questions)

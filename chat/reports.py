@@ -35,7 +35,6 @@ class Report:
     models: list[str]
     numbers: list[dict[str, Any]]
     demo: bool
-    html: Path | None
     path: Path
     failures: list[str] = field(default_factory=list)
     conclusion: dict[str, str] = field(default_factory=dict)
@@ -112,7 +111,6 @@ def _read(path: Path, root: Path) -> Report:
             low, high = result.get("low"), result.get("high")
             row["margin"] = None if low is None or high is None else (high - low) / 2
         created = _time(path)
-        page = path.with_name("comparison.html")
         models = list(told["models"])
         demo = any(result.get("demo") for result in told["results"])
     else:
@@ -129,13 +127,11 @@ def _read(path: Path, root: Path) -> Report:
             for each in told["testsets"]
         ]
         created = str(told["created"])
-        page = path.with_name("report.html")
         models, demo = [str(told["model"])], bool(told["demo"])
-    html = page if page.is_file() else None
     failures = [str(each) for each in told.get("failures") or []]
     said = told.get("conclusion")
     conclusion = {k: str(v) for k, v in said.items()} if isinstance(said, dict) else {}
-    return Report(name, created, models, rows, demo, html, path, failures, conclusion)
+    return Report(name, created, models, rows, demo, path, failures, conclusion)
 
 
 def _time(path: Path) -> str:

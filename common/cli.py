@@ -1,6 +1,7 @@
 """The kit's command lines: Typer, with help and usage errors that Chinese can be read in."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -10,6 +11,8 @@ from common.language import either, language
 
 UsageError = typer.BadParameter.__bases__[0]  # Typer's own, or click's where Typer stands on it
 _show_english = UsageError.show
+# The modules that run.sh runs; a path's others (bench.load) it does not.
+_ROOM = r"^python -m (?:preflight\.)?(\w+)(?![\w.])"
 # One after the other: a value's fault (pydantic's words) stands within the option's (click's).
 _CHINESE = (
     (r"No such option: (\S+)", r"没有选项 \1"),
@@ -63,14 +66,24 @@ def usage_in_chinese(message: str) -> str:
     return message
 
 
+def odd_dash(word: str) -> bool:
+    """Whether a word of the command line begins with a dash that an input method made of --."""
+    return word.startswith(("—", "–", "－"))
+
+
 def _show(error: Any, file: Any = None) -> None:
+    dashes = [word for word in sys.argv[1:] if odd_dash(word)]
     if language() == "en":
         _show_english(error, file)
+        for word in dashes:
+            typer.echo(f"{word}: an option begins with --, not with {word[0]}", file=file, err=True)
         return
     told = error.format_message()
     lines = [f"用法不对：{usage_in_chinese(told)}", f"原文：{told}"]
+    lines += [f"{word}：选项以两个英文减号（--）开头，不是 {word[0]}" for word in dashes]
     if error.ctx is not None:
-        lines.append(f"看全部选项：{error.ctx.command_path} --help")
+        command = re.sub(_ROOM, r"bash run.sh \1", error.ctx.command_path)
+        lines.append(f"看全部选项：{command} --help")
     typer.echo("\n".join(lines), file=file, err=True)
 
 

@@ -64,7 +64,18 @@ def check_leak(
 
     with reported_errors():
         tests = [(pair.question, pair.answer) for pair in read_told(testset)]
+        if train.is_dir() and (train / "train.jsonl").is_file():
+            train = train / "train.jsonl"  # the folder of a build
         if train.is_dir():
+            if not (train / "passages.jsonl").is_file():
+                raise ValueError(
+                    either(
+                        f"{train}：里面没有 train.jsonl（data build）或 passages.jsonl"
+                        "（retrieval build）",
+                        f"{train}: no train.jsonl (data build) and no passages.jsonl (retrieval "
+                        "build) in it",
+                    )
+                )
             _check_index(train, tests, show_rows)
             return
         rows = [texts_of(p) for p in read_told(train) if p.learn]
@@ -81,7 +92,7 @@ def check_leak(
     )
     zh = ("相似度", "部分", "训练行", "测试题")
     en = ("similarity", "part", "training row", "test pair")
-    table = Table(*(either(*names) for names in zip(zh, en, strict=True)))
+    table = Table(*either(zh, en))
     for match in outcome.leaks[:show_rows]:
         table.add_row(
             f"[red]{match.similarity:.2f}[/]",
@@ -146,7 +157,7 @@ def _check_index(directory: Path, tests: list[tuple[str, str]], show_rows: int) 
     if not outcome.leaks:
         return
     zh, en = ("比例", "部分", "片段", "测试题"), ("share", "part", "passage", "test question")
-    table = Table(*(either(*names) for names in zip(zh, en, strict=True)))
+    table = Table(*either(zh, en))
     for leak in outcome.leaks[:show_rows]:
         cells = (label(leak.part), f"{leak.place}\n{leak.text[:200]}", tests[leak.tests[0]][0])
         table.add_row(f"[red]{leak.share:.2f}[/]", *map(escape, cells))
@@ -181,7 +192,7 @@ def _second_opinion(
         ("余弦", "行数", "训练行", "测试题"),
         ("cosine", "rows", "training row", "test question"),
     )
-    table = Table(*(either(*names) for names in zip(zh, en, strict=True)))
+    table = Table(*either(zh, en))
     times = Counter(near.text for near in found)
     first = {near.text: near for near in reversed(found)}
     for near in sorted(first.values(), key=lambda near: -near.similarity)[:shown]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.archives import OLD_OFFICE, check_archive, read_part
+from common.cli import odd_dash
 from common.language import BilingualError, either
 from common.text_encodings import decode
 from common.word.package import plain_docx
@@ -83,10 +84,16 @@ class Book:
 def find_books(paths: list[Path]) -> list[Path]:
     """Files as given, folders replaced by the book files below them, in name order.
 
-    Raises BookError when nothing is found.
+    Raises BookError when nothing is found, or a name is not there: a slip, and no book to skip.
     """
     found: list[Path] = []
     for path in paths:
+        if not path.exists():
+            zh, en = f"{path}：没有这个文件", f"{path}: no such file"
+            if odd_dash(str(path)):
+                zh += "；选项以两个英文减号（--）开头"
+                en += "; an option begins with --"
+            raise BookError(zh, en)
         if path.is_dir():
             books = [each for each in in_folder(path) if each.suffix.lower() in SUFFIXES]
             found += books_among(books)[0]

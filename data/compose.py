@@ -142,11 +142,13 @@ def compose(
     manifest names both parents.
     Raises ComposeError, and what reading an index raises.
     """
+    from data.index_folder import need_index
     from retrieval.search import Retriever
 
     started = time.monotonic()
     if out.resolve() == data.resolve():
         raise ComposeError(either("--out 要是另一个目录", "--out has to be another folder"))
+    need_index(index)
     rows, retriever = read_rows(data), Retriever.load(index)
     asked = [row for row in rows if row.question]
     ways = dict.fromkeys([(passages, examples), (PLAIN_PASSAGES, False)])

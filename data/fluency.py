@@ -4,12 +4,13 @@ Of what the rules take from a book, sentences that are garbled, mistranslated or
 less likely. What it tells apart, and by how much: docs/data.md.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-from data.cache import Cache
-from data.records import digest
+from common.language import either
 from data.review import Rated, Reviewer
 from data.sources.vllm_source import VllmSettings, load_engine
 
@@ -18,6 +19,30 @@ ASPECT = "fluent"
 # pairs of other books 88 % of what it keeps is good, and 85 % with the 1.5B
 # (bench/results/data_rules_fluency.jsonl). Models of other families have another scale.
 LEAST = -3.24
+# (model_type, hidden_size) of the two: all that their config.json says of them.
+MEASURED_MODELS = (("qwen2", 896), ("qwen2", 1536))
+
+
+def not_measured(model: Path, strict_rules: bool) -> str:
+    """One line where the threshold meets what it was not measured on, else "".
+
+    strict_rules: all pairs are by `--rules strict`.
+    """
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    same_model = (config.get("model_type"), config.get("hidden_size")) in MEASURED_MODELS
+    others = [
+        *([] if strict_rules else [either("别的题", "other pairs")]),
+        *([] if same_model else [either("别的模型", "another model")]),
+    ]
+    if not others:
+        return ""
+    return either(
+        f"--review fluency 的界线（{LEAST}）只在 --rules strict 的题、Qwen2.5-Coder 0.5B 和 1.5B 上"
+        f"量过；这里是{'、'.join(others)}，去掉得对不对没有量过：先读报告里去掉的例子",
+        f"--review fluency: its threshold ({LEAST}) was measured on pairs of --rules strict with "
+        f"Qwen2.5-Coder 0.5B and 1.5B alone; here are {' and '.join(others)}, so read the dropped "
+        "examples in the report first",
+    )
 
 
 @dataclass(kw_only=True)
@@ -25,26 +50,18 @@ class FluencyReviewer(Reviewer):
     """Denies the pairs whose answers a model finds unlikely; `means`: mean log-probability of the
     tokens of each text."""
 
+    kind: ClassVar[str] = "fluency-1"
     means: Callable[[Sequence[str]], list[float]]
     least: float = LEAST
 
-    def failed(
-        self,
-        rows: Sequence[Rated],
-        cache: Cache | None = None,
-        told: Callable[[], None] = lambda: None,
-    ) -> list[str | None]:
-        """See Reviewer; the answers alone are looked at."""
-        keys = [f"fluency-1/{self.fingerprint}/{digest(row.pair.answer)}" for row in rows]
-        known = {key: cache.get(key) for key in keys} if cache else {}
-        new = [number for number, key in enumerate(keys) if known.get(key) is None]
-        found = self.means([rows[number].pair.answer for number in new]) if new else []
-        for number, mean in zip(new, found, strict=True):
-            known[keys[number]] = {"mean": mean}
-            if cache:
-                cache.put(keys[number], known[keys[number]])
-            told()
-        return ["" if known[key]["mean"] >= self.least else ASPECT for key in keys]
+    def _texts(self, rows: Sequence[Rated]) -> list[str]:
+        return [row.pair.answer for row in rows]
+
+    def _ratings(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        return ({"mean": mean} for mean in self.means(texts))
+
+    def _denied(self, rating: dict[str, Any]) -> str:
+        return "" if rating["mean"] >= self.least else ASPECT
 
 
 def means_of(settings: VllmSettings) -> Callable[[Sequence[str]], list[float]]:

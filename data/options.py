@@ -39,10 +39,11 @@ def flag_of(name: str, field: FieldInfo | None) -> str:
     return f"--{given or name.replace('_', '-')}"
 
 
-def settings_from(model: type[Model], values: Mapping[str, Any]) -> Model:
+def settings_from(model: type[Model], values: Mapping[str, Any], asked_by: str = "") -> Model:
     """The model filled with those of `values` (by field name) that it has fields for.
 
-    Raises ValueError that names the options at fault.
+    asked_by: the option that brings these settings in, such as "--source vllm". Raises ValueError
+    that names it and the options at fault.
     """
     chosen = {}
     for name, field in model.model_fields.items():
@@ -53,7 +54,10 @@ def settings_from(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model(**chosen)
     except ValidationError as error:
-        raise ValueError("; ".join(_message(model, row) for row in error.errors())) from error
+        told = "; ".join(_message(model, row) for row in error.errors())
+        raise ValueError(
+            either(f"{asked_by}：{told}", f"{asked_by}: {told}") if asked_by else told
+        ) from error
 
 
 def _message(model: type[BaseModel], row: Any) -> str:

@@ -76,6 +76,7 @@ class PassageRows:
 
         Raises ValueError or OSError: no index, or one of another version of a book.
         """
+        from data.index_folder import need_index
         from retrieval.search import Retriever
         from retrieval.terms import index_terms
 
@@ -86,6 +87,7 @@ class PassageRows:
                     "--no-passages and --wrong-passages: together above 1",
                 )
             )
+        need_index(directory)
         self._retriever = Retriever.load(directory)
         self.manifest: Manifest | None = read_manifest(directory)
         self._check_books(directory, books)

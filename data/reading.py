@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.language import either
+from common.word.labels import after_answer
 from data.books import BookError, EmptyBookError, read_book
 from data.chunks import cut_chunks
 from data.context import BuildContext, Progress
@@ -14,6 +15,9 @@ from data.records import Chunk
 from data.sections import empty_headings, read_sections
 from data.topics import Topics
 
+# Of a test set each question has one; no file among 20,000 of public books has more than 20.
+LABELLED_ANSWERS = 30
+
 
 def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None) -> list[Chunk]:
     """The chunks of one book, with what it is about. Raises BookError.
@@ -22,6 +26,8 @@ def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None)
     """
     funnel, settings = context.funnel, context.settings
     book = read_book(path, context.cache, settings.ocr.value, _ocr_progress(path, context.progress))
+    if note := test_set_note(book.name, book.text):
+        context.progress.warn(note)
     sections = list(read_sections(book.text))
     # Two books of one file name are told apart by their digests.
     name = book.name if book.name not in funnel.books else f"{book.name}#{book.sha256[:8]}"
@@ -38,6 +44,20 @@ def read_chunks(path: Path, context: BuildContext, topics: Topics | None = None)
         raise EmptyBookError(f"{path}：里面没有带正文的小节", f"{path}: no section with text in it")
     funnel.add_chunks(name, chunks)
     return chunks
+
+
+def test_set_note(name: str, text: str) -> str:
+    """One line where a book is written as a test set is (问题：… 答案：…), else ""."""
+    lines = (line.replace("*", "").strip("#_ ") for line in text.splitlines())
+    found = sum(after_answer(line) is not None for line in lines)
+    if found < LABELLED_ANSWERS:
+        return ""
+    return either(
+        f"{name}：里面有 {found} 个写成“答案：…”的答案。是测试集就不能放进训练和索引：去掉它再来；"
+        "是教材自己的习题就没事",
+        f"{name}: holds {found} labelled answers (答案：…). A test set must be in no training and "
+        "no index: leave it out and run again; exercises of the book itself are fine",
+    )
 
 
 def _ocr_progress(path: Path, progress: Progress) -> Told:

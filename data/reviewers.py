@@ -38,7 +38,7 @@ def make_reviewer(name: str, options: Mapping[str, Any]) -> Reviewer:
 
 
 def _teacher(options: Mapping[str, Any]) -> Reviewer:
-    settings = settings_from(TeacherSettings, options)
+    settings = settings_from(TeacherSettings, options, "--review teacher")
     source = TeacherSource(settings)
 
     def one(asked: list[dict[str, str]]) -> str | ReplyError:
@@ -75,7 +75,7 @@ def _teacher(options: Mapping[str, Any]) -> Reviewer:
 
 
 def _vllm(options: Mapping[str, Any]) -> Reviewer:
-    settings = settings_from(VllmSettings, options)
+    settings = settings_from(VllmSettings, options, "--review vllm")
     loaded: list[Any] = []
 
     def ask(chats: Sequence[list[dict[str, str]]]) -> list[str]:
@@ -93,6 +93,6 @@ def _vllm(options: Mapping[str, Any]) -> Reviewer:
 
 
 def _fluency(options: Mapping[str, Any]) -> Reviewer:
-    settings = settings_from(VllmSettings, options)
+    settings = settings_from(VllmSettings, options, "--review fluency")
     model = f"fluency/{model_digest(Path(settings.model))}"
     return FluencyReviewer(lambda chats: [], model, means=means_of(settings))

@@ -1,6 +1,7 @@
 """What a build is given and told; what its source is told stands beside each source."""
 
 from enum import Enum
+from filecmp import cmp
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -50,6 +51,20 @@ class BuildInputs(BaseModel):
         "索引（retrieval build）：它的片段放在题目前面，与服务时一样",
         "index (retrieval build): its passages stand before the questions, as in the service",
     )
+
+    @model_validator(mode="after")
+    def _no_test_set_is_a_book(self) -> "BuildInputs":
+        tests = [path for path in [*self.excluded, self.compare] if path and path.is_file()]
+        for book in filter(Path.is_file, self.books):
+            if any(cmp(book, test, shallow=False) for test in tests):
+                raise ValueError(
+                    either(
+                        f"{book}：是测试集，不能当教材：不要给它，或把它移出教材的文件夹",
+                        f"{book} is a test set and no book: leave it out, or move it out of the "
+                        "books' folder",
+                    )
+                )
+        return self
 
     @property
     def excluded(self) -> list[Path]:

@@ -69,7 +69,7 @@ def main(
         rows = same_questions(found)
         metrics = [*METRICS.values(), *([similarity(encoder)] if encoder else [])]
     except ValueError as error:
-        notes_to.print(Text(str(error), style="bold red"))
+        notes_to.print(Text(str(error), style="bold red"), soft_wrap=True)
         raise typer.Exit(2) from None
     told = compared(found, rows, metrics)
     for line in left_out(found, len(rows[0])):

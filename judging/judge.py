@@ -85,12 +85,21 @@ class Judgement:
     @property
     def leaks(self) -> list[str]:
         """Test questions that the service shows the model with their answers, among its worked
-        examples (`GET /info`): one line per test set that has one."""
+        examples or as a book of its index (`GET /info`): one line per test set that has one."""
         retrieval = (self.info or {}).get("retrieval")
         told = retrieval.get("examples") if isinstance(retrieval, dict) else ()
         shown = {plain(str(question)) for question in told or ()}
+        books = str(retrieval.get("books")).split(", ") if isinstance(retrieval, dict) else []
         found = []
         for result in self.results:
+            if (file := result.testset.path.name) in books:
+                found.append(
+                    either(
+                        f"索引里有测试集 {file}（题和答案）：用教材重建索引",
+                        f"the index holds the test set {file}, answers and all: build it of the "
+                        "book again",
+                    )
+                )
             asked = [q.question for q in result.questions if plain(q.question) in shown]
             if asked:
                 name = result.testset.name

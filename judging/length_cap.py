@@ -260,9 +260,18 @@ def _told(
     known = known_testset(answered.questions, testsets)
     named = answered.name in dev or Path(answered.name).stem.lower().startswith("dev")
     if known:
-        why = f"{known[1]} of its questions stand in the test set {known[0].name}"
+        count, name = known[1], known[0].name
+        why = either(
+            f"它有 {count} 题在测试集 {name} 里",
+            f"{count} of its questions stand in the test set {name}",
+        )
+    elif not named:
+        why = either(
+            "名字不以 dev 开头，--dev 也没有指出它",
+            "it is not called dev, and --dev does not name it",
+        )
     else:
-        why = "" if named else "it is not called dev, and --dev does not name it"
+        why = ""
     points = curve(answered, measure, step)
     smallest, best = smallest_cap(points), best_cap(points, len(answered.answers))
     return {

@@ -124,7 +124,7 @@ class Chosen:
 class ModelJudge:
     """Asks one model; `cache` is a JSONL file of its replies, appended to as they come."""
 
-    def __init__(self, client: ChatClient, cache: Path, concurrency: int = 8) -> None:
+    def __init__(self, client: ChatClient, cache: Path, concurrency: int) -> None:
         self.spent = Spent()
         self._client, self._concurrency, self._cache = client, concurrency, cache
         self._lock = Lock()

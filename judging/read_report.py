@@ -62,6 +62,14 @@ class Report:
 
 def read_report(folder: Path) -> Report:
     """The report in a folder. Raises ReportError."""
+    if not (folder / "summary.json").is_file():
+        inside = sorted(each.parent for each in folder.glob("*/summary.json"))
+        raise ReportError(
+            f"{folder}：没有本地评测的报告（summary.json）"
+            + (f"；里面最近的一份：{inside[-1]}" if inside else ""),
+            f"{folder}: no report of the local judge (summary.json)"
+            + (f"; the last one in it: {inside[-1]}" if inside else ""),
+        )
     summary = _json(folder / "summary.json")
     rows = []
     path = folder / "answers.jsonl"

@@ -89,8 +89,16 @@ def main(
         rehearsal=rehearsal,
         offline=offline,
     )
+    doing = either("提交前检查", "preflight")
+    if model_dir and rehearsal:
+        doing += either(
+            "：把服务启动两次，各答一遍题，要几分钟",
+            ": the service starts twice and answers all questions each time, which takes minutes",
+        )
+    if not told.is_terminal:
+        told.print(doing)  # a log shows no spinner
     try:
-        with told.status(either("提交前检查", "preflight")):
+        with told.status(doing):
             found = check(what)
         show(found, device.value)
         write(out, found, device.value)

@@ -129,7 +129,7 @@ def _lines(judgement: Judgement, mode: str, waited: float, served: bool) -> Iter
     if _is_demo(judgement.info):
         demo = either("（演示模型：只说明流程）", " (demo model: shows the flow only)")
     if judgement.leaks:
-        what = either("示例回合", "worked examples")
+        what = either("示例和索引", "worked examples and index")
         figure = either("含测试题", "hold test questions")
         yield Line(AREA, f"{mode}: {what}", "fail", figure, why="; ".join(judgement.leaks))
     for result in judgement.results:

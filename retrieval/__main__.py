@@ -18,6 +18,7 @@ from rich.table import Table
 from common.cli import argument, make_app, option
 from common.language import either, in_chinese
 from data.cli.arguments import Books, CacheFolder
+from data.index_folder import need_index
 
 app = make_app(
     no_args_is_help=True,
@@ -41,21 +42,6 @@ FirstOption = Annotated[
     int | None,
     option("重排前几个（默认 30）", "passages that the reranker reads (30 by default)", min=2),
 ]
-
-
-def _need_index(directory: Path) -> None:
-    """Raise ValueError for a folder without an index (the image's own message is English)."""
-    from retrieval.passages import PASSAGES_NAME
-
-    if not (directory / PASSAGES_NAME).is_file():
-        raise ValueError(
-            either(
-                f"{directory}：没有 {PASSAGES_NAME}，不是索引：先 bash run.sh retrieval build 教材 "
-                f"--out {directory}",
-                f"{directory}: no {PASSAGES_NAME}, so no index: first bash run.sh retrieval build "
-                f"BOOK --out {directory}",
-            )
-        )
 
 
 def _model(named: Path | None) -> Path | None:
@@ -95,7 +81,7 @@ def build(
     from data.books import BookError, EmptyBookError, find_books, read_book, unread_files
     from data.cache import Cache
     from data.losses import TEXT, Loss, lines_of
-    from data.reading import keep_going_hint
+    from data.reading import keep_going_hint, test_set_note
     from retrieval.build import MAX_CHARS, MIN_CHARS, IndexSettings, build_index
 
     with _told():
@@ -110,12 +96,15 @@ def build(
             )
         with errors.status(either("索引", "index")) as status:
             found, losses = find_books(books), unread_files(books)
-            readable = []
+            readable, notes = [], []
             for path in found:
                 status.update(either(f"读 {path.name}", f"reading {path.name}"))
                 try:
-                    lost = list(read_book(path, Cache(cache)).losses)
+                    book = read_book(path, Cache(cache))
+                    lost = list(book.losses)
                     readable.append(path)
+                    if note := test_set_note(path.name, book.text):
+                        notes.append(note)
                 except BookError as error:
                     empty = isinstance(error, EmptyBookError) and len(found) > 1
                     if not empty and not keep_going:
@@ -129,7 +118,7 @@ def build(
             manifest, changed = build_index(  # what was read a moment ago comes from the cache
                 readable, out, settings, Cache(cache), _model(encoder), status.update
             )
-    for line in lines_of(losses, len(found)):
+    for line in [*notes, *lines_of(losses, len(found))]:
         errors.print(line, style="yellow", highlight=False, soft_wrap=True)
     counts = manifest.counts
     passages, characters = counts["passages"], counts["characters"]
@@ -161,7 +150,7 @@ def search(
 
     with _told():
         first = rerank_first or FIRST
-        _need_index(directory)
+        need_index(directory)
         retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         (hits,) = retriever.search([question], count)
     if not hits:
@@ -198,7 +187,7 @@ def evaluate(
 
     with _told(), errors.status(either("检索", "searching")):
         first = rerank_first or FIRST
-        _need_index(directory)
+        need_index(directory)
         retriever = Retriever.load(directory, _model(encoder), _model(reranker), None, first)
         asked = read_evaluation_set(testset, retriever.passages)
         outcomes = evaluate_methods(retriever, asked)

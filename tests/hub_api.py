@@ -26,8 +26,7 @@ class Fault:
 
     kind: `status` (reply with `status` and `retry_after`), `cut` (close the connection after
     `after` bytes of the body; an upload's path is `upload/SHA256`, and its bytes are those
-    received), `corrupt` (flip one byte), `short` (announce and send `after`
-    bytes only), `stall` (send `after` bytes, then nothing for `seconds`), `slow` (`rate` bytes/s).
+    received), `corrupt` (flip one byte), `stall` (send `after` bytes, then nothing for `seconds`).
     """
 
     pattern: str
@@ -37,7 +36,6 @@ class Fault:
     retry_after: float | None = None
     after: int = 1024
     seconds: float = 3600.0
-    rate: int = 0
 
 
 @dataclasses.dataclass
@@ -136,7 +134,7 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
         finally:
             self._record()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815
 
     def _refused(self) -> bool:
         if self.route.startswith("/-/"):  # signed storage URLs carry no token
@@ -244,10 +242,6 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return self._headers(status, last - first + 1, headers)
         fault = self.hub.take_fault(path)
-        if fault and fault.kind == "short":
-            last = min(last, first + fault.after - 1)
-            headers.pop("Content-Range", None)
-            status = 200
         self._headers(status, last - first + 1, headers)
         with file.open("rb") as stream:
             stream.seek(first)
@@ -255,9 +249,8 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
         return None
 
     def _pump(self, stream: Any, total: int, fault: Fault | None) -> None:
-        piece_size = PIECE if not (fault and fault.kind == "slow") else max(1, fault.rate // 10)
         while self.sent < total:
-            piece = stream.read(min(piece_size, total - self.sent))
+            piece = stream.read(min(PIECE, total - self.sent))
             if fault and fault.kind == "corrupt" and self.sent == 0:
                 piece = bytes([piece[0] ^ 1]) + piece[1:]
             if fault and fault.kind in ("cut", "stall") and self.sent + len(piece) > fault.after:
@@ -271,8 +264,6 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
                 return
             self.wfile.write(piece)
             self.sent += len(piece)
-            if fault and fault.kind == "slow":
-                time.sleep(0.1)
 
     # --- writing: ModelScope --------------------------------------------------------------------
 
@@ -282,18 +273,6 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
         self._body()
         self._error(401, "this call needs an access token", BAD_TOKEN)
         return True
-
-    def user(self) -> None:
-        if not self._needs_token():
-            self._ok(
-                {"id": 1, "username": "standin", "name": "standin", "email": "standin@localhost"}
-            )
-
-    def login(self) -> None:
-        token = json.loads(self._body() or b"{}").get("AccessToken")
-        if not token or (self.hub.token and token != self.hub.token):
-            return self._error(400, "AccessToken is invalid or expired", BAD_TOKEN)
-        return self._ok({"AccessToken": token, "Username": "standin", "Email": "standin@localhost"})
 
     def create(self) -> None:
         if self._needs_token():
@@ -308,11 +287,6 @@ class HubHandler(HuggingFaceRoutes, BaseHTTPRequestHandler):
         return self._ok(
             {"Path": body["Path"], "Name": body["Name"], "Visibility": body["Visibility"]}
         )
-
-    def delete_repo(self, repo: str) -> None:
-        if not self._needs_token():
-            shutil.rmtree(self.hub.root / repo, ignore_errors=True)
-            self._ok({})
 
     def lfs_batch(self, repo: str) -> None:
         if self._needs_token() or self._directory(repo, "master") is None:
@@ -384,17 +358,14 @@ _REPO = r"(?P<repo>[^/]+/[^/]+)"
 _V1 = r"/api/v1"
 _ROUTES = [
     ("GET", rf"{_V1}/repos/internalAccelerationInfo", "region"),
-    ("POST", rf"{_V1}/login", "login"),
     ("POST", rf"{_V1}/models", "create"),
     ("GET", rf"{_V1}/models/{_REPO}/revisions", "revisions"),
     ("GET", rf"{_V1}/models/{_REPO}/repo/files", "file_list"),
     ("POST", rf"{_V1}/models/{_REPO}/repo/tag", "tag"),
     ("GET HEAD", rf"{_V1}/models/{_REPO}/repo", "model_file"),
     ("GET", rf"{_V1}/models/{_REPO}", "model_info"),
-    ("DELETE", rf"{_V1}/models/{_REPO}", "delete_repo"),
     ("POST", rf"{_V1}/repos/models/{_REPO}/info/lfs/objects/batch", "lfs_batch"),
     ("POST", rf"{_V1}/repos/models/{_REPO}/commit/(?P<revision>[^/]+)", "commit"),
-    ("GET", r"/openapi/v1/users/me", "user"),
     ("GET", rf"/openapi/v1/models/{_REPO}", "model_info"),
     ("PUT", r"/-/upload/(?P<oid>[0-9a-f]{64})", "upload_blob"),
     ("GET HEAD", rf"/-/{_REPO}/(?P<revision>[^/]+)/(?P<path>.+)", "stored_file"),

@@ -18,8 +18,6 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -125,13 +123,6 @@ class HubStandin:
 
     def blob(self, oid: str) -> Path:
         return self.root / ".blobs" / oid
-
-
-@contextmanager
-def running(root: Path, **options: Any) -> Iterator[HubStandin]:
-    """A stand-in for the length of a `with` block (for fixtures)."""
-    with HubStandin(root, **options) as hub:
-        yield hub
 
 
 def main() -> int:

@@ -68,6 +68,14 @@ def test_another_address_needs_a_token() -> None:
     assert ChatSettings(host="0.0.0.0", token="s").token == "s"
 
 
+def test_a_folder_named_as_the_index_has_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="no index .no passages.jsonl.: first bash run.sh"):
+        ChatSettings(index=tmp_path)
+    (tmp_path / "passages.jsonl").touch()
+    assert ChatSettings(index=tmp_path).index == tmp_path
+    assert ChatSettings(index=Path("index")).index == Path("index"), "may be empty"
+
+
 def test_other_pages_and_other_names_are_refused() -> None:
     client = guarded()
     assert client.get("/").status_code == 200
@@ -267,7 +275,7 @@ def test_reports_and_comparisons_are_read_alike(tmp_path: Path) -> None:
 
 
 def _report(folder: str, name: str, scores: list[float], **more: Any) -> tuple[Report, list[Asked]]:
-    report = Report(folder, "", [name], [], False, None, Path(folder), **more)
+    report = Report(folder, "", [name], [], False, Path(folder), **more)
     asked = [
         Asked("t", "", f"什么是 cuda{n}？", f"kernel {n}", {name: "x"}, {name: score})
         for n, score in enumerate(scores)

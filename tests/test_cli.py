@@ -71,3 +71,30 @@ def test_a_wrong_command_line_is_told_in_chinese_first(
     monkeypatch.setenv("KIT_LANGUAGE", "en")
     done = CliRunner().invoke(app, line.split())
     assert f"Error: {original[3:]}" in done.stderr and "用法" not in done.stderr
+
+
+def test_an_option_with_a_dash_of_the_input_method_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = ["build", "a", "—out", "d"]
+    monkeypatch.setattr("sys.argv", ["data", *line])
+    for language, told in (
+        ("zh", "—out：选项以两个英文减号（--）开头，不是 —"),
+        ("en", "—out: an option begins with --, not with —"),
+    ):
+        monkeypatch.setenv("KIT_LANGUAGE", language)
+        assert told in CliRunner().invoke(app, line).stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("data", "bash run.sh data"),
+        ("preflight.submissions", "bash run.sh submissions"),
+        ("bench.load", "python -m bench.load"),
+    ],
+)
+def test_the_help_that_is_named_is_the_command_as_it_is_given(
+    module: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIT_LANGUAGE", "zh")
+    done = CliRunner().invoke(app, ["show"], prog_name=f"python -m {module}")
+    assert done.stderr.splitlines()[-1] == f"看全部选项：{command} show --help"

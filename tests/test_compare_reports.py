@@ -45,6 +45,8 @@ def test_two_reports_are_compared_question_by_question(folder: Path) -> None:
     assert told["metrics"]["judge"]["differences"][0]["mean"] == pytest.approx(1.0)
     assert "worse: -1.000" in call(compare.app, folder / "b", folder / "a")
     assert "no report" in call(compare.app, folder / "none", code=2)
+    above = call(compare.app, folder, code=2)
+    assert f"no report of the local judge (summary.json); the last one in it: {folder}" in above
 
 
 def test_a_comparison_is_written_with_its_chart(folder: Path) -> None:

@@ -12,6 +12,16 @@ from data.output import more_pairs
 from data.settings import BuildSettings
 from tests.data_commands import SAMPLE, run
 
+TESTSET = SAMPLE.with_name("testset_basic.docx")
+
+
+def test_a_name_that_is_not_there_is_never_skipped(tmp_path):
+    """As a book of `—exclude TESTSET` the test set would be read."""
+    line = ["build", SAMPLE, "—exclude", TESTSET, "--out", tmp_path / "o", "--keep-going"]
+    done = run(*line, ok=False)
+    assert "—exclude: no such file; an option begins with --" in done.stderr
+    assert "keep-going" not in done.stderr
+
 
 def test_brackets_in_a_message_are_shown(tmp_path):
     done = run(
@@ -76,7 +86,10 @@ def test_one_bad_book_stops_the_build_unless_told_otherwise(tmp_path):
         (["--min-chars", "900", "--max-chars", "300"], "--min-chars"),
         (["--exclude", "missing.docx"], "missing.docx: no such file"),
         (["--source", "teacher"], "--base-url and --model"),
-        (["--source", "vllm", "--model", "nowhere"], "--model DIR"),
+        (["--source", "vllm"], "--source vllm: needs --model DIR"),
+        (["--source", "vllm", "--model", "nowhere"], "--source vllm: --model nowhere: no model"),
+        (["--review", "fluency"], "--review fluency: needs --model DIR"),
+        (["--review", "teacher", "--model", "m"], "--review teacher: needs --base-url"),
         (["--tokenizer", "nowhere"], "tokenizer.json"),
     ],
 )
@@ -120,6 +133,41 @@ def test_options_that_the_source_does_not_use_are_named(tmp_path, options, says)
         assert text in done.stderr
 
 
+def test_a_test_set_is_no_book(tmp_path):
+    folder = tmp_path / "books"
+    folder.mkdir()
+    shutil.copyfile(SAMPLE, folder / "book.md")
+    shutil.copyfile(TESTSET, folder / "renamed.docx")
+    out = ["--out", tmp_path / "o", "--cache", tmp_path / "c"]
+    for named in ("--exclude", "--like", "--compare"):
+        done = run("build", folder, *out, named, TESTSET, ok=False)
+        assert "renamed.docx is a test set and no book" in " ".join(done.stderr.split())
+    # Where it is not named as one, it is told by how it is written.
+    done = run("build", folder, *out)
+    assert "renamed.docx: holds 48 labelled answers" in " ".join(done.stderr.split())
+    assert "book.md: holds" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "hidden", "says"),
+    [
+        (["--rules", "strict"], 896, []),
+        (["--rules", "strict"], 1536, []),
+        (["--rules", "wide"], 896, ["here are other pairs,"]),
+        (["--rules", "strict", "--merge", SAMPLE.with_name("pairs.jsonl")], 896, ["other pairs,"]),
+        (["--rules", "strict"], 2560, ["here are another model,"]),
+        ([], 2560, ["here are other pairs and another model,"]),
+    ],
+)
+def test_a_threshold_used_beyond_what_it_was_measured_on_is_told(tmp_path, options, hidden, says):
+    config = {"model_type": "qwen2", "hidden_size": hidden}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    options += ["--review", "fluency", "--model", tmp_path, "--dry-run"]
+    done = run("build", SAMPLE, "--out", tmp_path / "o", "--cache", tmp_path / "c", *options)
+    assert done.stderr.count("threshold") == len(says), done.stderr
+    assert all(text in done.stderr for text in says)
+
+
 def test_models_that_disagree_on_an_option_are_refused():
     class Other(BaseModel):
         wordings: int = option(3, "每题另加几种问法", "more wordings per question")
@@ -130,8 +178,9 @@ def test_models_that_disagree_on_an_option_are_refused():
 
 def test_a_test_set_to_compare_with_is_read_before_the_books(tmp_path):
     arguments = ("--cache", tmp_path / "c", "--compare", tmp_path / "no.docx")
-    done = run("build", tmp_path / "no.md", "--out", tmp_path / "o", *arguments, ok=False)
-    assert "no.docx: no such file" in done.stderr and "no.md" not in done.stderr
+    (tmp_path / "empty.md").touch()
+    done = run("build", tmp_path / "empty.md", "--out", tmp_path / "o", *arguments, ok=False)
+    assert "no.docx: no such file" in done.stderr and "empty.md" not in done.stderr
 
 
 def test_a_book_without_a_single_pair_says_where_they_went(tmp_path):

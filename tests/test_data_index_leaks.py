@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_the_sample_book_is_told_from_its_test_sets(tmp_path: Path) -> None:
         run("check-leak", tmp_path / "index", SAMPLE.parent / f"testset_{name}.docx")
 
 
+def test_of_a_builds_folder_its_train_rows_are_looked_at(tmp_path: Path, testset: Path) -> None:
+    copyfile(testset, tmp_path / "train.jsonl")
+    done = run("check-leak", tmp_path, testset, ok=False)
+    assert done.exit_code == 1 and "test questions are in train.jsonl" in done.stdout
+
+
 def test_a_folder_without_an_index_is_named(tmp_path: Path, testset: Path) -> None:
     done = run("check-leak", tmp_path, testset, ok=False)
     assert "no passages.jsonl" in done.stderr
+    done = run("build", SAMPLE, "--out", tmp_path / "o", "--with-passages", tmp_path, ok=False)
+    assert "no passages.jsonl, so no index: first bash run.sh retrieval build" in done.stderr

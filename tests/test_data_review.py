@@ -153,6 +153,9 @@ def test_the_command_reads_a_verdict_file(tmp_path, monkeypatch):
 def test_separators_within_a_text_end_no_verdict(tmp_path):
     row = {"question": "问题？", "answer": "a\u2028b\x85c", "chunk": "文", "verdict": "good"}
     (tmp_path / "v.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n\n", "utf-8")
+    (tmp_path / "w.jsonl").write_text('{"question": "问题？", "answer": "答"}\n', "utf-8")
+    with pytest.raises(ValueError, match="w.jsonl, line 1: no 'verdict'"):
+        read_verdicts(tmp_path / "w.jsonl")
     ((rated, verdict),) = read_verdicts(tmp_path / "v.jsonl")
     assert rated.pair.answer == row["answer"] and verdict == "good"
 

@@ -230,7 +230,7 @@ def test_a_worker_on_ray_is_told_the_same_and_shares_the_cache(tmp_path):
 
 
 def test_a_missing_model_is_named(tmp_path):
-    with pytest.raises(ValueError, match="--model DIR"):
+    with pytest.raises(ValueError, match="none: no model directory"):
         VllmSettings(model=str(tmp_path / "none"))
 
 

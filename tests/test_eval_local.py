@@ -68,6 +68,15 @@ def test_a_good_batch_service(service, testset, tmp_path):
     assert Path(report.group(1)).is_file()
 
 
+def test_the_next_command_is_printed_whole(service, testset, tmp_path):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    service.routes["/predict"] = lambda prompt: (500, b"")
+    result, told = judged(service, testset.rename(folder / "a.docx"), out=tmp_path / "out")
+    command = told["conclusion"]["command"]
+    assert command.endswith("a.docx") and f"  {command}\n" in result.stdout
+
+
 def test_serial_mode_by_status_and_by_option(service, testset, tmp_path):
     _, told = judged(service, testset, "--mode", "serial", out=tmp_path / "out")
     assert (told["mode"], told["deviations"]) == ("serial", ["--mode serial"])

@@ -12,6 +12,7 @@ from data.formats import read_told  # noqa: E402
 from judging.judge import judge  # noqa: E402
 from judging.report import summary  # noqa: E402
 from judging.testset import read_testset  # noqa: E402
+from retrieval.build import IndexSettings, build_index  # noqa: E402
 from retrieval.examples import OWN, examples_of, turns_of  # noqa: E402
 from serving.engine.base import ModelError  # noqa: E402
 from serving.settings import Settings, load_settings  # noqa: E402
@@ -160,3 +161,15 @@ def test_the_real_service_answers_with_index_and_examples(
         info = service.client.get("/info").json()
     assert info["engine"]["max_model_len"] > 1000
     assert info["retrieval"]["examples"] == ["问？"] and info["retrieval"]["method"] == "bm25"
+
+
+def test_a_test_set_in_the_index_is_told(index: Path, tmp_path: Path) -> None:
+    testset = Path(__file__).parents[1] / "data" / "sample" / "testset_basic.docx"
+    for books in ([], [testset]):
+        build_index([tmp_path / "bridges.md", *books], index, IndexSettings(20, 80))
+        with served_app(instant_app(Settings(retrieval_dir=index))) as url:
+            leaks = judge(url, [read_testset(testset)]).leaks
+        assert leaks == [
+            f"the index holds the test set {book.name}, answers and all: build it of the book again"
+            for book in books
+        ]

@@ -22,6 +22,7 @@ def test_a_good_submission_passes_and_is_rehearsed_in_both_modes(preflight, mode
     code, lines = preflight("--model-dir", model, "--offline", testset)
     assert failing(lines) == set()
     assert code == 0
+    assert "starts twice" in preflight.said, "a log shows no spinner"
     for mode in ("batch", "serial"):
         assert lines[f"rehearsal: {mode}: health"]["state"] == "ok"
         assert "accuracy 1.000" in lines[f"rehearsal: {mode}: testset, score"]["figure"]

@@ -342,6 +342,10 @@ def test_the_command_line(book: Path, tmp_path: Path) -> None:
     built = run("build", str(book), "--out", str(out), "--cache", str(tmp_path / "cache"))
     assert built.returncode == 0, built.stderr
     assert "passages" in built.stdout
+    testset, cache = ROOT / "data" / "sample" / "testset_basic.docx", str(tmp_path / "cache")
+    told = run("build", str(book), str(testset), "--out", str(tmp_path / "i"), "--cache", cache)
+    assert "testset_basic.docx: holds 48 labelled answers" in told.stderr
+    assert "labelled" not in built.stderr
     found = run("search", str(out), "白鹭桥有多长？", "--count", "1")
     assert "120 米" in found.stdout and "白鹭桥" in found.stdout
     assert run("search", str(tmp_path), "问").returncode == 1

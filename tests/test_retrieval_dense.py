@@ -22,7 +22,7 @@ from retrieval.rerank import Reranker  # noqa: E402
 from retrieval.search import IndexFileError, Retriever  # noqa: E402
 from serving.book_context import BookContext  # noqa: E402
 from serving.settings import Settings  # noqa: E402
-from tests.hub_standin import running  # noqa: E402
+from tests.hub_standin import HubStandin  # noqa: E402
 from tests.test_retrieval import BOOK  # noqa: E402
 from tests.tiny_bert import write_bert  # noqa: E402
 
@@ -161,7 +161,7 @@ def test_a_modelscope_id_is_downloaded_once_and_keeps_its_name(
     for name in [name for name in sys.modules if name.startswith("modelscope")]:
         monkeypatch.delitem(sys.modules, name)
     assert model_directory(encoder) == encoder
-    with running(tmp_path / "hub") as hub:
+    with HubStandin(tmp_path / "hub") as hub:
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
         hub.publish("someone/e5-small", encoder)
         found = model_directory(Path("someone/e5-small"))

@@ -109,6 +109,58 @@ def test_errors_are_one_clear_line() -> None:
         assert done.returncode == 2 and f"PORT={port}: a whole number" in done.stderr
 
 
+def test_what_is_no_test_set_or_no_model_is_told_before_a_service_starts(tmp_path: Path) -> None:
+    done = run_sh("data/sample/book.docx", MODEL_DIR="nowhere")
+    assert done.returncode == 2 and "book.docx: no question with an answer" in done.stderr
+    assert "starting" not in done.stdout
+    testset = "data/sample/testset_basic.docx"
+    (tmp_path / "merged").mkdir()
+    (tmp_path / "merged" / "config.json").touch()
+    for files, model, said in (
+        ([], tmp_path / "no", "no such directory"),
+        ([], tmp_path, f"Is it {tmp_path}/merged?"),
+        (["adapter_config.json"], tmp_path, "is a LoRA adapter: first bash run.sh train merge"),
+    ):
+        for name in files:
+            (tmp_path / name).touch()
+        done = run_sh(testset, MODEL_DIR=str(model))
+        assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
+def test_a_run_from_another_folder_says_where_paths_begin(tmp_path: Path) -> None:
+    for folder, told in ((ROOT, False), (tmp_path, True)):
+        done = subprocess.run(
+            ["bash", ROOT / "run.sh", "x.docx"], cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert (
+            f"running in {ROOT}: relative paths of the command begin there" in done.stderr
+        ) is told
+
+
+def test_help_installs_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text((ROOT / "run.sh").read_text(encoding="utf-8"))
+    install = (ROOT / "requirements" / "install.sh").read_text(encoding="utf-8")
+    for name, text in {
+        "requirements/install.sh": install + "\nprepare_environment() { :; }\n",
+        "train/setup.sh": 'echo "setup $*" >>asked\n',
+        ".venv/bin/python": "#!/bin/sh\n",
+        ".venv-train/bin/python": "#!/bin/sh\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    asked = tmp_path / "asked"
+    for words, extra in (
+        ("train retriever r.yaml", "retrieval"),
+        ("judging ability b t", "ability"),
+    ):
+        for more, wanted in (([], extra), (["--help"], "")):
+            asked.write_text("")
+            subprocess.run(["bash", "run.sh", *words.split(), *more], cwd=tmp_path, check=True)
+            assert asked.read_text().replace("setup", "").strip() == wanted, (words, more)
+
+
 def test_the_demo_model_is_served_without_whatever_lies_in_index(tmp_path: Path) -> None:
     """Passages confuse it; what one sets oneself stays."""
     script = (ROOT / "run.sh").read_text(encoding="utf-8")

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from serving.draws import draws_of
 from serving.engine import several as module
-from serving.engine.base import Answer, Batch, EngineError, ModelError, generate, wait
+from serving.engine.base import Answer, Batch, EngineError, ModelError
 from serving.engine.members import Member, Question, SentPart
 from serving.engine.messages import Deadline, Failed, GiveBack, Go, Part, Ready, Report
 from serving.engine.several import SeveralEngines
 from serving.engine.shares import Share
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
+from tests.batches import generate, wait
 from tests.instant_engine import in_seconds
 
 pytestmark = pytest.mark.clock  # some of these have tenths of a second

@@ -25,6 +25,8 @@ def room(tmp_path: Path) -> Path:
     for name in ("runs", "data/sample", "train/recipes"):
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "run.sh").write_text(STUB)
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    (tmp_path / "models" / "mine" / "config.json").write_text("{}")
     return tmp_path
 
 
@@ -46,7 +48,7 @@ def submit(room: Path, *options: str, **variables: str) -> tuple[int, str, list[
 def test_a_model_answers_the_train_questions_anew(room):
     (room / "书.docx").write_text("a book")
     (room / "teacher").mkdir()
-    named = {"MODEL_DIR": "/models/mine", "BOOK": "书.docx", "COMPOSE": "teacher"}
+    named = {"MODEL_DIR": "models/mine", "BOOK": "书.docx", "COMPOSE": "teacher"}
     code, said, _ = submit(room, **named)
     assert code == 2 and "teacher/config.json" in said
     (room / "teacher/config.json").write_text("{}")
@@ -66,7 +68,7 @@ def test_where_a_book_leaves_no_calibration_rows_train_rows_serve(room):
     data, done = room / "out/submit/data", room / "out/submit/done"
     data.mkdir(parents=True), done.mkdir()
     (data / "calibration.jsonl").write_text("")
-    named = {"MODEL_DIR": "/models/mine", "BOOK": "data/sample", "TESTSET": SAMPLE_SETS.split()[0]}
+    named = {"MODEL_DIR": "models/mine", "BOOK": "data/sample", "TESTSET": SAMPLE_SETS.split()[0]}
     asked = submit(room, **named)[2]
     trained = [command for command in asked if "|train" in command]
     assert len(trained) == 4 and all("calibration_file=null" in command for command in trained)
@@ -114,7 +116,7 @@ def test_the_model_that_answers_may_lie_in_a_folder_with_a_blank(room):
     (room / "my teacher/config.json").write_text("{}")
     stub = 'for word; do echo "<$word>" >>words; done\n' + STUB
     (room / "run.sh").write_text(stub)
-    named = {"MODEL_DIR": "/models/mine", "BOOK": "书.docx", "COMPOSE": "my teacher"}
+    named = {"MODEL_DIR": "models/mine", "BOOK": "书.docx", "COMPOSE": "my teacher"}
     code, said, _ = submit(room, **named)
     assert code == 0, said
     assert (room / "words").read_text().count("<my teacher>") == 2  # it asks, and it answers
@@ -156,6 +158,26 @@ def test_a_failed_step_is_named_and_is_where_it_goes_on(room):
     assert code == 0 and said.count("skipped") == 5
     assert [line.split()[:2] for line in asked[:2]] == [["|train", "quantize"], ["|train", "check"]]
     assert submit(room)[2] == []
+
+
+def test_an_export_that_lost_score_gives_way_to_the_merged_model(room):
+    code, said, asked = submit(room, FAIL="train check", CODE="6")
+    assert code == 0 and asked[-1].startswith("|preflight --model-dir out/submit/model/merged ")
+    assert "awq-gemm lost too much score" in said
+    assert said.count("out/submit/model/merged") >= 2 and "upload out/submit/model/merged" in said
+    assert submit(room)[2] == [] and "upload out/submit/model/merged" in submit(room)[1]
+    (room / "out/submit/done/exported").unlink()
+    submit(room, "--dry-run")
+    assert (room / "out/submit/export").is_file(), "a dry run changes nothing"
+    asked = submit(room)[2]
+    assert asked[-1].startswith("|preflight --model-dir out/submit/model/awq-gemm ")
+
+
+def test_merged_can_be_asked_for_and_is_checked(room):
+    asked = submit(room, FORMAT="merged")[2]
+    assert not [line for line in asked if "train quantize" in line]
+    assert "export_formats=[]" in asked[-2] and "train check" in asked[-2]
+    assert asked[-1].startswith("|preflight --model-dir out/submit/model/merged ")
 
 
 def test_what_preflight_finds_is_told_and_looked_at_again(room):
@@ -215,13 +237,13 @@ def test_a_real_book_keeps_test_questions_out_and_names_its_model(room):
     assert asked[0].endswith("--source vllm --model m")
     assert "train_file=train.jsonl" in asked[1] and "dev_file=null" in asked[1]
     asked = submit(
-        room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", RECIPE="train/recipes/demo.yaml"
+        room, MODEL_DIR="models/mine", BOOK="我的 书.docx", RECIPE="train/recipes/demo.yaml"
     )[2]
     assert "--exclude" not in asked[1]
-    assert "demo.yaml" in asked[2] and "model_name_or_path=/models/mine" in asked[2]
+    assert "demo.yaml" in asked[2] and "model_name_or_path=models/mine" in asked[2]
     assert asked[5] == "out/submit/model/merged|out/submit/data/testset.docx"
     plain = {"INDEX": "no", "TUNED": "always", "OUT": "out/plain"}
-    asked = submit(room, MODEL_DIR="/models/mine", BOOK="我的 书.docx", **plain)[2]
+    asked = submit(room, MODEL_DIR="models/mine", BOOK="我的 书.docx", **plain)[2]
     assert "--with-passages" not in asked[0] and "retrieval_dir=null" in asked[1]
     assert "--by-verdict" not in asked[2]
 
@@ -231,7 +253,7 @@ def test_with_an_index_every_step_that_serves_has_the_book(room):
         'echo "${RETRIEVAL_DIR:-none} ${RETRIEVAL_PASSAGES:-default}" >>asked\n'
     )
     (room / "书.md").write_text("书")
-    found = submit(room, MODEL_DIR="/models/mine", BOOK="书.md", OUT="out/mine")[2]
+    found = submit(room, MODEL_DIR="models/mine", BOOK="书.md", OUT="out/mine")[2]
     assert set(found) == {"out/mine/index default"}
     assert set(submit(room)[2]) == {"none 0"}, "the toy was not taught to read passages"
 
@@ -267,3 +289,15 @@ def test_the_sample_book_becomes_a_checked_export(tmp_path):
     assert "0 would fail; " in said and "a demo model" in said
     export = read_manifest(tmp_path / "out" / "model" / "awq-gemm")
     assert export.demo and export.scores["dev_judge"] > 0.4
+
+
+def test_what_is_given_wrong_is_told_before_the_first_step(room):
+    (room / "书.docx").write_text("a book")
+    for variables, word, told in (
+        ({"BOOK": "书.docx", "MODEL_DIR": "models/yours"}, "", "models/yours/config.json"),
+        ({"BOOK": "本.docx"}, "", "no such file: 本.docx"),
+        ({}, "书.docx", "unknown: 书.docx; BOOK=…"),
+    ):
+        code, said, asked = submit(room, *filter(None, [word]), **variables)
+        assert code == 2 and told in said and not asked
+    assert "unknown" not in submit(room, "--help")[1]

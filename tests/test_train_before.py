@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from common.manifest import Manifest, file_record, write_manifest
 from tests.model_dirs import write_model
@@ -183,12 +182,6 @@ def test_test_questions_choose_no_checkpoint(tmp_path):
     (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(ExcludedError, match="train: "):
         load_rows(given(tmp_path, "a/b", exclude=str(tests), dev_file="calibration.jsonl"))
-
-
-def test_resolved_recipes_are_read_again(tmp_path):
-    """finetune writes one for its other processes, with every field."""
-    whole = yaml.safe_dump(given(tmp_path, "a/b").model_dump(mode="json"))
-    assert load_recipe(written(tmp_path / "r.yaml", whole)) == given(tmp_path, "a/b")
 
 
 def test_a_hub_that_cannot_be_reached_is_one_message(monkeypatch):

@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+import typer
 
+from common.manifest import Manifest, write_manifest
+from tests.shapes import QWEN3_4B
 from train import check, steps
 from train.book import service_settings
 from train.recipe import Recipe
+from train.told import EXIT_LOST, told_errors
 
 ROW = {
     "messages": [
@@ -30,6 +34,26 @@ def recipe(tmp_path, **more) -> Recipe:
     return Recipe(
         model_name_or_path="base", dataset_dir=tmp_path, output_dir=tmp_path, **(given | more)
     )
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """A service that knows the answer, but for what `wrong` names; what it was asked, in order."""
+    asked, wrong = [], set()
+
+    @contextmanager
+    def serve(directory, python, **variables):
+        def answers(questions):
+            asked.append((directory.name, variables, questions))
+            answer = "不知道" if directory.name in wrong else "120 米"
+            return SimpleNamespace(answers=[answer] * len(questions), total_seconds=1.0)
+
+        yield SimpleNamespace(answers=answers, load_seconds=1.0)
+
+    monkeypatch.setattr(check, "serve", serve)
+    monkeypatch.setattr(check, "need_python", lambda python: None)
+    monkeypatch.setattr(check, "check_logits", lambda *_: None)
+    return SimpleNamespace(asked=asked, wrong=wrong)
 
 
 @pytest.mark.parametrize(
@@ -58,26 +82,39 @@ def recipe(tmp_path, **more) -> Recipe:
     ],
 )
 def test_each_export_is_served_as_trained_and_asked_the_bare_question(
-    tmp_path, monkeypatch, more, wanted
+    tmp_path, service, more, wanted
 ):
-    asked = []
-
-    @contextmanager
-    def serve(directory, python, **variables):
-        def answers(questions):
-            asked.append((directory.name, variables, questions))
-            return SimpleNamespace(answers=["120 米"] * len(questions), total_seconds=1.0)
-
-        yield SimpleNamespace(answers=answers, load_seconds=1.0)
-
-    monkeypatch.setattr(check, "serve", serve)
-    monkeypatch.setattr(check, "need_python", lambda python: None)
-    monkeypatch.setattr(check, "check_logits", lambda *_: None)
-    monkeypatch.setattr(check, "_record", lambda *_: None)
     made = recipe(tmp_path, **more)
     steps.check(made)
-    assert asked == [(name, wanted, ["白鹭桥多长？"]) for name in ("merged", "fp8")]
+    assert service.asked == [(name, wanted, ["白鹭桥多长？"]) for name in ("merged", "fp8")]
     assert service_settings(made) == wanted
+
+
+def test_an_export_that_lost_score_has_its_own_exit_code_and_names_what_is_whole(
+    tmp_path, service, capsys
+):
+    service.wrong.add("fp8")
+    with pytest.raises(typer.Exit) as ended, told_errors():
+        steps.check(recipe(tmp_path))
+    assert ended.value.exit_code == EXIT_LOST
+    assert str(tmp_path / "merged") in capsys.readouterr().out
+    service.wrong.clear()
+    with pytest.raises(typer.Exit) as ended, told_errors():
+        steps.check(recipe(tmp_path, dev_file="none.jsonl"))
+    assert ended.value.exit_code == 1
+
+
+def test_an_untuned_base_is_asked_once_and_as_the_service_asks_it(tmp_path, service, monkeypatch):
+    made = recipe(tmp_path, check_base=True, retrieval_dir="mine")
+    (tmp_path / "merged/config.json").write_text(json.dumps(QWEN3_4B), "utf-8")
+    write_manifest(tmp_path / "merged", Manifest(stage=steps.UNTUNED, name="base"))
+    steps.check(made)
+    assert [name for name, *_ in service.asked] == ["merged", "fp8"], "not as `base` once more"
+    assert all(told["RETRIEVAL_EXAMPLES"] == "1" for _, told, _ in service.asked)
+    said = []
+    monkeypatch.setattr(steps, "say", said.append)
+    steps.show_score(made)
+    assert "RETRIEVAL_EXAMPLES=1" in said[-1]
 
 
 def test_the_next_command_asks_as_in_training(tmp_path, monkeypatch):

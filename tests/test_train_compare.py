@@ -101,6 +101,11 @@ def test_reports_are_compared_without_serving(tmp_path, testset, two_models):
     assert len(told["questions"]) == len(TINY_PAIRS)
 
 
+def test_a_model_that_is_not_there_is_named(tmp_path, testset):
+    with pytest.raises(ModelError, match="none: no such folder"):
+        compare_models([tmp_path / "none", tmp_path], [testset], Path("no/python"))
+
+
 def test_reports_that_do_not_fit_are_refused(tmp_path, testset, two_models):
     base, tuned = two_models
 

@@ -22,7 +22,7 @@ def test_qwen3_4b_by_hand():
     q = shape_of(QWEN3_4B, "it")
     # (64 GB x 0.9 - 8.04 GB) / (1024 x 147,456 B)
     assert largest_batch(q, q.weight_bytes("bf16"), 1024, 64e9) == 328
-    assert training_bytes(q, "full", 0)["total"] == 16 * q.parameters
+    assert training_bytes(q, "full", 0, 32, False)["total"] == 16 * q.parameters
     assert training_flop(q, "lora") == pytest.approx(4 * q.parameters, rel=1e-3)
 
 
@@ -40,7 +40,10 @@ def test_lora_counts_are_pefts():
 def test_checkpointing_saves_and_lora_is_smaller():
     q = shape_of(QWEN3_4B, "it")
     assert activation_bytes(q, 4096, True) < activation_bytes(q, 4096, False) / 10
-    sizes = [training_bytes(q, m, 4096)["total"] for m in ("qlora", "lora-8bit", "lora", "full")]
+    sizes = [
+        training_bytes(q, m, 4096, 32, False)["total"]
+        for m in ("qlora", "lora-8bit", "lora", "full")
+    ]
     assert sizes == sorted(sizes)
 
 

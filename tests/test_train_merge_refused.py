@@ -93,7 +93,9 @@ def test_an_older_pefts_configuration_in_notepads_encoding_is_taken(base, plain,
     adapter = rewritten(plain, tmp_path / "adapter", rank_pattern=None, alpha_pattern=None)
     path = adapter / "adapter_config.json"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    merge(base, [adapter], tmp_path / "merged")
+    merged, wanted = (merge(base, [a], tmp_path / f"of {a.name}") for a in (adapter, plain))
+    named = [path / "model.safetensors" for path in (merged, wanted)]
+    assert named[0].read_bytes() == named[1].read_bytes()
 
 
 def with_tensor(path: Path, change) -> None:
@@ -148,7 +150,7 @@ def test_a_pickled_adapter_is_taken(base, plain, tmp_path):
     weights = load_file(adapter / "adapter_model.safetensors")
     torch.save(weights, adapter / "adapter_model.bin")
     (adapter / "adapter_model.safetensors").unlink()
-    merge(base, [adapter], tmp_path / "merged")
+    assert_merged_is_base_and_adapter(base, adapter, tmp_path / "merged")
 
 
 @pytest.mark.parametrize("method", ["awq", "fp8", "compressed-tensors", "bitsandbytes"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import ROOT
 from train.recipe import Recipe
 from train.recipe_file import RecipeError, load_recipe
 
@@ -53,6 +54,12 @@ def test_all_errors_come_at_once(tmp_path):
     assert "export_formats=[fp8: the value is no valid YAML" in text
 
 
+def test_a_file_that_is_no_recipe_is_called_that(tmp_path):
+    (tmp_path / "book.docx").write_bytes(b"PK\3\4" + bytes(40))
+    with pytest.raises(RecipeError, match=r"book.docx: no recipe \(a .yaml, as in train/recipes\)"):
+        load_recipe(tmp_path / "book.docx")
+
+
 def test_overrides_win_and_read_numbers(tmp_path):
     path = write(tmp_path / "r.yaml", learning_rate="1e-4")
     recipe = load_recipe(path, ["learning_rate=3e-5", "packing=false", "export_formats=[fp8]"])
@@ -99,3 +106,8 @@ def test_a_resolved_recipe_reads_back_the_same(tmp_path):
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
     assert load_recipe(path) == recipe
     assert isinstance(recipe, Recipe)
+
+
+def test_the_demo_is_trained_without_whatever_lies_in_index():
+    """Its dev questions were asked with passages of any book that was indexed before."""
+    assert load_recipe(ROOT / "train" / "recipes" / "demo.yaml").retrieval_dir is None

@@ -52,6 +52,12 @@ def test_a_wrong_value_shows_before_the_first_run(tmp_path):
         load_sweep(tmp_path / "none.yaml")
 
 
+def test_rows_that_are_not_there_stop_it_before_the_first_run(tmp_path):
+    with pytest.raises(RecipeError, match="none/train.jsonl: no such file; dataset_dir"):
+        run_sweep(load_sweep(written(tmp_path), [f"dataset_dir={tmp_path}/none"]))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "train/sweeps").glob("*.yaml")), ids=lambda p: p.stem
 )
@@ -116,10 +122,12 @@ def test_seeds_are_pooled_and_set_beside_the_recipe_and_the_base():
 
 
 def test_the_bases_answers_are_taken_from_a_run_that_asked_the_same(tmp_path, monkeypatch):
+    (tmp_path / "train.jsonl").touch()
     sweep = load_sweep(
         written(
             tmp_path, runs=[{"seed": 1}, {"default_system": "别的"}, {"finetuning_type": "full"}]
-        )
+        ),
+        [f"dataset_dir={tmp_path}"],
     )
     seen = {}
 

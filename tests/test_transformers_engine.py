@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from common.prompting import render_prompts, system_prompt_for, tokenize_prompts
-from serving.engine.base import EngineError, generate
+from serving.engine.base import EngineError
 from serving.engine.transformers_engine import TransformersEngine
 from serving.settings import Settings
+from tests.batches import generate
 from tests.conftest import TINY_PAIRS
 
 pytestmark = pytest.mark.clock  # one of these has three seconds

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from common.prompting import render_prompts, system_prompt_for, tokenize_prompts, turn_ends
-from serving.engine.base import generate
 from serving.engine.transformers_engine import TransformersEngine
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
+from tests.batches import generate
 from tests.conftest import TINY_PAIRS
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from bench.measured_engine import MeasuredEngine
 from serving.draws import draws_deadline, draws_of
-from serving.engine.base import Answer, Batch, EngineError, generate, wait
+from serving.engine.base import Answer, Batch, EngineError
 from serving.engine.detokenize import answer_text
 from serving.engine.repetition import token_kinds
 from serving.engine.several import SeveralEngines
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
+from tests.batches import generate, wait
 from tests.instant_engine import in_seconds
 
 PROMPT = list(range(300, 340))

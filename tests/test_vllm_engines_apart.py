@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from serving.engine.base import Batch, EngineError, generate
+from serving.engine.base import Batch, EngineError
 from serving.engine.vllm_engine import VllmEngine
 from serving.settings import Settings
+from tests.batches import generate
 from tests.instant_engine import in_seconds
 from tests.test_vllm_engine import PROMPT, prompts
 

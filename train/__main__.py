@@ -17,7 +17,6 @@ import typer
 
 from common.before_imports import before_imports
 from common.cli import make_app, option
-from common.facts import FACTS, JUDGES_DEVICE
 from common.language import either, in_chinese
 from train import after, steps
 from train.recipe_file import load_recipe
@@ -29,11 +28,6 @@ app = make_app(
     no_args_is_help=True,
     help=either("微调、合并、量化。", "Fine-tune, merge, quantize."),
 )
-console = steps.console
-
-DEVICE_GB: float = FACTS["devices"][JUDGES_DEVICE]["memory_bytes"] / 1e9
-
-
 before_imports()
 # On a CPU bitsandbytes, which PEFT loads, asks for kernels that nothing here uses.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -44,7 +38,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 @app.command()
 @in_chinese(
     "按一份配方训练、与基座比、合并、量化、检查。\n\n"
-    "退出码 3：微调后比基座差；5：通用能力降得超过 max_ability_drop。那时什么也没有导出。"
+    "退出码 3：微调后比基座差；5：通用能力降得超过 max_ability_drop（都什么也没有导出）；\n"
+    "6：导出比合并后的模型掉分太多。"
 )
 def run(
     recipe: RecipePath,
@@ -71,7 +66,7 @@ def run(
     """Train, judge against the base, merge, quantize and check by one recipe.
 
     Exit code 3: the tuned model is worse than its base; 5: general ability fell by more than
-    max_ability_drop. Nothing was exported then.
+    max_ability_drop (nothing was exported then); 6: an export lost more than max_score_drop.
     """
     from train.guard import EXIT_FORGOT, check_guard
     from train.guard import guard as guarded
@@ -154,9 +149,12 @@ def quantize(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
-@in_chinese("用 vLLM 启动每个导出，在验证题上与合并后的模型比较。")
+@in_chinese("用 vLLM 启动每个导出，在验证题上与合并后的模型比较。退出码 6：掉分太多。")
 def check(recipe: RecipePath, overrides: Overrides = None) -> None:
-    """Serve each export in vLLM and compare it with the merged model on the dev questions."""
+    """Serve each export in vLLM and compare it with the merged model on the dev questions.
+
+    Exit code 6: it scores too far below.
+    """
     with told_errors():
         settings = load_recipe(recipe, overrides or [])
         steps.check(settings)

@@ -72,6 +72,10 @@ def sweep(
         console.print(sweep_table(rows))
         if any("seed" in row.changes for row in rows):
             console.print(pool_table(pools(rows)))
+        for told in dict.fromkeys(row.failed for row in rows if row.failed):
+            console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+        if not any(row.verdict for row in rows):
+            raise typer.Exit(1)
 
 
 @in_chinese("上传模型；令牌取自 MODELSCOPE_API_TOKEN（或 HF_TOKEN）。")

@@ -104,6 +104,8 @@ def compare_models(
     judged_before = {at: _from_report(report, sets) for at, report in known.items()}
     served = [model for model in models if model.resolve() not in judged_before]
     for model in served:  # before the first is served for minutes
+        if not model.is_dir():
+            raise ModelError(f"{model}：没有这个目录", f"{model}: no such folder")
         if problems := model_files_problems(model):
             raise ModelError(f"{model}: {'; '.join(problems)}")
     asked = [

@@ -65,7 +65,7 @@ def activation_bytes(shape: Shape, tokens: int, checkpointing: bool) -> float:
 
 
 def training_bytes(
-    shape: Shape, method: str, tokens: int, rank: int = 32, checkpointing: bool = False
+    shape: Shape, method: str, tokens: int, rank: int, checkpointing: bool
 ) -> dict[str, float]:
     """Peak bytes of one training process by part; method `lora`, `qlora`, `lora-8bit` or `full`.
 
@@ -163,16 +163,13 @@ def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "C
             "These are estimates, not measurements.",
         )
     )
-    serving = Table(
-        title=either(
-            f"在 {device_gb:g} GB 的设备上服务；下载按 {download_rate()}",
-            f"serving on {device_gb:g} GB; download at {download_rate()}",
-        )
-    )
     zh = ("权重", "占显存", "下载", "同时回答的题数（每题 1,024 词元）")
     en = ("weights", "on the device", "download", "answers at once (1,024 tokens)")
-    for columns in zip(zh, en, strict=True):
-        serving.add_column(either(*columns))
+    title = either(
+        f"在 {device_gb:g} GB 的设备上服务；下载按 {download_rate()}",
+        f"serving on {device_gb:g} GB; download at {download_rate()}",
+    )
+    serving = Table(*either(zh, en), title=title)
     directory = Path(model) if Path(model).is_dir() else None
     for name, weights, fetched in serving_rows(shape, directory):
         batch = largest_batch(shape, weights, 1024, device_bytes)
@@ -180,16 +177,12 @@ def print_plan(model: str, device_gb: float, tokens: int, rank: int, console: "C
         name = either("现有文件", name) if name == "these files" else name
         serving.add_row(name, amount(weights, "B"), seconds, f"{batch:,}")
     console.print(serving)
-    training = Table(
-        title=either(
-            f"训练，每步 {tokens:,} 词元，秩 {rank}",
-            f"training, {tokens:,} tokens a step, rank {rank}",
-        )
-    )
     zh = ("方法", "梯度检查点", "GB", "最大的一步，词元")
     en = ("method", "checkpointing", "GB", "largest step, tokens")
-    for columns in zip(zh, en, strict=True):
-        training.add_column(either(*columns))
+    title = either(
+        f"训练，每步 {tokens:,} 词元，秩 {rank}", f"training, {tokens:,} tokens a step, rank {rank}"
+    )
+    training = Table(*either(zh, en), title=title)
     for method in ("qlora", "lora-8bit", "lora", "full"):
         for checkpointing in (False, True):
             total = training_bytes(shape, method, tokens, rank, checkpointing)["total"]

@@ -102,7 +102,10 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}：不是合法的 YAML：{error}", f"{path}: no valid YAML: {error}"
         ) from error
     except ValueError as error:
-        raise RecipeError(f"{path}：{error}", f"{path}: {error}") from error
+        raise RecipeError(
+            f"{path}：不是配方（train/recipes 里的 .yaml）：{error}",
+            f"{path}: no recipe (a .yaml, as in train/recipes): {error}",
+        ) from error
     if not isinstance(fields, dict):
         raise RecipeError(f"{path}：应是一行行的 `键: 值`", f"{path}: expected `key: value` lines")
     return fields

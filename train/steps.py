@@ -16,6 +16,7 @@ from train.run_report import NAME as RUN_REPORT
 from train.verdict import FEWEST, Verdict, read_verdict, sentences
 
 console = Console()
+UNTUNED = "base"  # stage in the manifest of a base that stands in the merged model's place
 
 
 def train(recipe: Recipe, resume: bool, exports: bool = False) -> Verdict | None:
@@ -81,7 +82,7 @@ def take_base_unless_gained(recipe: Recipe) -> bool:
     take_base(base, merged, recipe.system_prompt(base))
     parent = read_manifest(base)
     made = Manifest(
-        stage="base",
+        stage=UNTUNED,
         name=base.name,
         demo=bool(parent and parent.demo),
         outputs=directory_records(merged),
@@ -116,6 +117,24 @@ def quantize(recipe: Recipe) -> None:
         say(f"{either('已导出：', 'exported: ')}{out}")
 
 
+class ExportError(ModelError):
+    """An export answers worse than the merged model, which is whole itself."""
+
+
+def _is_base(merged: Path) -> bool:
+    """Whether the verdict put the untuned base in the merged model's place."""
+    manifest = read_manifest(merged)
+    return manifest is not None and manifest.stage == UNTUNED
+
+
+def _as_merged(recipe: Recipe) -> Recipe:
+    """The recipe as its merged model is asked: an untuned base as the service asks that."""
+    from train.asking import as_the_base
+
+    merged = recipe.output_dir / "merged"
+    return as_the_base(recipe, merged) if _is_base(merged) else recipe
+
+
 def _need_merged(recipe: Recipe) -> None:
     merged = recipe.output_dir / "merged"
     if not (merged / "config.json").is_file():
@@ -141,18 +160,22 @@ def check(recipe: Recipe) -> None:
         )
     exports = [recipe.output_dir / form for form in recipe.export_formats]
     merged = recipe.output_dir / "merged"
-    base = fetch_base(recipe) if recipe.check_base else None
+    base = fetch_base(recipe) if recipe.check_base and not _is_base(merged) else None
     drop = recipe.max_score_drop
-    served = service_settings(recipe)
+    served = service_settings(_as_merged(recipe))
     results = check_exports(merged, exports, rows, recipe.serve_python, drop, base, served)
     console.print(stage_table(recipe, results, len(rows)))
     failed = [row.name for row in results if not row.passed]
     if failed:
         names, most = ", ".join(failed), recipe.max_score_drop
-        raise ModelError(
-            f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传",
-            f"{names}: more than max_score_drop={most} below merged, "
-            "or empty answers; do not upload",
+        zh = f"{names}：得分比合并后的模型低了不止 max_score_drop={most}，或回答为空；不要上传"
+        en = f"{names}: over max_score_drop={most} below merged, or empty answers; do not upload"
+        if merged.name in failed:
+            raise ModelError(zh, en)
+        raise ExportError(
+            f"{zh}。可以提交没有量化的 {merged}（preflight 看它下载来不来得及）",
+            f"{en}. {merged}, not quantized, can be submitted (preflight tells whether its "
+            "download is in time)",
         )
 
 
@@ -170,7 +193,8 @@ def best_export(recipe: Recipe) -> str:
 def show_score(recipe: Recipe, folder: str = "merged") -> None:
     """The command that judges one of the run's model directories, asked as it was in training."""
     testset, usual = either("测试集.docx", "TESTSET.docx"), usual_settings()
-    told = {k: v for k, v in service_settings(recipe).items() if usual.get(k) != v}
+    told = service_settings(_as_merged(recipe)).items()
+    told = {k: v for k, v in told if usual.get(k) != v}
     before = "".join(f"{name}={shlex.quote(value)} " for name, value in told.items())
     command = f"{before}MODEL_DIR={recipe.output_dir / folder} bash run.sh {testset}"
     say(f"{either('接下来，看它的得分：', 'next, its score: ')}{command}")

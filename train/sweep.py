@@ -110,7 +110,17 @@ def run_sweep(sweep: Sweep, say: Callable[[str], None] = print) -> list[Row]:
     """Train every variant that is not there yet, `at_once` side by side.
 
     sweep.json is written after each, so that one that is stopped leaves those that had ended.
+    Raises RecipeError, before any run, where the rows to learn are not there.
     """
+    recipes = [load_recipe(sweep.recipe, _overrides(sweep, each)) for each in variants(sweep)]
+    for rows in dict.fromkeys(recipe.dataset_dir / recipe.train_file for recipe in recipes):
+        if not rows.is_file():
+            raise RecipeError(
+                either(
+                    f"{rows}：没有这个文件；dataset_dir 要写 data build 或 data compose 的目录",
+                    f"{rows}: no such file; dataset_dir is the folder of data build or compose",
+                )
+            )
     sweep.output_dir.mkdir(parents=True, exist_ok=True)
     todo = variants(sweep)
     ended: dict[int, Row] = {}

@@ -16,7 +16,9 @@ from train.base import ModelError
 from train.dataset import DataError
 from train.excluded import ExcludedError
 from train.recipe_file import RecipeError
-from train.steps import console
+from train.steps import ExportError, console
+
+EXIT_LOST = 6
 
 
 def resume_hint() -> str:
@@ -29,7 +31,8 @@ def resume_hint() -> str:
 
 @contextmanager
 def told_errors(hint: str = "") -> Iterator[None]:
-    """Errors that the user can mend become one message and exit code 1; Ctrl-C gives 130."""
+    """Errors that the user can mend become one message and exit code 1 (an export that lost score:
+    EXIT_LOST); Ctrl-C gives 130."""
     try:
         yield
     except (
@@ -46,7 +49,7 @@ def told_errors(hint: str = "") -> Iterator[None]:
     ) as error:
         told = either(f"错误：{error}", f"error: {error}")
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(EXIT_LOST if isinstance(error, ExportError) else 1) from error
     except KeyboardInterrupt as error:
         told = either("已中断", "interrupted") + hint
         console.print(told, markup=False, highlight=False, soft_wrap=True)

@@ -26,20 +26,12 @@ from rich.table import Table
 from common.cli import option, run_command, stop
 from common.language import either, in_chinese
 from common.manifest import read_manifest
-from common.pairs import Pair
+from common.pairs import Pair, PairsError
 from common.service_process import SignalReceived, stop_on_signals
 from retrieval.examples_auto import as_settings
 from serving.settings import SETTINGS_FILE, Settings, SettingsError, load_settings
 from tune import settings_file, space
-from tune.dev import (
-    DevError,
-    PairsError,
-    default_dev,
-    is_demo,
-    read_dev,
-    token_counts,
-    too_short,
-)
+from tune.dev import DevError, default_dev, is_demo, read_dev, token_counts, too_short
 from tune.pareto import TrialResult, pareto_front, plot, select
 from tune.trial import Measure, Outcome, TrialFailedError, is_quantized, measure_with
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from common.language import BilingualError, either
 from common.manifest import read_manifest
-from common.pairs import Pair, PairFile, PairsError
+from common.pairs import Pair, PairFile
 from common.read_pairs import read_pairs
 from common.tokenizer_file import load_tokenizer
 from judging.known_testsets import SAMPLE, known_testset
@@ -99,14 +99,3 @@ def token_counts(dev: PairFile, model: Path) -> list[int]:
         [question.answer for question in dev.pairs], add_special_tokens=False
     )
     return [len(each.ids) for each in encoded]
-
-
-__all__ = [
-    "DevError",
-    "PairsError",
-    "default_dev",
-    "is_demo",
-    "read_dev",
-    "token_counts",
-    "too_short",
-]

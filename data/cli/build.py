@@ -17,6 +17,7 @@ from data.cli.console import ProgressBars, console, reported_errors, warn
 from data.cli.options import unused_options, with_options
 from data.context import BuildContext
 from data.filters import FILTERS
+from data.fluency import not_measured
 from data.labels import label
 from data.making import cache_key
 from data.needs import require_packages
@@ -28,6 +29,7 @@ from data.row_counts import explained
 from data.settings import BuildInputs, BuildSettings
 from data.sources.prompts import ModelSettings, Style
 from data.sources.registry import SOURCES
+from data.sources.rules import Level
 
 PROFILE_FIGURES = (
     "chars_mean",
@@ -62,7 +64,7 @@ def build(
         from data.pipeline import build as run  # numpy: not for --help
 
         entry = SOURCES[source.value]
-        told = settings_from(entry.settings, options)
+        told = settings_from(entry.settings, options, f"--source {source.value}")
         for message in unused_options(_given(context), source.value, told):
             if not options["review"]:  # the reviewer takes options of the other sources
                 warn(message)
@@ -81,6 +83,10 @@ def build(
             work.funnel.losses.update(unread_files(books))
             if settings.review:
                 work.reviewer = make_reviewer(settings.review, options)
+            if settings.review == "fluency":
+                rules = getattr(told, "rules", None) is Level.strict and not inputs.merge
+                if unmeasured := not_measured(Path(options["model"]), strict_rules=rules):
+                    warn(unmeasured)
             table = _estimate(inputs.books, work) if dry_run else None
             result = None if dry_run else run(inputs, out, work)
     if table:

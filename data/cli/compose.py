@@ -9,9 +9,10 @@ from common.cli import argument, option
 from common.language import either, in_chinese
 from data.cli.build import PROFILE_FIGURES
 from data.cli.console import console, reported_errors
-from data.compose import DRAWS, KEPT, PASSAGES, TEMPERATURE, Composed, ComposeError
+from data.compose import DRAWS, KEPT, PASSAGES, TEMPERATURE, Composed
 from data.compose import compose as composed
 from data.labels import label
+from data.options import settings_from
 
 
 @in_chinese("模型带着书和示例重答训练题，留最一致的回答（vLLM）；写到新目录。")
@@ -42,17 +43,7 @@ def compose(
     from data.sources.vllm_source import Asker, VllmSettings
 
     with reported_errors():
-        if not (model / "config.json").is_file():
-            raise ComposeError(
-                either(
-                    f"--model {model}：不是模型目录（没有 config.json）。要的是本机的目录；"
-                    f"魔搭上的模型先下载：.venv/bin/python download_model.py {model} --out 目录",
-                    f"--model {model}: no model directory (no config.json). A directory of this "
-                    "machine is wanted; a model of ModelScope is downloaded first: "
-                    f".venv/bin/python download_model.py {model} --out DIR",
-                )
-            )
-        settings = VllmSettings(model=str(model), engine=engine)
+        settings = settings_from(VllmSettings, {"model": str(model), "engine": engine})
         told = composed(
             data,
             out,

@@ -78,8 +78,8 @@ class TeacherSettings(ModelSettings):
         if missing:
             raise ValueError(
                 either(
-                    f"--source teacher 需要 {' 和 '.join(missing)}",
-                    f"--source teacher needs {' and '.join(missing)}",
+                    f"需要 {' 和 '.join(missing)}",
+                    f"needs {' and '.join(missing)}",
                 )
             )
         return self
@@ -104,7 +104,8 @@ class TeacherSource:
         """One call a chunk; tokens and time are rough."""
         prompt, answer = estimate_tokens(chunks, self.settings)
         seconds = answer / ASSUMED_TOKENS_PER_SECOND / self.settings.concurrency
-        basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s a call"
+        speed = ASSUMED_TOKENS_PER_SECOND
+        basis = either(f"假定每个请求每秒 {speed} 词元", f"assuming {speed} tokens/s a call")
         return Estimate(len(chunks), prompt, answer, seconds, basis)
 
     def pairs(self, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, list[Pair]]]:

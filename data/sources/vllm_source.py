@@ -83,11 +83,17 @@ class VllmSettings(ModelSettings):
 
     @model_validator(mode="after")
     def _model_is_there(self) -> "VllmSettings":
+        if not self.model:
+            raise ValueError(either("需要 --model 模型目录", "needs --model DIR"))
         if not (Path(self.model) / "config.json").is_file():
             raise ValueError(
                 either(
-                    f"--source vllm 需要 --model 模型目录，而不是 {self.model!r}",
-                    f"--source vllm needs --model DIR with a model in it, got {self.model!r}",
+                    f"--model {self.model}：不是模型目录（没有 config.json）。要的是本机的目录；"
+                    "魔搭上的模型先下载："
+                    f".venv/bin/python download_model.py {self.model} --out 目录",
+                    f"--model {self.model}: no model directory (no config.json). A directory of "
+                    "this machine is wanted; a model of ModelScope is downloaded first: "
+                    f".venv/bin/python download_model.py {self.model} --out DIR",
                 )
             )
         return self
@@ -233,7 +239,8 @@ class VllmSource:
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """One prompt a chunk, or some for each stretch of it; tokens and time are rough."""
-        basis = f"assuming {ASSUMED_TOKENS_PER_SECOND} tokens/s on one GPU"
+        speed = ASSUMED_TOKENS_PER_SECOND
+        basis = either(f"假定一块 GPU 每秒 {speed} 词元", f"assuming {speed} tokens/s on one GPU")
         settings = self.settings
         if settings.answers is Answers.model:
             calls = len(chunks)

@@ -5,10 +5,8 @@ ends: with every answer, or at its deadline with what there is.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError  # the builtin one only from 3.11
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -170,29 +168,6 @@ class Engine(Protocol):
         """Free the device. Unfinished batches fail."""
 
 
-def generate(
-    engine: Engine,
-    prompts: Sequence[list[int]],
-    max_tokens: Sequence[int],
-    deadline: float,
-    ignore_eos: bool = False,
-) -> list[Answer]:
-    """Answers of one batch, in order, by `deadline` (a `time.monotonic()` value)."""
-    batch = Batch(prompts, max_tokens, deadline, ignore_eos=ignore_eos)
-    engine.submit(batch)
-    wait(batch)
-    return batch.answers()
-
-
 # A step of the engine cannot be interrupted: this is how long past the deadline its thread may
 # take to hand over partial answers before the call returns with the finished ones only.
 HANG_GRACE_S = 5.0
-
-
-def wait(batch: Batch, grace: float = HANG_GRACE_S) -> bool:
-    """Block until the batch ends, at most `grace` seconds past its deadline. False: it did not."""
-    try:
-        batch.done.exception(timeout=max(0.0, batch.deadline - time.monotonic()) + grace)
-    except FutureTimeoutError:
-        return False
-    return True

@@ -50,7 +50,6 @@ class _SentBatch(Batch):
 
     number: int = 0
     sent: "queue.SimpleQueue[Any] | None" = None
-    given_away: bool = False
 
     def finish(self, index: int, answer: Answer) -> None:
         super().finish(index, answer)

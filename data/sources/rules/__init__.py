@@ -22,6 +22,6 @@ from data.sources.rules import (  # noqa: F401 - imported to register
     whole,
 )
 from data.sources.rules.registry import RULES
-from data.sources.rules.source import RulesSettings, RulesSource, chunk_pairs
+from data.sources.rules.source import Level, RulesSettings, RulesSource, chunk_pairs
 
-__all__ = ["RULES", "RulesSettings", "RulesSource", "chunk_pairs"]
+__all__ = ["RULES", "Level", "RulesSettings", "RulesSource", "chunk_pairs"]

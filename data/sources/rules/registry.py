@@ -66,11 +66,6 @@ class Place:
         """The sentence with those after it that go on about the same thing ("它…", "例如…")."""
         return with_continuation(self.sentences, self.number)
 
-    @property
-    def following(self) -> Sequence[str]:
-        """The block's sentences after this one."""
-        return self.sentences[self.number + 1 :]
-
 
 class Good(NamedTuple):
     """Markdown that gives this question; the answer is the text itself where none is named.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from common.language import either
 from data.options import option
 from data.records import CODE, ITEM, PARAGRAPH, QUOTE, TABLE, VERBATIM, Block, Chunk, Pair, pair_at
 from data.sources import Estimate, SourceSettings
@@ -107,7 +108,9 @@ class RulesSource:
 
     def estimate(self, chunks: Sequence[Chunk]) -> Estimate:
         """Rules cost no calls and no tokens."""
-        return Estimate(0, 0, 0, len(chunks) * SECONDS_PER_CHUNK, "a small CPU core")
+        return Estimate(
+            0, 0, 0, len(chunks) * SECONDS_PER_CHUNK, either("一个小 CPU 核", "a small CPU core")
+        )
 
 
 _NAMELESS = re.compile(
