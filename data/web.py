@@ -71,6 +71,9 @@ def prepared_word(html: str) -> str:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
+    _listings(soup)
+    for code in soup.select("table pre"):
+        code.unwrap()  # a cell is one line
     even_tables(soup)
     hide_fences(soup)
     _scripts(soup)

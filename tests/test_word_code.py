@@ -154,6 +154,17 @@ def test_items_of_a_list_and_a_fence_around_a_picture_are_no_code(tmp_path):
     assert "* int a = f(1);\n* a += 2;\n" in found and "![" in found
 
 
+def test_code_in_tables_is_a_listing_beside_its_numbers_and_words_of_a_cell(tmp_path):
+    def write(document):
+        for cells in (["1\n2", "a = f(1)\nb = a"], ["ls", "列出"]):
+            for cell, words in zip(document.add_table(1, 2).rows[0].cells, cells, strict=True):
+                for line in words.split("\n"):
+                    cell.add_paragraph().add_run(line).font.name = "Monaco"
+
+    found = text_of(tmp_path, write)
+    assert "```\na = f(1)\nb = a\n```" in found and "| ls | 列出 |" in found
+
+
 def test_a_heading_or_a_caption_is_no_code(tmp_path):
     def write(document):
         document.styles.add_style("Code Caption", WD_STYLE_TYPE.PARAGRAPH)
