@@ -1,4 +1,4 @@
-"""What source code looks like, as far as its wording tells: for books, answers and slides.
+"""What source code looks like, by its wording and its face: for readers of books and answers.
 
 How sure the look of one line has to be depends on what else may stand there: see `Look`.
 """
@@ -9,13 +9,17 @@ from enum import Enum
 
 from data.text import CJK, cjk_share
 
+# Names of faces of fixed width, in PDF, Word and slides.
+FIXED = re.compile(
+    r"(?i)mono(?!type)|courier|consol|menlo|monaco|typewriter|cmtt|lmtt|inconsolata|code|cousine|等宽"
+)
 # Of C. "# if" is a comment of Python; "# include" is how some books write it.
 _DIRECTIVE = r"#(?:\s*(?:include|define)|undef|ifn?def|if|else|elif|endif|pragma|error)\b"
 _COMMENT = re.compile(rf"/\*.*?\*/|(?:(?<!:)//|/\*|(?<!\S)(?!{_DIRECTIVE})#).*$")
 _COMMENT_LINE = re.compile(rf"\s*(?://|#(?![#\d{CJK}])|/?\*)")
 QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|(?<=[(,=])\s*“[^“”]*”")
 # A word of a language that begins a statement; no sentence goes on as they do.
-_STATEMENT = re.compile(
+_BEGINS = re.compile(
     rf"{_DIRECTIVE}"
     r"|(?:using|namespace|template|typedef|public|private|protected|static|const|unsigned|struct|enum"
     r"|class|package|import|extern|void|int|char|float|double|bool|long|auto|var|let|func|function"
@@ -105,7 +109,7 @@ def listing(lines: Sequence[str]) -> range:
     while first and lines[first - 1].strip() and not _bare(lines[first - 1]):
         first -= 1  # a comment above belongs to it
     shown = [_bare(line) for line in lines[first:last] if line.strip()]
-    hard = sum(bool(_HARD.search(line) or _STATEMENT.match(line)) for line in shown)
+    hard = sum(bool(_HARD.search(line) or _BEGINS.match(line)) for line in shown)
     agreed = len(shown) >= _LEAST and len(sure) * 2 >= len(shown) and hard >= 2
     return range(first, last) if agreed else range(0)
 
@@ -117,6 +121,6 @@ def _bare(text: str) -> str:
 
 def _sure(line: str) -> bool:
     text = _bare(line)
-    if _STATEMENT.match(text):
+    if _BEGINS.match(text):
         return True
     return bool(_ENDS.search(text) and (_CODE_SIGN.search(text) or len(text) <= 3))

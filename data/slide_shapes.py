@@ -7,8 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from common.language import either
-from data.code_lines import is_code
-from data.faces import FIXED
+from data.code_lines import FIXED, is_code
 from data.losses import FIGURE, FORMULA, TEXT, Loss
 from data.mathtype import mathtype_latex
 from data.text import fenced, tidy

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
-from data.code_lines import listing, possible
-from data.faces import FIXED
+from data.code_lines import FIXED, listing, possible
 
 INDENT = "    "  # of one level, which is the least step between the left edges of a listing
 _STEP, _DEEPEST = 100, 10  # twips that tell two edges apart; levels

@@ -2,8 +2,7 @@
 
 import pytest
 
-from data.code_lines import Look, code_of, has_code, is_code, listing, looks, possible
-from data.faces import FIXED
+from data.code_lines import FIXED, Look, code_of, has_code, is_code, listing, looks, possible
 from data.pdf.lines import Line
 from data.pdf.listings import mark_listings
 

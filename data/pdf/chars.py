@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Any, NamedTuple
 
-from data.faces import FIXED
+from data.code_lines import FIXED
 
 BOLD = re.compile(r"bold|black|heavy|-bd|cmbx|lmbx|medium-h", re.I)
 MATH = re.compile(
