@@ -93,7 +93,7 @@ open_sample_book() {
   export RETRIEVAL_DIR=.cache/sample-index
 }
 
-asks_for_help() { [[ " $* " == *" --help "* ]]; }  # which needs no model
+asks_for_help() { [[ " $* " == *" --help "* ]]; }  # which needs no model, and nothing more installed
 
 serve_command=(.venv/bin/python -m uvicorn serve:app --host 0.0.0.0 --port "$PORT" --timeout-keep-alive 75 --timeout-graceful-shutdown 5)
 
@@ -132,7 +132,7 @@ case ${1:-} in
     exec .venv/bin/python eval_local.py --url "${@:2}" ;;
   judging)
     prepare_environment judging
-    [ "${2:-}" != ability ] || bash train/setup.sh ability
+    [ "${2:-}" != ability ] || asks_for_help "$@" || bash train/setup.sh ability
     exec .venv/bin/python -m judging "${@:2}" ;;
   data)
     prepare_environment data
@@ -145,6 +145,7 @@ case ${1:-} in
   train)
     prepare_environment  # train's checks serve the model with .venv
     case " $* " in
+      *" --help "*) bash train/setup.sh ;;
       *" retriever "* | *" reranker "*) bash train/setup.sh retrieval ;;
       *" --guard"* | *" guard="*) bash train/setup.sh ability ;;
       *) bash train/setup.sh ;;

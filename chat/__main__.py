@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from chat.errors import LoadError, NotLoadedError
 from chat.registry import Registry
-from chat.settings import ChatSettings
+from chat.settings import INDEX, ChatSettings
 from common.cli import option, run_command, stop
 from common.language import either, in_chinese
 from common.ports import PortTakenError, check_port
@@ -52,7 +52,7 @@ def main(
             "教材的索引（`retrieval build`），用来翻书作答",
             "index of a book (`retrieval build`), for answers with the book",
         ),
-    ] = Path("index"),
+    ] = INDEX,
     passages: Annotated[
         int, option("问题前面放几个片段", "passages before a question", min=1, max=20)
     ] = 2,

@@ -7,6 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.language import either
+from retrieval.passages import PASSAGES_NAME
+
+INDEX = Path("index")  # where `retrieval build` of the docs puts it
 
 
 class ChatSettings(BaseModel):
@@ -40,6 +43,18 @@ class ChatSettings(BaseModel):
             zh += f"或者不写 --host，走 SSH 隧道（{tunnel}）"
             en += f"leave --host out and come through an SSH tunnel ({tunnel})"
             raise ValueError(either(zh, en))
+        return self
+
+    @model_validator(mode="after")
+    def _index_is_one(self) -> "ChatSettings":
+        """The usual place may be empty; a folder that somebody names has to be an index."""
+        named = self.index not in (None, INDEX)
+        if named and self.index and not (self.index / PASSAGES_NAME).is_file():
+            zh = f"--index {self.index}：不是索引（没有 {PASSAGES_NAME}）：先 bash run.sh retrieval"
+            en = f"--index {self.index}: no index (no {PASSAGES_NAME}): first bash run.sh retrieval"
+            raise ValueError(
+                either(f"{zh} build 教材 --out {self.index}", f"{en} build BOOK --out {self.index}")
+            )
         return self
 
     @property

@@ -4,25 +4,16 @@ One measure for the build's report, for `data build --like` and for whoever else
 two kinds side by side. It holds numbers only, none of the texts.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean, median
 
 from common.language import either
-from data.text import CJK
+from data.code_lines import has_code
 from judging.scoring import judge_tokens
 
 # A gap of this factor in mean length, or in the words that count, is worth a sentence.
 LARGE_GAP = 1.5
-_CHINESE = re.compile(f"[{CJK}]")
-_COMMENT = re.compile(r"(//|#(?!\s*(include|define|if|pragma)\b)|/\*).*")
-_CODE = re.compile(
-    r"[;{}]\s*$|^\s*(#\s*(include|define|if|ifdef|pragma)\b|@\w+|\$ \S)|^\s*[})]"
-    r"|^\s*(def|class|for|while|if|elif|else|try|with|except)\b.*:\s*$"
-    r"|^\s*(import|from)\s+[\w.]+|^\s*[\w.\[\]*&]+\s*=\s*\S|\w\([^()]*\)\s*$|<<<.*>>>"
-    r"|^\s*[\w./-]+ .*\s--?\w"
-)
 
 
 @dataclass(frozen=True)
@@ -76,19 +67,6 @@ def gap(answers: Sequence[str], references: Sequence[str]) -> str:
         f"your answers: {own.chars_mean:.0f} characters, {own.latin_words_mean:.0f} Latin words; "
         f"references: {wanted.chars_mean:.0f}, {wanted.latin_words_mean:.0f}",
     )
-
-
-def has_code(answer: str) -> bool:
-    """Whether some line of an answer is code: in a fence, or by its look; Chinese comments may
-    stand behind it, Chinese text may not."""
-    if "```" in answer:
-        return True
-    return any(_is_code(line) for line in answer.split("\n"))
-
-
-def _is_code(line: str) -> bool:
-    bare = _COMMENT.sub("", line)
-    return bool(_CODE.search(bare)) and not _CHINESE.search(bare)
 
 
 def large_gaps(rows: AnswerProfile, wanted: AnswerProfile) -> list[str]:

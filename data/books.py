@@ -31,11 +31,11 @@ from data.losses import FORMULA, TEXT, Loss, Reading, reading_from, spoken
 from data.markup.parts import books_among
 from data.needs import missing_package
 from data.notebook import notebook_text
-from data.page_parts import with_tabs
+from data.page_parts import shown
 from data.text import join_lines, tidy, without_long_gaps
 from data.word_code import CodeStyle
 
-READER_VERSION = "27"  # raise it when reading changes: cached texts are then made again
+READER_VERSION = "28"  # raise it when reading changes: cached texts are then made again
 # Word styles that pandoc, LibreOffice and common templates use for code.
 _CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "代码")
 _STYLE_MAP = "\n".join(f"p[style-name='{name}'] => pre:separator('\\n')" for name in _CODE_STYLES)
@@ -290,7 +290,7 @@ def _docx_html(content: bytes) -> str:
     from data.web import prepared_word
 
     try:
-        options = {"style_map": _STYLE_MAP, "transform_document": CodeStyle(_CODE_STYLES[0])}
+        options = {"style_map": _STYLE_MAP, "transform_document": CodeStyle(_CODE_STYLES)}
         html = mammoth.convert_to_html(io.BytesIO(content), **options).value
         return prepared_word(html)
     except (KeyError, OSError, SyntaxError) as error:  # xml's ParseError is a SyntaxError
@@ -322,7 +322,7 @@ def _convert(content: bytes | str, suffix: str) -> str:
         raise ValueError(
             either(f"文件坏了：转换程序说 {first!r}", f"it is broken: the converter says {first!r}")
         ) from error
-    return with_tabs(result.markdown)
+    return shown(result.markdown)
 
 
 def mark_headings(text: str) -> str:

@@ -5,14 +5,12 @@ less likely. What it tells apart, and by how much: docs/data.md.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from common.language import either
-from data.cache import Cache
-from data.records import digest
 from data.review import Rated, Reviewer
 from data.sources.vllm_source import VllmSettings, load_engine
 
@@ -52,26 +50,18 @@ class FluencyReviewer(Reviewer):
     """Denies the pairs whose answers a model finds unlikely; `means`: mean log-probability of the
     tokens of each text."""
 
+    kind: ClassVar[str] = "fluency-1"
     means: Callable[[Sequence[str]], list[float]]
     least: float = LEAST
 
-    def failed(
-        self,
-        rows: Sequence[Rated],
-        cache: Cache | None = None,
-        told: Callable[[], None] = lambda: None,
-    ) -> list[str | None]:
-        """See Reviewer; the answers alone are looked at."""
-        keys = [f"fluency-1/{self.fingerprint}/{digest(row.pair.answer)}" for row in rows]
-        known = {key: cache.get(key) for key in keys} if cache else {}
-        new = [number for number, key in enumerate(keys) if known.get(key) is None]
-        found = self.means([rows[number].pair.answer for number in new]) if new else []
-        for number, mean in zip(new, found, strict=True):
-            known[keys[number]] = {"mean": mean}
-            if cache:
-                cache.put(keys[number], known[keys[number]])
-            told()
-        return ["" if known[key]["mean"] >= self.least else ASPECT for key in keys]
+    def _texts(self, rows: Sequence[Rated]) -> list[str]:
+        return [row.pair.answer for row in rows]
+
+    def _ratings(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        return ({"mean": mean} for mean in self.means(texts))
+
+    def _denied(self, rating: dict[str, Any]) -> str:
+        return "" if rating["mean"] >= self.least else ASPECT
 
 
 def means_of(settings: VllmSettings) -> Callable[[Sequence[str]], list[float]]:

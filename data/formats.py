@@ -13,9 +13,9 @@ from common import pairs as common
 from common.language import either
 from common.prompting import SYSTEM_PROMPT, messages_for
 from common.read_pairs import read_pairs
+from data.code_lines import is_code
 from data.records import CODE, Pair, digest
 from data.split import SPLITS
-from data.text import is_code
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from data.includes import root_of
 from data.losses import SUMMARY, Loss
+from data.text import fenced
 
 _MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)\n(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _TITLE = re.compile(r"""(?m)^title\s*[:=]\s*["']?(.+?)["']?\s*$""")
 _DESCRIPTION = re.compile(
-    r"(?m)^description:[ \t]*"
-    r"""(?:[>|]-?[ \t]*\n((?:[ \t]+\S.*(?:\n|\Z))+)|["']?(\S.*?)["']?[ \t]*$)"""
+    r"(?m)^description:[ \t]*(?:[>|][-+\d]*[ \t]*((?:\n(?:[ \t].*)?)+)"
+    r"""|["']?(\S.*?(?:\n[ \t]+\S.*?)*)["']?[ \t]*$(?!\n[ \t]+\S))"""
 )
 _FIRST_HEADING = re.compile(r"\A\s*# [^\n]+\n")
 _GITBOOK_BLOCK = re.compile(r"\{%\s*(?:hint|tabs|code|content-ref|embed)\b")
@@ -80,7 +81,7 @@ def _home(matter: str) -> str:
     try:
         page = yaml.load(matter, yaml.BaseLoader)  # texts alone: no dates, which may be none
     except yaml.YAMLError:
-        return f"```yaml\n{matter}\n```"
+        return fenced(matter, "yaml")
     return "\n\n".join(_shown(page)) if isinstance(page, dict) else ""
 
 

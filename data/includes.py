@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from common.text_encodings import decode
+from data.text import fenced
 
 MAX_BYTES = 500_000
 _DEPTH = 3  # snippets within snippets
@@ -87,7 +88,7 @@ def _listing(found: re.Match[str], page: Path, root: Path) -> str:
     name = (found["a"] or found["b"]).removeprefix("@/")
     region = f":{found['region'][1:]}" if found["region"] else ""
     code = _part(name + region, page, root, "", "")
-    return f"```{Path(name).suffix[1:]}\n{code}\n```" if code else found.group()
+    return fenced(code, Path(name).suffix[1:]) if code else found.group()
 
 
 def _part(name: str, page: Path, root: Path, otherwise: str, pad: str) -> str:

@@ -7,6 +7,8 @@ import html
 import re
 from collections.abc import Iterator
 
+from data.text import fenced
+
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 CODE_SPAN = re.compile(r"((?<!`)`+[^`\n]+`+)")
 _BLOCK = re.compile(r"<(table|pre)\b", re.I)
@@ -174,4 +176,4 @@ def _listing(body: str) -> str:
     language = re.search(r"(?:lang(?:uage)?[-=:\"']+)([\w+#-]+)", body)
     plain = re.sub(r"</?[a-zA-Z][^<>]*>", "", re.sub(r"<br\s*/?>", "\n", body, flags=re.I))
     code = html.unescape(plain)
-    return f"```{language.group(1) if language else ''}\n{code.strip(chr(10))}\n```"
+    return fenced(code.strip("\n"), language.group(1) if language else "")

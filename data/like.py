@@ -15,7 +15,8 @@ from typing import Any
 
 from common.language import either
 from common.question_kinds import kind_of
-from data.answer_profile import AnswerProfile, has_code, measure
+from data.answer_profile import AnswerProfile, measure
+from data.code_lines import has_code
 from data.records import digest
 from data.sources.prompts import Style
 from data.text import CJK

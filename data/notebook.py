@@ -6,6 +6,7 @@ from typing import Any
 
 from common.language import either
 from data.losses import FIGURE, TEXT, Loss
+from data.text import fenced
 
 LONGEST = 4000  # characters of one output; more is a log, not a book
 _HIDDEN = {"remove-cell", "remove_cell", "hide-cell"}
@@ -45,7 +46,7 @@ def _cell(cell: Any, number: int, language: str, losses: list[Loss]) -> list[str
     if kind != "code":
         return [source] if source.strip() else []
     # "%%html" and the like say which language the rest is in.
-    pieces = [_fenced(source, language)] if source.strip() else []
+    pieces = [fenced(source.rstrip(), language)] if source.strip() else []
     for output in cell.get("outputs", []):
         data = output.get("data", output)
         shown = _joined(data.get("text/plain", output.get("text", "")))
@@ -59,18 +60,13 @@ def _cell(cell: Any, number: int, language: str, losses: list[Loss]) -> list[str
             why = either("输出太长", "a long output")
             losses.append(Loss(TEXT, place, why))
         elif shown.strip():
-            pieces.append(_fenced(shown, "text"))
+            pieces.append(fenced(shown.rstrip(), "text"))
     return pieces
 
 
 def _language(metadata: Any) -> str:
     known = metadata.get("language_info", {}).get("name")
     return str(known or metadata.get("kernelspec", {}).get("language") or "python")
-
-
-def _fenced(code: str, language: str) -> str:
-    marks = max(re.findall(r"^\s*(`{3,})", code, re.M), key=len, default="``") + "`"
-    return f"{marks}{language}\n{code.rstrip()}\n{marks}"
 
 
 def _joined(source: Any) -> str:

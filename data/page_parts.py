@@ -35,6 +35,9 @@ _TABS = (
 )
 _NO_SENTENCES = {"a", "title", "head"}
 _TAB, _TAB_END = "\ue013{}\ue014", "\ue013/\ue014"
+# A fence in a listing, while markitdown puts three backticks around all listings.
+_HIDDEN = "\ufdd0"
+_WITH_FENCE = re.compile(f"(?s)```((?:(?!```)[^{_HIDDEN}])*{_HIDDEN}.*?)```")
 _TAB_MARK = re.compile("[ \t]*\ue013(.*?)\ue014[ \t]*")
 
 
@@ -56,8 +59,22 @@ def book_part(soup: Any) -> tuple[Any, list[Loss]]:
     return _article(soup)
 
 
-def with_tabs(markdown: str) -> str:
-    """Markdown whose marks of tabs are the comments that `data/sections.py` knows."""
+def hide_fences(soup: Any) -> None:
+    """Fences in listings, which would end them, become signs that `shown` turns back."""
+    for listing in soup("pre"):
+        for piece in listing.find_all(string=re.compile("```")):
+            piece.replace_with(re.sub("`{3,}", lambda marks: _HIDDEN * len(marks[0]), piece))
+
+
+def shown(markdown: str) -> str:
+    """markitdown's Markdown: fences in listings as they were, in longer ones; marks of tabs as the
+    comments that `data/sections.py` knows."""
+
+    def longer(found: re.Match[str]) -> str:
+        marks = "`" * (len(max(re.findall(f"{_HIDDEN}+", found[1]))) + 1)
+        return f"{marks}{found[1]}{marks}"
+
+    markdown = _WITH_FENCE.sub(longer, markdown).replace(_HIDDEN, "`")
 
     def comment(found: re.Match[str]) -> str:
         name = found.group(1)

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from data.text import fenced
+
 PARAGRAPH, ITEM, CODE, TABLE, QUOTE = "paragraph", "item", "code", "table", "quote"  # blocks
 COMMAND = "command"
 VERBATIM = (CODE, COMMAND)  # kinds of pairs whose answer is code, kept as it is printed
@@ -90,7 +92,7 @@ class Chunk:
 def block_text(block: Block) -> str:
     """A block as it reads in a chunk: list markers and code fences included."""
     if block.kind == CODE:
-        return f"```{block.language}\n{block.text}\n```"
+        return fenced(block.text, block.language)
     return f"{block.marker} {block.text}" if block.marker else block.text
 
 

@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from common.agreement import cohens_kappa
 from common.json_reply import ReplyError, reply_json
@@ -40,10 +40,12 @@ class Rated(NamedTuple):
 class Reviewer:
     """Rates pairs with one model; ratings are cached, so that a pair is rated once.
 
-    `fingerprint` names the model; the prompt is `review.md` of `prompts`, the default without it.
+    `kind` names the ratings, `fingerprint` the model; the prompt is `review.md` of `prompts`, the
+    default without it.
     `problems` says why pairs could not be rated; `used` what the calls took so far, "" for nothing.
     """
 
+    kind: ClassVar[str] = "review-1"
     ask: Ask
     fingerprint: str
     prompts: Path | None = None
@@ -61,30 +63,40 @@ class Reviewer:
         None where the reply could not be read: such a pair is not judged. told: called at each
         rating; each is in the cache before the next is waited for.
         """
+        texts = self._texts(rows)
+        keys = [f"{self.kind}/{self.fingerprint}/{digest(text)}" for text in texts]
+        known = {key: cache.get(key) for key in keys} if cache else {}
+        new = [n for n, key in enumerate(keys) if known.get(key) is None]
+        ratings = self._ratings([texts[n] for n in new]) if new else ()
+        for number, rating in zip(new, ratings, strict=True):
+            known[keys[number]] = rating
+            if cache and rating is not None:
+                cache.put(keys[number], rating)
+            told()
+        return [self._denied(known[key]) for key in keys]
+
+    def _texts(self, rows: Sequence[Rated]) -> list[str]:
+        """What is rated of each pair: the prompt about it."""
         prompt = load_prompts(self.prompts).text("review.md")
-        texts = [
+        return [
             fill(prompt, text=row.chunk, question=row.pair.question, answer=row.pair.answer)
             for row in rows
         ]
-        keys = [f"review-1/{self.fingerprint}/{digest(text)}" for text in texts]
-        known = {key: cache.get(key) for key in keys} if cache else {}
-        new = [n for n, key in enumerate(keys) if known.get(key) is None]
-        if new:
-            replies = self.ask([[{"role": "user", "content": texts[n]}] for n in new])
-            for number, reply in zip(new, replies, strict=True):
-                rating = None if isinstance(reply, ReplyError) else read_rating(reply)
-                known[keys[number]] = rating
-                if rating is None:
-                    unread = (
-                        f"no rating in the reply {reply[:60]!r}"
-                        if isinstance(reply, str)
-                        else reply
-                    )
-                    self.problems.append(str(unread))
-                elif cache:
-                    cache.put(keys[number], rating)
-                told()
-        return [_denied(known[key]) for key in keys]
+
+    def _ratings(self, texts: Sequence[str]) -> Iterator[dict[str, Any] | None]:
+        for reply in self.ask([[{"role": "user", "content": text}] for text in texts]):
+            rating = None if isinstance(reply, ReplyError) else read_rating(reply)
+            if rating is None:
+                unread = reply
+                if isinstance(reply, str):
+                    unread = f"no rating in the reply {reply[:60]!r}"
+                self.problems.append(str(unread))
+            yield rating
+
+    def _denied(self, rating: dict[str, Any] | None) -> str | None:
+        if rating is None:
+            return None
+        return next((name for name in ASPECTS if not rating[name]), "")
 
 
 def read_rating(reply: str) -> dict[str, bool] | None:
@@ -109,12 +121,6 @@ def _yes_or_no(value: Any) -> bool | None:
     if isinstance(plain, list | dict) or plain not in (*_NO, *_YES):
         return None
     return plain in _YES
-
-
-def _denied(rating: dict[str, bool] | None) -> str | None:
-    if rating is None:
-        return None
-    return next((name for name in ASPECTS if not rating[name]), "")
 
 
 def agreement(people: Sequence[str], failed: Sequence[str | None]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from itertools import groupby
 from typing import Any
 
 from common.language import either
+from data.code_lines import FIXED, is_code
 from data.losses import FIGURE, FORMULA, TEXT, Loss
 from data.mathtype import mathtype_latex
-from data.text import is_code, tidy
+from data.text import fenced, tidy
 
 _NEAR = 90_000  # EMU, a tenth of an inch: boxes overlap a little without standing side by side
 _SHORT_TITLE = 40
-_MONOSPACED = re.compile(r"consolas|courier|mono|menlo|monaco|fira code|source code|等宽", re.I)
 # What programs write as a picture's description.
 _AUTOMATIC = re.compile(
     r"(?:[A-Za-z]:)?[\\/].*|.*\.(?:png|jpe?g|gif|emf|wmf|bmp|tmp)|屏幕剪辑|screen clipping"
@@ -122,7 +122,7 @@ class SlideText:
         plain = "\n".join(text for _, text in lines).replace("\v", "\n")
         code = bool(mono) and (all(mono) or is_code(plain) and "\n" in plain)
         if code and "$" not in plain:
-            yield f"```\n{plain.rstrip()}\n```"
+            yield fenced(plain.rstrip())
             return
         if len(lines) == 1:  # no list
             lines = [("", lines[0][1])]
@@ -322,15 +322,9 @@ def _runs(element: Any) -> tuple[str, int]:
 
 
 def _is_monospaced(paragraph: Any) -> bool:
-    faces = [
-        face.get("typeface", "")
-        for run in paragraph.runs
-        if run.text.strip()
-        for face in [run._r.find("{*}rPr/{*}latin")]
-        if face is not None
-    ]
-    written = [run for run in paragraph.runs if run.text.strip()]
-    return bool(written) and len(faces) == len(written) and all(map(_MONOSPACED.search, faces))
+    faces = [run._r.find("{*}rPr/{*}latin") for run in paragraph.runs if run.text.strip()]
+    names = [face.get("typeface", "") for face in faces if face is not None]
+    return bool(names) and len(names) == len(faces) and all(map(FIXED.search, names))
 
 
 def _lines(frame: Any) -> list[str]:

@@ -81,12 +81,10 @@ def ascii_terms(text: str) -> list[str]:
     return ASCII_TERM.findall(unicodedata.normalize("NFKC", text))
 
 
-def is_code(text: str) -> bool:
-    """Is a text a piece of code by itself, not prose with some code in it?"""
-    bare = re.sub(r"```\w*\n?|(?://|#).*|/\*.*?\*/", "", text)
-    if cjk_share(bare) > 0.1:
-        return False
-    return bool(re.search(r"[;{}]\s*$|^\s*(?:def|class|import|#include)\b|^\s*\w+\(", bare, re.M))
+def fenced(code: str, language: str = "") -> str:
+    """Code as Markdown, its fence longer than any that it holds."""
+    marks = max(re.findall(r"^\s*(`{3,})", code, re.M), key=len, default="``") + "`"
+    return f"{marks}{language}\n{code}\n{marks}"
 
 
 def cjk_share(text: str) -> float:

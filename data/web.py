@@ -13,7 +13,7 @@ from common.archives import read_part
 from common.language import either
 from common.word.package import COUNT
 from data.losses import FORMULA, TEXT, Loss
-from data.page_parts import book_part
+from data.page_parts import book_part, hide_fences
 
 _PAGE_PARTS = ["nav", "footer", "script", "style", "noscript", "template", "button"]
 _PAGE_PARTS += ["input", "select", "textarea", "rt", "rp"]
@@ -58,6 +58,7 @@ def prepared(html: str) -> tuple[str, list[Loss]]:
     _figures(soup)
     _emphasis(soup)
     even_tables(soup)
+    hide_fences(soup)
     _scripts(soup)
     for piece in part.find_all(string=re.compile("<[A-Za-z/!]")):  # shown, so no tags
         if type(piece).__name__ == "NavigableString" and not piece.find_parent(["pre", "code"]):
@@ -70,7 +71,11 @@ def prepared_word(html: str) -> str:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "html.parser")
+    _listings(soup)
+    for code in soup.select("table pre"):
+        code.unwrap()  # a cell is one line
     even_tables(soup)
+    hide_fences(soup)
     _scripts(soup)
     for items in soup("ol"):
         first = items.find("li")

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import Any
 
-from data.code_lines import listing, possible
-from data.pdf.chars import MONO
+from data.code_lines import FIXED, listing, possible
 
 INDENT = "    "  # of one level, which is the least step between the left edges of a listing
 _STEP, _DEEPEST = 100, 10  # twips that tell two edges apart; levels
@@ -19,11 +18,11 @@ _TITLE = re.compile(r"(?i)\s*(?:\d+(?:\.\d+)+|(?:listing|figure|table|code)\s*\d
 
 
 class CodeStyle:
-    """Gives the paragraphs of a document that are code a style, and opens boxes: tables of a
-    single cell."""
+    """Gives the paragraphs of a document that are code the first of the styles for code, and opens
+    boxes: tables of a single cell."""
 
-    def __init__(self, style: str) -> None:
-        self._style = style
+    def __init__(self, styles: Sequence[str]) -> None:
+        self._styles = styles
         self._faces_tell = True
 
     def __call__(self, document: Any) -> Any:
@@ -44,7 +43,8 @@ class CodeStyle:
     def _marked(self, elements: Sequence[Any]) -> Iterator[Any]:
         start = 0
         while start < len(elements):
-            if end := _fence_end(elements, start):  # pasted from Markdown or a chat
+            known = getattr(elements[start], "style_name", None) in self._styles
+            if end := 0 if known else _fence_end(elements, start):  # pasted from a chat
                 yield self._joined(elements[start + 1 : end])
                 start = end + 1
                 continue
@@ -84,7 +84,7 @@ class CodeStyle:
             blanks = INDENT * min(max(level, 0), _DEEPEST)
             lines += [(blanks + line).rstrip() for line in _text(each).split("\n")]
         children = [documents.run([documents.text("\n".join(lines))])]
-        return paragraphs[0].copy(style_id=None, style_name=self._style, children=children)
+        return paragraphs[0].copy(style_id=None, style_name=self._styles[0], children=children)
 
 
 def _is(element: Any, name: str) -> bool:
@@ -150,7 +150,7 @@ def _is_fixed(element: Any) -> bool:
     """Have all runs of a paragraph a face of fixed width, Chinese aside, which has none?"""
     runs = [part for part in element.children if _is(part, "Run")]
     said = [run for run in runs if re.search(r"[!-~]", _text(run))]
-    return bool(said) and all(run.font and MONO.search(run.font) for run in said)
+    return bool(said) and all(run.font and FIXED.search(run.font) for run in said)
 
 
 def _is_title(element: Any) -> bool:

@@ -95,7 +95,7 @@ def main(
             "：把服务启动两次，各答一遍题，要几分钟",
             ": the service starts twice and answers all questions each time, which takes minutes",
         )
-    if not told.is_terminal:
+    if not told.is_terminal and (not model_dir or model_dir.is_dir()):
         told.print(doing)  # a log shows no spinner
     try:
         with told.status(doing):

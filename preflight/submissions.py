@@ -122,6 +122,13 @@ def add(
             f"preflight {verdict}. To take it back: bash run.sh submissions undo",
         )
     )
+    if before := [each.number for each in submissions if each.commit == name]:
+        typer.echo(
+            either(
+                f"注意：第 {before[-1]} 次也是这个提交；记重了就撤回",
+                f"note: attempt {before[-1]} is of this commit, too; recorded twice? take it back",
+            )
+        )
 
 
 @app.command()

@@ -68,6 +68,14 @@ def test_another_address_needs_a_token() -> None:
     assert ChatSettings(host="0.0.0.0", token="s").token == "s"
 
 
+def test_a_folder_named_as_the_index_has_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="no index .no passages.jsonl.: first bash run.sh"):
+        ChatSettings(index=tmp_path)
+    (tmp_path / "passages.jsonl").touch()
+    assert ChatSettings(index=tmp_path).index == tmp_path
+    assert ChatSettings(index=Path("index")).index == Path("index"), "may be empty"
+
+
 def test_other_pages_and_other_names_are_refused() -> None:
     client = guarded()
     assert client.get("/").status_code == 200

@@ -57,6 +57,14 @@ def test_titles_of_asciidoc_in_two_lines_are_titles(tmp_path):
     assert "    int x;" in found
 
 
+def test_only_titles_are_shifted(tmp_path):
+    body = "线程\n----\n\n----\n== x\n----\n\n```\n= y\n```\n\n=== 线程束\n\n话。\n"
+    write(tmp_path, a_dot_adoc=f"= 书\n\ninclude::b.adoc[leveloffset=+1]\n\n{body}")
+    write(tmp_path, b_dot_adoc="= 附\n\n....\n== z\n....\n")
+    found = read_book(tmp_path / "a.adoc").text
+    assert "    == x\n\n    = y\n\n### 线程束" in found and "## 附\n\n    == z" in found
+
+
 def test_a_long_adoc_book_read_in_pieces_reads_the_same(tmp_path, monkeypatch):
     from data.markup import reader
 

@@ -112,7 +112,7 @@ def test_what_a_page_shows_of_its_front_matter_is_read(written, shown):
     assert plain_markdown(written).strip() == shown
 
 
-GITBOOK = "---\ndescription: >-\n  一句\n  说明\n---\n\n# 题\n\n{}\n"
+GITBOOK = "---\ndescription: {}\nicon: x\n---\n\n# 题\n\n{}\n"
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,12 @@ GITBOOK = "---\ndescription: >-\n  一句\n  说明\n---\n\n# 题\n\n{}\n"
         ("mkdocs.yml", "这里有一句说明。", False, []),
     ],
 )
+@pytest.mark.parametrize("written", [">-\n  一句\n\n  说明", "一句\n  说明", "'一句 说明'"])
 def test_a_page_s_description_is_text_in_gitbook_and_counted_elsewhere(
-    tmp_path, beside, body, read, lost
+    tmp_path, beside, body, read, lost, written
 ):
     (tmp_path / beside).write_text("x\n", encoding="utf-8")
-    (tmp_path / "page.md").write_text(GITBOOK.format(body), encoding="utf-8")
+    (tmp_path / "page.md").write_text(GITBOOK.format(written, body), encoding="utf-8")
     book = read_book(tmp_path / "page.md")
     (section,) = read_sections(book.text)
     assert ("一句 说明" in [block.text for block in section.blocks]) == read

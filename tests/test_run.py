@@ -138,6 +138,29 @@ def test_a_run_from_another_folder_says_where_paths_begin(tmp_path: Path) -> Non
         ) is told
 
 
+def test_help_installs_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text((ROOT / "run.sh").read_text(encoding="utf-8"))
+    install = (ROOT / "requirements" / "install.sh").read_text(encoding="utf-8")
+    for name, text in {
+        "requirements/install.sh": install + "\nprepare_environment() { :; }\n",
+        "train/setup.sh": 'echo "setup $*" >>asked\n',
+        ".venv/bin/python": "#!/bin/sh\n",
+        ".venv-train/bin/python": "#!/bin/sh\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    asked = tmp_path / "asked"
+    for words, extra in (
+        ("train retriever r.yaml", "retrieval"),
+        ("judging ability b t", "ability"),
+    ):
+        for more, wanted in (([], extra), (["--help"], "")):
+            asked.write_text("")
+            subprocess.run(["bash", "run.sh", *words.split(), *more], cwd=tmp_path, check=True)
+            assert asked.read_text().replace("setup", "").strip() == wanted, (words, more)
+
+
 def test_the_demo_model_is_served_without_whatever_lies_in_index(tmp_path: Path) -> None:
     """Passages confuse it; what one sets oneself stays."""
     script = (ROOT / "run.sh").read_text(encoding="utf-8")

@@ -53,6 +53,8 @@ def test_prediction_and_outcome_side_by_side(run, tmp_path):
     run("add", "--accuracy", "0.41", "--speed", "9000", "--preflight", str(preflight),
         "--settings", "MAX_NUM_SEQS=256")  # fmt: skip
     assert "waiting" in run("list")
+    assert "attempt 1 is of this commit, too" in run("add")
+    run("undo")
     run("result", "1", "--accuracy", "0.38", "--speed", "7400")
     shown = run("list")
     for text in ("me/book@v1", "MAX_NUM_SEQS=256", "passed", "0.410", "0.380", "9,000", "7,400"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import ROOT
 from train.recipe import Recipe
 from train.recipe_file import RecipeError, load_recipe
 
@@ -105,3 +106,8 @@ def test_a_resolved_recipe_reads_back_the_same(tmp_path):
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
     assert load_recipe(path) == recipe
     assert isinstance(recipe, Recipe)
+
+
+def test_the_demo_is_trained_without_whatever_lies_in_index():
+    """Its dev questions were asked with passages of any book that was indexed before."""
+    assert load_recipe(ROOT / "train" / "recipes" / "demo.yaml").retrieval_dir is None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import docx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
 from docx.shared import Pt
 
 from data.books import read_book
@@ -115,6 +116,62 @@ def test_a_fence_pasted_from_markdown_is_one_listing(tmp_path):
 
     found = text_of(tmp_path, write)
     assert f"{LEAD}\n\n```\nint a = f(1);\na += 2\nreturn a;\n```\n\n{NEXT}" in found
+
+
+def test_a_fence_in_a_listing_does_not_end_it(tmp_path):
+    code = ["cat << END", "```", "x = 1", "```", "END"]
+
+    def write(document):
+        document.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
+        for line in code:
+            document.add_paragraph(line, "Source Code")
+        document.add_paragraph("再看：")
+        for line in ["````md", *code, "````"]:
+            document.add_paragraph(line)
+
+    shown = "````\n" + "\n".join(code) + "\n````"
+    assert f"{LEAD}\n\n{shown}\n\n再看：\n\n{shown}\n\n{NEXT}" in text_of(tmp_path, write)
+
+
+def test_a_fence_below_a_line_of_english_is_one_and_one_around_nothing_none(tmp_path):
+    def write(document):
+        for line in ("Usage", "```", "nvcc add.cu", "```", "之后：", "```", "", "```"):
+            document.add_paragraph(line)
+
+    assert "Usage\n\n```\nnvcc add.cu\n```\n\n之后：" in text_of(tmp_path, write)
+
+
+def test_items_of_a_list_and_a_fence_around_a_picture_are_no_code(tmp_path):
+    def write(document):
+        for line in ("int a = f(1);", "a += 2;", "return a;"):
+            document.add_paragraph(line, "List Bullet")
+        for line in ("```", "int x;"):
+            document.add_paragraph(line)
+        document.add_picture(png(tmp_path))
+        document.add_paragraph("```")
+
+    found = text_of(tmp_path, write)
+    assert "* int a = f(1);\n* a += 2;\n" in found and "![" in found
+
+
+def test_code_in_tables_is_a_listing_beside_its_numbers_and_words_of_a_cell(tmp_path):
+    def write(document):
+        for cells in (["1\n2", "a = f(1)\nb = a"], ["ls", "列出"]):
+            for cell, words in zip(document.add_table(1, 2).rows[0].cells, cells, strict=True):
+                for line in words.split("\n"):
+                    cell.add_paragraph().add_run(line).font.name = "Monaco"
+
+    found = text_of(tmp_path, write)
+    assert "```\na = f(1)\nb = a\n```" in found and "| ls | 列出 |" in found
+
+
+def test_a_heading_or_a_caption_is_no_code(tmp_path):
+    def write(document):
+        document.styles.add_style("Code Caption", WD_STYLE_TYPE.PARAGRAPH)
+        for style in ("Heading 2", "Code Caption"):
+            document.add_paragraph("", style).add_run("int f(x);").font.name = "Consolas"
+
+    assert "```" not in text_of(tmp_path, write)
 
 
 @pytest.mark.parametrize(

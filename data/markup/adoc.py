@@ -11,7 +11,7 @@ from data.markup.parts import found_file
 
 _DEPTH = 6
 _VERBATIM = re.compile(r"(?m)^(?:-{4,}|\.{4,}|\+{4,}|/{4,}|```\w*)[ \t]*$")
-_UNDERLINES = {"-": "===", "~": "====", "^": "=====", "+": "======"}  # one level down, as all are
+_UNDERLINES = {"-": "==", "~": "===", "^": "====", "+": "====="}
 _INCLUDE = re.compile(r"(?m)^include::([^\[\n]+)\[([^\]\n]*)\][ \t]*$")
 _ATTRIBUTE = re.compile(r"(?m)^:([\w-]+):[ \t]*(.*)$")
 _CONDITION = re.compile(r"^(ifdef|ifndef|ifeval|endif)::([^\[]*)\[(.*)\][ \t]*$")
@@ -58,11 +58,7 @@ def _without_traps(text: str) -> str:
     """What makes pandoc give up, or take all memory, goes: lines of comment (in listings they are
     code), listings of nothing, a fence right below a line of text ("----" may underline it)."""
     mark, kept, opened = "", [""], 0
-    lines = text.split("\n")
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        if not mark and not below.strip() and (level := _underlined(kept, line)):
-            kept[-1] = f"{level} {kept[-1].strip()}"
-            continue
+    for line in text.split("\n"):
         before, mark = mark, _after(mark, line)
         if not before and mark:
             if mark == "```" and not re.match(r"\s*$|\[.*\]\s*$|\.\S|\+\s*$", kept[-1]):
@@ -81,7 +77,7 @@ def _underlined(kept: list[str], line: str) -> str:
     """The sign of a title in two lines, as older books write it; "" for none. `kept`: what stands
     above, its last line the title."""
     title, rule = kept[-1].strip(), line.rstrip()
-    alone = len(kept) < 2 or not kept[-2].strip()
+    alone = len(kept) < 2 or re.match(r"\s*$|//", kept[-2])
     if not alone or not title or re.search(r"^[\[.=*|:]|[：:。]$", title):
         return ""
     width = len(title) + sum(char > "\u2e80" for char in title)  # Chinese is as wide as two
@@ -120,13 +116,9 @@ def _included(
             return ""
         if place.suffix.lower() not in (".adoc", ".asc", ".asciidoc", ".txt"):
             return _chosen(decode(place.read_bytes()).replace("\r\n", "\n"), found.group(2))
-        inside = _included(place, main, attributes, losses, depth + 1)
+        inside = _chosen(_included(place, main, attributes, losses, depth + 1), found.group(2))
         shift = re.search(r"leveloffset=\+?(-?\d+)", found.group(2))
-        return (
-            _shifted(_chosen(inside, found.group(2)), int(shift.group(1)))
-            if shift
-            else _chosen(inside, found.group(2))
-        )
+        return _shifted(inside, int(shift.group(1))) if shift else inside
 
     return _filled(_INCLUDE.sub(part, text), attributes)
 
@@ -156,22 +148,27 @@ def _chosen(text: str, options: str) -> str:
         for span in re.split("[;,]", lines.group(1)):
             first, dots, last = span.partition("..")
             if first.isdigit():
-                every += rows[
-                    int(first) - 1 : int(last)
-                    if last.isdigit()
-                    else len(rows)
-                    if dots
-                    else int(first)
-                ]
+                end = int(last) if last.isdigit() else len(rows) if dots else int(first)
+                every += rows[int(first) - 1 : end]
         text = "\n".join(every)
     return re.sub(r"(?m)^.*\b(?:tag|end)::[\w-]+\[\].*\n?", "", text)
 
 
 def _shifted(text: str, levels: int) -> str:
-    def heading(found: re.Match[str]) -> str:
-        return "=" * min(max(1, len(found.group(1)) + levels), 6) + " "
-
-    return re.sub(r"(?m)^(={1,6}) (?=\S)", heading, text)
+    """The text with its titles so many levels down, all in one line; in listings "== x" is code."""
+    mark, shifted = "", [""]
+    lines = text.split("\n")
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        sign, title = "", ""
+        if not mark and not below.strip() and (sign := _underlined(shifted, line)):
+            title = shifted.pop().strip()
+        elif not mark and (found := re.match(r"(={1,6}) (?=\S)", line)):
+            sign, title = found[1], line[found.end() :]
+        else:
+            mark = _after(mark, line)
+        count = min(max(1, len(sign) + levels), 6)
+        shifted.append(f"{'=' * count} {title}" if sign else line)
+    return "\n".join(shifted[1:])
 
 
 def _without_conditions(lines: list[str]) -> list[str]:

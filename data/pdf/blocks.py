@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from data.pdf.headings import Headings
 from data.pdf.lines import CODE_OFF, CODE_ON, Line
-from data.text import join_lines, tidy
+from data.text import fenced, join_lines, tidy
 
 _BULLET = re.compile(r"^[•◦▪‣●○■□–·∙⁃\uf0b7\uf0a7]\s*")
 _NUMBER = re.compile(r"^(\d{1,2})[.)、]\s+(?=\S)")
@@ -246,7 +246,7 @@ def _code(lines: Sequence[Line], right: float) -> Iterator[str]:
         else:
             rows.append(" " * round((line.left - left) / width) + text)
         previous = line
-    yield "\n".join(["\n```", *_unnumbered(rows), "```\n"])
+    yield f"\n{fenced(chr(10).join(_unnumbered(rows)))}\n"
 
 
 def _unnumbered(rows: list[str]) -> list[str]:

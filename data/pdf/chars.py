@@ -6,7 +6,8 @@ import re
 import unicodedata
 from typing import Any, NamedTuple
 
-MONO = re.compile(r"mono|courier|consol|menlo|typewriter|cmtt|lmtt|inconsolata|code|cousine", re.I)
+from data.code_lines import FIXED
+
 BOLD = re.compile(r"bold|black|heavy|-bd|cmbx|lmbx|medium-h", re.I)
 MATH = re.compile(
     r"math|cmmi|cmsy|cmex|lmmi|lmsy|lmex|msam|msbm|eufm|eurm|rsfs|stix|symbol|[np]xmi|[np]xsy|[tp]xex"
@@ -142,13 +143,9 @@ def _font(raw: Any, textpage: Any, index: int, handle: Any) -> Font:
     # Word makes Chinese faces bold, which have no bold of their own, by drawing their outline too.
     stroked = raw.FPDF_TEXTRENDERMODE_FILL_STROKE
     bold = bold or raw.FPDFTextObj_GetTextRenderMode(handle) == stroked
-    mono = bool(MONO.search(name)) or bool(flags.value & 1 and not _is_cjk_name(name))
+    # Chinese faces call themselves fixed-width: every character is one em.
+    mono = bool(FIXED.search(name) or flags.value & 1 and not _CJK_FACE.search(name))
     return Font(name, round(size, 1), angle, mono, bold, bool(MATH.search(name)))
-
-
-def _is_cjk_name(name: str) -> bool:
-    """Chinese faces call themselves fixed-width: every character is one em."""
-    return bool(_CJK_FACE.search(name))
 
 
 def _upright(page: Any, rows: list[Any]) -> tuple[list[Char], int]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from data.code_lines import QUOTED
 from data.pdf.chars import Char
 from data.text import CJK
 
@@ -19,7 +20,6 @@ _IDEOGRAPH = re.compile(f"[{CJK}]")
 _SENTENCE_END = re.compile(r"[。！？；：:!?.;][”」』）)]?$")
 _COMMENT = re.compile(r"//|#|/\*|^\*|^--|<!--")
 _COMMENT_LINE = re.compile(f"{CODE_ON}(//|#|/\\*|\\*|--|;|%){CODE_OFF}|{CODE_ON}(//|#|--) ")
-_STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass
@@ -191,7 +191,7 @@ def _is_code(chars: Sequence[Char]) -> bool:
     code = chars[: comment.start()] if comment else chars
     if comment and len(code) < 2:
         return sum(c.mono for c in chars if c.text.isascii()) > 1
-    quoted = sum(len(found.group()) for found in _STRING.finditer(plain[: len(code)]))
+    quoted = sum(len(found.group()) for found in QUOTED.finditer(plain[: len(code)]))
     latin = [c for c in code if c.text.isascii()]
     fixed = sum(c.mono for c in latin)
     others = len(code) - len(latin)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common.language import either
+from data.code_lines import Look, code_of, looks
 from data.sources.sentence import points_elsewhere
-from data.text import CJK, ascii_terms, cjk_share, normalise, sentences
+from data.text import CJK, ascii_terms, normalise, sentences
 
 COPIED = 25  # characters of the book in a row in a question: a statement with 吗 or 如何 around it
 REPEATED = 7  # Chinese characters or Latin words in a row that a question says twice
@@ -37,7 +38,6 @@ _DANGLES = re.compile(
     r"由于可|在聊|如果还|从代码|我们|但|而|它|此|并且|或者|然后|接着|对于初学者|一个自然的)"
 )
 _DANGLING_END = re.compile(r"(?:[；;，,：:、]|\[!)\s*$")
-_CODE_LINE = re.compile(r"[=(){};<>_\[\]]|\s--?\w|^\s*(?:return|else|import|from|break|\./)\b")
 
 
 class Told(NamedTuple):
@@ -69,25 +69,6 @@ def is_named(title: str, text: str) -> bool:
     if len(normalise(bare)) > 1 and normalise(bare) in said:
         return True
     return bool(terms) and all(normalise(term) in said for term in terms)
-
-
-def code_of(answer: str) -> list[str]:
-    """The lines of code of an answer: those in fences, or those that look like it."""
-    lines, fenced = [], False
-    for line in answer.split("\n"):
-        if line.strip().startswith("```"):
-            fenced = not fenced
-        elif line.strip() and (fenced or _looks_like_code(line)):
-            lines.append(line)
-    return lines
-
-
-def _looks_like_code(line: str) -> bool:
-    """No Chinese but in comments and strings, and signs that no English sentence has."""
-    if re.match(r"\s*(?://|#\s|/?\*)", line):
-        return True
-    bare = re.sub(r"//.*|#\s.*|\"[^\"]*\"", "", line).rstrip()
-    return cjk_share(bare) == 0 and bool(_CODE_LINE.search(bare)) and not bare.endswith(".")
 
 
 def prose_of(answer: str) -> str:
@@ -195,7 +176,7 @@ def _stray(told: Told) -> bool:
 
 def _dangles(told: Told) -> bool:
     last = told.answer.rstrip().split("\n")[-1]
-    end = not _looks_like_code(last) and _DANGLING_END.search(last)
+    end = not looks(last, Look.SIGNS) and _DANGLING_END.search(last)
     return bool(_DANGLES.search(told.answer) or end)
 
 

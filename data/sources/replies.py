@@ -13,9 +13,9 @@ from common.json_reply import (
     with_escapes,
     without_thoughts,
 )
+from data.code_lines import is_code
 from data.records import CODE, Chunk, Pair, pair_at
 from data.sources.prompts import TALK
-from data.text import is_code
 
 _DEPTH = 4  # objects and lists around the pairs, and JSON written as a string
 

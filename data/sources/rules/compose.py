@@ -36,7 +36,7 @@ _OPENS_MIDWAY = re.compile(r"(?:方便|便于|以便|以免|毕竟)(?!的)")
 OF_EXERCISES = re.compile(
     r"^(?:第.{1,3}[章节]\s*)?(?:课后|上机|动手)?(?:练习|习题|实验)\s*(?:[\d一二三四五六七八九十]|[：:]|$)"
 )
-_FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+_FENCED = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
 # What no answer may hold: the author, links, figures, answers to somebody, exercises.
 _NOT_TOLD = re.compile(
     r"[\U0001f300-\U0001faff⭐✨]|"
