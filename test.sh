@@ -5,8 +5,8 @@
 #   bash test.sh -m slow          the slow ones
 #   bash test.sh tests/test_service.py -k batch
 #
-# Tests of fine-tuning need TRL, which lives in .venv-train beside vLLM's .venv: they run there, in
-# a second pytest, when no test is named or one of theirs is. TRAIN=no leaves both out.
+# Tests of fine-tuning need TRL or datasets, which live in .venv-train beside vLLM's .venv: they run
+# there, in a second pytest, when no test is named or one of theirs is. TRAIN=no leaves both out.
 set -euo pipefail
 cd "$(dirname "$0")"
 source requirements/install.sh
@@ -16,7 +16,7 @@ say "代码检查" "lint"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 
-mapfile -t train_tests < <(grep -lE 'importorskip\("(trl|peft|llmcompressor)"\)' tests/test_*.py)
+mapfile -t train_tests < <(grep -lE 'importorskip\("(trl|peft|llmcompressor|datasets)"\)' tests/test_*.py)
 named=() options=() theirs=()
 for argument in "$@"; do
   case $argument in
@@ -43,7 +43,7 @@ if [ ${#named[@]} -eq 0 ] || [ ${#named[@]} -gt ${#theirs[@]} ]; then
   .venv/bin/python -m pytest "$@" && codes+=(0) || codes+=($?)
 fi
 if [ "${TRAIN:-yes}" = yes ] && [ ${#theirs[@]} -gt 0 ]; then
-  bash train/setup.sh
+  bash train/setup.sh retrieval
   say "训练的测试，在 .venv-train 里" "tests of training, in .venv-train"
   .venv-train/bin/python -m pytest "${options[@]}" "${theirs[@]}" && codes+=(0) || codes+=($?)
 fi

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-for name in ("sentence_transformers", "faiss", "datasets"):
-    pytest.importorskip(name)
+pytest.importorskip("sentence_transformers")
+pytest.importorskip("faiss")
+pytest.importorskip("datasets")  # in .venv-train alone, where test.sh runs these
 
 from common.pairs import Pair  # noqa: E402
 from retrieval.dense import Encoder  # noqa: E402
