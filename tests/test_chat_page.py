@@ -276,7 +276,7 @@ def test_uploads(page, server: ServiceProcess, tmp_path: Path) -> None:
         chooser.value.set_files(tmp_path / name)
 
     upload("book.pdf", "%PDF")
-    page.get_by_text("book.pdf：应是 .docx 或 .jsonl 文件").wait_for()
+    page.get_by_text("book.pdf：应是 .docx、.xlsx 或 .jsonl 文件").wait_for()
     upload("rows.jsonl", 20 * '{"question": "只有问题"}\n')
     page.get_by_text("rows.jsonl，第 1 行").wait_for()
     assert page.get_by_text("第 2 行").count() == 0
