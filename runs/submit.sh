@@ -199,11 +199,12 @@ step() { # step NAME 为什么 WHY
   tell "
 [$number/${#STEPS[@]}] $name ${TITLES[$name]}"
   printf '%s\n%s\n' "$2" "$3"
-  if [ -f "$OUT/done/$name" ]; then
+  if [ -z "$again" ] && [ -f "$OUT/done/$name" ]; then
     echo "已完成，跳过 / done before, skipped"
     return
   fi
-  for later in "${STEPS[@]:number-1}"; do rm -f "$OUT/done/$later"; done
+  again=yes  # what follows is done again, too
+  [ -n "$dry_run" ] || for later in "${STEPS[@]:number-1}"; do rm -f "$OUT/done/$later"; done
   "$name"
   if [ -z "$dry_run" ] && [ $verdict -eq 0 ]; then touch "$OUT/done/$name"; fi
 }
@@ -214,7 +215,7 @@ stopped() {
   echo "停在第 $number 步（退出码 $code）：按上面的信息改好，再运行同一条命令，会从这一步继续。" >&2
   echo "Stopped at step $number (exit code $code): mend what is said above and run the same command again; it goes on from this step." >&2
 }
-number=0
+number=0 again=
 trap stopped EXIT
 
 step indexed \

@@ -37,3 +37,4 @@ def test_one_question_never_gets_two_answers():
     made = paraphrased(pairs, 4)
     asked = [normalise(p.question) for p in made]
     assert len(asked) == len(set(asked))
+    assert [p.answer for p in made if p.question == "栈是什么？"] == ["乙。"]

@@ -13,6 +13,7 @@ from data.filters import Filters
 from data.records import Chunk
 from data.sections import read_sections
 from data.sources.rules import RULES, RulesSettings, RulesSource, chunk_pairs
+from data.sources.rules.nouns import is_term
 from data.sources.rules.phrases import unnumbered
 from data.sources.rules.registry import Bad, Good, Rule
 from data.sources.rules.source import ORDER, BySentence, Level
@@ -110,6 +111,12 @@ def test_every_kind_that_a_rule_names_comes_up_in_its_examples():
 
 def names_of(step: str | BySentence) -> list[str]:
     return [step] if isinstance(step, str) else list(step.statements)
+
+
+def test_how_long_a_term_may_be_is_the_rules_own():
+    long_name, attribute = "NVIDIA CUDA Toolkit 编译器", "统一内存访问模式优化策略报告"
+    assert len(long_name) == 23 and is_term(long_name, 24) and not is_term(long_name, 22)
+    assert len(attribute) == 14 and is_term(attribute, 14) and not is_term(attribute, 12)
 
 
 def test_every_rule_that_is_asked_exists():

@@ -167,8 +167,10 @@ def test_an_export_that_lost_score_gives_way_to_the_merged_model(room):
     assert said.count("out/submit/model/merged") >= 2 and "upload out/submit/model/merged" in said
     assert submit(room)[2] == [] and "upload out/submit/model/merged" in submit(room)[1]
     (room / "out/submit/done/exported").unlink()
-    submit(room, "--dry-run")
-    assert (room / "out/submit/export").is_file(), "a dry run changes nothing"
+    shown = submit(room, "--dry-run")[1]
+    assert "preflight --model-dir" in shown
+    kept = [(room / "out/submit" / name).is_file() for name in ("export", "done/preflighted")]
+    assert all(kept), "a dry run changes nothing"
     asked = submit(room)[2]
     assert asked[-1].startswith("|preflight --model-dir out/submit/model/awq-gemm ")
 

@@ -104,7 +104,7 @@ def core(term: str) -> str:
 def is_term(text: str, longest: int = 24) -> bool:
     """A noun phrase that names a thing by itself: no pronoun, no clause, no leading connective."""
     bare = re.sub(r"^<([a-z][a-z0-9]*)>(?=\s*(?:标签|元素))", r"\1", core(text))
-    if not 1 < len(bare) <= 16 or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–]", bare):
+    if not 1 < len(bare) <= longest or re.search(r"[，。；：？！,;:?!、=<>+{}（）()—–]", bare):
         return False
     if _POINTING.search(bare) or _BAD_START.match(bare) or _BAD_END.search(bare):
         return False
